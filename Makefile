@@ -1,0 +1,97 @@
+# sqlite-recommend: the only build entry. `make help` lists the targets.
+#
+#   BUILD=DIR           where everything goes (default build)
+#   SANITIZE=1          AddressSanitizer and UndefinedBehaviorSanitizer (default BUILD=build/asan)
+#   CC=clang            another compiler (gcc 12 and clang 14 are clean)
+#   WERROR=1            warnings are errors (lint sets it)
+#   FAISS_SRC=, FAISS_PREFIX=   another FAISS: see tools/deps.sh
+
+VERSION := $(shell cat VERSION)
+SANITIZE ?=
+BUILD ?= build$(if $(SANITIZE),/asan)
+
+CSTD := -std=c11 -D_POSIX_C_SOURCE=200809L
+WARN := -Wall -Wextra -Wconversion -Wshadow
+CWARN := $(WARN) -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(WERROR),-Werror)
+# The FAISS engine sums in an order of its own; everywhere else the order of a sum is part of the answer, so no
+# contraction and no fast-math.
+SANITIZERS := -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+CODEGEN := -O2 -g1 -fPIC -fvisibility=hidden -ffp-contract=off -pthread $(if $(SANITIZE),$(SANITIZERS))
+DEFINES := -DREC_VERSION='"$(VERSION)"'
+LIBS := -lopenblas -ljansson -lmd -lstdc++ -lgomp -lm -pthread
+
+QUIET_GOALS := help clean fresh
+ifneq ($(filter-out $(QUIET_GOALS),$(if $(MAKECMDGOALS),$(MAKECMDGOALS),all)),)
+# Installs what is missing, builds FAISS once, and says where it is (FAISS_DIR).
+include $(BUILD)/deps.mk
+endif
+
+SOURCES := $(wildcard ext/*/*.c)
+GLUE := $(filter ext/sqlite/%,$(SOURCES))
+HOUSE := $(filter-out $(GLUE),$(SOURCES))
+HOUSE_OBJECTS := $(HOUSE:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/ext/ann/faiss_extra.o
+LOADABLE_OBJECTS := $(HOUSE_OBJECTS) $(GLUE:%.c=$(BUILD)/obj/%.o)
+CORE_OBJECTS := $(HOUSE_OBJECTS) $(GLUE:%.c=$(BUILD)/core/%.o)
+FAISS_LIBS = $(BUILD)/faiss/libfaiss_c.a $(BUILD)/faiss/libfaiss.a
+
+.PHONY: all deps demo test bench lint fresh clean help docs
+all: $(BUILD)/recommend.so $(BUILD)/librecommend.a
+
+help:
+	@echo 'make             build/recommend.so (loadable) and build/librecommend.a (-DSQLITE_CORE, for static linking)'
+	@echo 'make demo        load the real sample, train, recommend, evaluate: a SQL session, printed'
+	@echo 'make test        every test; the last line is "N passed, N failed, N skipped"'
+	@echo 'make bench       timings against peers and limits (REC_DATA=DIR for the larger data sets)'
+	@echo 'make lint        layers, symbols, sizes, warnings under gcc and clang'
+	@echo 'make deps        install missing Debian packages, build FAISS once (cached outside the tree)'
+	@echo 'make docs        regenerate the option tables in docs/reference'
+	@echo 'make fresh       prove "make demo" and "make test" in a minimal Debian 12 root (needs root)'
+	@echo 'make clean       remove $(BUILD)'
+
+deps: $(BUILD)/deps.mk
+$(BUILD)/deps.mk: tools/deps.sh
+	@mkdir -p $(BUILD)
+	@tools/deps.sh packages build
+	@printf 'FAISS_DIR := %s\n' "$$(tools/deps.sh faiss)" >$@.new
+	@grep -q '/' $@.new && mv $@.new $@
+
+# FAISS's own distance functions become weak, so that ours (ext/ann/faiss_extra.cpp) take their place at link time.
+$(BUILD)/faiss/libfaiss.a: $(BUILD)/deps.mk
+	@mkdir -p $(@D)
+	objcopy --weaken-symbol=_ZN5faiss10fvec_L2sqrEPKfS1_m --weaken-symbol=_ZN5faiss18fvec_inner_productEPKfS1_m \
+	    $(FAISS_DIR)/lib/libfaiss.a $@
+$(BUILD)/faiss/libfaiss_c.a: $(BUILD)/deps.mk
+	@mkdir -p $(@D)
+	cp $(FAISS_DIR)/lib/libfaiss_c.a $@
+
+$(BUILD)/obj/ext/math/%.o: CODEGEN += -O3
+$(BUILD)/obj/ext/ann/exact.o: CODEGEN += -O3
+$(BUILD)/obj/ext/ann/faiss_engine.o: CSTD += -isystem $(FAISS_DIR)/include -isystem $(FAISS_DIR)/include/faiss/c_api -fopenmp
+$(BUILD)/obj/%.o: %.c | $(BUILD)/deps.mk
+	@mkdir -p $(@D)
+	$(CC) $(CSTD) $(CWARN) $(CODEGEN) $(DEFINES) -MMD -MP -c $< -o $@
+$(BUILD)/core/%.o: %.c | $(BUILD)/deps.mk
+	@mkdir -p $(@D)
+	$(CC) $(CSTD) $(CWARN) $(CODEGEN) $(DEFINES) -DSQLITE_CORE -MMD -MP -c $< -o $@
+$(BUILD)/obj/%.o: %.cpp | $(BUILD)/deps.mk
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 $(WARN) $(CODEGEN) -isystem $(FAISS_DIR)/include -MMD -MP -c $< -o $@
+
+# -z nodelete: threads and thread-local destructors must not outlive the code; -z defs: nothing is left to luck.
+$(BUILD)/recommend.so: $(LOADABLE_OBJECTS) $(FAISS_LIBS) tools/exports.map
+	$(CC) -shared -o $@ $(LOADABLE_OBJECTS) $(FAISS_LIBS) $(CODEGEN) $(LIBS) \
+	    -Wl,--version-script=tools/exports.map -Wl,--exclude-libs,ALL -Wl,-z,nodelete $(if $(SANITIZE),,-Wl,-z,defs) -Wl,--gc-sections
+
+# One archive to link an application with: ours and FAISS. It needs $(LIBS) -lsqlite3 beside it.
+$(BUILD)/librecommend.a: $(CORE_OBJECTS) $(FAISS_LIBS)
+	@rm -f $@
+	@printf 'create %s\n%s\n%s\naddlib %s\naddlib %s\nsave\nend\n' $@ "" "$(foreach o,$(CORE_OBJECTS),addmod $(o)\n)" \
+	    $(BUILD)/faiss/libfaiss_c.a $(BUILD)/faiss/libfaiss.a | sed 's/\\n */\n/g' | ar -M
+	@ranlib $@
+
+-include $(wildcard $(BUILD)/obj/ext/*/*.d $(BUILD)/core/ext/*/*.d $(BUILD)/tests/*.d)
+
+clean:
+	rm -rf $(BUILD)
+
+include tests/tests.mk

@@ -1,0 +1,190 @@
+#include "options.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory.h"
+
+static void set_integer(const OptSpec *spec, void *params, int64_t value) {
+    memcpy((char *)params + spec->offset, &value, sizeof value);
+}
+
+static void set_real(const OptSpec *spec, void *params, double value) {
+    memcpy((char *)params + spec->offset, &value, sizeof value);
+}
+
+void options_default(const OptSpec *specs, void *params) {
+    for (const OptSpec *spec = specs; spec->name; spec++) {
+        if (spec->kind == OPT_REAL)
+            set_real(spec, params, spec->initial);
+        else
+            set_integer(spec, params, (int64_t)spec->initial);
+    }
+}
+
+const OptSpec *options_find(const OptSpec *specs, const char *name) {
+    for (const OptSpec *spec = specs; spec->name; spec++)
+        if (strcmp(spec->name, name) == 0) return spec;
+    return NULL;
+}
+
+const char *options_choice(const char *choices, int64_t index, size_t *len) {
+    const char *word = choices;
+    for (; index > 0 && word; index--) {
+        word = strchr(word, '|');
+        if (word) word++;
+    }
+    *len = word ? strcspn(word, "|") : 0;
+    return word;
+}
+
+void options_range(const OptSpec *spec, Bytes *out) {
+    if (spec->kind == OPT_CHOICE)
+        bytes_format(out, "%s", spec->choices);
+    else if (spec->kind == OPT_FLAG)
+        bytes_format(out, "true|false");
+    else
+        bytes_format(out, "%.15g..%.15g", spec->min, spec->max);
+}
+
+static Status out_of_range(const OptSpec *spec, const char *text, Err *err) {
+    Bytes range = {0};
+    options_range(spec, &range);
+    Status status = fail(err, ST_BADARG, "%s=%.60s (%.*s)", spec->name, text, range.failed ? 0 : (int)range.len,
+                         range.data ? (const char *)range.data : "");
+    bytes_clear(&range);
+    return status;
+}
+
+static int parse_flag(const char *text, int64_t *out) {
+    int yes = strcmp(text, "true") == 0 || strcmp(text, "1") == 0;
+    int no = strcmp(text, "false") == 0 || strcmp(text, "0") == 0;
+    *out = yes;
+    return yes || no;
+}
+
+static int parse_choice(const char *choices, const char *text, int64_t *out) {
+    size_t len;
+    const char *word;
+    for (int64_t i = 0; (word = options_choice(choices, i, &len)) != NULL; i++)
+        if (strlen(text) == len && memcmp(word, text, len) == 0) {
+            *out = i;
+            return 1;
+        }
+    return 0;
+}
+
+static int parse_number(const char *text, double *out) {
+    char *end;
+    if (!*text) return 0;
+    errno = 0;
+    *out = strtod(text, &end);
+    return *end == 0 && isfinite(*out);
+}
+
+Status options_set(const OptSpec *spec, void *params, const char *text, Err *err) {
+    double number = 0;
+    int64_t integer = 0;
+
+    if (spec->kind == OPT_FLAG || spec->kind == OPT_CHOICE) {
+        int known = spec->kind == OPT_FLAG ? parse_flag(text, &integer) : parse_choice(spec->choices, text, &integer);
+        if (!known) return out_of_range(spec, text, err);
+        set_integer(spec, params, integer);
+        return ST_OK;
+    }
+    if (!parse_number(text, &number) || number < spec->min || number > spec->max) return out_of_range(spec, text, err);
+    if (spec->kind == OPT_REAL) {
+        set_real(spec, params, number);
+        return ST_OK;
+    }
+    integer = (int64_t)number;
+    if ((double)integer != number) return out_of_range(spec, text, err);
+    set_integer(spec, params, integer);
+    return ST_OK;
+}
+
+Status options_unknown(const OptSpec *const *tables, const char *name, Err *err) {
+    Bytes names = {0};
+    for (; *tables; tables++)
+        for (const OptSpec *spec = *tables; spec->name; spec++)
+            bytes_format(&names, "%s%s", names.len ? ", " : "", spec->name);
+    Status status = fail(err, ST_BADARG, "unknown option '%.60s' (allowed: %.*s)", name,
+                         names.failed ? 0 : (int)names.len, names.data ? (const char *)names.data : "");
+    bytes_clear(&names);
+    return status;
+}
+
+static Status set_json_value(const OptSpec *spec, void *params, const json_t *value, Err *err) {
+    char text[64];
+    if (json_is_string(value)) return options_set(spec, params, json_string_value(value), err);
+    if (json_is_integer(value))
+        snprintf(text, sizeof text, "%lld", (long long)json_integer_value(value));
+    else if (json_is_real(value))
+        snprintf(text, sizeof text, "%.17g", json_real_value(value));
+    else if (json_is_boolean(value))
+        snprintf(text, sizeof text, "%s", json_is_true(value) ? "true" : "false");
+    else
+        return out_of_range(spec, json_is_null(value) ? "null" : json_is_array(value) ? "[...]" : "{...}", err);
+    return options_set(spec, params, text, err);
+}
+
+Status options_set_json(const OptTarget *targets, size_t n_targets, const char *json, Err *err) {
+    json_error_t json_error;
+    json_t *root = json_loads(json, JSON_REJECT_DUPLICATES, &json_error);
+    Status status = ST_OK;
+    const char *name;
+    json_t *value;
+
+    if (!root || !json_is_object(root)) {
+        status = fail(err, ST_BADARG, "options: %s (a JSON object such as {\"name\":value})",
+                      root ? "not an object" : json_error.text);
+        json_decref(root);
+        return status;
+    }
+    json_object_foreach(root, name, value) {
+        const OptSpec *spec = NULL;
+        for (size_t i = 0; i < n_targets && !spec && status == ST_OK; i++) {
+            spec = options_find(targets[i].specs, name);
+            if (spec) status = set_json_value(spec, targets[i].params, value, err);
+        }
+        if (!spec && status == ST_OK) {
+            const OptSpec *tables[9] = {0};
+            for (size_t i = 0; i < n_targets && i < 8; i++) tables[i] = targets[i].specs;
+            status = options_unknown(tables, name, err);
+        }
+        if (status != ST_OK) break;
+    }
+    json_decref(root);
+    return status;
+}
+
+void options_value_json(const OptSpec *spec, const void *params, Bytes *out) {
+    int64_t integer;
+    double real;
+    const char *field = (const char *)params + spec->offset;
+
+    memcpy(&integer, field, sizeof integer);
+    memcpy(&real, field, sizeof real);
+    if (spec->kind == OPT_REAL)
+        bytes_format(out, "%.15g", real);
+    else if (spec->kind == OPT_FLAG)
+        bytes_format(out, integer ? "true" : "false");
+    else if (spec->kind == OPT_INT)
+        bytes_format(out, "%lld", (long long)integer);
+    else {
+        size_t len;
+        const char *word = options_choice(spec->choices, integer, &len);
+        bytes_json_string(out, word ? word : "", len);
+    }
+}
+
+void options_json(const OptSpec *specs, const void *params, Bytes *out) {
+    for (const OptSpec *spec = specs; spec->name; spec++) {
+        bytes_format(out, "%s\"%s\":", spec == specs ? "" : ",", spec->name);
+        options_value_json(spec, params, out);
+    }
+}

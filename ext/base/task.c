@@ -1,0 +1,110 @@
+#define _GNU_SOURCE
+#include "task.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <time.h>
+
+enum { POLL_MS = 20, MAX_THREADS = 64 };
+
+typedef struct Run {
+    Task *task;
+    TaskWork work;
+    void *context;
+    int64_t pieces;
+    _Atomic int64_t next;
+    pthread_mutex_t mutex;
+    pthread_cond_t ended;
+    int running;
+} Run;
+
+typedef struct Worker {
+    Run *run;
+    int index;
+    pthread_t thread;
+} Worker;
+
+void task_phase(Task *task, const char *phase, int64_t total) {
+    atomic_store(&task->done, 0);
+    atomic_store(&task->total, total);
+    atomic_store(&task->phase, phase);
+}
+
+int task_poll(Task *task) {
+    if (!task_cancelled(task) && task->poll && task->poll(task->host)) atomic_store(&task->cancelled, 1);
+    return task_cancelled(task);
+}
+
+static void work_through(Run *run, int worker) {
+    while (!task_cancelled(run->task)) {
+        int64_t piece = atomic_fetch_add(&run->next, 1);
+        if (piece >= run->pieces) return;
+        run->work(run->context, piece, worker);
+        atomic_fetch_add_explicit(&run->task->done, 1, memory_order_relaxed);
+    }
+}
+
+static void *worker_main(void *argument) {
+    Worker *worker = argument;
+    Run *run = worker->run;
+    work_through(run, worker->index);
+    pthread_mutex_lock(&run->mutex);
+    run->running--;
+    pthread_cond_signal(&run->ended);
+    pthread_mutex_unlock(&run->mutex);
+    return NULL;
+}
+
+static void wait_and_poll(Run *run) {
+    pthread_mutex_lock(&run->mutex);
+    while (run->running > 0) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += POLL_MS * 1000000L;
+        if (until.tv_nsec >= 1000000000L) {
+            until.tv_sec++;
+            until.tv_nsec -= 1000000000L;
+        }
+        if (pthread_cond_timedwait(&run->ended, &run->mutex, &until) == ETIMEDOUT) {
+            pthread_mutex_unlock(&run->mutex);
+            task_poll(run->task);
+            pthread_mutex_lock(&run->mutex);
+        }
+    }
+    pthread_mutex_unlock(&run->mutex);
+}
+
+Status task_run(Task *task, int64_t pieces, TaskWork work, void *context, Err *err) {
+    Run run = {.task = task, .work = work, .context = context, .pieces = pieces};
+    Worker worker[MAX_THREADS];
+    int threads = task->threads < 1 ? 1 : task->threads > MAX_THREADS ? MAX_THREADS : task->threads;
+    int started = 0;
+
+    if (threads > pieces) threads = pieces < 1 ? 1 : (int)pieces;
+    pthread_mutex_init(&run.mutex, NULL);
+    pthread_cond_init(&run.ended, NULL);
+    run.running = threads;
+    for (; started < threads; started++) {
+        worker[started] = (Worker){.run = &run, .index = started};
+        if (pthread_create(&worker[started].thread, NULL, worker_main, &worker[started])) break;
+    }
+    if (started < threads) { /* fewer threads than asked for: the work is the same */
+        pthread_mutex_lock(&run.mutex);
+        run.running -= threads - started;
+        pthread_mutex_unlock(&run.mutex);
+    }
+    if (started == 0) work_through(&run, 0);
+    wait_and_poll(&run);
+    for (int i = 0; i < started; i++) pthread_join(worker[i].thread, NULL);
+    pthread_cond_destroy(&run.ended);
+    pthread_mutex_destroy(&run.mutex);
+    return task_poll(task) ? fail(err, ST_CANCELLED, "interrupted") : ST_OK;
+}
+
+int task_default_threads(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set)) return 1;
+    int n = CPU_COUNT(&set);
+    return n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : n;
+}

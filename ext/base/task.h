@@ -1,0 +1,44 @@
+/* A long job: cancel, progress, and work shared out to threads.
+ *
+ * The host gives a Task a poll function, which only the thread that started the job calls (SQLite's handle belongs to
+ * it), at least every 20 ms. Workers read the cancel flag between two pieces of work of a few milliseconds. */
+#ifndef REC_TASK_H
+#define REC_TASK_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "status.h"
+
+typedef struct Task {
+    int (*poll)(void *host); /* returns 1 to cancel; NULL: never */
+    void *host;
+    _Atomic int cancelled;
+    _Atomic int64_t done; /* pieces of the present phase */
+    _Atomic int64_t total;
+    _Atomic(const char *) phase; /* a string constant */
+    int threads;                 /* 1 .. 64 */
+} Task;
+
+/* Start a phase of total pieces. */
+void task_phase(Task *task, const char *phase, int64_t total);
+
+/* From the starting thread, now and then: polls the host. From any thread: is the job cancelled? */
+int task_poll(Task *task);
+static inline int task_cancelled(Task *task) {
+    return atomic_load_explicit(&task->cancelled, memory_order_relaxed);
+}
+
+/* A piece of work; worker is 0 .. threads-1 and names the scratch memory that is free for it. */
+typedef void (*TaskWork)(void *context, int64_t piece, int worker);
+
+/* Run work(context, 0 .. pieces-1) on task->threads threads and wait. Pieces are handed out in order and must not
+ * depend on which worker runs them: results are the same on any number of threads. ST_CANCELLED when the host said
+ * so; pieces not yet begun are left out. The starting thread only polls, so that it answers an interrupt while the
+ * workers are busy. */
+Status task_run(Task *task, int64_t pieces, TaskWork work, void *context, Err *err);
+
+/* The CPU's threads that this process may use, 1 .. 64. */
+int task_default_threads(void);
+
+#endif

@@ -1,0 +1,41 @@
+#include "csr.h"
+
+#include "../base/memory.h"
+
+Status csr_alloc(Csr *out, int32_t n_rows, int32_t n_cols, int64_t nnz, Err *err) {
+    Csr matrix = {.n_rows = n_rows, .n_cols = n_cols};
+    *out = (Csr){0};
+    matrix.row_start = mem_zeros((size_t)n_rows + 1, sizeof *matrix.row_start);
+    matrix.col = mem_array((size_t)nnz, sizeof *matrix.col);
+    matrix.val = mem_array((size_t)nnz, sizeof *matrix.val);
+    if (!matrix.row_start || !matrix.col || !matrix.val) {
+        csr_clear(&matrix);
+        return fail_nomem(err, "a sparse matrix");
+    }
+    *out = matrix;
+    return ST_OK;
+}
+
+void csr_clear(Csr *matrix) {
+    mem_free(matrix->row_start);
+    mem_free(matrix->col);
+    mem_free(matrix->val);
+    *matrix = (Csr){0};
+}
+
+Status csr_transpose(Csr *out, const Csr *matrix, Err *err) {
+    int64_t nnz = csr_nnz(matrix);
+    TRY(csr_alloc(out, matrix->n_cols, matrix->n_rows, nnz, err));
+    for (int64_t e = 0; e < nnz; e++) out->row_start[matrix->col[e] + 1]++;
+    for (int32_t c = 0; c < matrix->n_cols; c++) out->row_start[c + 1] += out->row_start[c];
+    /* row_start[c] serves as the cursor of row c and ends at its successor's start; then all shift back by one. */
+    for (int32_t r = 0; r < matrix->n_rows; r++)
+        for (int64_t e = matrix->row_start[r]; e < matrix->row_start[r + 1]; e++) {
+            int64_t at = out->row_start[matrix->col[e]]++;
+            out->col[at] = r;
+            out->val[at] = matrix->val[e];
+        }
+    for (int32_t c = matrix->n_cols; c > 0; c--) out->row_start[c] = out->row_start[c - 1];
+    out->row_start[0] = 0;
+    return ST_OK;
+}

@@ -1,0 +1,79 @@
+#include "dense.h"
+
+#include <cblas.h>
+#include <pthread.h>
+#include <string.h>
+
+/* LAPACK, Fortran calling convention, column-major: a row-major upper triangle is a column-major lower one. */
+extern void spotrf_(const char *uplo, const int *n, float *a, const int *lda, int *info);
+extern void spotrs_(const char *uplo, const int *n, const int *nrhs, const float *a, const int *lda, float *b,
+                    const int *ldb, int *info);
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static int inside;
+static int host_threads;
+
+void dense_begin(void) {
+    pthread_mutex_lock(&mutex);
+    if (inside++ == 0) {
+        host_threads = openblas_get_num_threads();
+        if (host_threads != 1) openblas_set_num_threads(1);
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
+void dense_end(void) {
+    pthread_mutex_lock(&mutex);
+    if (--inside == 0 && host_threads != 1) openblas_set_num_threads(host_threads);
+    pthread_mutex_unlock(&mutex);
+}
+
+static void mirror(float *gram, int32_t d) {
+    for (int32_t i = 0; i < d; i++)
+        for (int32_t j = 0; j < i; j++) gram[(size_t)i * (size_t)d + (size_t)j] = gram[(size_t)j * (size_t)d + (size_t)i];
+}
+
+void dense_gram(float *gram, const float *x, float scale, int32_t n, int32_t d) {
+    memset(gram, 0, (size_t)d * (size_t)d * sizeof *gram);
+    dense_gram_add(gram, x, scale, n, d);
+    mirror(gram, d);
+}
+
+void dense_gram_naive(float *gram, const float *x, float scale, int32_t n, int32_t d) {
+    size_t width = (size_t)d;
+    for (size_t i = 0; i < width; i++)
+        for (size_t j = 0; j < width; j++) {
+            double sum = 0;
+            for (size_t r = 0; r < (size_t)n; r++) sum += (double)x[r * width + i] * (double)x[r * width + j];
+            gram[i * width + j] = (float)(scale * sum);
+        }
+}
+
+void dense_gram_add(float *gram, const float *x, float scale, int32_t n, int32_t d) {
+    if (n > 0) cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, d, n, scale, x, d, 1.0f, gram, d);
+}
+
+int dense_solve_spd(float *a, float *b, int32_t d, int32_t n_rhs) {
+    int info = 0;
+    spotrf_("L", &d, a, &d, &info);
+    if (info) return 1;
+    dense_solve_again(a, b, d, n_rhs);
+    return 0;
+}
+
+void dense_solve_again(const float *factor, float *b, int32_t d, int32_t n_rhs) {
+    int info = 0;
+    spotrs_("L", &d, &n_rhs, factor, &d, b, &d, &info);
+}
+
+void dense_times_vector(float *y, const float *a, const float *x, int32_t rows, int32_t cols) {
+    cblas_sgemv(CblasRowMajor, CblasNoTrans, rows, cols, 1.0f, a, cols, x, 1, 0.0f, y, 1);
+}
+
+void dense_scores(float *c, const float *a, const float *b, int32_t m, int32_t n, int32_t d) {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, d, 1.0f, a, d, b, d, 0.0f, c, n);
+}
+
+const char *dense_library(void) {
+    return openblas_get_config();
+}

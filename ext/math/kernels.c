@@ -1,0 +1,107 @@
+#include "kernels.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels_levels.h"
+#include "kernels_sum.h"
+
+double naive_dot(const float *a, const float *b, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
+    return sum;
+}
+
+double naive_l2_squared(const float *a, const float *b, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    return sum;
+}
+
+double naive_l1(const float *a, const float *b, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += fabs((double)a[i] - (double)b[i]);
+    return sum;
+}
+
+int64_t vector_first_bad(const float *a, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(a[i])) return (int64_t)i;
+    return -1;
+}
+
+static double scalar_dot(const float *a, const float *b, size_t n) {
+    double s[16] = {0};
+    for (size_t i = 0; i < n; i++) s[i % 16] += (double)a[i] * (double)b[i];
+    return kernels_sum16(s);
+}
+
+static double scalar_l2_squared(const float *a, const float *b, size_t n) {
+    double s[16] = {0};
+    for (size_t i = 0; i < n; i++) {
+        double difference = (double)a[i] - (double)b[i];
+        double square = difference * difference;
+        s[i % 16] += square;
+    }
+    return kernels_sum16(s);
+}
+
+static double scalar_l1(const float *a, const float *b, size_t n) {
+    double s[16] = {0};
+    for (size_t i = 0; i < n; i++) s[i % 16] += fabs((double)a[i] - (double)b[i]);
+    return kernels_sum16(s);
+}
+
+static float scalar_dot_float(const float *a, const float *b, size_t n) {
+    float s[8] = {0};
+    for (size_t i = 0; i < n; i++) s[i % 8] += a[i] * b[i];
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
+static float scalar_l2_squared_float(const float *a, const float *b, size_t n) {
+    float s[8] = {0};
+    for (size_t i = 0; i < n; i++) s[i % 8] += (a[i] - b[i]) * (a[i] - b[i]);
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
+static void scalar_code_dot8(const uint8_t *code, const int8_t *query, size_t groups, int32_t out[8]) {
+    memset(out, 0, 8 * sizeof *out);
+    for (size_t g = 0; g < groups; g++)
+        for (size_t row = 0; row < 8; row++)
+            for (size_t i = 0; i < 4; i++) out[row] += (int32_t)code[g * 32 + row * 4 + i] * query[g * 4 + i];
+}
+
+static const Kernels scalar_kernels = {
+    "scalar",         scalar_dot,       scalar_l2_squared, scalar_l1, scalar_dot_float, scalar_l2_squared_float,
+    scalar_code_dot8,
+};
+
+const Kernels *kernels_level(const char *name) {
+    if (strcmp(name, "scalar") == 0) return &scalar_kernels;
+#if defined(__x86_64__)
+    if (strcmp(name, "avx2") == 0 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return &kernels_avx2;
+    if (strcmp(name, "avx512") == 0 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx2") &&
+        __builtin_cpu_supports("fma"))
+        return &kernels_avx512;
+#endif
+    return NULL;
+}
+
+static const Kernels *chosen;
+
+static void choose(void) {
+    static const char *const levels[] = {"avx512", "avx2", "scalar"};
+    const char *wish = getenv("REC_SIMD");
+    for (size_t i = 0; i < sizeof levels / sizeof *levels && !chosen; i++)
+        if (!wish || !*wish || strcmp(wish, levels[i]) == 0) chosen = kernels_level(levels[i]);
+    if (!chosen) chosen = &scalar_kernels;
+}
+
+const Kernels *kernels(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, choose);
+    return chosen;
+}

@@ -1,0 +1,41 @@
+/* Vector kernels: float32 in, double out, chosen once for the CPU that runs them.
+ *
+ * Every level (scalar, AVX2, AVX-512, NEON) keeps the same 16 partial sums (element i goes to sum i mod 16) and adds
+ * them up in the same order, and the products are exact in double, so that all levels give the same bits. */
+#ifndef REC_KERNELS_H
+#define REC_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct Kernels {
+    const char *name; /* "scalar", "avx2", "avx512" */
+    /* sum a_i b_i */
+    double (*dot)(const float *a, const float *b, size_t n);
+    /* sum (a_i - b_i)^2 */
+    double (*l2_squared)(const float *a, const float *b, size_t n);
+    /* sum |a_i - b_i| */
+    double (*l1)(const float *a, const float *b, size_t n);
+    /* sum a_i b_i and sum (a_i - b_i)^2 in float32 arithmetic, for graph searches that re-rank afterwards */
+    float (*dot_float)(const float *a, const float *b, size_t n);
+    float (*l2_squared_float)(const float *a, const float *b, size_t n);
+    /* out_j = sum_i query_i code_ij for 8 rows j. Codes are stored in groups of four dimensions: code[g][j][0..3],
+     * g < groups. query: 4 * groups signed bytes, |query_i| <= 63, so that the pair sums stay within int16. */
+    void (*code_dot8)(const uint8_t *code, const int8_t *query, size_t groups, int32_t out[8]);
+} Kernels;
+
+/* The best level that this CPU has (and REC_SIMD=scalar|avx2|avx512 in the environment allows). Thread-safe. */
+const Kernels *kernels(void);
+
+/* The levels by name, for tests; NULL where the CPU or the build lacks it. */
+const Kernels *kernels_level(const char *name);
+
+/* Plain double-precision twins, one running sum: the oracle that the kernels are tested against. */
+double naive_dot(const float *a, const float *b, size_t n);
+double naive_l2_squared(const float *a, const float *b, size_t n);
+double naive_l1(const float *a, const float *b, size_t n);
+
+/* Index of the first element that is NaN or infinite, or -1. */
+int64_t vector_first_bad(const float *a, size_t n);
+
+#endif

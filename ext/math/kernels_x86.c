@@ -1,0 +1,156 @@
+/* AVX2 and AVX-512 levels. Only the functions carry a target attribute, so that nothing else in the object can use an
+ * instruction that the CPU may lack. */
+#include "kernels_levels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include <math.h>
+
+#include "kernels_sum.h"
+
+#define AVX2 __attribute__((target("avx2,fma")))
+#define AVX512 __attribute__((target("avx512f,avx2,fma")))
+
+/* Four registers of four doubles: lane l of register r is partial sum 4 r + l. */
+AVX2 static double finish_avx2(__m256d s[4], const double *tail, size_t n_tail) {
+    double sum[16];
+    for (int r = 0; r < 4; r++) _mm256_storeu_pd(sum + 4 * r, s[r]);
+    for (size_t i = 0; i < n_tail; i++) sum[i] += tail[i];
+    return kernels_sum16(sum);
+}
+
+AVX2 static inline __m256d widen(const float *a) {
+    return _mm256_cvtps_pd(_mm_loadu_ps(a));
+}
+
+AVX2 static double dot_avx2(const float *a, const float *b, size_t n) {
+    __m256d s[4] = {_mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd()};
+    double tail[16];
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (size_t r = 0; r < 4; r++) s[r] = _mm256_fmadd_pd(widen(a + i + 4 * r), widen(b + i + 4 * r), s[r]);
+    for (size_t j = i; j < n; j++) tail[j - i] = (double)a[j] * (double)b[j];
+    return finish_avx2(s, tail, n - i);
+}
+
+AVX2 static double l2_squared_avx2(const float *a, const float *b, size_t n) {
+    __m256d s[4] = {_mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd()};
+    double tail[16];
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (size_t r = 0; r < 4; r++) {
+            __m256d d = _mm256_sub_pd(widen(a + i + 4 * r), widen(b + i + 4 * r));
+            s[r] = _mm256_add_pd(s[r], _mm256_mul_pd(d, d));
+        }
+    for (size_t j = i; j < n; j++) {
+        double d = (double)a[j] - (double)b[j];
+        tail[j - i] = d * d;
+    }
+    return finish_avx2(s, tail, n - i);
+}
+
+AVX2 static double l1_avx2(const float *a, const float *b, size_t n) {
+    __m256d s[4] = {_mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd()};
+    const __m256d sign = _mm256_set1_pd(-0.0);
+    double tail[16];
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (size_t r = 0; r < 4; r++) {
+            __m256d d = _mm256_sub_pd(widen(a + i + 4 * r), widen(b + i + 4 * r));
+            s[r] = _mm256_add_pd(s[r], _mm256_andnot_pd(sign, d));
+        }
+    for (size_t j = i; j < n; j++) tail[j - i] = fabs((double)a[j] - (double)b[j]);
+    return finish_avx2(s, tail, n - i);
+}
+
+AVX2 static float sum8(__m256 s) {
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+
+AVX2 static float dot_float_avx2(const float *a, const float *b, size_t n) {
+    __m256 s0 = _mm256_setzero_ps(), s1 = s0;
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), s0);
+        s1 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 8), _mm256_loadu_ps(b + i + 8), s1);
+    }
+    for (; i + 8 <= n; i += 8) s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), s0);
+    float sum = sum8(_mm256_add_ps(s0, s1));
+    for (; i < n; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+AVX2 static float l2_squared_float_avx2(const float *a, const float *b, size_t n) {
+    __m256 s0 = _mm256_setzero_ps(), s1 = s0;
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        __m256 d0 = _mm256_sub_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i));
+        __m256 d1 = _mm256_sub_ps(_mm256_loadu_ps(a + i + 8), _mm256_loadu_ps(b + i + 8));
+        s0 = _mm256_fmadd_ps(d0, d0, s0);
+        s1 = _mm256_fmadd_ps(d1, d1, s1);
+    }
+    for (; i + 8 <= n; i += 8) {
+        __m256 d = _mm256_sub_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i));
+        s0 = _mm256_fmadd_ps(d, d, s0);
+    }
+    float sum = sum8(_mm256_add_ps(s0, s1));
+    for (; i < n; i++) sum += (a[i] - b[i]) * (a[i] - b[i]);
+    return sum;
+}
+
+/* One group is 32 bytes: 8 rows of 4 dimensions. maddubs pairs them to int16 (within range as |query| <= 63), madd with
+ * ones to int32, one lane a row. */
+AVX2 static void code_dot8_avx2(const uint8_t *code, const int8_t *query, size_t groups, int32_t out[8]) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    __m256i s0 = _mm256_setzero_si256(), s1 = s0;
+    size_t g = 0;
+    for (; g + 2 <= groups; g += 2) {
+        int32_t q0, q1;
+        __builtin_memcpy(&q0, query + 4 * g, 4);
+        __builtin_memcpy(&q1, query + 4 * g + 4, 4);
+        __m256i c0 = _mm256_load_si256((const __m256i *)(const void *)(code + 32 * g));
+        __m256i c1 = _mm256_load_si256((const __m256i *)(const void *)(code + 32 * g + 32));
+        s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(_mm256_maddubs_epi16(c0, _mm256_set1_epi32(q0)), ones));
+        s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(_mm256_maddubs_epi16(c1, _mm256_set1_epi32(q1)), ones));
+    }
+    if (g < groups) {
+        int32_t q0;
+        __builtin_memcpy(&q0, query + 4 * g, 4);
+        __m256i c0 = _mm256_load_si256((const __m256i *)(const void *)(code + 32 * g));
+        s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(_mm256_maddubs_epi16(c0, _mm256_set1_epi32(q0)), ones));
+    }
+    _mm256_storeu_si256((__m256i *)(void *)out, _mm256_add_epi32(s0, s1));
+}
+
+const Kernels kernels_avx2 = {
+    "avx2", dot_avx2, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_dot8_avx2,
+};
+
+/* Two registers of eight doubles: lane l of register r is partial sum 8 r + l. */
+AVX512 static double finish_avx512(__m512d s0, __m512d s1, const double *tail, size_t n_tail) {
+    double sum[16];
+    _mm512_storeu_pd(sum, s0);
+    _mm512_storeu_pd(sum + 8, s1);
+    for (size_t i = 0; i < n_tail; i++) sum[i] += tail[i];
+    return kernels_sum16(sum);
+}
+
+AVX512 static double dot_avx512(const float *a, const float *b, size_t n) {
+    __m512d s0 = _mm512_setzero_pd(), s1 = s0;
+    double tail[16];
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        s0 = _mm512_fmadd_pd(_mm512_cvtps_pd(_mm256_loadu_ps(a + i)), _mm512_cvtps_pd(_mm256_loadu_ps(b + i)), s0);
+        s1 = _mm512_fmadd_pd(_mm512_cvtps_pd(_mm256_loadu_ps(a + i + 8)), _mm512_cvtps_pd(_mm256_loadu_ps(b + i + 8)),
+                             s1);
+    }
+    for (size_t j = i; j < n; j++) tail[j - i] = (double)a[j] * (double)b[j];
+    return finish_avx512(s0, s1, tail, n - i);
+}
+
+const Kernels kernels_avx512 = {
+    "avx512", dot_avx512, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_dot8_avx2,
+};
+#endif

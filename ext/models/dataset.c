@@ -1,0 +1,187 @@
+#include "dataset.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/memory.h"
+
+static const double SECONDS_PER_DAY = 86400.0;
+
+Status dataset_init(Dataset *data, Err *err) {
+    *data = (Dataset){.newest = -INFINITY};
+    data->users = keymap_new();
+    data->items = keymap_new();
+    return data->users && data->items ? ST_OK : fail_nomem(err, "the events");
+}
+
+void dataset_clear(Dataset *data) {
+    keymap_free(data->users);
+    keymap_free(data->items);
+    mem_free(data->event);
+    csr_clear(&data->by_user);
+    csr_clear(&data->by_item);
+    mem_free(data->pair_time);
+    *data = (Dataset){0};
+}
+
+double dataset_decay(double weight, double time, double newest, double half_life) {
+    if (half_life <= 0 || time >= newest) return weight;
+    return weight * exp2((time - newest) / SECONDS_PER_DAY / half_life);
+}
+
+Status dataset_add(Dataset *data, Key user, Key item, double weight, double time, Err *err) {
+    Event event = {.weight = weight, .time = time};
+    if (!isfinite(weight) || fabs(weight) > DATASET_MAX_WEIGHT)
+        return fail(err, ST_BADARG, "event %lld has weight %g (-1e12..1e12)", (long long)data->n_events + 1, weight);
+    if (data->n_events == data->capacity) {
+        int64_t capacity = data->capacity + data->capacity / 2 + 1024;
+        Event *grown = mem_resize(data->event, (size_t)capacity, sizeof *grown);
+        if (!grown) return fail_nomem(err, "the events");
+        data->event = grown;
+        data->capacity = capacity;
+    }
+    TRY(keymap_add(data->users, user, &event.user, err));
+    TRY(keymap_add(data->items, item, &event.item, err));
+    if (time > data->newest) data->newest = time;
+    data->event[data->n_events++] = event;
+    return ST_OK;
+}
+
+static int compare_event(const void *a, const void *b) {
+    const Event *x = a, *y = b;
+    if (x->user != y->user) return x->user < y->user ? -1 : 1;
+    if (x->item != y->item) return x->item < y->item ? -1 : 1;
+    if (x->time != y->time) return x->time < y->time ? -1 : 1;
+    return (x->weight > y->weight) - (x->weight < y->weight);
+}
+
+/* Sum the events of each pair in place: n events become the pairs with a positive sum, still sorted, each with the time
+ * of its latest event. */
+static int64_t sum_pairs(Dataset *data, const DatasetRules *rules) {
+    int64_t n_pairs = 0;
+    for (int64_t i = 0; i < data->n_events;) {
+        Event pair = data->event[i];
+        pair.weight = 0;
+        for (; i < data->n_events && data->event[i].user == pair.user && data->event[i].item == pair.item; i++) {
+            pair.weight += dataset_decay(data->event[i].weight, data->event[i].time, data->newest, rules->half_life);
+            pair.time = data->event[i].time;
+        }
+        if (pair.weight > 0) data->event[n_pairs++] = pair;
+    }
+    return n_pairs;
+}
+
+static int latest_first(const void *a, const void *b) {
+    const Event *x = a, *y = b;
+    if (x->time != y->time) return x->time > y->time ? -1 : 1;
+    return (x->item > y->item) - (x->item < y->item);
+}
+
+/* Keep each user's latest max_history pairs. */
+static int64_t cap_histories(Event *pair, int64_t n, int64_t max_history) {
+    int64_t kept = 0;
+    if (max_history <= 0) return n;
+    for (int64_t from = 0; from < n;) {
+        int64_t to = from;
+        while (to < n && pair[to].user == pair[from].user) to++;
+        int64_t len = to - from;
+        if (len > max_history) {
+            qsort(pair + from, (size_t)len, sizeof *pair, latest_first);
+            len = max_history;
+            qsort(pair + from, (size_t)len, sizeof *pair, compare_event);
+        }
+        memmove(pair + kept, pair + from, (size_t)len * sizeof *pair);
+        kept += len;
+        from = to;
+    }
+    return kept;
+}
+
+static Status drop_rare_items(Event *pair, int64_t *n, int32_t n_items, int64_t min_support, Err *err) {
+    int64_t kept = 0;
+    if (min_support <= 1) return ST_OK;
+    int64_t *support = mem_zeros((size_t)n_items, sizeof *support);
+    if (!support) return fail_nomem(err, "the items' support");
+    for (int64_t i = 0; i < *n; i++) support[pair[i].item]++;
+    for (int64_t i = 0; i < *n; i++)
+        if (support[pair[i].item] >= min_support) pair[kept++] = pair[i];
+    *n = kept;
+    mem_free(support);
+    return ST_OK;
+}
+
+/* Replace a map by one that holds only the ids in use, still in key order, and renumber them in the pairs. */
+static Status keep_used(KeyMap **map, Event *pair, int64_t n, int32_t *(*id_of)(Event *), Err *err) {
+    int32_t count = keymap_count(*map);
+    int32_t *new_id = mem_array((size_t)count, sizeof *new_id);
+    KeyMap *kept = keymap_new();
+    Status status = new_id && kept ? ST_OK : fail_nomem(err, "the keys in use");
+
+    if (status == ST_OK) {
+        for (int32_t i = 0; i < count; i++) new_id[i] = -1;
+        for (int64_t i = 0; i < n; i++) new_id[*id_of(&pair[i])] = 0;
+        for (int32_t i = 0; i < count && status == ST_OK; i++)
+            if (new_id[i] == 0) status = keymap_add(kept, keymap_key(*map, i), &new_id[i], err);
+    }
+    if (status == ST_OK) {
+        for (int64_t i = 0; i < n; i++) *id_of(&pair[i]) = new_id[*id_of(&pair[i])];
+        keymap_free(*map);
+        *map = kept;
+        kept = NULL;
+    }
+    keymap_free(kept);
+    mem_free(new_id);
+    return status;
+}
+
+static int32_t *user_of(Event *event) {
+    return &event->user;
+}
+
+static int32_t *item_of(Event *event) {
+    return &event->item;
+}
+
+static Status number_in_key_order(Dataset *data, Err *err) {
+    int32_t *user = NULL, *item = NULL;
+    Status status = keymap_sort(data->users, &user, err);
+    if (status == ST_OK) status = keymap_sort(data->items, &item, err);
+    for (int64_t i = 0; status == ST_OK && i < data->n_events; i++) {
+        data->event[i].user = user[data->event[i].user];
+        data->event[i].item = item[data->event[i].item];
+    }
+    mem_free(user);
+    mem_free(item);
+    return status;
+}
+
+static Status fill_matrix(Dataset *data, int64_t n_pairs, Err *err) {
+    Csr *by_user = &data->by_user;
+    TRY(csr_alloc(by_user, keymap_count(data->users), keymap_count(data->items), n_pairs, err));
+    data->pair_time = mem_array((size_t)n_pairs, sizeof *data->pair_time);
+    if (!data->pair_time) return fail_nomem(err, "the pairs' times");
+    for (int64_t i = 0; i < n_pairs; i++) {
+        by_user->row_start[data->event[i].user + 1]++;
+        by_user->col[i] = data->event[i].item;
+        by_user->val[i] = (float)data->event[i].weight;
+        data->pair_time[i] = data->event[i].time;
+    }
+    for (int32_t u = 0; u < by_user->n_rows; u++) by_user->row_start[u + 1] += by_user->row_start[u];
+    return csr_transpose(&data->by_item, by_user, err);
+}
+
+Status dataset_finish(Dataset *data, const DatasetRules *rules, Err *err) {
+    TRY(number_in_key_order(data, err));
+    if (data->n_events) qsort(data->event, (size_t)data->n_events, sizeof *data->event, compare_event);
+    int64_t n_pairs = sum_pairs(data, rules);
+    n_pairs = cap_histories(data->event, n_pairs, rules->max_history);
+    TRY(drop_rare_items(data->event, &n_pairs, keymap_count(data->items), rules->min_support, err));
+    TRY(keep_used(&data->users, data->event, n_pairs, user_of, err));
+    TRY(keep_used(&data->items, data->event, n_pairs, item_of, err));
+    TRY(fill_matrix(data, n_pairs, err));
+    mem_free(data->event);
+    data->event = NULL;
+    if (!(data->newest > -INFINITY)) data->newest = 0;
+    return ST_OK;
+}

@@ -1,0 +1,56 @@
+/* Behaviour events as a sparse user x item matrix, the input of every recommender.
+ *
+ * The caller adds events in any order; dataset_finish gives dense ids in key order and sums each pair's weights in the
+ * order (time, weight), so that the matrix has the same bits whatever the order of the scan was. */
+#ifndef REC_DATASET_H
+#define REC_DATASET_H
+
+#include <stdint.h>
+
+#include "../base/keymap.h"
+#include "../base/status.h"
+#include "../math/csr.h"
+
+typedef struct Event {
+    int32_t user;
+    int32_t item;
+    double weight;
+    double time; /* unix seconds; 0 where there is no time column */
+} Event;
+
+typedef struct DatasetRules {
+    double half_life;    /* days; 0: no decay. Weight x 2^(-(newest - time) / half_life) */
+    int64_t min_support; /* items of fewer distinct users are left out */
+    int64_t max_history; /* a user counts with this many items, the latest; 0: with all */
+} DatasetRules;
+
+typedef struct Dataset {
+    KeyMap *users;
+    KeyMap *items;
+    Event *event; /* until dataset_finish */
+    int64_t n_events;
+    int64_t capacity;
+    double newest; /* time of the newest event */
+    Csr by_user;   /* users x items: summed weight, > 0 */
+    Csr by_item;   /* its transpose */
+    double *pair_time; /* time of the latest event of each entry of by_user */
+} Dataset;
+
+Status dataset_init(Dataset *data, Err *err);
+void dataset_clear(Dataset *data);
+
+/* |weight| <= 1e12 and finite; negative weights (cancellations) are netted against the pair's others. */
+Status dataset_add(Dataset *data, Key user, Key item, double weight, double time, Err *err);
+
+/* Build the matrices; pairs whose weights sum to 0 or less are dropped, and so are the items and users that are left
+ * with nothing. */
+Status dataset_finish(Dataset *data, const DatasetRules *rules, Err *err);
+
+/* The decayed weight of an event, as training and live histories both use it. An event newer than `newest` counts in
+ * full. */
+double dataset_decay(double weight, double time, double newest, double half_life);
+
+/* Largest |weight| that an event may have. */
+#define DATASET_MAX_WEIGHT 1e12
+
+#endif

@@ -1,0 +1,172 @@
+#include "model.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "../base/memory.h"
+
+const OptSpec model_common_options[] = {
+    {"half_life", OPT_REAL, offsetof(CommonParams, half_life), 0, 1e6, 0, NULL,
+     "days after which an event counts half, before the newest event; 0: no decay"},
+    {"min_support", OPT_INT, offsetof(CommonParams, min_support), 1, 1e9, 1, NULL,
+     "items of fewer distinct users are not recommended"},
+    {"max_history", OPT_INT, offsetof(CommonParams, max_history), 0, 1e9, 0, NULL,
+     "a user counts with this many items, the latest; 0: with all"},
+    {"scale", OPT_CHOICE, offsetof(CommonParams, scale), 0, 0, MODEL_SCALE_LOG, "log|linear|binary",
+     "what a pair's summed weight w counts for: log(1 + w), w, or 1"},
+    {"threads", OPT_INT, offsetof(CommonParams, threads), 0, 64, 0, NULL, "threads that train; 0: one a core"},
+    {"seed", OPT_INT, offsetof(CommonParams, seed), 0, 9007199254740991.0, 1, NULL, "seed of all random numbers"},
+    {0},
+};
+
+const Algorithm *algorithm_find(const char *name) {
+    for (size_t i = 0; algorithm_registry[i]; i++)
+        if (strcmp(algorithm_registry[i]->name, name) == 0) return algorithm_registry[i];
+    return NULL;
+}
+
+void model_free(Model *model) {
+    if (!model) return;
+    if (model->algorithm) model->algorithm->free_state(model);
+    keymap_free(model->items);
+    mem_free(model->popularity);
+    mem_free(model->popular);
+    mem_free(model->step);
+    mem_free(model);
+}
+
+size_t model_memory(const Model *model) {
+    return sizeof *model + keymap_memory(model->items) + (size_t)model->n_items * 8 + model->algorithm->memory(model);
+}
+
+double model_scaled(const Model *model, float weight) {
+    if (model->common.scale == MODEL_SCALE_BINARY) return 1;
+    return model->common.scale == MODEL_SCALE_LINEAR ? (double)weight : log1p((double)weight);
+}
+
+Status model_log_step(Model *model, double sweep, double objective, double seconds, Err *err) {
+    TrainingStep *step = mem_resize(model->step, (size_t)model->n_steps + 1, sizeof *step);
+    if (!step) return fail_nomem(err, "the training log");
+    model->step = step;
+    model->step[model->n_steps++] = (TrainingStep){sweep, objective, seconds};
+    return ST_OK;
+}
+
+static Status set_popularity(Model *model, const Dataset *data, Err *err) {
+    size_t n = (size_t)model->n_items;
+    Scored *order = mem_array(n, sizeof *order);
+    model->popularity = mem_array(n, sizeof *model->popularity);
+    model->popular = mem_array(n, sizeof *model->popular);
+    if (!order || !model->popularity || !model->popular) {
+        mem_free(order);
+        return fail_nomem(err, "the popular list");
+    }
+    for (int32_t i = 0; i < model->n_items; i++) {
+        model->popularity[i] = (float)csr_row_len(&data->by_item, i);
+        order[i] = (Scored){(double)model->popularity[i], i};
+    }
+    scored_sort(order, n);
+    for (size_t i = 0; i < n; i++) model->popular[i] = (int32_t)order[i].id;
+    mem_free(order);
+    return ST_OK;
+}
+
+Status model_train(Model **out, const Algorithm *algorithm, const CommonParams *common, const AlgorithmParams *params,
+                   Dataset *data, Task *task, Err *err) {
+    struct timespec begin, end;
+    Model *model = mem_zeros(1, sizeof *model);
+    *out = NULL;
+    if (!model) return fail_nomem(err, "the model");
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    model->algorithm = algorithm;
+    model->common = *common;
+    model->params = *params;
+    model->items = data->items;
+    data->items = NULL;
+    model->n_items = data->by_user.n_cols;
+    model->n_users = data->by_user.n_rows;
+    model->n_events = data->n_events;
+    model->newest = data->newest;
+    task->threads = common->threads ? (int)common->threads : task_default_threads();
+    Status status = set_popularity(model, data, err);
+    if (status == ST_OK) status = algorithm->train(model, data, task, err);
+    if (status != ST_OK) {
+        model_free(model);
+        return status;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    model->trained_seconds = (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
+    *out = model;
+    return ST_OK;
+}
+
+Status model_query_new(ModelQuery **out, const Model *model, Err *err) {
+    ModelQuery *query = mem_zeros(1, sizeof *query);
+    *out = NULL;
+    if (!query) return fail_nomem(err, "a query");
+    query->model = model;
+    query->similar = -1;
+    Status status = model->algorithm->query_new(query, err);
+    if (status != ST_OK) {
+        mem_free(query);
+        return status;
+    }
+    *out = query;
+    return ST_OK;
+}
+
+void model_query_free(ModelQuery *query) {
+    if (!query) return;
+    query->model->algorithm->query_free(query);
+    mem_free(query);
+}
+
+Status model_query_history(ModelQuery *query, const History *history, Err *err) {
+    query->history = *history;
+    query->similar = -1;
+    return history->n || query->model->algorithm->impersonal ? query->model->algorithm->query_prepare(query, err) : ST_OK;
+}
+
+Status model_query_similar(ModelQuery *query, int32_t item, Err *err) {
+    query->history = (History){0};
+    query->similar = item;
+    return query->model->algorithm->query_prepare(query, err);
+}
+
+/* Fill up from the popular list, leaving out what is listed already. */
+static Status fill(const Model *model, const uint64_t *allowed, size_t k, Ranked *out, size_t *out_n, Err *err) {
+    size_t words = ((size_t)model->n_items + 63) / 64;
+    uint64_t *listed = mem_zeros(words, sizeof *listed);
+    if (!listed) return fail_nomem(err, "the popular list");
+    for (size_t i = 0; i < *out_n; i++) listed[out[i].item >> 6] |= (uint64_t)1 << (out[i].item & 63);
+    for (int32_t at = 0; at < model->n_items && *out_n < k; at++) {
+        int32_t item = model->popular[at];
+        uint64_t bit = (uint64_t)1 << (item & 63);
+        if ((allowed && !(allowed[item >> 6] & bit)) || (listed[item >> 6] & bit)) continue;
+        out[(*out_n)++] = (Ranked){.item = item, .from_popular = 1};
+    }
+    mem_free(listed);
+    return ST_OK;
+}
+
+Status model_query_rank(ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, size_t k, Ranked *out,
+                        size_t *out_n, Err *err) {
+    const Model *model = query->model;
+    TopK top = {0};
+    Status status = ST_OK;
+
+    *out_n = 0;
+    if (!allowed) n_allowed = model->n_items;
+    if (k > (size_t)n_allowed) k = (size_t)n_allowed;
+    if (!query->popular_only && (query->history.n || query->similar >= 0 || model->algorithm->impersonal)) {
+        status = topk_init(&top, k, err);
+        if (status == ST_OK) status = model->algorithm->rank(query, allowed, n_allowed, &top, err);
+        topk_sort(&top);
+        for (size_t i = 0; status == ST_OK && i < top.len; i++)
+            out[(*out_n)++] = (Ranked){.item = (int32_t)top.item[i].id, .score = top.item[i].score};
+        topk_clear(&top);
+    }
+    if (status == ST_OK && *out_n < k) status = fill(model, allowed, k, out, out_n, err);
+    return status;
+}

@@ -1,0 +1,154 @@
+/* A trained recommender, and how to ask it.
+ *
+ * A Model is immutable and may be shared by threads. It knows items by dense id 0 .. n_items-1 in key order, so ties by
+ * id are ties by key, and it knows no users: a user is her history, which the caller reads from the events when it
+ * asks. A ModelQuery holds the scratch memory of one asker.
+ *
+ *     ModelQuery *query = model_query_new(model, &err);
+ *     model_query_history(query, &history, &err);
+ *     model_query_rank(query, allowed, n_allowed, k, &list, &err);
+ *
+ * Adding an algorithm: one file with an Algorithm, one line in registry.c, one reference page. */
+#ifndef REC_MODEL_H
+#define REC_MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../base/bytes.h"
+#include "../base/keymap.h"
+#include "../base/options.h"
+#include "../base/status.h"
+#include "../base/task.h"
+#include "../base/topk.h"
+#include "dataset.h"
+
+/* Options that every algorithm has; the others follow from the algorithm's own table. */
+typedef struct CommonParams {
+    double half_life;
+    int64_t min_support;
+    int64_t max_history;
+    int64_t scale;   /* MODEL_SCALE_* */
+    int64_t threads; /* 0: the CPU's */
+    int64_t seed;
+} CommonParams;
+enum { MODEL_SCALE_LOG, MODEL_SCALE_LINEAR, MODEL_SCALE_BINARY };
+extern const OptSpec model_common_options[];
+
+/* Room for any algorithm's own parameters. */
+typedef struct AlgorithmParams {
+    _Alignas(16) unsigned char bytes[512];
+} AlgorithmParams;
+
+typedef struct TrainingStep {
+    double sweep;     /* counts full passes; x.5 is the user half */
+    double objective; /* what the algorithm minimises */
+    double seconds;   /* since training began */
+} TrainingStep;
+
+typedef struct Algorithm Algorithm;
+
+typedef struct Model {
+    const Algorithm *algorithm;
+    CommonParams common;
+    AlgorithmParams params;
+    KeyMap *items;
+    int32_t n_items;
+    int64_t n_users;
+    int64_t n_events;
+    double newest;     /* time of the newest event that was trained on */
+    int has_until;     /* trained on, and remembers, events before until */
+    double until;      /* unix seconds */
+    float *popularity; /* n_items: distinct users of the item */
+    int32_t *popular;  /* n_items: ids by (popularity descending, id) */
+    void *state;       /* the algorithm's own */
+    double trained_seconds;
+    TrainingStep *step;
+    int64_t n_steps;
+    char sha256[65]; /* of the stored form, without the times */
+} Model;
+
+/* What a user has, or what is in a cart: distinct items in ascending id, weights > 0. */
+typedef struct History {
+    int32_t *item;
+    float *weight;
+    int64_t n;
+} History;
+
+typedef struct ModelQuery {
+    const Model *model;
+    History history; /* borrowed from the caller */
+    int32_t similar; /* the item whose neighbours are asked for, or -1 */
+    int popular_only; /* the popular list, whatever the algorithm: the baseline of evaluations */
+    void *scratch;   /* the algorithm's own */
+} ModelQuery;
+
+struct Algorithm {
+    const char *name;
+    const char *summary; /* one line for rec_options and the reference */
+    int impersonal;      /* ranks without a history */
+    int scores_all;      /* has something to say about every item: nothing is filled in */
+    int no_similar;      /* has no neighbours of an item */
+    const OptSpec *options;
+    size_t params_size;
+    /* Fill model->state from the data; model->params, common, items and popularity are set. */
+    Status (*train)(Model *model, const Dataset *data, Task *task, Err *err);
+    void (*write)(const Model *model, Bytes *out);
+    /* Read what write wrote; every count and value is checked: the bytes are untrusted. */
+    Status (*read)(Model *model, Reader *in, Err *err);
+    void (*free_state)(Model *model);
+    size_t (*memory)(const Model *model);
+
+    Status (*query_new)(ModelQuery *query, Err *err);
+    void (*query_free)(ModelQuery *query);
+    /* Prepare for query->history (n >= 1) or query->similar (>= 0). */
+    Status (*query_prepare)(ModelQuery *query, Err *err);
+    /* The score of an item after query_prepare; 0 where the model has nothing to say. */
+    double (*score)(const ModelQuery *query, int32_t item);
+    /* The k best allowed items that the model has something to say about, unsorted. */
+    Status (*rank)(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err);
+    /* part[j] = what history item j adds to the score of item; the parts sum to the score. NULL: not additive. */
+    Status (*contributions)(const ModelQuery *query, int32_t item, double *part, Err *err);
+};
+
+const Algorithm *algorithm_find(const char *name);
+/* NULL-terminated. */
+extern const Algorithm *const algorithm_registry[];
+
+/* Train on a finished dataset, whose item dictionary moves into the model. */
+Status model_train(Model **out, const Algorithm *algorithm, const CommonParams *common, const AlgorithmParams *params,
+                   Dataset *data, Task *task, Err *err);
+void model_free(Model *model);
+size_t model_memory(const Model *model);
+
+/* What a summed weight counts for, by the scale option: log(1 + w), w or 1. */
+double model_scaled(const Model *model, float weight);
+
+/* Append a row to the training log. */
+Status model_log_step(Model *model, double sweep, double objective, double seconds, Err *err);
+
+/* The stored form, and back (version_blob.c has the layout). */
+Status model_write(Model *model, Bytes *out, Err *err);
+Status model_read(Model **out, const void *data, size_t len, Err *err);
+/* {"name":value,...} of all options, common ones included. */
+void model_options_json(const Model *model, Bytes *out);
+
+Status model_query_new(ModelQuery **out, const Model *model, Err *err);
+void model_query_free(ModelQuery *query);
+
+/* Ask about a history (n may be 0: then everything comes from popular) or about the neighbours of an item. */
+Status model_query_history(ModelQuery *query, const History *history, Err *err);
+Status model_query_similar(ModelQuery *query, int32_t item, Err *err);
+
+typedef struct Ranked {
+    int32_t item;
+    int from_popular; /* filled from the popular list: score is 0 */
+    double score;
+} Ranked;
+
+/* The first k of the list: allowed items by (score descending, id), then, where the model has nothing more to say, the
+ * popular ones by (popularity descending, id) with score 0. *out_n <= k. */
+Status model_query_rank(ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, size_t k, Ranked *out,
+                        size_t *out_n, Err *err);
+
+#endif

@@ -1,0 +1,169 @@
+/* The stored form of a model, the one in which versions are kept, exported and moved. Little-endian:
+ *
+ *     "RECMODEL"            8 bytes
+ *     u32  format           1
+ *     u32  algorithm's name: length, then the bytes
+ *     u32  options: length, then JSON {"factors":64,...}, every option that the algorithm has
+ *     u32  n_items          u64 n_users    u64 n_events
+ *     f64  newest           u32 has_until  f64 until
+ *     dictionary            keymap_write: the items in key order
+ *     f32  popularity       n_items
+ *          algorithm's own  see the algorithm's file
+ *     32   SHA-256          of all bytes above
+ *     f64  trained_seconds  u64 n_steps   n_steps x (f64 sweep, f64 objective, f64 seconds)
+ *
+ * The times stand after the checksum, so that the same data, seed and options give the same checksum. Everything is
+ * checked before it is used. */
+#include <math.h>
+#include <string.h>
+
+#include "../base/memory.h"
+#include "model.h"
+
+static const char MAGIC[8] = {'R', 'E', 'C', 'M', 'O', 'D', 'E', 'L'};
+enum { FORMAT = 1, DIGEST = 32 };
+
+void model_options_json(const Model *model, Bytes *out) {
+    bytes_append(out, "{", 1);
+    options_json(model->algorithm->options, &model->params, out);
+    bytes_append(out, ",", 1);
+    options_json(model_common_options, &model->common, out);
+    bytes_append(out, "}", 1);
+}
+
+Status model_write(Model *model, Bytes *out, Err *err) {
+    Bytes options = {0};
+    uint8_t digest[DIGEST];
+    CommonParams common = model->common;
+
+    model->common.threads = 0; /* how it was trained, not what it is */
+    model_options_json(model, &options);
+    model->common = common;
+    bytes_append(&options, "", 1);
+    bytes_append(out, MAGIC, sizeof MAGIC);
+    bytes_u32(out, FORMAT);
+    bytes_text(out, model->algorithm->name);
+    bytes_text(out, options.failed ? "" : (const char *)options.data);
+    bytes_u32(out, (uint32_t)model->n_items);
+    bytes_u64(out, (uint64_t)model->n_users);
+    bytes_u64(out, (uint64_t)model->n_events);
+    bytes_f64(out, model->newest);
+    bytes_u32(out, (uint32_t)model->has_until);
+    bytes_f64(out, model->until);
+    keymap_write(model->items, out);
+    bytes_append(out, model->popularity, (size_t)model->n_items * sizeof *model->popularity);
+    model->algorithm->write(model, out);
+    if (options.failed) out->failed = 1;
+    bytes_clear(&options);
+    if (out->failed) return fail_nomem(err, "the stored model");
+    bytes_sha256(out->data, out->len, digest);
+    bytes_hex(digest, DIGEST, model->sha256);
+    bytes_append(out, digest, DIGEST);
+    bytes_f64(out, model->trained_seconds);
+    bytes_u64(out, (uint64_t)model->n_steps);
+    for (int64_t i = 0; i < model->n_steps; i++) {
+        bytes_f64(out, model->step[i].sweep);
+        bytes_f64(out, model->step[i].objective);
+        bytes_f64(out, model->step[i].seconds);
+    }
+    return out->failed ? fail_nomem(err, "the stored model") : ST_OK;
+}
+
+static Status read_header(Model *model, Reader *in, Err *err) {
+    char name[64], *options;
+    size_t len;
+    const char *magic = read_block(in, sizeof MAGIC, 1);
+    uint32_t format = read_u32(in);
+    if (in->failed || memcmp(magic, MAGIC, sizeof MAGIC) != 0) return fail(err, ST_CORRUPT, "not a stored model");
+    if (format != FORMAT)
+        return fail(err, ST_CORRUPT, "stored model has format %u (this library reads 1: train it again, or use the version that wrote it)", format);
+    const char *text = read_text(in, &len);
+    if (!text || len >= sizeof name) return fail(err, ST_CORRUPT, "stored model has no algorithm");
+    memcpy(name, text, len);
+    name[len] = 0;
+    model->algorithm = algorithm_find(name);
+    if (!model->algorithm) return fail(err, ST_CORRUPT, "stored model wants algorithm '%s', which this library lacks", name);
+    text = read_text(in, &len);
+    if (!text) return fail(err, ST_CORRUPT, "stored model is truncated");
+    options = mem_text(text, len);
+    if (!options) return fail_nomem(err, "the model");
+    options_default(model_common_options, &model->common);
+    options_default(model->algorithm->options, &model->params);
+    OptTarget target[] = {{model->algorithm->options, &model->params}, {model_common_options, &model->common}};
+    Status status = options_set_json(target, 2, options, err);
+    mem_free(options);
+    return status == ST_OK || status == ST_NOMEM ? status : ST_CORRUPT;
+}
+
+static Status read_popularity(Model *model, Reader *in, Err *err) {
+    size_t n = (size_t)model->n_items;
+    const void *stored = read_block(in, n, sizeof *model->popularity);
+    if (!stored) return fail(err, ST_CORRUPT, "stored model is truncated");
+    Scored *order = mem_array(n, sizeof *order);
+    model->popularity = mem_array(n, sizeof *model->popularity);
+    model->popular = mem_array(n, sizeof *model->popular);
+    Status status = order && model->popularity && model->popular ? ST_OK : fail_nomem(err, "the popular list");
+    if (status == ST_OK && n) memcpy(model->popularity, stored, n * sizeof *model->popularity);
+    for (size_t i = 0; i < n && status == ST_OK; i++) {
+        if (!isfinite(model->popularity[i])) status = fail(err, ST_CORRUPT, "stored popularity is not a number");
+        order[i] = (Scored){(double)model->popularity[i], (int64_t)i};
+    }
+    if (status == ST_OK) scored_sort(order, n);
+    for (size_t i = 0; i < n && status == ST_OK; i++) model->popular[i] = (int32_t)order[i].id;
+    mem_free(order);
+    return status;
+}
+
+static Status read_body(Model *model, Reader *in, Err *err) {
+    uint32_t n_items = read_u32(in);
+    model->n_users = (int64_t)read_u64(in);
+    model->n_events = (int64_t)read_u64(in);
+    model->newest = read_f64(in);
+    model->has_until = (int)read_u32(in) != 0;
+    model->until = read_f64(in);
+    if (in->failed || n_items > INT32_MAX || !isfinite(model->newest) || !isfinite(model->until))
+        return fail(err, ST_CORRUPT, "stored model is truncated");
+    model->n_items = (int32_t)n_items;
+    TRY(keymap_read(in, &model->items, err));
+    if (keymap_count(model->items) != model->n_items) return fail(err, ST_CORRUPT, "stored model counts its items twice");
+    TRY(read_popularity(model, in, err));
+    return model->algorithm->read(model, in, err);
+}
+
+static Status read_times(Model *model, Reader *in, Err *err) {
+    model->trained_seconds = read_f64(in);
+    uint64_t n_steps = read_u64(in);
+    if (in->failed || n_steps != (in->len - in->pos) / 24 || (in->len - in->pos) % 24)
+        return fail(err, ST_CORRUPT, "stored model has a malformed training log");
+    for (uint64_t i = 0; i < n_steps; i++) {
+        double sweep = read_f64(in), objective = read_f64(in), seconds = read_f64(in);
+        TRY(model_log_step(model, sweep, objective, seconds, err));
+    }
+    return ST_OK;
+}
+
+Status model_read(Model **out, const void *data, size_t len, Err *err) {
+    Reader in = reader_of(data, len);
+    uint8_t digest[DIGEST];
+    Model *model = mem_zeros(1, sizeof *model);
+
+    *out = NULL;
+    if (!model) return fail_nomem(err, "the model");
+    Status status = read_header(model, &in, err);
+    if (status == ST_OK) status = read_body(model, &in, err);
+    if (status == ST_OK) {
+        size_t content = in.pos;
+        const void *stored = read_block(&in, DIGEST, 1);
+        bytes_sha256(data, content, digest);
+        if (!stored || memcmp(stored, digest, DIGEST) != 0)
+            status = fail(err, ST_CORRUPT, "stored model has a wrong checksum");
+        bytes_hex(digest, DIGEST, model->sha256);
+    }
+    if (status == ST_OK) status = read_times(model, &in, err);
+    if (status != ST_OK) {
+        model_free(model);
+        return status;
+    }
+    *out = model;
+    return ST_OK;
+}

@@ -1,0 +1,43 @@
+/* The entry point: registers every function and table on a connection and keeps the library loaded.
+ *
+ * Built twice: loadable (recommend.so) and, with -DSQLITE_CORE, for static linking; an application then calls
+ * sqlite3_auto_extension((void (*)(void))sqlite3_recommend_init) or sqlite3_recommend_init(db, NULL, NULL). */
+#ifdef SQLITE_CORE
+#include <sqlite3.h>
+#else
+#include <sqlite3ext.h>
+SQLITE_EXTENSION_INIT1
+#endif
+
+#include "modules.h"
+
+enum { OLDEST_SQLITE = 3038000 }; /* sqlite3_vtab_in, LIMIT push-down */
+
+#ifdef _WIN32
+__declspec(dllexport)
+#else
+__attribute__((visibility("default")))
+#endif
+int sqlite3_recommend_init(sqlite3 *db, char **error, const void *api);
+
+int sqlite3_recommend_init(sqlite3 *db, char **error, const void *api) {
+    static int (*const parts[])(sqlite3 *) = {
+        register_vector_functions, register_vector_aggregates, register_metric_aggregates, register_index,
+        register_model,            register_train_function,    register_info_tables,       register_model_tables,
+        register_evaluate,         register_search,
+    };
+#ifndef SQLITE_CORE
+    SQLITE_EXTENSION_INIT2((const sqlite3_api_routines *)api);
+#else
+    (void)api;
+#endif
+    if (sqlite3_libversion_number() < OLDEST_SQLITE) {
+        if (error) *error = sqlite3_mprintf("sqlite-recommend needs SQLite 3.38 or newer, this is %s", sqlite3_libversion());
+        return SQLITE_ERROR;
+    }
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        int code = parts[i](db);
+        if (code != SQLITE_OK) return code;
+    }
+    return SQLITE_OK_LOAD_PERMANENTLY;
+}

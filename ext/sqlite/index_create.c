@@ -1,0 +1,315 @@
+/* CREATE VIRTUAL TABLE t USING rec_index(embedding float[64], metric=cosine, price real, category text). */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/memory.h"
+#include "../base/options.h"
+#include "index_table.h"
+#include "modules.h"
+
+static const char MODULE[] = "rec_index";
+static const char *const HIDDEN_NAMES[] = {"k", "options", "similar_to", "exclude", "arg", "score", "distance", "rank", "rowid", NULL};
+
+typedef struct IndexArguments {
+    int64_t metric;
+} IndexArguments;
+
+static const OptSpec argument_options[] = {
+    {"metric", OPT_CHOICE, offsetof(IndexArguments, metric), 0, 0, ANN_COSINE, "ip|l2|cosine", "what near means"},
+    {0},
+};
+
+static void free_columns(IndexTable *table) {
+    for (int i = 0; i < table->n_columns; i++) {
+        sqlite3_free(table->column[i].name);
+        sqlite3_free(table->column[i].type);
+    }
+}
+
+static void table_free(IndexTable *table) {
+    if (!table) return;
+    index_view_clear(table);
+    index_finalize(table);
+    free_columns(table);
+    sqlite3_free(table->base.zErrMsg);
+    sqlite3_free(table->schema);
+    sqlite3_free(table->name);
+    mem_free(table);
+}
+
+/* float[64] gives 64; anything else 0; a bad length -1. */
+static int vector_dim(const char *type) {
+    char *end;
+    if (sqlite3_strnicmp(type, "float[", 6) != 0) return 0;
+    long dim = strtol(type + 6, &end, 10);
+    return *end == ']' && end[1] == 0 && dim >= 1 && dim <= INDEX_MAX_DIM ? (int)dim : -1;
+}
+
+static Status check_column_name(const IndexTable *table, const char *name, Err *err) {
+    int clash = !*name || sqlite3_stricmp(name, table->name) == 0;
+    for (int i = 0; HIDDEN_NAMES[i]; i++) clash |= sqlite3_stricmp(name, HIDDEN_NAMES[i]) == 0;
+    for (int i = 0; i < table->n_columns - 1; i++) clash |= sqlite3_stricmp(name, table->column[i].name) == 0;
+    if (clash)
+        return fail(err, ST_BADARG, "column name '%.60s' is taken (by another column, the table, or a hidden column: k, options, similar_to, exclude, arg, score, distance, rank, rowid)", name);
+    return ST_OK;
+}
+
+/* "name type": the vector column or metadata. */
+static Status add_column(IndexTable *table, const char *argument, Err *err) {
+    const char *end = argument;
+    char close = *argument == '[' ? ']' : *argument;
+    if (*argument && strchr("'\"`[", *argument))
+        for (end++; *end && *end != close; end++) {}
+    else
+        while (*end && !isspace((unsigned char)*end)) end++;
+    if (*end && !isspace((unsigned char)*end)) end++;
+    if (table->n_columns == INDEX_MAX_COLUMNS) return fail(err, ST_BADARG, "more than %d columns", INDEX_MAX_COLUMNS);
+    IndexColumn *column = &table->column[table->n_columns++];
+    column->name = glue_unquote(argument, (int)(end - argument));
+    column->type = glue_unquote(end, (int)strlen(end));
+    if (!column->name || !column->type) return fail_nomem(err, "a column");
+    TRY(check_column_name(table, column->name, err));
+    int dim = vector_dim(column->type);
+    if (dim < 0) return fail(err, ST_BADARG, "vector column '%.60s': %.40s (float[1] .. float[%d])", column->name, column->type, INDEX_MAX_DIM);
+    if (dim > 0) {
+        if (table->dim) return fail(err, ST_BADARG, "a second vector column '%.60s' (one)", column->name);
+        table->dim = dim;
+        table->vector_column = table->n_columns - 1;
+        sqlite3_free(column->type);
+        column->type = NULL;
+        return ST_OK;
+    }
+    if (sqlite3_stricmp(column->type, "text") && sqlite3_stricmp(column->type, "integer") && sqlite3_stricmp(column->type, "real"))
+        return fail(err, ST_BADARG, "column '%.60s' has type '%.40s' (float[N], text, integer, real)", column->name, column->type);
+    column->shadow = table->n_meta++;
+    return ST_OK;
+}
+
+static Status set_argument(IndexTable *table, IndexArguments *arguments, unsigned *seen, const char *key,
+                           const char *value, Err *err) {
+    unsigned bit = strcmp(key, "metric") == 0 ? 1 : strcmp(key, "index") == 0 ? 2 : 0;
+    if (!bit) return fail(err, ST_BADARG, "unknown option '%.60s' (allowed: metric, index)", key);
+    if (*seen & bit) return fail(err, ST_BADARG, "option '%s' is given twice", key);
+    *seen |= bit;
+    if (bit == 1) return options_set(&argument_options[0], arguments, value, err);
+    if (strlen(value) >= sizeof table->factory || !*value)
+        return fail(err, ST_BADARG, "index='%.60s' (exact, auto or a FAISS factory string)", value);
+    memcpy(table->factory, value, strlen(value) + 1);
+    return ST_OK;
+}
+
+static Status parse(IndexTable *table, int argc, const char *const *argv, Err *err) {
+    IndexArguments arguments;
+    unsigned seen = 0;
+    options_default(argument_options, &arguments);
+    memcpy(table->factory, "auto", 5);
+    for (int i = 3; i < argc; i++) {
+        char *key, *value;
+        const char *argument = argv[i];
+        while (isspace((unsigned char)*argument)) argument++;
+        Status status;
+        if (glue_split_argument(argument, &key, &value))
+            status = key && value ? set_argument(table, &arguments, &seen, key, value, err) : fail_nomem(err, "an argument");
+        else
+            status = *argument ? add_column(table, argument, err) : fail(err, ST_BADARG, "an empty argument");
+        sqlite3_free(key);
+        sqlite3_free(value);
+        TRY(status);
+    }
+    if (!table->dim) return fail(err, ST_BADARG, "no vector column (for instance: embedding float[64])");
+    table->metric = (AnnMetric)arguments.metric;
+    return ann_engine_for(table->factory)->check(table->factory, table->dim, table->metric, err);
+}
+
+static char *declaration(const IndexTable *table) {
+    sqlite3_str *sql = sqlite3_str_new(NULL);
+    sqlite3_str_appendall(sql, "CREATE TABLE x(");
+    for (int i = 0; i < table->n_columns; i++)
+        sqlite3_str_appendf(sql, "\"%w\" %s, ", table->column[i].name, table->column[i].type ? table->column[i].type : "BLOB");
+    sqlite3_str_appendf(sql, "\"%w\" HIDDEN, k INTEGER HIDDEN, options TEXT HIDDEN, similar_to INTEGER HIDDEN, exclude TEXT HIDDEN, arg HIDDEN, score REAL HIDDEN, distance REAL HIDDEN, rank INTEGER HIDDEN)", table->name);
+    return sqlite3_str_finish(sql);
+}
+
+static Status table_new(IndexTable **out, sqlite3 *db, int argc, const char *const *argv, Err *err) {
+    IndexTable *table = mem_zeros(1, sizeof *table);
+    *out = table;
+    if (!table) return fail_nomem(err, "the index");
+    table->db = db;
+    table->schema = sqlite3_mprintf("%s", argv[1]);
+    table->name = sqlite3_mprintf("%s", argv[2]);
+    if (!table->schema || !table->name) return fail_nomem(err, "the index");
+    for (int i = 0; HIDDEN_NAMES[i]; i++)
+        if (sqlite3_stricmp(table->name, HIDDEN_NAMES[i]) == 0)
+            return fail(err, ST_BADARG, "a rec_index cannot be named '%s', which is one of its columns", table->name);
+    return parse(table, argc, argv, err);
+}
+
+/* A database written by a newer library says so. */
+static Status check_format(IndexTable *table, Err *err) {
+    sqlite3_int64 format;
+    TRY(glue_integer(table->db, 0, &format, err, "SELECT value FROM \"%w\".\"%w_config\" WHERE key='format'", table->schema, table->name));
+    if (format != 1)
+        return fail(err, ST_CORRUPT, "format %lld (this library reads 1: use the version that wrote it)", (long long)format);
+    return ST_OK;
+}
+
+static int open_table(sqlite3 *db, int argc, const char *const *argv, int create, sqlite3_vtab **out, char **error) {
+    IndexTable *table;
+    Err err = {0};
+    Status status = table_new(&table, db, argc, argv, &err);
+    if (status == ST_OK) {
+        char *sql = declaration(table);
+        int code = sql ? sqlite3_declare_vtab(db, sql) : SQLITE_NOMEM;
+        sqlite3_free(sql);
+        if (code) status = glue_host(&err, db, code);
+    }
+    if (status == ST_OK && create) status = index_store_create(table, &err);
+    if (status == ST_OK && !create) status = check_format(table, &err);
+    if (status != ST_OK) {
+        *error = sqlite3_mprintf("%s %s: %s", MODULE, argv[2], err.text);
+        table_free(table);
+        return glue_code(status, &err);
+    }
+    sqlite3_vtab_config(db, SQLITE_VTAB_CONSTRAINT_SUPPORT, 1);
+    sqlite3_vtab_config(db, SQLITE_VTAB_INNOCUOUS);
+    *out = &table->base;
+    return SQLITE_OK;
+}
+
+int index_create(sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **out, char **error) {
+    (void)aux;
+    return open_table(db, argc, argv, 1, out, error);
+}
+
+int index_connect(sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **out, char **error) {
+    (void)aux;
+    return open_table(db, argc, argv, 0, out, error);
+}
+
+int index_disconnect(sqlite3_vtab *vtab) {
+    table_free((IndexTable *)vtab);
+    return SQLITE_OK;
+}
+
+static const char *const SUFFIXES[] = {"config", "vectors", "meta", "changes", "segment"};
+
+int index_shadow_name(const char *suffix) {
+    for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES; i++)
+        if (sqlite3_stricmp(suffix, SUFFIXES[i]) == 0) return 1;
+    return 0;
+}
+
+int index_destroy(sqlite3_vtab *vtab) {
+    IndexTable *table = (IndexTable *)vtab;
+    Err err = {0};
+    Status status = ST_OK;
+    index_finalize(table);
+    for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES && status == ST_OK; i++)
+        status = glue_execute(table->db, &err, "DROP TABLE IF EXISTS \"%w\".\"%w_%s\"", table->schema, table->name, SUFFIXES[i]);
+    if (status != ST_OK) return glue_vtab_error(vtab, MODULE, table->name, status, &err);
+    table_free(table);
+    return SQLITE_OK;
+}
+
+int index_rename(sqlite3_vtab *vtab, const char *name) {
+    IndexTable *table = (IndexTable *)vtab;
+    Err err = {0};
+    Status status = ST_OK;
+    index_finalize(table);
+    for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES && status == ST_OK; i++) {
+        if (strcmp(SUFFIXES[i], "meta") == 0 && table->n_meta == 0) continue;
+        status = glue_execute(table->db, &err, "ALTER TABLE \"%w\".\"%w_%s\" RENAME TO \"%w_%s\"", table->schema, table->name, SUFFIXES[i], name, SUFFIXES[i]);
+    }
+    char *copy = status == ST_OK ? sqlite3_mprintf("%s", name) : NULL;
+    if (status == ST_OK && !copy) status = fail_nomem(&err, "a name");
+    if (status != ST_OK) return glue_vtab_error(vtab, MODULE, table->name, status, &err);
+    sqlite3_free(table->name);
+    table->name = copy;
+    return SQLITE_OK;
+}
+
+/* Split the text between the outer parentheses of CREATE VIRTUAL TABLE ... USING rec_index(...) at its commas. */
+static Status split_arguments(const char *sql, char ***out, int *out_n, Err *err) {
+    const char *open = strchr(sql, '(');
+    size_t len = strlen(sql);
+    *out = NULL;
+    *out_n = 0;
+    while (len && sql[len - 1] != ')') len--;
+    if (!open || !len) return fail(err, ST_CORRUPT, "the schema of the index is malformed");
+    const char *at = open + 1, *end = sql + len - 1, *from = at;
+    for (char quote = 0; at <= end; at++) {
+        if (at == end || (*at == ',' && !quote)) {
+            char **grown = mem_resize(*out, (size_t)*out_n + 1, sizeof **out);
+            if (!grown) return fail_nomem(err, "the index");
+            *out = grown;
+            grown[*out_n] = mem_text(from, (size_t)(at - from));
+            if (!grown[*out_n]) return fail_nomem(err, "the index");
+            ++*out_n;
+            from = at + 1;
+        } else if (quote ? *at == quote : (*at == '\'' || *at == '"' || *at == '`')) {
+            quote = quote ? 0 : *at;
+        }
+    }
+    return ST_OK;
+}
+
+Status index_open(IndexTable **out, sqlite3 *db, const char *name, Err *err) {
+    char *schema, *table_name, **part = NULL;
+    const char **argv = NULL;
+    sqlite3_stmt *statement = NULL;
+    int n = 0, has_row = 0;
+
+    *out = NULL;
+    TRY(glue_find_table(db, "rec_index", name, "_vectors", &schema, &table_name, err));
+    Status status = glue_prepare(db, &statement, err, "SELECT sql FROM \"%w\".sqlite_schema WHERE lower(name)=lower(%Q)", schema, table_name);
+    if (status == ST_OK) status = glue_step(db, statement, &has_row, err);
+    if (status == ST_OK && !has_row) status = fail(err, ST_BADARG, "no rec_index named '%.60s'", name);
+    if (status == ST_OK) status = split_arguments((const char *)sqlite3_column_text(statement, 0), &part, &n, err);
+    sqlite3_finalize(statement);
+    if (status == ST_OK && !(argv = mem_array((size_t)n + 3, sizeof *argv))) status = fail_nomem(err, "the index");
+    if (status == ST_OK) {
+        argv[0] = MODULE;
+        argv[1] = schema;
+        argv[2] = table_name;
+        for (int i = 0; i < n; i++) argv[3 + i] = part[i];
+        status = table_new(out, db, n + 3, argv, err);
+        if (status == ST_OK) status = check_format(*out, err);
+        if (status != ST_OK) {
+            table_free(*out);
+            *out = NULL;
+        }
+    }
+    for (int i = 0; i < n; i++) mem_free(part[i]);
+    mem_free(part);
+    mem_free(argv);
+    sqlite3_free(schema);
+    sqlite3_free(table_name);
+    return status;
+}
+
+void index_close(IndexTable *table) {
+    table_free(table);
+}
+
+int register_index(sqlite3 *db) {
+    static const sqlite3_module module = {
+        .iVersion = 3,
+        .xCreate = index_create,
+        .xConnect = index_connect,
+        .xBestIndex = index_best_index,
+        .xDisconnect = index_disconnect,
+        .xDestroy = index_destroy,
+        .xOpen = index_open_cursor,
+        .xClose = index_close_cursor,
+        .xFilter = index_filter,
+        .xNext = index_next,
+        .xEof = index_eof,
+        .xColumn = index_column,
+        .xRowid = index_rowid,
+        .xUpdate = index_update,
+        .xRename = index_rename,
+        .xShadowName = index_shadow_name,
+    };
+    return sqlite3_create_module_v2(db, MODULE, &module, NULL, NULL);
+}

@@ -1,0 +1,211 @@
+/* Changing a rec_index: rows and commands.
+ *
+ * INSERT ... VALUES opens no statement journal inside BEGIN, so everything is checked before the first write, and the
+ * change that other connections look for is logged last. */
+#include <string.h>
+
+#include "../base/memory.h"
+#include "../base/options.h"
+#include "cache.h"
+#include "index_table.h"
+#include "progress.h"
+
+static Status run(IndexTable *t, int which, sqlite3_int64 id, const void *blob, size_t bytes, Err *err) {
+    sqlite3_stmt *statement;
+    int has_row;
+    TRY(index_statement(t, which, &statement, err));
+    sqlite3_bind_int64(statement, 1, id);
+    if (blob) sqlite3_bind_blob64(statement, 2, blob, bytes, SQLITE_STATIC);
+    Status status = glue_step(t->db, statement, &has_row, err);
+    sqlite3_reset(statement);
+    if (blob) sqlite3_clear_bindings(statement);
+    return status;
+}
+
+static Status has_row(IndexTable *t, sqlite3_int64 id, int *out, Err *err) {
+    sqlite3_stmt *statement;
+    TRY(index_statement(t, HAS_VECTOR, &statement, err));
+    sqlite3_bind_int64(statement, 1, id);
+    Status status = glue_step(t->db, statement, out, err);
+    sqlite3_reset(statement);
+    return status;
+}
+
+static Status delete_row(IndexTable *t, sqlite3_int64 id, Err *err) {
+    TRY(run(t, DELETE_VECTOR, id, NULL, 0, err));
+    if (t->n_meta) TRY(run(t, DELETE_META, id, NULL, 0, err));
+    return index_log_change(t, id, err);
+}
+
+static Status put_meta(IndexTable *t, sqlite3_int64 id, sqlite3_value **column, Err *err) {
+    sqlite3_stmt *statement;
+    int row;
+    TRY(index_statement(t, PUT_META, &statement, err));
+    sqlite3_bind_int64(statement, 1, id);
+    for (int i = 0; i < t->n_columns; i++)
+        if (i != t->vector_column) sqlite3_bind_value(statement, 2 + t->column[i].shadow, column[i]);
+    Status status = glue_step(t->db, statement, &row, err);
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    return status;
+}
+
+/* The vector argument of a write, checked. */
+static Status written_vector(const IndexTable *t, sqlite3_value *value, const float **out, float **owned, Err *err) {
+    int dim;
+    const char *name = t->column[t->vector_column].name;
+    *owned = NULL;
+    if (sqlite3_value_type(value) == SQLITE_NULL) return fail(err, ST_BADARG, "%s is NULL (a vector of %d elements)", name, t->dim);
+    TRY(glue_vector(value, out, &dim, owned, err));
+    if (dim == t->dim) return ST_OK;
+    mem_free(*owned);
+    *owned = NULL;
+    return fail(err, ST_BADARG, "%s has %d elements (%d)", name, dim, t->dim);
+}
+
+/* A new id: one more than the largest. */
+static Status next_id(IndexTable *t, sqlite3_int64 *out, Err *err) {
+    TRY(glue_integer(t->db, 0, out, err, "SELECT max(id) FROM \"%w\".\"%w_vectors\"", t->schema, t->name));
+    if (*out == INT64_MAX) return fail(err, ST_BADARG, "no rowid is left after %lld", (long long)INT64_MAX);
+    ++*out;
+    return ST_OK;
+}
+
+typedef struct Write {
+    int is_update;
+    sqlite3_int64 old_id;
+    sqlite3_int64 id;
+    sqlite3_value **column; /* declared columns, then the hidden ones */
+} Write;
+
+static Status read_id(IndexTable *t, sqlite3_value *value, sqlite3_int64 *out, Err *err) {
+    if (sqlite3_value_type(value) == SQLITE_NULL) return next_id(t, out, err);
+    if (sqlite3_value_type(value) != SQLITE_INTEGER) return fail(err, ST_BADARG, "rowid must be a whole number");
+    *out = sqlite3_value_int64(value);
+    return ST_OK;
+}
+
+/* Insert or update one row. *constraint is set when the id is taken and the statement does not replace. */
+static Status write_row(IndexTable *t, Write *w, int *constraint, Err *err) {
+    const float *vector = NULL;
+    float *owned = NULL;
+    int taken = 0;
+    int same_vector = w->is_update && sqlite3_value_nochange(w->column[t->vector_column]);
+    size_t bytes = (size_t)t->dim * sizeof(float);
+
+    if (!w->is_update || w->id != w->old_id) TRY(has_row(t, w->id, &taken, err));
+    if (taken && sqlite3_vtab_on_conflict(t->db) != SQLITE_REPLACE) {
+        *constraint = 1;
+        return fail(err, ST_BADARG, "rowid %lld exists", (long long)w->id);
+    }
+    if (!same_vector) {
+        TRY(written_vector(t, w->column[t->vector_column], &vector, &owned, err));
+    } else if (w->id != w->old_id) { /* the row moves: carry its vector along */
+        int found;
+        owned = mem_array((size_t)t->dim, sizeof *owned);
+        if (!owned) return fail_nomem(err, "a vector");
+        vector = owned;
+        Status status = index_read_vector(t, w->old_id, owned, &found, err);
+        if (status != ST_OK) {
+            mem_free(owned);
+            return status;
+        }
+    }
+    Status status = ST_OK;
+    if (w->is_update && w->id != w->old_id) status = delete_row(t, w->old_id, err);
+    if (status == ST_OK && t->n_meta) status = put_meta(t, w->id, w->column, err);
+    if (status == ST_OK && vector) status = run(t, PUT_VECTOR, w->id, vector, bytes, err);
+    if (status == ST_OK && vector) status = index_log_change(t, w->id, err);
+    mem_free(owned);
+    return status;
+}
+
+/* ---- commands ---- */
+
+typedef struct BuildOptions {
+    int64_t build_threads;
+    int64_t progress;
+} BuildOptions;
+
+static const OptSpec build_options[] = {
+    {"build_threads", OPT_INT, offsetof(BuildOptions, build_threads), 1, 64, 1, NULL,
+     "threads that build a graph: with 1 the same rows give the same graph, more are faster"},
+    {"progress", OPT_CHOICE, offsetof(BuildOptions, progress), 0, 0, 0, "none|stderr", "print lines on stderr"},
+    {0},
+};
+
+static Status command_build(IndexTable *t, sqlite3_value *argument, Err *err) {
+    BuildOptions options;
+    OptTarget target = {build_options, &options};
+    Task task = {0};
+    Job job;
+    options_default(build_options, &options);
+    if (sqlite3_value_type(argument) != SQLITE_NULL) TRY(options_set_json(&target, 1, (const char *)sqlite3_value_text(argument), err));
+    TRY(progress_begin(&job, "optimize", t->name, &task, t->db, (int)options.progress, err));
+    Status status = index_view_optimize(t, (int)options.build_threads, &task, err);
+    progress_end(&job);
+    return status;
+}
+
+/* Every row has its vector and metadata, the stored structure can be read, and the loaded copy answers as the rows do. */
+static Status command_check(IndexTable *t, Err *err) {
+    sqlite3_int64 bad;
+    Bytes segment = {0};
+    TRY(glue_integer(t->db, -1, &bad, err, "SELECT id FROM \"%w\".\"%w_vectors\" WHERE typeof(vector)<>'blob' OR length(vector)<>%d LIMIT 1", t->schema, t->name, t->dim * 4));
+    if (bad != -1) return fail(err, ST_CORRUPT, "integrity-check: vector %lld has not %d elements", (long long)bad, t->dim);
+    if (t->n_meta) {
+        TRY(glue_integer(t->db, 0, &bad, err, "SELECT (SELECT count(*) FROM \"%w\".\"%w_vectors\" v LEFT JOIN \"%w\".\"%w_meta\" m USING(id) WHERE m.id IS NULL) + (SELECT count(*) FROM \"%w\".\"%w_meta\" m LEFT JOIN \"%w\".\"%w_vectors\" v USING(id) WHERE v.id IS NULL)",
+                         t->schema, t->name, t->schema, t->name, t->schema, t->name, t->schema, t->name));
+        if (bad) return fail(err, ST_CORRUPT, "integrity-check: %lld rows have a vector or metadata, not both", (long long)bad);
+    }
+    Status status = index_segment_read(t, &segment, err);
+    bytes_clear(&segment);
+    if (status != ST_OK) return status;
+    index_view_clear(t);
+    cache_drop_unused();
+    return index_view_sync(t, err);
+}
+
+static Status run_command(IndexTable *t, const char *command, sqlite3_value *argument, Err *err) {
+    if (strcmp(command, "optimize") == 0 || strcmp(command, "rebuild") == 0 || strcmp(command, "train") == 0)
+        return command_build(t, argument, err);
+    if (strcmp(command, "integrity-check") == 0) return command_check(t, err);
+    if (strcmp(command, "drop-cache") == 0) {
+        index_view_clear(t);
+        cache_drop_unused();
+        return ST_OK;
+    }
+    return fail(err, ST_BADARG, "unknown command '%.60s' (train, rebuild, optimize, integrity-check, drop-cache)", command);
+}
+
+/* A row that is inserted cannot set what searches answer or take. */
+static Status check_hidden(const IndexTable *t, sqlite3_value **column, Err *err) {
+    static const char *const names[N_HIDDEN] = {"", "k", "options", "similar_to", "exclude", "arg", "score", "distance", "rank"};
+    for (int i = 1; i < N_HIDDEN; i++)
+        if (sqlite3_value_type(column[t->n_columns + i]) != SQLITE_NULL)
+            return fail(err, ST_BADARG, "column %s cannot be inserted", names[i]);
+    return ST_OK;
+}
+
+int index_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int64 *rowid) {
+    IndexTable *t = (IndexTable *)vtab;
+    Err err = {0};
+    Status status;
+    int constraint = 0;
+
+    if (argc == 1) return glue_vtab_error(vtab, "rec_index", t->name, delete_row(t, sqlite3_value_int64(argv[0]), &err), &err);
+    Write w = {.is_update = sqlite3_value_type(argv[0]) != SQLITE_NULL, .column = argv + 2};
+    sqlite3_value *command = w.column[t->n_columns + H_COMMAND];
+    if (!w.is_update && sqlite3_value_type(command) != SQLITE_NULL) {
+        const char *text = (const char *)sqlite3_value_text(command);
+        status = text ? run_command(t, text, w.column[t->n_columns + H_ARG], &err) : fail_nomem(&err, "a command");
+        return glue_vtab_error(vtab, "rec_index", t->name, status, &err);
+    }
+    status = w.is_update ? ST_OK : check_hidden(t, w.column, &err);
+    if (status == ST_OK) status = read_id(t, argv[1], &w.id, &err);
+    if (w.is_update) w.old_id = sqlite3_value_int64(argv[0]);
+    if (status == ST_OK) status = write_row(t, &w, &constraint, &err);
+    if (status == ST_OK && !w.is_update) *rowid = w.id;
+    int code = glue_vtab_error(vtab, "rec_index", t->name, status, &err);
+    return constraint ? SQLITE_CONSTRAINT : code;
+}

@@ -1,0 +1,109 @@
+/* rec_info(key, value), rec_options(algorithm), rec_progress: what the library is and does, whatever the database. */
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../ann/ann.h"
+#include "../math/dense.h"
+#include "../math/kernels.h"
+#include "../models/model.h"
+#include "cache.h"
+#include "modules.h"
+#include "progress.h"
+#include "row_table.h"
+
+static void pair(RowSink *sink, const char *key, const char *value) {
+    row_text(sink, key);
+    row_text(sink, value);
+}
+
+static void number(RowSink *sink, const char *key, long long value) {
+    char text[32];
+    snprintf(text, sizeof text, "%lld", value);
+    pair(sink, key, text);
+}
+
+static Status info_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    size_t entries, bytes;
+    (void)db, (void)argv, (void)err;
+    cache_usage(&entries, &bytes);
+    pair(sink, "version", REC_VERSION);
+    pair(sink, "sqlite", sqlite3_libversion());
+    pair(sink, "faiss", ann_faiss_version());
+    pair(sink, "openblas", dense_library());
+    pair(sink, "jansson", JANSSON_VERSION);
+    pair(sink, "simd", kernels()->name);
+    number(sink, "threads", task_default_threads());
+    pair(sink, "device", "cpu");
+    number(sink, "cache_entries", (long long)entries);
+    number(sink, "cache_bytes", (long long)bytes);
+    return ST_OK;
+}
+
+static const char *kind_name(OptKind kind) {
+    static const char *const names[] = {"integer", "real", "flag", "choice"};
+    return names[kind];
+}
+
+static Status option_rows(const Algorithm *algorithm, const OptSpec *specs, RowSink *sink, Err *err) {
+    AlgorithmParams params;
+    options_default(specs, &params);
+    for (const OptSpec *spec = specs; spec->name; spec++) {
+        Bytes range = {0}, initial = {0};
+        options_range(spec, &range);
+        options_value_json(spec, &params, &initial);
+        bytes_append(&range, "", 1);
+        bytes_append(&initial, "", 1);
+        int failed = range.failed || initial.failed;
+        if (!failed) {
+            row_text(sink, algorithm->name);
+            row_text(sink, spec->name);
+            row_text(sink, kind_name(spec->kind));
+            row_text(sink, (const char *)range.data);
+            if (spec->kind == OPT_CHOICE) { /* without the JSON quotes */
+                initial.data[initial.len - 2] = 0;
+                row_text(sink, (const char *)initial.data + 1);
+            } else {
+                row_text(sink, (const char *)initial.data);
+            }
+            row_text(sink, spec->help);
+        }
+        bytes_clear(&range);
+        bytes_clear(&initial);
+        if (failed) return fail_nomem(err, "the options");
+    }
+    return ST_OK;
+}
+
+static Status options_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    const char *wanted = argv[0] ? (const char *)sqlite3_value_text(argv[0]) : NULL;
+    (void)db;
+    if (wanted && !algorithm_find(wanted)) return fail(err, ST_BADARG, "no algorithm '%.60s' (SELECT DISTINCT algorithm FROM rec_options)", wanted);
+    for (size_t i = 0; algorithm_registry[i]; i++) {
+        if (wanted && strcmp(wanted, algorithm_registry[i]->name) != 0) continue;
+        TRY(option_rows(algorithm_registry[i], algorithm_registry[i]->options, sink, err));
+        TRY(option_rows(algorithm_registry[i], model_common_options, sink, err));
+    }
+    return ST_OK;
+}
+
+static Status progress_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    (void)db, (void)argv, (void)err;
+    progress_rows(sink);
+    return ST_OK;
+}
+
+int register_info_tables(sqlite3 *db) {
+    static const RowTable tables[] = {
+        {.name = "rec_info", .columns = "key TEXT, value TEXT", .n_columns = 2, .arguments = "", .flags = SQLITE_VTAB_DIRECTONLY, .fill = info_fill},
+        {.name = "rec_options", .columns = "algorithm TEXT, option TEXT, type TEXT, range TEXT, initial TEXT, meaning TEXT", .n_columns = 6,
+         .arguments = ", for_algorithm HIDDEN", .n_arguments = 1, .flags = SQLITE_VTAB_INNOCUOUS, .fill = options_fill},
+        {.name = "rec_progress", .columns = "job INTEGER, name TEXT, phase TEXT, done INTEGER, total INTEGER, seconds REAL, seconds_left REAL", .n_columns = 7,
+         .arguments = "", .flags = SQLITE_VTAB_DIRECTONLY, .fill = progress_fill},
+    };
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        int code = row_table_register(db, &tables[i]);
+        if (code) return code;
+    }
+    return SQLITE_OK;
+}

@@ -1,0 +1,342 @@
+/* CREATE VIRTUAL TABLE recs USING rec_model(events=purchases, user=customer_id, item=product_code, algorithm=ials). */
+#include <ctype.h>
+#include <string.h>
+
+#include "../base/memory.h"
+#include "cache.h"
+#include "model_table.h"
+#include "modules.h"
+
+static const char MODULE[] = "rec_model";
+static const char *const SUFFIXES[] = {"config", "versions", "chunks", "deployments"};
+
+void definition_clear(ModelDefinition *d) {
+    char **text[] = {&d->schema, &d->name, &d->events, &d->user, &d->item, &d->weight, &d->time, &d->user_type, &d->item_type};
+    for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
+        sqlite3_free(*text[i]);
+        *text[i] = NULL;
+    }
+}
+
+/* The place of a text argument, or NULL. */
+static char **text_argument(ModelDefinition *d, const char *key) {
+    const struct {
+        const char *key;
+        char **place;
+    } list[] = {{"events", &d->events}, {"user", &d->user}, {"item", &d->item}, {"weight", &d->weight}, {"time", &d->time},
+                {"user_type", &d->user_type}, {"item_type", &d->item_type}};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        if (strcmp(list[i].key, key) == 0) return list[i].place;
+    return NULL;
+}
+
+static Status unknown_argument(const ModelDefinition *d, const char *key, Err *err) {
+    const OptSpec *tables[] = {d->algorithm->options, model_common_options, NULL};
+    TRY(options_unknown(tables, key, err) == ST_BADARG ? ST_OK : ST_NOMEM);
+    Err rest = *err;
+    const char *allowed = strstr(rest.text, "(allowed: ");
+    return fail(err, ST_BADARG, "unknown option '%.60s' (allowed: events, user, item, weight, time, algorithm, %.400s", key, allowed ? allowed + 10 : ")");
+}
+
+static Status set_option(ModelDefinition *d, const char *key, const char *value, Err *err) {
+    const OptSpec *spec = options_find(d->algorithm->options, key);
+    if (spec) return options_set(spec, &d->params, value, err);
+    spec = options_find(model_common_options, key);
+    if (spec) return options_set(spec, &d->common, value, err);
+    return unknown_argument(d, key, err);
+}
+
+static Status set_algorithm(ModelDefinition *d, const char *name, Err *err) {
+    Bytes names = {0};
+    d->algorithm = algorithm_find(name);
+    if (d->algorithm) {
+        options_default(d->algorithm->options, &d->params);
+        options_default(model_common_options, &d->common);
+        return ST_OK;
+    }
+    for (size_t i = 0; algorithm_registry[i]; i++) bytes_format(&names, "%s%s", i ? "|" : "", algorithm_registry[i]->name);
+    Status status = fail(err, ST_BADARG, "algorithm=%.60s (%.*s)", name, (int)names.len, names.data ? (const char *)names.data : "");
+    bytes_clear(&names);
+    return status;
+}
+
+typedef struct Arguments {
+    char *key[64];
+    char *value[64];
+    int n;
+} Arguments;
+
+static void arguments_clear(Arguments *a) {
+    for (int i = 0; i < a->n; i++) {
+        sqlite3_free(a->key[i]);
+        sqlite3_free(a->value[i]);
+    }
+}
+
+static Status arguments_split(Arguments *a, int argc, const char *const *argv, Err *err) {
+    for (int i = 3; i < argc; i++) {
+        const char *argument = argv[i];
+        while (isspace((unsigned char)*argument)) argument++;
+        if (a->n == 64) return fail(err, ST_BADARG, "more than 64 arguments");
+        if (!glue_split_argument(argument, &a->key[a->n], &a->value[a->n]))
+            return fail(err, ST_BADARG, "argument '%.60s' is not name=value", argument);
+        a->n++;
+        if (!a->key[a->n - 1] || !a->value[a->n - 1]) return fail_nomem(err, "the arguments");
+        for (int j = 0; j < a->n - 1; j++)
+            if (strcmp(a->key[j], a->key[a->n - 1]) == 0) return fail(err, ST_BADARG, "option '%.60s' is given twice", a->key[j]);
+    }
+    return ST_OK;
+}
+
+/* Set a definition from key-value pairs, the algorithm first. */
+static Status definition_set(ModelDefinition *d, const Arguments *a, Err *err) {
+    const char *algorithm = "item_knn";
+    for (int i = 0; i < a->n; i++)
+        if (strcmp(a->key[i], "algorithm") == 0) algorithm = a->value[i];
+    TRY(set_algorithm(d, algorithm, err));
+    for (int i = 0; i < a->n; i++) {
+        char **place = text_argument(d, a->key[i]);
+        if (strcmp(a->key[i], "algorithm") == 0 || strcmp(a->key[i], "format") == 0) continue;
+        if (place) {
+            *place = sqlite3_mprintf("%s", a->value[i]);
+            if (!*place) return fail_nomem(err, "the arguments");
+        } else {
+            TRY(set_option(d, a->key[i], a->value[i], err));
+        }
+    }
+    if (!d->events || !d->user || !d->item) return fail(err, ST_BADARG, "events=, user= and item= are needed");
+    return ST_OK;
+}
+
+/* The declared type of a column of the events, "" when it has none; an error when it does not exist. */
+static Status column_type(ModelDefinition *d, const char *column, char **out, Err *err) {
+    sqlite3_stmt *statement;
+    int has_row;
+    TRY(glue_prepare(d->db, &statement, err, "SELECT type FROM pragma_table_xinfo(%Q, %Q) WHERE lower(name)=lower(%Q)", d->events, d->schema, column));
+    Status status = glue_step(d->db, statement, &has_row, err);
+    if (status == ST_OK && !has_row) {
+        sqlite3_int64 exists = 0;
+        status = glue_integer(d->db, 0, &exists, err, "SELECT 1 FROM \"%w\".sqlite_schema WHERE lower(name)=lower(%Q)", d->schema, d->events);
+        if (status == ST_OK)
+            status = exists ? fail(err, ST_BADARG, "%s has no column '%.60s'", d->events, column)
+                            : fail(err, ST_BADARG, "no table or view '%.60s' in schema %s", d->events, d->schema);
+    }
+    if (status == ST_OK && !(*out = sqlite3_mprintf("%s", sqlite3_column_text(statement, 0)))) status = fail_nomem(err, "a type");
+    sqlite3_finalize(statement);
+    return status;
+}
+
+static Status check_columns(ModelDefinition *d, Err *err) {
+    char *type = NULL;
+    TRY(column_type(d, d->user, &d->user_type, err));
+    TRY(column_type(d, d->item, &d->item_type, err));
+    char *optional[] = {d->weight, d->time};
+    for (int i = 0; i < 2; i++) {
+        if (!optional[i]) continue;
+        TRY(column_type(d, optional[i], &type, err));
+        sqlite3_free(type);
+        type = NULL;
+    }
+    return ST_OK;
+}
+
+static void set_affinities(ModelDefinition *d) {
+    d->user_affinity = affinity_of(d->user_type);
+    d->item_affinity = affinity_of(d->item_type);
+}
+
+static Status definition_name(ModelDefinition *d, sqlite3 *db, const char *schema, const char *name, Err *err) {
+    *d = (ModelDefinition){.db = db};
+    d->schema = sqlite3_mprintf("%s", schema);
+    d->name = sqlite3_mprintf("%s", name);
+    return d->schema && d->name ? ST_OK : fail_nomem(err, "the model");
+}
+
+Status definition_load(ModelDefinition *d, sqlite3 *db, const char *schema, const char *name, Err *err) {
+    Arguments a = {0};
+    sqlite3_stmt *statement = NULL;
+    int has_row = 1;
+    sqlite3_int64 format = 0;
+    Status status = definition_name(d, db, schema, name, err);
+    if (status == ST_OK) status = glue_prepare(db, &statement, err, "SELECT key, value FROM \"%w\".\"%w_config\"", schema, name);
+    while (status == ST_OK) {
+        status = glue_step(db, statement, &has_row, err);
+        if (status != ST_OK || !has_row) break;
+        if (a.n == 64) {
+            status = fail(err, ST_CORRUPT, "%s_config has too many rows", name);
+            break;
+        }
+        a.key[a.n] = sqlite3_mprintf("%s", sqlite3_column_text(statement, 0));
+        a.value[a.n] = sqlite3_mprintf("%s", sqlite3_column_text(statement, 1));
+        if (!a.key[a.n] || !a.value[a.n]) status = fail_nomem(err, "the model");
+        if (status == ST_OK && strcmp(a.key[a.n], "format") == 0) format = sqlite3_column_int64(statement, 1);
+        a.n++;
+    }
+    sqlite3_finalize(statement);
+    if (status == ST_OK && format != 1)
+        status = fail(err, ST_CORRUPT, "format %lld (this library reads 1: use the version that wrote it)", (long long)format);
+    if (status == ST_OK) status = definition_set(d, &a, err);
+    arguments_clear(&a);
+    if (status == ST_OK)
+        set_affinities(d);
+    else
+        definition_clear(d);
+    return status;
+}
+
+Status definition_find(ModelDefinition *out, sqlite3 *db, const char *name, Err *err) {
+    char *schema, *table;
+    *out = (ModelDefinition){0};
+    TRY(glue_find_table(db, "rec_model", name, "_versions", &schema, &table, err));
+    Status status = definition_load(out, db, schema, table, err);
+    sqlite3_free(schema);
+    sqlite3_free(table);
+    return status;
+}
+
+static Status save_arguments(const ModelDefinition *d, const Arguments *a, Err *err) {
+    for (int i = 0; i < a->n; i++)
+        TRY(glue_execute(d->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES(%Q, %Q)", d->schema, d->name, a->key[i], a->value[i]));
+    TRY(glue_execute(d->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES('user_type', %Q)", d->schema, d->name, d->user_type));
+    return glue_execute(d->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES('item_type', %Q)", d->schema, d->name, d->item_type);
+}
+
+static Status check_name(const char *name, Err *err) {
+    static const char *const columns[] = {"user", "item", "score", "rank", "because", "version", "k", "similar_to", "basket", "candidates", "exclude", "options", "arg", "rowid"};
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+        if (sqlite3_stricmp(name, columns[i]) == 0) return fail(err, ST_BADARG, "a rec_model cannot be named '%s', which is one of its columns", name);
+    return ST_OK;
+}
+
+static Status define_new(ModelTable *table, sqlite3 *db, int argc, const char *const *argv, Err *err) {
+    Arguments a = {0};
+    ModelDefinition *d = &table->definition;
+    Status status = definition_name(d, db, argv[1], argv[2], err);
+    if (status == ST_OK) status = check_name(argv[2], err);
+    if (status == ST_OK) status = arguments_split(&a, argc, argv, err);
+    for (int i = 0; i < a.n && status == ST_OK; i++)
+        if (strcmp(a.key[i], "user_type") == 0 || strcmp(a.key[i], "item_type") == 0) status = unknown_argument(d, a.key[i], err);
+    if (status == ST_OK) status = definition_set(d, &a, err);
+    if (status == ST_OK) status = check_columns(d, err);
+    if (status == ST_OK) status = store_create(d, err);
+    if (status == ST_OK) status = save_arguments(d, &a, err);
+    arguments_clear(&a);
+    set_affinities(d);
+    return status;
+}
+
+static void table_free(ModelTable *table) {
+    if (!table) return;
+    model_query_free(table->spare);
+    cache_release(table->loaded);
+    events_reader_clear(&table->reader);
+    sqlite3_finalize(table->lookup);
+    sqlite3_free(table->base.zErrMsg);
+    definition_clear(&table->definition);
+    mem_free(table);
+}
+
+static Status declare(ModelTable *table, Err *err) {
+    const ModelDefinition *d = &table->definition;
+    char *sql = sqlite3_mprintf("CREATE TABLE x(user %s, item %s, score REAL, rank INTEGER, because TEXT, version INTEGER, \"%w\" %s HIDDEN, k INTEGER HIDDEN, similar_to %s HIDDEN, basket TEXT HIDDEN, candidates TEXT HIDDEN, exclude TEXT HIDDEN, options TEXT HIDDEN, arg HIDDEN)",
+                                d->user_type, d->item_type, d->name, d->user_type, d->item_type);
+    int code = sql ? sqlite3_declare_vtab(d->db, sql) : SQLITE_NOMEM;
+    sqlite3_free(sql);
+    return code ? glue_host(err, d->db, code) : ST_OK;
+}
+
+static int open_table(sqlite3 *db, int argc, const char *const *argv, int create, sqlite3_vtab **out, char **error) {
+    Err err = {0};
+    ModelTable *table = mem_zeros(1, sizeof *table);
+    if (!table) return SQLITE_NOMEM;
+    Status status = create ? define_new(table, db, argc, argv, &err) : definition_load(&table->definition, db, argv[1], argv[2], &err);
+    if (status == ST_OK) status = declare(table, &err);
+    if (status != ST_OK) {
+        *error = sqlite3_mprintf("%s %s: %s", MODULE, argv[2], err.text);
+        table_free(table);
+        return glue_code(status, &err);
+    }
+    table->reader.definition = &table->definition;
+    sqlite3_vtab_config(db, SQLITE_VTAB_INNOCUOUS);
+    *out = &table->base;
+    return SQLITE_OK;
+}
+
+static int model_create(sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **out, char **error) {
+    (void)aux;
+    return open_table(db, argc, argv, 1, out, error);
+}
+
+static int model_connect(sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **out, char **error) {
+    (void)aux;
+    return open_table(db, argc, argv, 0, out, error);
+}
+
+static int model_disconnect(sqlite3_vtab *vtab) {
+    table_free((ModelTable *)vtab);
+    return SQLITE_OK;
+}
+
+static void finalize(ModelTable *table) {
+    events_reader_clear(&table->reader);
+    table->reader.definition = &table->definition;
+    sqlite3_finalize(table->lookup);
+    table->lookup = NULL;
+}
+
+static int model_destroy(sqlite3_vtab *vtab) {
+    ModelTable *table = (ModelTable *)vtab;
+    ModelDefinition *d = &table->definition;
+    Err err = {0};
+    Status status = ST_OK;
+    finalize(table);
+    for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES && status == ST_OK; i++)
+        status = glue_execute(d->db, &err, "DROP TABLE IF EXISTS \"%w\".\"%w_%s\"", d->schema, d->name, SUFFIXES[i]);
+    if (status != ST_OK) return glue_vtab_error(vtab, MODULE, d->name, status, &err);
+    table_free(table);
+    return SQLITE_OK;
+}
+
+static int model_rename(sqlite3_vtab *vtab, const char *name) {
+    ModelTable *table = (ModelTable *)vtab;
+    ModelDefinition *d = &table->definition;
+    Err err = {0};
+    finalize(table);
+    Status status = check_name(name, &err);
+    for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES && status == ST_OK; i++)
+        status = glue_execute(d->db, &err, "ALTER TABLE \"%w\".\"%w_%s\" RENAME TO \"%w_%s\"", d->schema, d->name, SUFFIXES[i], name, SUFFIXES[i]);
+    char *copy = status == ST_OK ? sqlite3_mprintf("%s", name) : NULL;
+    if (status == ST_OK && !copy) status = fail_nomem(&err, "a name");
+    if (status != ST_OK) return glue_vtab_error(vtab, MODULE, d->name, status, &err);
+    sqlite3_free(d->name);
+    d->name = copy;
+    return SQLITE_OK;
+}
+
+static int model_shadow_name(const char *suffix) {
+    for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES; i++)
+        if (sqlite3_stricmp(suffix, SUFFIXES[i]) == 0) return 1;
+    return 0;
+}
+
+int register_model(sqlite3 *db) {
+    static const sqlite3_module module = {
+        .iVersion = 3,
+        .xCreate = model_create,
+        .xConnect = model_connect,
+        .xBestIndex = model_best_index,
+        .xDisconnect = model_disconnect,
+        .xDestroy = model_destroy,
+        .xOpen = model_open_cursor,
+        .xClose = model_close_cursor,
+        .xFilter = model_filter,
+        .xNext = model_next,
+        .xEof = model_eof,
+        .xColumn = model_column,
+        .xRowid = model_rowid,
+        .xUpdate = model_update,
+        .xRename = model_rename,
+        .xShadowName = model_shadow_name,
+    };
+    return sqlite3_create_module_v2(db, MODULE, &module, NULL, NULL);
+}

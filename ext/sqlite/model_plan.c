@@ -1,0 +1,133 @@
+/* What the planner may hand to rec_model.
+ *
+ * Plan string: one letter per xFilter argument, in argv order.
+ *     u  user (column)       U  user (function form)    k  rows wanted     s  similar_to    b  basket
+ *     c  candidates          x  exclude                 O  options         i  item IN (...) =  item = ...
+ *     l  LIMIT               o  OFFSET
+ * idxNum: bit 0 says that `because` is read.
+ *
+ * Rules that keep the rows the same in every join order (measured on SQLite 3.40):
+ *   - k, options, similar_to, basket, candidates, exclude and the function form's user must be usable, or the plan is
+ *     impossible: SQLITE_CONSTRAINT;
+ *   - an unusable user makes the plan very dear instead (a self-join would find no plan at all);
+ *   - item IN (list) restricts what is ranked; item = never does: with k it is left to SQLite, which filters the finished
+ *     list; without k the list is the full ranking, so scoring that pair alone gives the same row. */
+#include <string.h>
+
+#include "model_table.h"
+
+typedef struct Plan {
+    char text[32];
+    int n;
+    int has_k, one_list, has_limit_stopper;
+    int unusable_user;
+    int everybody;
+    int item_equals; /* constraint index or -1 */
+    int item_in;
+    int limit, offset;
+} Plan;
+
+static void take(sqlite3_index_info *info, Plan *plan, int constraint, char letter, int omit) {
+    if (plan->n + 1 >= (int)sizeof plan->text) return;
+    plan->text[plan->n++] = letter;
+    plan->text[plan->n] = 0;
+    info->aConstraintUsage[constraint].argvIndex = plan->n;
+    info->aConstraintUsage[constraint].omit = (unsigned char)omit;
+}
+
+static char input_letter(int column) {
+    switch (column) {
+    case C_COMMAND: return 'U';
+    case C_K: return 'k';
+    case C_SIMILAR_TO: return 's';
+    case C_BASKET: return 'b';
+    case C_CANDIDATES: return 'c';
+    case C_EXCLUDE: return 'x';
+    case C_OPTIONS: return 'O';
+    default: return 0;
+    }
+}
+
+static int seen_before(const Plan *plan, char letter) {
+    return strchr(plan->text, letter) != NULL;
+}
+
+static int refuse(ModelTable *table, const char *text) {
+    sqlite3_free(table->base.zErrMsg);
+    table->base.zErrMsg = sqlite3_mprintf("rec_model %s: %s", table->definition.name, text);
+    return SQLITE_ERROR;
+}
+
+static int take_constraint(ModelTable *table, sqlite3_index_info *info, Plan *plan, int i) {
+    const struct sqlite3_index_constraint *c = &info->aConstraint[i];
+    char letter = input_letter(c->iColumn);
+    int equals = c->op == SQLITE_INDEX_CONSTRAINT_EQ || c->op == SQLITE_INDEX_CONSTRAINT_IS;
+
+    if (c->op == SQLITE_INDEX_CONSTRAINT_LIMIT || c->op == SQLITE_INDEX_CONSTRAINT_OFFSET) {
+        if (c->usable) *(c->op == SQLITE_INDEX_CONSTRAINT_LIMIT ? &plan->limit : &plan->offset) = i;
+        return SQLITE_OK;
+    }
+    if (letter) {
+        if (!equals) return refuse(table, "k, similar_to, basket, candidates, exclude and options must be given with =");
+        if (!c->usable) return SQLITE_CONSTRAINT;
+        if (seen_before(plan, letter)) { /* a second one filters */
+            plan->has_limit_stopper = 1;
+            return SQLITE_OK;
+        }
+        take(info, plan, i, letter, 1);
+        plan->has_k |= letter == 'k';
+        plan->one_list |= letter == 'U' || letter == 's' || letter == 'b';
+        return SQLITE_OK;
+    }
+    if (c->iColumn == C_USER && equals) {
+        if (!c->usable) {
+            plan->unusable_user = 1;
+        } else if (seen_before(plan, 'u') || seen_before(plan, 'U')) {
+            plan->has_limit_stopper = 1;
+        } else {
+            take(info, plan, i, 'u', 0);
+            plan->one_list = 1;
+        }
+        return SQLITE_OK;
+    }
+    if (c->iColumn == C_ITEM && c->op == SQLITE_INDEX_CONSTRAINT_EQ && c->usable && plan->item_in < 0 && sqlite3_vtab_in(info, i, -1)) {
+        plan->item_in = i;
+        return SQLITE_OK;
+    }
+    if (c->iColumn == C_ITEM && c->op == SQLITE_INDEX_CONSTRAINT_EQ && c->usable && plan->item_equals < 0) plan->item_equals = i;
+    plan->has_limit_stopper = 1;
+    return SQLITE_OK;
+}
+
+int model_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info) {
+    ModelTable *table = (ModelTable *)vtab;
+    Plan plan = {.item_equals = -1, .item_in = -1, .limit = -1, .offset = -1};
+    for (int i = 0; i < info->nConstraint; i++) {
+        int code = take_constraint(table, info, &plan, i);
+        if (code) return code;
+    }
+    if (plan.item_in >= 0 && seen_before(&plan, 'c')) {
+        plan.has_limit_stopper = 1; /* candidates are exactly the list: IN filters it afterwards */
+    } else if (plan.item_in >= 0) {
+        sqlite3_vtab_in(info, plan.item_in, 1);
+        take(info, &plan, plan.item_in, 'i', 1);
+    }
+    int ours = plan.one_list && info->nOrderBy == 1 && info->aOrderBy[0].iColumn == C_RANK && !info->aOrderBy[0].desc;
+    info->orderByConsumed = ours;
+    if (plan.limit >= 0 && plan.one_list && !plan.has_k && !plan.has_limit_stopper && (info->nOrderBy == 0 || ours)) {
+        take(info, &plan, plan.limit, 'l', 0);
+        if (plan.offset >= 0) take(info, &plan, plan.offset, 'o', 0);
+    }
+    info->estimatedCost = plan.one_list ? 1e4 : 1e9;
+    info->estimatedRows = plan.one_list && plan.has_k ? 10 : 10000;
+    if (plan.item_equals >= 0 && plan.one_list && !plan.has_k) {
+        take(info, &plan, plan.item_equals, '=', 0);
+        info->estimatedCost = 1e12; /* one list is cheaper than a pair a row: inner joins start here */
+        info->estimatedRows = 1;
+    }
+    if (plan.unusable_user) info->estimatedCost = 1e14;
+    info->idxNum = (int)(info->colUsed >> C_BECAUSE & 1);
+    info->idxStr = sqlite3_mprintf("%s", plan.text);
+    info->needToFreeIdxStr = 1;
+    return info->idxStr ? SQLITE_OK : SQLITE_NOMEM;
+}

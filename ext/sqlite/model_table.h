@@ -1,0 +1,129 @@
+/* rec_model: the pieces of the virtual table, shared by the model_*.c files and the tables that read models.
+ *
+ * Shadow tables of a model `m` (docs/internals/model.md):
+ *
+ *     m_config     (key TEXT PRIMARY KEY, value)   format = 1 and the arguments of CREATE
+ *     m_versions   (version INTEGER PRIMARY KEY, algorithm, options, events, users, items, until, trained_seconds, bytes,
+ *                   sha256, log)                   log: JSON [[sweep, objective, seconds], ...]
+ *     m_chunks     (chunk INTEGER PRIMARY KEY, version, data BLOB)   the stored form, 1 MiB a chunk;
+ *                                                  chunk = version * 2^20 + number
+ *     m_deployments(id INTEGER PRIMARY KEY, version, action)         append-only; the last row's version is active */
+#ifndef REC_MODEL_TABLE_H
+#define REC_MODEL_TABLE_H
+
+#include "../models/model.h"
+#include "glue.h"
+
+enum { C_USER, C_ITEM, C_SCORE, C_RANK, C_BECAUSE, C_VERSION, C_COMMAND, C_K, C_SIMILAR_TO, C_BASKET, C_CANDIDATES, C_EXCLUDE, C_OPTIONS, C_ARG, N_MODEL_COLUMNS };
+
+/* What CREATE said. */
+typedef struct ModelDefinition {
+    sqlite3 *db;
+    char *schema;
+    char *name;
+    char *events, *user, *item, *weight, *time; /* weight and time may be NULL */
+    char *user_type, *item_type;                /* declared types, "" where there is none */
+    Affinity user_affinity, item_affinity;
+    const Algorithm *algorithm;
+    CommonParams common;
+    AlgorithmParams params;
+} ModelDefinition;
+
+void definition_clear(ModelDefinition *definition);
+/* Read it from m_config; schema and name are copied. */
+Status definition_load(ModelDefinition *out, sqlite3 *db, const char *schema, const char *name, Err *err);
+/* By a user's spelling: 'recs' or 'aux.recs'. */
+Status definition_find(ModelDefinition *out, sqlite3 *db, const char *name, Err *err);
+
+/* ---- model_events.c: reading the behaviour table ---- */
+
+/* Statements over the events, and the flag that keeps a view that reads the model itself from recursing. */
+typedef struct EventsReader {
+    const ModelDefinition *definition;
+    sqlite3_stmt *one_user;
+    int busy;
+} EventsReader;
+
+void events_reader_clear(EventsReader *reader);
+
+/* Which events a history takes. */
+typedef struct HistoryRules {
+    double newest;      /* decay counts from here */
+    double half_life;
+    int64_t max_history;
+    int has_until;
+    double until;       /* events before this time */
+} HistoryRules;
+HistoryRules history_rules(const Model *model);
+
+/* A user's history: owned arrays in the model's ids, summed and netted; items unknown to the model are left out. */
+typedef struct OwnedHistory {
+    History history;
+    int64_t capacity;
+    double *time; /* latest event of each item */
+} OwnedHistory;
+void owned_history_clear(OwnedHistory *history);
+Status events_read_user(EventsReader *reader, const Model *model, const HistoryRules *rules, sqlite3_value *user, OwnedHistory *out, Err *err);
+
+/* All events before until (if has_until) into a dataset, not yet finished. */
+Status events_read_all(EventsReader *reader, int has_until, double until, Dataset *data, Err *err);
+
+/* Every user's history, by user in key order; items in the model's ids. */
+typedef struct AllHistories {
+    KeyMap *users;
+    Csr rows; /* users x model items */
+} AllHistories;
+void all_histories_clear(AllHistories *all);
+Status events_read_histories(EventsReader *reader, const Model *model, const HistoryRules *rules, AllHistories *out, Err *err);
+
+/* "index", "scan", or an error's text: how a user's events are found. sqlite3_malloc'ed. */
+Status events_access(const ModelDefinition *definition, const char **out, Err *err);
+
+/* ---- model_store.c: versions ---- */
+
+Status store_create(const ModelDefinition *definition, Err *err);
+/* The active version, 0 when there is none. */
+Status store_active(const ModelDefinition *definition, sqlite3_int64 *out, Err *err);
+/* Store a model as the next version, checked and complete; written last: the deployment, if activate. */
+Status store_put(const ModelDefinition *definition, Model *model, int activate, const char *action, sqlite3_int64 *out_version, Err *err);
+Status store_activate(const ModelDefinition *definition, sqlite3_int64 version, Err *err);
+Status store_rollback(const ModelDefinition *definition, Err *err);
+Status store_drop(const ModelDefinition *definition, sqlite3_int64 version, Err *err);
+Status store_check(const ModelDefinition *definition, Err *err);
+/* A reference into the cache (cache_release it); loads on a miss. version 0: the active one. */
+Status store_model(const ModelDefinition *definition, sqlite3_int64 version, const char *sha256, Model **out, Err *err);
+/* version and sha256 (65 bytes) of the wanted version (0: the active one). */
+Status store_lookup(const ModelDefinition *definition, sqlite3_stmt **cached, sqlite3_int64 wanted, sqlite3_int64 *out, char sha256[65], Err *err);
+
+/* ---- model_train.c ---- */
+
+/* Train by the definition and a JSON of options (or NULL); *activate gets the option's wish. */
+Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options, Model **out, int *activate, Err *err);
+
+/* ---- the virtual table ---- */
+
+typedef struct ModelTable {
+    sqlite3_vtab base;
+    ModelDefinition definition;
+    EventsReader reader;
+    sqlite3_stmt *lookup;
+    Model *loaded; /* a reference into the cache */
+    sqlite3_int64 loaded_version;
+    ModelQuery *spare; /* a query of `loaded`, between uses */
+} ModelTable;
+
+/* The model to answer with: the active one or `version`; held by the caller until model_table_give_back. */
+Status model_table_take(ModelTable *table, sqlite3_int64 version, Model **out, sqlite3_int64 *out_version, ModelQuery **out_query, Err *err);
+void model_table_give_back(ModelTable *table, Model *model, ModelQuery *query);
+
+int model_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info);
+int model_open_cursor(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out);
+int model_close_cursor(sqlite3_vtab_cursor *cursor);
+int model_filter(sqlite3_vtab_cursor *cursor, int number, const char *plan, int argc, sqlite3_value **argv);
+int model_next(sqlite3_vtab_cursor *cursor);
+int model_eof(sqlite3_vtab_cursor *cursor);
+int model_column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int column);
+int model_rowid(sqlite3_vtab_cursor *cursor, sqlite3_int64 *out);
+int model_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int64 *rowid);
+
+#endif

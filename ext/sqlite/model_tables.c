@@ -1,0 +1,149 @@
+/* rec_models, rec_versions, rec_training_log, rec_deployments: what models the connection's databases hold. */
+#include <jansson.h>
+#include <string.h>
+
+#include "model_table.h"
+#include "modules.h"
+#include "row_table.h"
+
+/* Call visit for every rec_model of every schema. */
+static Status each_model(sqlite3 *db, RowSink *sink, Status (*visit)(const ModelDefinition *, RowSink *, Err *), Err *err) {
+    sqlite3_stmt *schemas, *models;
+    int has_schema = 1, has_model = 1;
+    TRY(glue_prepare(db, &schemas, err, "SELECT name FROM pragma_database_list ORDER BY name<>'temp', seq"));
+    Status status = ST_OK;
+    while (status == ST_OK) {
+        status = glue_step(db, schemas, &has_schema, err);
+        if (status != ST_OK || !has_schema) break;
+        const char *schema = (const char *)sqlite3_column_text(schemas, 0);
+        status = glue_prepare(db, &models, err, "SELECT name FROM \"%w\".sqlite_schema WHERE type='table' AND sql LIKE 'CREATE VIRTUAL TABLE%%USING rec_model%%' ORDER BY name", schema);
+        while (status == ST_OK) {
+            ModelDefinition d = {0};
+            status = glue_step(db, models, &has_model, err);
+            if (status != ST_OK || !has_model) break;
+            status = definition_load(&d, db, schema, (const char *)sqlite3_column_text(models, 0), err);
+            if (status == ST_OK) status = visit(&d, sink, err);
+            definition_clear(&d);
+        }
+        sqlite3_finalize(models);
+    }
+    sqlite3_finalize(schemas);
+    return status;
+}
+
+static Status visit_model(const ModelDefinition *d, RowSink *sink, Err *err) {
+    sqlite3_int64 active, versions;
+    const char *access = NULL;
+    Err reason = {0};
+    TRY(store_active(d, &active, err));
+    TRY(glue_integer(d->db, 0, &versions, err, "SELECT count(*) FROM \"%w\".\"%w_versions\"", d->schema, d->name));
+    Status status = events_access(d, &access, &reason);
+    row_text(sink, d->name);
+    row_text(sink, d->algorithm->name);
+    if (active)
+        row_integer(sink, active);
+    else
+        row_null(sink);
+    row_integer(sink, versions);
+    row_text(sink, d->events);
+    row_text(sink, status == ST_OK ? access : reason.text);
+    row_text(sink, d->schema);
+    return ST_OK;
+}
+
+/* Copy the rows of a statement over d's shadow tables, the model's name first. */
+static Status copy_rows(const ModelDefinition *d, sqlite3_stmt *rows, RowSink *sink, Err *err) {
+    int has_row = 1;
+    Status status = ST_OK;
+    while (status == ST_OK) {
+        status = glue_step(d->db, rows, &has_row, err);
+        if (status != ST_OK || !has_row) break;
+        row_text(sink, d->name);
+        for (int i = 0; i < sqlite3_column_count(rows); i++) row_column(sink, rows, i);
+    }
+    sqlite3_finalize(rows);
+    return status;
+}
+
+static Status visit_versions(const ModelDefinition *d, RowSink *sink, Err *err) {
+    sqlite3_stmt *rows;
+    TRY(glue_prepare(d->db, &rows, err,
+                     "SELECT version, version IS (SELECT version FROM \"%w\".\"%w_deployments\" ORDER BY id DESC LIMIT 1), algorithm, options, events, users, items, until, trained_seconds, bytes, sha256 FROM \"%w\".\"%w_versions\" ORDER BY version",
+                     d->schema, d->name, d->schema, d->name));
+    return copy_rows(d, rows, sink, err);
+}
+
+static Status visit_deployments(const ModelDefinition *d, RowSink *sink, Err *err) {
+    sqlite3_stmt *rows;
+    TRY(glue_prepare(d->db, &rows, err, "SELECT id, version, action FROM \"%w\".\"%w_deployments\" ORDER BY id", d->schema, d->name));
+    return copy_rows(d, rows, sink, err);
+}
+
+static Status log_rows(const ModelDefinition *d, sqlite3_stmt *rows, RowSink *sink, Err *err) {
+    json_error_t json_error;
+    size_t i;
+    json_t *step;
+    const char *text = (const char *)sqlite3_column_text(rows, 1);
+    json_t *log = text ? json_loads(text, 0, &json_error) : NULL;
+    if (!json_is_array(log)) {
+        json_decref(log);
+        return fail(err, ST_CORRUPT, "the training log of %s version %lld is malformed", d->name, sqlite3_column_int64(rows, 0));
+    }
+    json_array_foreach(log, i, step) {
+        row_text(sink, d->name);
+        row_column(sink, rows, 0);
+        for (size_t j = 0; j < 3; j++) row_real(sink, json_number_value(json_array_get(step, j)));
+    }
+    json_decref(log);
+    return ST_OK;
+}
+
+static Status visit_log(const ModelDefinition *d, RowSink *sink, Err *err) {
+    sqlite3_stmt *rows;
+    int has_row = 1;
+    TRY(glue_prepare(d->db, &rows, err, "SELECT version, log FROM \"%w\".\"%w_versions\" ORDER BY version", d->schema, d->name));
+    Status status = ST_OK;
+    while (status == ST_OK) {
+        status = glue_step(d->db, rows, &has_row, err);
+        if (status != ST_OK || !has_row) break;
+        status = log_rows(d, rows, sink, err);
+    }
+    sqlite3_finalize(rows);
+    return status;
+}
+
+static Status models_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    (void)argv;
+    return each_model(db, sink, visit_model, err);
+}
+
+static Status versions_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    (void)argv;
+    return each_model(db, sink, visit_versions, err);
+}
+
+static Status deployments_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    (void)argv;
+    return each_model(db, sink, visit_deployments, err);
+}
+
+static Status log_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    (void)argv;
+    return each_model(db, sink, visit_log, err);
+}
+
+int register_model_tables(sqlite3 *db) {
+    static const RowTable tables[] = {
+        {.name = "rec_models", .columns = "model TEXT, algorithm TEXT, active INTEGER, versions INTEGER, events TEXT, history TEXT, schema TEXT", .n_columns = 7,
+         .arguments = "", .fill = models_fill},
+        {.name = "rec_versions", .columns = "model TEXT, version INTEGER, active INTEGER, algorithm TEXT, options TEXT, events INTEGER, users INTEGER, items INTEGER, until REAL, trained_seconds REAL, bytes INTEGER, sha256 TEXT",
+         .n_columns = 12, .arguments = "", .fill = versions_fill},
+        {.name = "rec_training_log", .columns = "model TEXT, version INTEGER, sweep REAL, objective REAL, seconds REAL", .n_columns = 5, .arguments = "", .fill = log_fill},
+        {.name = "rec_deployments", .columns = "model TEXT, deployment INTEGER, version INTEGER, action TEXT", .n_columns = 4, .arguments = "", .fill = deployments_fill},
+    };
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        int code = row_table_register(db, &tables[i]);
+        if (code) return code;
+    }
+    return SQLITE_OK;
+}

@@ -1,0 +1,109 @@
+/* Training: read the events, compute, hand over a model. The command `train` stores it; rec_train returns its bytes and
+ * only reads, so that nobody's write waits. */
+#include <math.h>
+#include <string.h>
+
+#include "../base/memory.h"
+#include "../base/options.h"
+#include "model_table.h"
+#include "modules.h"
+#include "progress.h"
+
+typedef struct TrainOptions {
+    double until;
+    int64_t activate;
+    int64_t progress;
+    int64_t algorithm; /* index in the registry; the choices are filled in at first use */
+} TrainOptions;
+
+enum { ACTIVATE_ALWAYS, ACTIVATE_NEVER };
+
+static const OptSpec train_options[] = {
+    {"until", OPT_REAL, offsetof(TrainOptions, until), -1e15, 1e15, INFINITY, NULL, "train on events before this time (unix seconds)"},
+    {"activate", OPT_CHOICE, offsetof(TrainOptions, activate), 0, 0, ACTIVATE_ALWAYS, "always|never", "serve the new version at once"},
+    {"progress", OPT_CHOICE, offsetof(TrainOptions, progress), 0, 0, 0, "none|stderr", "print lines on stderr"},
+    {"algorithm", OPT_CHOICE, offsetof(TrainOptions, algorithm), 0, 0, 0, "popular|item_knn|ials", "another algorithm than CREATE's, with its own defaults"},
+    {0},
+};
+
+/* {"algorithm":"x"} must be known before its options can be read: a first pass over the JSON through SQLite. */
+static Status option_algorithm(ModelDefinition *d, const char *options, Err *err) {
+    sqlite3_stmt *statement;
+    int has_row;
+    TRY(glue_prepare(d->db, &statement, err, "SELECT json_extract(%Q, '$.algorithm') WHERE json_valid(%Q)", options, options));
+    Status status = glue_step(d->db, statement, &has_row, err);
+    const char *name = has_row ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+    const Algorithm *algorithm = name ? algorithm_find(name) : NULL;
+    if (algorithm && algorithm != d->algorithm) {
+        d->algorithm = algorithm;
+        options_default(algorithm->options, &d->params);
+    }
+    sqlite3_finalize(statement);
+    return status;
+}
+
+Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options, Model **out, int *activate, Err *err) {
+    ModelDefinition d = *definition; /* options change a copy; the texts stay the definition's */
+    TrainOptions train;
+    Dataset data = {0};
+    Task task = {0};
+    Job job;
+
+    *out = NULL;
+    options_default(train_options, &train);
+    if (options) {
+        TRY(option_algorithm(&d, options, err));
+        OptTarget target[] = {{train_options, &train}, {d.algorithm->options, &d.params}, {model_common_options, &d.common}};
+        TRY(options_set_json(target, 3, options, err));
+    }
+    int has_until = isfinite(train.until);
+    if (has_until && !d.time) return fail(err, ST_BADARG, "until needs the model's time= column");
+    *activate = train.activate == ACTIVATE_ALWAYS;
+    TRY(progress_begin(&job, "train", d.name, &task, d.db, (int)train.progress, err));
+    task_phase(&task, "reading events", 0);
+    Status status = dataset_init(&data, err);
+    if (status == ST_OK) status = events_read_all(reader, has_until, train.until, &data, err);
+    DatasetRules rules = {d.common.half_life, d.common.min_support, d.common.max_history};
+    if (status == ST_OK) status = dataset_finish(&data, &rules, err);
+    if (status == ST_OK && task_poll(&task)) status = fail(err, ST_CANCELLED, "interrupted");
+    if (status == ST_OK) status = model_train(out, d.algorithm, &d.common, &d.params, &data, &task, err);
+    if (status == ST_OK) {
+        (*out)->has_until = has_until;
+        (*out)->until = has_until ? train.until : 0;
+    }
+    dataset_clear(&data);
+    progress_end(&job);
+    return status;
+}
+
+/* rec_train(model [, options]): the trained version as a BLOB, for INSERT INTO model(model, arg) VALUES('load', blob). */
+static void rec_train(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    ModelDefinition d;
+    EventsReader reader = {.definition = &d};
+    Model *model = NULL;
+    Bytes blob = {0};
+    int activate;
+    Err err = {0};
+    sqlite3 *db = sqlite3_context_db_handle(context);
+    const char *options = argc > 1 ? (const char *)sqlite3_value_text(argv[1]) : NULL;
+
+    Status status = definition_find(&d, db, (const char *)sqlite3_value_text(argv[0]), &err);
+    if (status == ST_OK) status = train_model(&d, &reader, options, &model, &activate, &err);
+    if (status == ST_OK) status = model_write(model, &blob, &err);
+    if (status == ST_OK)
+        sqlite3_result_blob64(context, blob.data, blob.len, SQLITE_TRANSIENT);
+    else
+        glue_function_error(context, "rec_train", status, &err);
+    bytes_clear(&blob);
+    model_free(model);
+    events_reader_clear(&reader);
+    definition_clear(&d);
+}
+
+int register_train_function(sqlite3 *db) {
+    for (int arguments = 1; arguments <= 2; arguments++) {
+        int code = sqlite3_create_function_v2(db, "rec_train", arguments, SQLITE_UTF8 | SQLITE_DIRECTONLY, NULL, rec_train, NULL, NULL, NULL);
+        if (code) return code;
+    }
+    return SQLITE_OK;
+}

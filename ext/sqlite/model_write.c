@@ -1,0 +1,97 @@
+/* Commands of a rec_model: INSERT INTO recs(recs [, arg [, options]]) VALUES('train', '{json}'). Everything is read and
+ * computed before the first write (store_put). */
+#include <string.h>
+
+#include "../base/memory.h"
+#include "../base/options.h"
+#include "cache.h"
+#include "model_table.h"
+
+typedef struct VersionOption {
+    int64_t version;
+} VersionOption;
+
+static const OptSpec version_options[] = {
+    {"version", OPT_INT, offsetof(VersionOption, version), 1, 1e12, 0, NULL, "number of a version"},
+    {0},
+};
+
+typedef struct LoadOptions {
+    int64_t activate;
+} LoadOptions;
+
+static const OptSpec load_options[] = {
+    {"activate", OPT_CHOICE, offsetof(LoadOptions, activate), 0, 0, 0, "always|never", "serve the new version at once"},
+    {0},
+};
+
+/* arg: a version's number, or {"version":n}. */
+static Status version_argument(sqlite3_value *argument, sqlite3_int64 *out, Err *err) {
+    VersionOption option = {0};
+    OptTarget target = {version_options, &option};
+    if (sqlite3_value_type(argument) == SQLITE_INTEGER)
+        option.version = sqlite3_value_int64(argument);
+    else if (sqlite3_value_type(argument) == SQLITE_TEXT)
+        TRY(options_set_json(&target, 1, (const char *)sqlite3_value_text(argument), err));
+    if (option.version < 1) return fail(err, ST_BADARG, "arg must be a version's number, or {\"version\":n}");
+    *out = option.version;
+    return ST_OK;
+}
+
+static Status command_train(ModelTable *table, sqlite3_value *argument, sqlite3_int64 *version, Err *err) {
+    Model *model;
+    int activate;
+    const char *options = sqlite3_value_type(argument) == SQLITE_NULL ? NULL : (const char *)sqlite3_value_text(argument);
+    TRY(train_model(&table->definition, &table->reader, options, &model, &activate, err));
+    Status status = store_put(&table->definition, model, activate, "train", version, err);
+    model_free(model);
+    return status;
+}
+
+static Status command_load(ModelTable *table, sqlite3_value *argument, sqlite3_value *options, sqlite3_int64 *version, Err *err) {
+    Model *model;
+    LoadOptions load = {0};
+    OptTarget target = {load_options, &load};
+    if (sqlite3_value_type(options) != SQLITE_NULL) TRY(options_set_json(&target, 1, (const char *)sqlite3_value_text(options), err));
+    if (sqlite3_value_type(argument) != SQLITE_BLOB) return fail(err, ST_BADARG, "load: arg must be the BLOB that rec_train gave");
+    const void *data = sqlite3_value_blob(argument);
+    Status status = model_read(&model, data, (size_t)sqlite3_value_bytes(argument), err);
+    if (status == ST_CORRUPT) { /* of the argument, not of the database */
+        err_prefix(err, "load");
+        return ST_BADARG;
+    }
+    if (status != ST_OK) return status;
+    status = store_put(&table->definition, model, load.activate == 0, "load", version, err);
+    model_free(model);
+    return status;
+}
+
+static Status run_command(ModelTable *table, const char *command, sqlite3_value **column, sqlite3_int64 *rowid, Err *err) {
+    const ModelDefinition *d = &table->definition;
+    sqlite3_int64 version = 0;
+    if (strcmp(command, "train") == 0) return command_train(table, column[C_ARG], rowid, err);
+    if (strcmp(command, "load") == 0) return command_load(table, column[C_ARG], column[C_OPTIONS], rowid, err);
+    if (strcmp(command, "rollback") == 0) return store_rollback(d, err);
+    if (strcmp(command, "integrity-check") == 0) return store_check(d, err);
+    int activate = strcmp(command, "activate") == 0;
+    if (!activate && strcmp(command, "drop-version") != 0)
+        return fail(err, ST_BADARG, "unknown command '%.60s' (train, load, activate, rollback, drop-version, integrity-check)", command);
+    TRY(version_argument(column[C_ARG], &version, err));
+    return activate ? store_activate(d, version, err) : store_drop(d, version, err);
+}
+
+int model_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int64 *rowid) {
+    ModelTable *table = (ModelTable *)vtab;
+    Err err = {0};
+    Status status;
+    int insert = argc > 1 && sqlite3_value_type(argv[0]) == SQLITE_NULL;
+    sqlite3_value **column = argv + 2;
+    if (!insert || sqlite3_value_type(column[C_COMMAND]) == SQLITE_NULL) {
+        status = fail(&err, ST_BADARG, "rows are computed and cannot be changed; a command is INSERT INTO %s(%s) VALUES('train')", table->definition.name, table->definition.name);
+    } else {
+        const char *command = (const char *)sqlite3_value_text(column[C_COMMAND]);
+        *rowid = 0;
+        status = command ? run_command(table, command, column, rowid, &err) : fail_nomem(&err, "a command");
+    }
+    return glue_vtab_error(vtab, "rec_model", table->definition.name, status, &err);
+}

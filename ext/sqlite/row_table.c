@@ -1,0 +1,243 @@
+#include "row_table.h"
+
+#include <string.h>
+
+#include "../base/memory.h"
+
+typedef struct Cell {
+    int type; /* SQLITE_INTEGER, ... */
+    sqlite3_int64 integer;
+    double real;
+    char *text;
+} Cell;
+
+struct RowSink {
+    Cell *cell;
+    size_t n;
+    size_t capacity;
+    int failed;
+};
+
+typedef struct Table {
+    sqlite3_vtab base;
+    sqlite3 *db;
+    const RowTable *description;
+} Table;
+
+typedef struct Cursor {
+    sqlite3_vtab_cursor base;
+    RowSink sink;
+    size_t row;
+    sqlite3_value *argument[8]; /* echoed */
+} Cursor;
+
+static Cell *append(RowSink *sink, int type) {
+    if (sink->failed) return NULL;
+    if (sink->n == sink->capacity) {
+        size_t capacity = sink->capacity + sink->capacity / 2 + 64;
+        Cell *grown = mem_resize(sink->cell, capacity, sizeof *grown);
+        if (!grown) {
+            sink->failed = 1;
+            return NULL;
+        }
+        sink->cell = grown;
+        sink->capacity = capacity;
+    }
+    Cell *cell = &sink->cell[sink->n++];
+    *cell = (Cell){.type = type};
+    return cell;
+}
+
+void row_integer(RowSink *sink, sqlite3_int64 value) {
+    Cell *cell = append(sink, SQLITE_INTEGER);
+    if (cell) cell->integer = value;
+}
+
+void row_real(RowSink *sink, double value) {
+    Cell *cell = append(sink, SQLITE_FLOAT);
+    if (cell) cell->real = value;
+}
+
+void row_null(RowSink *sink) {
+    append(sink, SQLITE_NULL);
+}
+
+static void row_text_n(RowSink *sink, const char *text, size_t len) {
+    Cell *cell = append(sink, SQLITE_TEXT);
+    if (cell && !(cell->text = mem_text(text, len))) sink->failed = 1;
+}
+
+void row_text(RowSink *sink, const char *text) {
+    if (text)
+        row_text_n(sink, text, strlen(text));
+    else
+        row_null(sink);
+}
+
+void row_key(RowSink *sink, Key key) {
+    if (key.text)
+        row_text_n(sink, key.text, key.len);
+    else
+        row_integer(sink, key.integer);
+}
+
+void row_column(RowSink *sink, sqlite3_stmt *statement, int column) {
+    switch (sqlite3_column_type(statement, column)) {
+    case SQLITE_INTEGER: row_integer(sink, sqlite3_column_int64(statement, column)); break;
+    case SQLITE_FLOAT: row_real(sink, sqlite3_column_double(statement, column)); break;
+    case SQLITE_NULL: row_null(sink); break;
+    default: row_text(sink, (const char *)sqlite3_column_text(statement, column));
+    }
+}
+
+static void sink_clear(RowSink *sink) {
+    for (size_t i = 0; i < sink->n; i++) mem_free(sink->cell[i].text);
+    mem_free(sink->cell);
+    *sink = (RowSink){0};
+}
+
+static int connect(sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **out, char **error) {
+    const RowTable *description = aux;
+    (void)argc, (void)argv, (void)error;
+    char *sql = sqlite3_mprintf("CREATE TABLE x(%s%s)", description->columns, description->arguments);
+    if (!sql) return SQLITE_NOMEM;
+    int code = sqlite3_declare_vtab(db, sql);
+    sqlite3_free(sql);
+    if (code) return code;
+    if (description->flags) sqlite3_vtab_config(db, description->flags);
+    Table *table = mem_zeros(1, sizeof *table);
+    if (!table) return SQLITE_NOMEM;
+    table->db = db;
+    table->description = description;
+    *out = &table->base;
+    return SQLITE_OK;
+}
+
+static int disconnect(sqlite3_vtab *vtab) {
+    mem_free(vtab);
+    return SQLITE_OK;
+}
+
+/* idxNum: bit i says that argument i is among argv, in order of i. */
+static int best_index(sqlite3_vtab *vtab, sqlite3_index_info *info) {
+    const RowTable *description = ((Table *)vtab)->description;
+    int at[8];
+    for (int i = 0; i < 8; i++) at[i] = -1;
+    for (int i = 0; i < info->nConstraint; i++) {
+        int argument = info->aConstraint[i].iColumn - description->n_columns;
+        if (argument < 0 || info->aConstraint[i].op != SQLITE_INDEX_CONSTRAINT_EQ) continue;
+        if (!info->aConstraint[i].usable) return SQLITE_CONSTRAINT;
+        at[argument] = i;
+    }
+    int n = 0;
+    for (int i = 0; i < description->n_arguments; i++) {
+        if (at[i] < 0) continue;
+        info->idxNum |= 1 << i;
+        info->aConstraintUsage[at[i]].argvIndex = ++n;
+        info->aConstraintUsage[at[i]].omit = 1;
+    }
+    info->estimatedCost = 1000;
+    info->estimatedRows = 100;
+    return SQLITE_OK;
+}
+
+static int open_cursor(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out) {
+    Cursor *cursor = mem_zeros(1, sizeof *cursor);
+    (void)vtab;
+    if (!cursor) return SQLITE_NOMEM;
+    *out = &cursor->base;
+    return SQLITE_OK;
+}
+
+static void cursor_clear(Cursor *cursor) {
+    sink_clear(&cursor->sink);
+    for (int i = 0; i < 8; i++) {
+        sqlite3_value_free(cursor->argument[i]);
+        cursor->argument[i] = NULL;
+    }
+}
+
+static int close_cursor(sqlite3_vtab_cursor *base) {
+    cursor_clear((Cursor *)base);
+    mem_free(base);
+    return SQLITE_OK;
+}
+
+static int vtab_fail(sqlite3_vtab *vtab, const char *name, Status status, const Err *err) {
+    sqlite3_free(vtab->zErrMsg);
+    vtab->zErrMsg = sqlite3_mprintf("%s: %s", name, err->text);
+    return glue_code(status, err);
+}
+
+static int filter(sqlite3_vtab_cursor *base, int plan, const char *text, int argc, sqlite3_value **argv) {
+    Cursor *cursor = (Cursor *)base;
+    Table *table = (Table *)base->pVtab;
+    const RowTable *description = table->description;
+    sqlite3_value *given[8] = {0};
+    Err err = {0};
+    Status status = ST_OK;
+    int n = 0;
+
+    (void)text, (void)argc;
+    cursor_clear(cursor);
+    cursor->row = 0;
+    for (int i = 0; i < description->n_arguments; i++) {
+        if (!(plan >> i & 1)) continue;
+        given[i] = argv[n++];
+        cursor->argument[i] = sqlite3_value_dup(given[i]);
+        if (!cursor->argument[i]) return SQLITE_NOMEM;
+    }
+    for (int i = 0; i < description->n_required && status == ST_OK; i++)
+        if (!given[i])
+            status = fail(&err, ST_BADARG, "%d argument%s needed", description->n_required,
+                          description->n_required > 1 ? "s are" : " is");
+    if (status == ST_OK) status = description->fill(table->db, given, &cursor->sink, &err);
+    if (status == ST_OK && cursor->sink.failed) status = fail_nomem(&err, "the rows");
+    return status == ST_OK ? SQLITE_OK : vtab_fail(base->pVtab, description->name, status, &err);
+}
+
+static int next(sqlite3_vtab_cursor *base) {
+    ((Cursor *)base)->row++;
+    return SQLITE_OK;
+}
+
+static int eof(sqlite3_vtab_cursor *base) {
+    const Cursor *cursor = (const Cursor *)base;
+    return cursor->row >= cursor->sink.n / (size_t)((Table *)base->pVtab)->description->n_columns;
+}
+
+static int column(sqlite3_vtab_cursor *base, sqlite3_context *context, int i) {
+    const Cursor *cursor = (const Cursor *)base;
+    int n_columns = ((Table *)base->pVtab)->description->n_columns;
+    if (i >= n_columns) {
+        if (cursor->argument[i - n_columns]) sqlite3_result_value(context, cursor->argument[i - n_columns]);
+        return SQLITE_OK;
+    }
+    const Cell *cell = &cursor->sink.cell[cursor->row * (size_t)n_columns + (size_t)i];
+    if (cell->type == SQLITE_INTEGER) sqlite3_result_int64(context, cell->integer);
+    if (cell->type == SQLITE_FLOAT) sqlite3_result_double(context, cell->real);
+    if (cell->type == SQLITE_TEXT) sqlite3_result_text(context, cell->text, -1, SQLITE_TRANSIENT);
+    return SQLITE_OK;
+}
+
+static int rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *out) {
+    *out = (sqlite3_int64)((Cursor *)base)->row + 1;
+    return SQLITE_OK;
+}
+
+int row_table_register(sqlite3 *db, const RowTable *table) {
+    static const sqlite3_module module = {
+        .iVersion = 0,
+        .xConnect = connect,
+        .xBestIndex = best_index,
+        .xDisconnect = disconnect,
+        .xOpen = open_cursor,
+        .xClose = close_cursor,
+        .xFilter = filter,
+        .xNext = next,
+        .xEof = eof,
+        .xColumn = column,
+        .xRowid = rowid,
+    };
+    return sqlite3_create_module_v2(db, table->name, &module, (void *)(uintptr_t)table, NULL);
+}

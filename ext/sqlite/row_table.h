@@ -1,0 +1,36 @@
+/* Table-valued functions whose rows are made at once: rec_info, rec_versions, rec_evaluate, ...
+ *
+ * A RowTable describes the columns and the arguments (hidden columns, bound in order by the function form); fill appends
+ * the rows. The module does the rest. */
+#ifndef REC_ROW_TABLE_H
+#define REC_ROW_TABLE_H
+
+#include "glue.h"
+
+typedef struct RowSink RowSink;
+
+typedef struct RowTable {
+    const char *name;
+    const char *columns;   /* "key TEXT, value TEXT": the visible ones */
+    int n_columns;
+    const char *arguments; /* ", x HIDDEN, y HIDDEN", or "" */
+    int n_arguments;
+    int n_required;        /* the first n must be given */
+    int flags;             /* SQLITE_VTAB_INNOCUOUS or SQLITE_VTAB_DIRECTONLY */
+    /* argv has n_arguments values, NULL where one is absent. */
+    Status (*fill)(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err);
+} RowTable;
+
+int row_table_register(sqlite3 *db, const RowTable *table);
+
+/* Append cells from left to right; a row is complete after n_columns of them. Failures are sticky and reported when
+ * fill returns. */
+void row_integer(RowSink *sink, sqlite3_int64 value);
+void row_real(RowSink *sink, double value);
+void row_text(RowSink *sink, const char *text); /* NULL: SQL NULL */
+void row_null(RowSink *sink);
+void row_key(RowSink *sink, Key key);
+/* The value of a column of a statement. */
+void row_column(RowSink *sink, sqlite3_stmt *statement, int column);
+
+#endif

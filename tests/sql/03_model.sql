@@ -1,0 +1,76 @@
+-- rec_model: a five-user shop small enough to check by hand
+CREATE TABLE events(user INTEGER, item TEXT, n REAL, t INTEGER);
+INSERT INTO events VALUES(1,'a',1,10),(1,'b',1,20),(2,'a',1,10),(2,'b',1,11),(2,'c',2,30),(3,'b',1,5),(3,'c',1,6),(4,'a',1,7),(4,'d',1,8),(5,'c',1,9),(5,'c',-1,10);
+CREATE VIRTUAL TABLE m USING rec_model(events=events, user=user, item=item, weight=n, time=t, similarity=cosine, scale=binary);
+SELECT * FROM m(1, 3);
+INSERT INTO m(m) VALUES('train');
+SELECT version, active, algorithm, events, users, items FROM rec_versions;
+-- cosine: c(a,b)=2 of sqrt(3*3); c(b,c)=2 of sqrt(3*2); c(a,c)=1 of sqrt(3*2); c(a,d)=1 of sqrt(3*1)
+SELECT item, round(score, 6), rank FROM m WHERE similar_to = 'a' AND k = 5;
+SELECT item, round(score, 6), rank, version FROM m WHERE user = 1 AND k = 5 ORDER BY rank;
+SELECT item, round(score, 6), rank FROM m(1, 1);
+SELECT item, rank, because FROM m WHERE user = 1 AND k = 2;
+SELECT item, rank FROM m WHERE user = 1;
+SELECT item, rank FROM m WHERE user = 1 LIMIT 1;
+SELECT round(score, 6), rank FROM m WHERE user = 1 AND item = 'd';
+SELECT item, rank FROM m WHERE user = 1 AND k = 5 AND item IN (SELECT 'd' UNION SELECT 'b');
+SELECT item, round(score, 6), rank FROM m WHERE user = 1 AND candidates = '["d","zzz","a","c","d"]';
+SELECT item, rank, because FROM m WHERE basket = '["b","c"]' AND k = 3;
+SELECT item, rank FROM m WHERE user = 1 AND k = 5 AND exclude = '["c"]';
+SELECT item, round(score, 6), rank FROM m WHERE user = 1 AND k = 5 AND options = '{"exclude_seen":false}';
+SELECT user, item, rank FROM m WHERE k = 1;
+-- unknown user, fully returned purchase, unknown item
+SELECT item, score, rank, because FROM m WHERE user = 99 AND k = 2;
+SELECT item, score, rank FROM m WHERE user = 5 AND k = 2;
+SELECT count(*) FROM m WHERE similar_to = 'zzz' AND k = 2;
+-- a purchase counts at once
+INSERT INTO events VALUES(99, 'd', 1, 40);
+SELECT item, round(score, 6), rank FROM m WHERE user = 99 AND k = 2;
+-- versions
+INSERT INTO m(m, arg) VALUES('train', '{"algorithm":"popular","activate":"never"}');
+INSERT INTO m(m, arg) VALUES('train', '{"algorithm":"ials","factors":4,"seed":3}');
+SELECT version, active, algorithm FROM rec_versions;
+SELECT model, version, action FROM rec_deployments;
+SELECT item, score, rank FROM m WHERE user = 1 AND k = 2 AND options = '{"version":2}';
+SELECT count(*) = 24, min(sweep), max(sweep) FROM rec_training_log WHERE version = 3;
+INSERT INTO m(m) VALUES('rollback');
+SELECT version FROM rec_versions WHERE active;
+INSERT INTO m(m, arg) VALUES('activate', 3);
+INSERT INTO m(m, arg) VALUES('drop-version', 3);
+INSERT INTO m(m, arg) VALUES('drop-version', '{"version":2}');
+SELECT group_concat(version) FROM rec_versions;
+INSERT INTO m(m, arg) SELECT 'load', rec_train('m', '{"algorithm":"ials","factors":4,"seed":3}');
+SELECT (SELECT sha256 FROM rec_versions WHERE version = 3) = (SELECT sha256 FROM rec_versions WHERE version = 4);
+INSERT INTO m(m) VALUES('integrity-check');
+SELECT model, algorithm, active, versions, events, history FROM rec_models;
+SELECT option, type, range, initial FROM rec_options('ials') LIMIT 4;
+-- refusals
+SELECT * FROM m WHERE user = 1 AND k = -1;
+SELECT * FROM m WHERE user = 1 AND k = 'x';
+SELECT * FROM m WHERE user = 1 AND k >= 3;
+SELECT count(*) FROM m WHERE user = 1 AND k = 0;
+SELECT * FROM m;
+SELECT * FROM m WHERE user = 1 AND similar_to = 'a' AND k = 1;
+SELECT * FROM m WHERE basket = 'a' AND k = 1;
+SELECT * FROM m WHERE user = 1 AND k = 1 AND options = '{"exclude":1}';
+SELECT * FROM m WHERE user = 1 AND k = 1 AND options = '{"version":77}';
+INSERT INTO m(user, item) VALUES(1, 'a');
+DELETE FROM m WHERE user = 1 AND k = 1;
+INSERT INTO m(m) VALUES('tarin');
+INSERT INTO m(m, arg) VALUES('train', '{"factors":4}');
+INSERT INTO m(m, arg) VALUES('train', '{"neighbours":0}');
+INSERT INTO m(m, arg) VALUES('activate', 77);
+INSERT INTO m(m, arg) VALUES('load', x'00');
+SELECT rec_train('nosuch');
+CREATE VIRTUAL TABLE x USING rec_model(events=nosuch, user=u, item=i);
+CREATE VIRTUAL TABLE x USING rec_model(events=events, user=usr, item=item);
+CREATE VIRTUAL TABLE x USING rec_model(events=events, user=user);
+CREATE VIRTUAL TABLE x USING rec_model(events=events, user=user, item=item, algorithm=als);
+CREATE VIRTUAL TABLE x USING rec_model(events=events, user=user, item=item, factors=3);
+CREATE VIRTUAL TABLE x USING rec_model(events=events, user=user, item=item, algorithm=ials, factors=0);
+CREATE VIRTUAL TABLE x USING rec_model(events=events, user=user, item=item, shrink=1, shrink=2);
+CREATE VIRTUAL TABLE user USING rec_model(events=events, user=user, item=item);
+INSERT INTO events VALUES(NULL, 'a', 1, 1);
+INSERT INTO m(m) VALUES('train');
+DROP TABLE m;
+SELECT count(*) FROM sqlite_schema WHERE name LIKE 'm%';

@@ -1,0 +1,37 @@
+-- metric aggregates and rec_evaluate on lists small enough to check by hand
+CREATE TABLE judged(user, rank, relevance);
+INSERT INTO judged VALUES('u', 1, 1), ('u', 2, 0), ('u', 3, 1), ('u', NULL, 1), ('v', 1, 0), ('v', 2, 0), ('w', 1, 0);
+INSERT INTO judged VALUES('v', NULL, 2);
+SELECT user, round(rec_precision(rank, relevance, 3), 6), round(rec_recall(rank, relevance, 3), 6), rec_hit(rank, relevance, 3), rec_rr(rank, relevance, 3) FROM judged GROUP BY user;
+SELECT user, round(rec_ap(rank, relevance, 1), 6), round(rec_ap(rank, relevance, 1, 'trec'), 6), round(rec_ndcg(rank, relevance, 3), 6), round(rec_ndcg(rank, relevance, 3, 'exponential'), 6) FROM judged GROUP BY user;
+SELECT rec_ndcg(rank, relevance, 3) IS NULL FROM judged WHERE 0;
+SELECT rec_auc(label, score) FROM (SELECT 1 AS label, .5 AS score UNION ALL SELECT 0, .5 UNION ALL SELECT 1, .9 UNION ALL SELECT 0, .1);
+SELECT rec_auc(1, 1), rec_rmse(NULL, 1);
+SELECT rec_rmse(a, b) FROM (SELECT 1 AS a, 2 AS b UNION ALL SELECT 4, 2);
+SELECT item, round(rec_rrf(rank), 6) FROM (SELECT 'x' AS item, 1 AS rank UNION ALL SELECT 'y', 2 UNION ALL SELECT 'y', 1) GROUP BY item;
+SELECT rec_coverage(item, 4) FROM (SELECT 'x' AS item UNION ALL SELECT 'y' UNION ALL SELECT 'x');
+SELECT rec_ndcg(rank, relevance, 0) FROM judged;
+SELECT rec_ndcg(rank, -1, 3) FROM judged;
+SELECT rec_ndcg(0, 1, 3);
+SELECT rec_ap(1, 1, 3, 'exponential');
+SELECT rec_auc(2, 1);
+SELECT rec_rrf(0);
+-- evaluation
+CREATE TABLE events(user INTEGER, item TEXT, t INTEGER);
+INSERT INTO events VALUES(1,'a',1),(1,'b',2),(2,'a',1),(2,'b',2),(2,'c',3),(3,'a',1),(1,'c',20),(3,'b',21),(3,'a',22),(4,'a',23);
+CREATE VIRTUAL TABLE m USING rec_model(events=events, user=user, item=item, time=t, similarity=cosine);
+INSERT INTO m(m, arg) VALUES('train', '{"until":10}');
+CREATE VIEW after AS SELECT user, item, t FROM events WHERE t >= 10;
+CREATE VIEW fresh AS SELECT DISTINCT user, item FROM after a WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.user = a.user AND e.item = a.item AND e.t < 10);
+SELECT model, metric, k, value, ci_low IS NULL, users FROM rec_evaluate('m', 'fresh', '{"k":[1,2],"bootstrap":0}');
+SELECT model, metric, round(value, 6), users FROM rec_evaluate('m', 'after', '{"k":2,"exclude_seen":false,"bootstrap":0}') WHERE metric IN ('recall', 'ndcg');
+SELECT metric, users FROM rec_evaluate('m', 'fresh', '{"k":1,"unknown_users":"popular"}') LIMIT 1;
+SELECT * FROM rec_evaluate('m', 'after');
+INSERT INTO m(m) VALUES('train');
+SELECT * FROM rec_evaluate('m', 'after', '{"exclude_seen":false}');
+SELECT * FROM rec_evaluate('m', 'events', '{"exclude_seen":false,"until":10}');
+SELECT * FROM rec_evaluate('m', 'nosuch');
+SELECT * FROM rec_evaluate('nosuch', 'after');
+SELECT * FROM rec_evaluate('m', 'fresh', '{"kk":1}');
+SELECT * FROM rec_evaluate('m', 'fresh', '{"k":0}');
+SELECT * FROM rec_evaluate('m');

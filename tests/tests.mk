@@ -1,0 +1,20 @@
+# Tests, demo, benchmarks, lint: included by the Makefile.
+
+SUITES ?= unit sql
+UNIT_OBJECTS := $(patsubst %.c,$(BUILD)/tests/%.o,$(wildcard tests/unit/*.c))
+
+$(BUILD)/tests/%.o: %.c | $(BUILD)/deps.mk
+	@mkdir -p $(@D)
+	$(CC) $(CSTD) $(CWARN) $(CODEGEN) -DSQLITE_CORE -MMD -MP -c $< -o $@
+-include $(UNIT_OBJECTS:.o=.d)
+
+$(BUILD)/tests/unit: $(UNIT_OBJECTS) $(HOUSE_OBJECTS) $(FAISS_LIBS)
+	$(CC) $(CODEGEN) -o $@ $^ $(LIBS)
+
+# What tests need beside the build: Debian's Python with NumPy and SciPy.
+$(BUILD)/test-deps: tools/deps.sh
+	@tools/deps.sh packages test
+	@touch $@
+
+test: all $(BUILD)/tests/unit $(BUILD)/test-deps
+	@tests/run.sh $(BUILD) $(SUITES)

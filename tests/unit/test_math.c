@@ -1,0 +1,115 @@
+#include "../../ext/base/memory.h"
+#include "../../ext/base/random.h"
+#include "../../ext/math/csr.h"
+#include "../../ext/math/dense.h"
+#include "../../ext/math/kernels.h"
+#include "check.h"
+
+static void fill(float *a, size_t n, uint64_t stream) {
+    Random random;
+    random_init(&random, 11, stream);
+    for (size_t i = 0; i < n; i++) a[i] = (float)random_normal(&random);
+}
+
+static const char *const LEVELS[] = {"scalar", "avx2", "avx512"};
+
+TEST(kernels_agree_with_their_naive_twins) {
+    float a[300], b[300];
+    for (int l = 0; l < 3; l++) {
+        const Kernels *k = kernels_level(LEVELS[l]);
+        if (!k) continue;
+        for (size_t n = 1; n < 300; n++) {
+            fill(a, n, n);
+            fill(b, n, n + 1000);
+            double scale = sqrt(naive_dot(a, a, n) * naive_dot(b, b, n));
+            CHECK(fabs(k->dot(a, b, n) - naive_dot(a, b, n)) <= 1e-14 * scale);
+            CHECK_NEAR(k->l2_squared(a, b, n), naive_l2_squared(a, b, n), 1e-13);
+            CHECK_NEAR(k->l1(a, b, n), naive_l1(a, b, n), 1e-13);
+            CHECK(fabs((double)k->dot_float(a, b, n) - naive_dot(a, b, n)) <= 1e-5 * scale);
+            CHECK_NEAR((double)k->l2_squared_float(a, b, n), naive_l2_squared(a, b, n), 1e-5);
+        }
+    }
+}
+
+TEST(kernels_give_the_same_bits_at_every_level) {
+    float a[300], b[300];
+    const Kernels *scalar = kernels_level("scalar");
+    for (int l = 1; l < 3; l++) {
+        const Kernels *k = kernels_level(LEVELS[l]);
+        if (!k) continue;
+        for (size_t n = 1; n < 300; n++) {
+            fill(a, n, n);
+            fill(b, n, n + 2000);
+            CHECK_NEAR(k->dot(a, b, n), scalar->dot(a, b, n), 0);
+            CHECK_NEAR(k->l2_squared(a, b, n), scalar->l2_squared(a, b, n), 0);
+            CHECK_NEAR(k->l1(a, b, n), scalar->l1(a, b, n), 0);
+        }
+    }
+}
+
+TEST(code_dot8_is_exact_at_every_level) {
+    uint8_t *code = mem_aligned(32, 32);
+    int8_t query[128];
+    Random random;
+    random_init(&random, 5, 0);
+    for (int round = 0; round < 100; round++) {
+        size_t groups = 1 + (size_t)random_below(&random, 32);
+        for (size_t i = 0; i < groups * 32; i++) code[i] = (uint8_t)(round == 0 ? 255 : random_below(&random, 256));
+        for (size_t i = 0; i < groups * 4; i++) query[i] = (int8_t)(round == 0 ? 63 : (int)random_below(&random, 127) - 63);
+        for (int l = 0; l < 3; l++) {
+            int32_t out[8];
+            const Kernels *k = kernels_level(LEVELS[l]);
+            if (!k) continue;
+            k->code_dot8(code, query, groups, out);
+            for (size_t row = 0; row < 8; row++) {
+                int32_t sum = 0;
+                for (size_t i = 0; i < groups * 4; i++) sum += code[i / 4 * 32 + row * 4 + i % 4] * query[i];
+                CHECK(out[row] == sum);
+            }
+        }
+    }
+    mem_free(code);
+}
+
+TEST(vector_first_bad_finds_nan_and_infinity) {
+    float a[] = {1, 2, NAN}, b[] = {INFINITY}, c[] = {1};
+    CHECK(vector_first_bad(a, 3) == 2 && vector_first_bad(b, 1) == 0 && vector_first_bad(c, 1) == -1);
+}
+
+TEST(dense_gram_agrees_with_its_naive_twin) {
+    float x[50 * 7], gram[49], naive[49];
+    fill(x, 50 * 7, 1);
+    dense_begin();
+    dense_gram(gram, x, 2, 50, 7);
+    dense_end();
+    dense_gram_naive(naive, x, 2, 50, 7);
+    for (int i = 0; i < 49; i++) CHECK(fabs((double)(gram[i] - naive[i])) < 1e-3);
+}
+
+TEST(dense_solve_spd_solves) {
+    float a[9] = {4, 1, 0, 0, 3, 1, 0, 0, 2}; /* upper triangle of a positive definite matrix */
+    float b[3] = {6, 10, 8};                  /* A (1, 2, 3) */
+    dense_begin();
+    CHECK(dense_solve_spd(a, b, 3, 1) == 0);
+    dense_end();
+    for (int i = 0; i < 3; i++) CHECK(fabs((double)b[i] - (i + 1)) < 1e-5);
+    float bad[4] = {-1, 0, 0, 1}, c[2] = {1, 1};
+    CHECK(dense_solve_spd(bad, c, 2, 1) == 1);
+}
+
+TEST(csr_transpose_twice_is_the_same_matrix) {
+    Csr a, t, back;
+    CHECK(csr_alloc(&a, 3, 4, 4, NULL) == ST_OK);
+    int64_t start[] = {0, 2, 2, 4};
+    int32_t col[] = {0, 3, 1, 3};
+    float val[] = {1, 2, 3, 4};
+    memcpy(a.row_start, start, sizeof start);
+    memcpy(a.col, col, sizeof col);
+    memcpy(a.val, val, sizeof val);
+    CHECK(csr_transpose(&t, &a, NULL) == ST_OK && csr_transpose(&back, &t, NULL) == ST_OK);
+    CHECK(t.n_rows == 4 && csr_row_len(&t, 3) == 2 && t.col[2] == 0 && t.col[3] == 2);
+    CHECK(memcmp(back.row_start, start, sizeof start) == 0 && memcmp(back.col, col, sizeof col) == 0 && memcmp(back.val, val, sizeof val) == 0);
+    csr_clear(&a);
+    csr_clear(&t);
+    csr_clear(&back);
+}

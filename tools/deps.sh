@@ -1,0 +1,115 @@
+#!/bin/sh
+# Installs what the project needs on Debian 12 and builds FAISS with its C API.
+#
+#   tools/deps.sh packages GROUP...   install the missing Debian packages of the groups build, test, lint
+#   tools/deps.sh faiss               build FAISS once, print the folder that holds lib/ and include/
+#
+# FAISS comes from the distribution's own source package and is cached outside the tree, in
+# ${XDG_CACHE_HOME:-$HOME/.cache}/sqlite-recommend/faiss-<version>-<flags>. Two variables override that:
+#   FAISS_SRC=DIR      a FAISS checkout to build instead (1.7.3 .. 1.15 known to build)
+#   FAISS_PREFIX=DIR   an installed copy: DIR/lib/libfaiss.a, DIR/lib/libfaiss_c.a, DIR/include/faiss
+set -eu
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "deps: $*"; exit 1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif command -v sudo >/dev/null 2>&1; then sudo "$@"
+    else die "root is needed for: $*"
+    fi
+}
+
+# Each word is a Debian package; the list says what it is for.
+group_packages() {
+    case "$1" in
+    build) # compiler, SQLite headers and shell, OpenBLAS, JSON, SHA-256, what builds FAISS, the data's gzip
+        echo gcc g++ libc6-dev cmake libsqlite3-dev sqlite3 libopenblas-dev libjansson-dev libmd-dev dpkg-dev gzip ca-certificates ;;
+    test) # Debian's Python loads extensions; NumPy and SciPy are the oracles; git lists the files for lint
+        echo python3 python3-numpy python3-scipy git ;;
+    lint) echo clang cppcheck ;;
+    *) die "unknown package group '$1' (build, test, lint)" ;;
+    esac
+}
+
+install_packages() {
+    missing=
+    for group in "$@"; do
+        for package in $(group_packages "$group"); do
+            dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||
+                missing="$missing $package"
+        done
+    done
+    [ -n "$missing" ] || return 0
+    say "deps: installing$missing"
+    as_root apt-get update -qq
+    # shellcheck disable=SC2086 -- a list of words
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >&2
+}
+
+# The machine's own source lists with deb turned into deb-src, in a folder of ours: no root, no change outside it.
+fetch_debian_source() {
+    mkdir -p apt/parts apt/lists/partial
+    for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+        [ -f "$list" ] && sed -n 's/^deb /deb-src /p' "$list" >>apt/parts/source.list
+    done
+    for list in /etc/apt/sources.list.d/*.sources; do
+        [ -f "$list" ] && sed 's/^Types:.*/Types: deb-src/' "$list" >"apt/parts/$(basename "$list")"
+    done
+    set -- -qq -o "Dir::Etc::sourcelist=/dev/null" -o "Dir::Etc::sourceparts=$PWD/apt/parts" \
+        -o "Dir::State::Lists=$PWD/apt/lists" -o APT::Sandbox::User=
+    apt-get "$@" update >&2
+    apt-get "$@" source faiss >&2
+}
+
+# Builds the checkout $1 and installs lib/ and include/ under $2. No AVX: one object runs on every x86-64; the
+# kernels that matter are replaced by our own, chosen at run time (docs/decisions/0002-one-faiss-for-every-cpu.md).
+build_faiss() {
+    src=$1 prefix=$2
+    cmake -S "$src" -B build -DCMAKE_BUILD_TYPE=Release -DFAISS_ENABLE_C_API=ON -DFAISS_ENABLE_GPU=OFF \
+        -DFAISS_ENABLE_PYTHON=OFF -DBUILD_TESTING=OFF -DBUILD_SHARED_LIBS=OFF -DFAISS_OPT_LEVEL=generic \
+        -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DBLA_VENDOR=OpenBLAS >cmake.log 2>&1 || { tail -20 cmake.log >&2; return 1; }
+    say "deps: building FAISS (a few minutes, once) ..."
+    cmake --build build --target faiss faiss_c -j "$(nproc)" >build.log 2>&1 || { tail -20 build.log >&2; return 1; }
+    mkdir -p "$prefix.new/lib" "$prefix.new/include/faiss"
+    find build -name libfaiss.a -exec cp {} "$prefix.new/lib/" \;
+    find build -name libfaiss_c.a -exec cp {} "$prefix.new/lib/" \;
+    (cd "$src" && find faiss c_api -name '*.h' | tar cf - -T -) | tar xf - -C "$prefix.new/include"
+    # The C API's headers are installed as faiss/c_api, and include each other by bare name.
+    mv "$prefix.new/include/c_api" "$prefix.new/include/faiss/c_api"
+    mv "$prefix.new" "$prefix"
+}
+
+faiss() {
+    if [ -n "${FAISS_PREFIX:-}" ]; then
+        [ -f "$FAISS_PREFIX/lib/libfaiss_c.a" ] || die "FAISS_PREFIX=$FAISS_PREFIX has no lib/libfaiss_c.a"
+        echo "$FAISS_PREFIX"
+        return
+    fi
+    cache=${XDG_CACHE_HOME:-$HOME/.cache}/sqlite-recommend
+    if [ -n "${FAISS_SRC:-}" ]; then
+        [ -f "$FAISS_SRC/CMakeLists.txt" ] || die "FAISS_SRC=$FAISS_SRC has no CMakeLists.txt"
+        version=src-$(printf %s "$(cd "$FAISS_SRC" && pwd)" | cksum | cut -d' ' -f1)
+    else
+        version=$(apt-cache policy libfaiss-dev 2>/dev/null | sed -n 's/^ *Candidate: *\([0-9.]*\).*/\1/p')
+        version=${version:-1.7.3}
+    fi
+    prefix=$cache/faiss-$version-generic-pic
+    if [ ! -f "$prefix/lib/libfaiss_c.a" ]; then
+        mkdir -p "$cache"
+        work=$(mktemp -d "$cache/work.XXXXXX")
+        trap 'rm -rf "$work"' EXIT
+        cd "$work"
+        if [ -n "${FAISS_SRC:-}" ]; then source=$FAISS_SRC
+        else fetch_debian_source; source=$(find "$work" -maxdepth 1 -type d -name 'faiss-*')
+        fi
+        build_faiss "$source" "$prefix"
+    fi
+    echo "$prefix"
+}
+
+case "${1:-}" in
+packages) shift; install_packages "$@" ;;
+faiss) faiss ;;
+*) die "usage: deps.sh packages GROUP... | deps.sh faiss" ;;
+esac

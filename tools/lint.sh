@@ -1,0 +1,82 @@
+#!/bin/sh
+# The rules of the house that a program can check. Last line: "N passed, N failed".
+#   tools/lint.sh BUILD
+set -u
+build=$1
+passed=0 failed=0
+ok() { passed=$((passed + 1)); }
+bad() { failed=$((failed + 1)); echo "FAIL $*"; }
+
+# 1. Arrows: a room includes only itself and the rooms listed before it.
+rooms="base math ann models learn metrics eval sqlite"
+allowed() { # room of the file, room included
+    case "$1" in
+    base) set -- "$2" "" ;;
+    math) set -- "$2" "base" ;;
+    ann) set -- "$2" "base math" ;;
+    models) set -- "$2" "base math ann" ;;
+    learn) set -- "$2" "base math ann" ;;
+    metrics) set -- "$2" "base math" ;;
+    eval) set -- "$2" "base math ann models learn metrics" ;;
+    sqlite) set -- "$2" "$rooms" ;;
+    esac
+    case " $2 " in *" $1 "*) return 0 ;; esac
+    return 1
+}
+wrong=
+for file in ext/*/*.c ext/*/*.h ext/*/*.cpp; do
+    room=$(basename "$(dirname "$file")")
+    for included in $(sed -n 's|^#include "\.\./\([a-z]*\)/.*|\1|p' "$file" | sort -u); do
+        allowed "$room" "$included" || wrong="$wrong $file->$included"
+    done
+done
+[ -z "$wrong" ] && ok || bad "include arrows:$wrong"
+
+# 2. Symbols: SQLite only in sqlite/, BLAS and LAPACK only in dense.c, FAISS's C API only in faiss_engine.c.
+users() { # pattern
+    for object in "$build"/obj/ext/*/*.o; do
+        nm -u "$object" 2>/dev/null | grep -qE " U ($1)" && echo "${object#"$build"/obj/}"
+    done
+}
+found=$(users 'sqlite3_' | grep -v '^ext/sqlite/' || true)
+[ -z "$found" ] && ok || bad "sqlite3_* outside ext/sqlite: $found"
+found=$(users 'cblas_|s(potr|gem|syr)[a-z]*_|openblas_' | grep -v '^ext/math/dense.o' || true)
+[ -z "$found" ] && ok || bad "BLAS outside ext/math/dense.c: $found"
+found=$(users 'faiss_[A-Zgirw]' | grep -v '^ext/ann/faiss_engine.o' || true)
+[ -z "$found" ] && ok || bad "FAISS outside ext/ann/faiss_engine.c: $found"
+
+# 3. The finished object exports its entry point alone.
+found=$(nm -D --defined-only "$build/recommend.so" | awk '{print $NF}' | grep -v '^sqlite3_recommend_init$' || true)
+[ -z "$found" ] && ok || bad "recommend.so exports: $found"
+
+# 4. No AVX outside the functions that are chosen at run time: their names end in _avx2 or _avx512.
+found=$(objdump -d --no-show-raw-insn "$build/recommend.so" 2>/dev/null |
+    awk '/^[0-9a-f]+ <.*>:$/ {name=$2} /%[yz]mm[0-9]/ {print name}' | sort -u | grep -vE '_avx(2|512)|finish_avx|sum8|widen' || true)
+[ -z "$found" ] && ok || bad "AVX code outside the chosen kernels: $found"
+
+# 5. Calls that have a better way: memory through base/memory.h, no exit, no unbounded or locale-bound text functions.
+found=$(grep -nE '(^|[^a-z_.>])(malloc|calloc|realloc|strcpy|strcat|sprintf|gets|atoi|atof|exit|abort|assert|rand|srand)\(' ext/*/*.c ext/*/*.cpp |
+    grep -vE '^ext/base/memory.c:' || true)
+[ -z "$found" ] && ok || bad "banned calls: $found"
+
+# 6. Files stay readable in one sitting.
+found=$(wc -l ext/*/*.c ext/*/*.h ext/*/*.cpp | awk '$2 != "total" && $1 > 600 {print $2 ": " $1 " lines"}')
+[ -z "$found" ] && ok || bad "files past 600 lines: $found"
+
+# 7. The repository speaks of the project alone.
+found=$(git grep -nIE '(^|[^a-z.])/(work|root|home)/' -- . ':!tools/lint.sh' ':!.gitignore' 2>/dev/null || true)
+[ -z "$found" ] && ok || bad "a machine's path: $found"
+
+# 8. Both compilers are silent (clang where it is installed).
+for compiler in gcc clang; do
+    if ! command -v $compiler >/dev/null 2>&1; then echo "SKIP no $compiler"; continue; fi
+    faiss=$(sed -n 's/^FAISS_DIR := //p' "$build/deps.mk")
+    noise=$(for file in ext/*/*.c; do
+        $compiler -std=c11 -D_POSIX_C_SOURCE=200809L -DREC_VERSION='"lint"' -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes \
+            -Wmissing-prototypes -Wvla -O1 -fsyntax-only -isystem "$faiss/include" -isystem "$faiss/include/faiss/c_api" "$file"
+    done 2>&1 | grep -E 'warning|error' | grep -v "omp.h" | head -n 5)
+    [ -z "$noise" ] && ok || bad "$compiler: $noise"
+done
+
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
