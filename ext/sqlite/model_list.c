@@ -1,0 +1,289 @@
+/* One list of a rec_model: the catalogue for a user, an item or a cart, a list of candidates, or one pair. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/memory.h"
+#include "model_cursor.h"
+
+static void allow_all(Allowed *a, const Model *model) {
+    memset(a->bit, 0xff, model_words(model) * sizeof *a->bit);
+    if (model->n_items % 64) a->bit[model_words(model) - 1] = ((uint64_t)1 << (model->n_items % 64)) - 1;
+}
+
+static void forbid(Allowed *a, int32_t item) {
+    if (item >= 0) a->bit[item >> 6] &= ~((uint64_t)1 << (item & 63));
+}
+
+static void forbid_keys(Allowed *a, const Model *model, const KeyList *list) {
+    for (size_t i = 0; i < list->n; i++) forbid(a, keymap_find(model->items, list->key[i]));
+}
+
+void allowed_forbid_history(Allowed *a, const History *history) {
+    for (int64_t i = 0; i < history->n; i++) forbid(a, history->item[i]);
+}
+
+/* Only the items of an IN list. */
+static void allow_in(Allowed *a, const Model *model, const ModelDefinition *d, sqlite3_value *list) {
+    sqlite3_value *value;
+    char buffer[32];
+    Key key;
+    memset(a->bit, 0, model_words(model) * sizeof *a->bit);
+    for (int code = sqlite3_vtab_in_first(list, &value); code == SQLITE_OK && value; code = sqlite3_vtab_in_next(list, &value)) {
+        int32_t item = glue_key(value, d->item_affinity, buffer, &key) ? keymap_find(model->items, key) : -1;
+        if (item >= 0) a->bit[item >> 6] |= (uint64_t)1 << (item & 63);
+    }
+}
+
+static int is_allowed(const Allowed *a, int32_t item) {
+    return (int)(a->bit[item >> 6] >> (item & 63) & 1);
+}
+
+void allowed_count(Allowed *a, const Model *model) {
+    a->n = 0;
+    for (size_t w = 0; w < model_words(model); w++) a->n += __builtin_popcountll(a->bit[w]);
+}
+
+/* What holds for every list of the request: IN and exclude. An IN list can be read inside xFilter only. */
+Status model_set_common(ModelCursor *c, const ModelDefinition *d, Err *err) {
+    Allowed a = {.bit = mem_array(model_words(c->model), sizeof *a.bit)};
+    if (!a.bit) return fail_nomem(err, "the filter");
+    if (c->request.in)
+        allow_in(&a, c->model, d, c->request.in);
+    else
+        allow_all(&a, c->model);
+    forbid_keys(&a, c->model, &c->request.exclude);
+    c->common = a.bit;
+    return ST_OK;
+}
+
+enum { BECAUSE_ITEMS = 5 };
+
+/* {"source":"history","items":[{"item":x,"share":0.4},...]}: the history items that raised the score most, with their
+ * shares of the sum of absolute contributions; {"source":"popular"} for what was filled in. */
+Status model_explain(const ModelCursor *c, Row *row, Err *err) {
+    const Model *model = c->model;
+    const History *history = &c->query->history;
+    Bytes out = {0};
+    Scored best[BECAUSE_ITEMS];
+    TopK top = {.item = best, .k = BECAUSE_ITEMS, .capacity = BECAUSE_ITEMS};
+    double *part = NULL, sum = 0;
+
+    if (row->from_popular || row->id < 0 || model->algorithm->impersonal || !model->algorithm->contributions) {
+        bytes_append(&out, "{\"source\":\"popular\"}", 21);
+    } else if (c->query->similar >= 0) {
+        bytes_append(&out, "{\"source\":\"similar\",\"item\":", 27);
+        key_json(keymap_key(model->items, c->query->similar), &out);
+        bytes_append(&out, "}", 2);
+    } else {
+        part = mem_array((size_t)history->n, sizeof *part);
+        if (!part) return fail_nomem(err, "because");
+        Status status = model->algorithm->contributions(c->query, row->id, part, err);
+        if (status != ST_OK) {
+            mem_free(part);
+            return status;
+        }
+        for (int64_t h = 0; h < history->n; h++) {
+            sum += fabs(part[h]);
+            if (part[h] > 0) topk_push(&top, part[h], history->item[h]);
+        }
+        topk_sort(&top);
+        bytes_format(&out, "{\"source\":\"%s\",\"items\":[", c->request.subject == SUBJECT_BASKET ? "basket" : "history");
+        for (size_t i = 0; i < top.len; i++) {
+            bytes_format(&out, "%s{\"item\":", i ? "," : "");
+            key_json(keymap_key(model->items, (int32_t)top.item[i].id), &out);
+            bytes_format(&out, ",\"share\":%.4f}", sum > 0 ? top.item[i].score / sum : 0);
+        }
+        bytes_append(&out, "]}", 3);
+    }
+    mem_free(part);
+    if (out.failed) {
+        bytes_clear(&out);
+        return fail_nomem(err, "because");
+    }
+    row->because = (char *)out.data;
+    return ST_OK;
+}
+
+Status model_reserve_rows(ModelCursor *c, size_t n, Err *err) {
+    if (n <= c->capacity) return ST_OK;
+    Row *grown = mem_resize(c->row, n, sizeof *grown);
+    if (!grown) return fail_nomem(err, "the list");
+    c->row = grown;
+    c->capacity = n;
+    return ST_OK;
+}
+
+/* LIMIT asks for limit + offset rows; without k or LIMIT the list is whole. */
+size_t model_rows_wanted(const Request *r, int64_t available) {
+    int64_t k = available;
+    if (r->has_k == 1) k = r->k;
+    if (r->has_k == 2 && r->limit >= 0) k = r->limit > available ? available : r->limit + (r->offset > 0 ? r->offset : 0);
+    return (size_t)(k > available ? available : k);
+}
+
+static Status rank_catalogue(ModelCursor *c, Allowed *a, Err *err) {
+    allowed_count(a, c->model);
+    size_t k = model_rows_wanted(&c->request, a->n), n;
+    Ranked *ranked = mem_array(k, sizeof *ranked);
+    if (!ranked) return fail_nomem(err, "the list");
+    Status status = model_query_rank(c->query, a->bit, a->n, k, ranked, &n, err);
+    if (status == ST_OK) status = model_reserve_rows(c, n, err);
+    for (size_t i = 0; i < n && status == ST_OK; i++)
+        c->row[c->n_rows++] = (Row){.item = keymap_key(c->model->items, ranked[i].item), .id = ranked[i].item, .score = ranked[i].score,
+                                    .rank = (sqlite3_int64)i + 1, .from_popular = ranked[i].from_popular};
+    mem_free(ranked);
+    return status;
+}
+
+static int has_nothing_to_say(const ModelCursor *c) {
+    return c->query->history.n == 0 && c->query->similar < 0 && !c->model->algorithm->impersonal;
+}
+
+/* The order of a ranked list, as model_query_rank's: (score, then popular fill by popularity, then id); items that the
+ * model does not know come last, as given. */
+typedef struct Candidate {
+    Row row;
+    double popularity;
+    size_t given;
+} Candidate;
+
+static int compare_candidates(const void *x, const void *y) {
+    const Candidate *a = x, *b = y;
+    if ((a->row.id < 0) != (b->row.id < 0)) return a->row.id < 0 ? 1 : -1;
+    if (a->row.id < 0) return a->given < b->given ? -1 : 1;
+    if (a->row.from_popular != b->row.from_popular) return a->row.from_popular ? 1 : -1;
+    if (a->row.score != b->row.score) return a->row.score > b->row.score ? -1 : 1;
+    if (a->row.from_popular && a->popularity != b->popularity) return a->popularity > b->popularity ? -1 : 1;
+    return (a->row.id > b->row.id) - (a->row.id < b->row.id);
+}
+
+/* Has the model nothing to say about an item with this score, so that the popular list places it? */
+static int is_filled(const ModelCursor *c, double score) {
+    return has_nothing_to_say(c) || (score == 0 && !c->model->algorithm->scores_all);
+}
+
+static Status rank_candidates(ModelCursor *c, Err *err) {
+    const KeyList *list = &c->request.candidates;
+    const Model *model = c->model;
+    Candidate *candidate = mem_array(list->n, sizeof *candidate);
+    size_t n = 0;
+    if (!candidate) return fail_nomem(err, "the candidates");
+    for (size_t i = 0; i < list->n; i++) {
+        int32_t id = keymap_find(model->items, list->key[i]);
+        double score = id >= 0 && !has_nothing_to_say(c) ? model->algorithm->score(c->query, id) : 0;
+        candidate[n++] = (Candidate){.row = {.item = list->key[i], .id = id, .score = score, .from_popular = id < 0 || is_filled(c, score)},
+                                     .popularity = id >= 0 ? (double)model->popularity[id] : 0, .given = i};
+    }
+    qsort(candidate, n, sizeof *candidate, compare_candidates);
+    size_t kept = 0;
+    Status status = model_reserve_rows(c, n, err);
+    for (size_t i = 0; i < n && status == ST_OK; i++) { /* a repeated candidate counts once */
+        if (i && key_compare(candidate[i].row.item, candidate[i - 1].row.item) == 0) continue;
+        c->row[kept++] = candidate[i].row;
+        c->row[kept - 1].rank = (sqlite3_int64)kept;
+    }
+    c->n_rows = status == ST_OK ? kept : 0;
+    size_t k = model_rows_wanted(&c->request, (int64_t)kept);
+    if (c->n_rows > k) c->n_rows = k;
+    mem_free(candidate);
+    return status;
+}
+
+/* item = without k: that row of the full list, with its true rank, from one pass over the scores. */
+static Status rank_pair(ModelCursor *c, const ModelDefinition *d, Allowed *a, Err *err) {
+    const Model *model = c->model;
+    char buffer[32];
+    Key key;
+    sqlite3_int64 better = 0;
+    int32_t item = glue_key(c->request.item, d->item_affinity, buffer, &key) ? keymap_find(model->items, key) : -1;
+    if (item < 0 || !is_allowed(a, item)) return ST_OK;
+    int silent = has_nothing_to_say(c);
+    double score = silent ? 0 : model->algorithm->score(c->query, item);
+    Candidate own = {.row = {.id = item, .score = score, .from_popular = is_filled(c, score)}, .popularity = (double)model->popularity[item]};
+    for (int32_t i = 0; i < model->n_items; i++) {
+        if (i == item || !is_allowed(a, i)) continue;
+        double s = silent ? 0 : model->algorithm->score(c->query, i);
+        Candidate other = {.row = {.id = i, .score = s, .from_popular = is_filled(c, s)}, .popularity = (double)model->popularity[i]};
+        better += compare_candidates(&other, &own) < 0;
+    }
+    TRY(model_reserve_rows(c, 1, err));
+    own.row.item = keymap_key(model->items, item);
+    own.row.rank = better + 1;
+    c->row[c->n_rows++] = own.row;
+    return ST_OK;
+}
+
+HistoryRules model_history_rules(const ModelCursor *c) {
+    HistoryRules rules = history_rules(c->model);
+    if (isfinite(c->request.call.until)) {
+        rules.has_until = 1;
+        rules.until = c->request.call.until;
+    }
+    return rules;
+}
+
+/* The cart as a history: an item counts as often as it is in the list. */
+static Status basket_history(const ModelCursor *c, OwnedHistory *out, Err *err) {
+    const KeyList *list = &c->request.basket;
+    int32_t n = c->model->n_items;
+    float *count = mem_zeros((size_t)n, sizeof *count);
+    out->history.item = mem_array(list->n, sizeof *out->history.item);
+    out->history.weight = mem_array(list->n, sizeof *out->history.weight);
+    if (!count || !out->history.item || !out->history.weight) {
+        mem_free(count);
+        return fail_nomem(err, "the basket");
+    }
+    for (size_t i = 0; i < list->n; i++) {
+        int32_t item = keymap_find(c->model->items, list->key[i]);
+        if (item >= 0) count[item] += 1;
+    }
+    for (int32_t i = 0; i < n; i++)
+        if (count[i] > 0) {
+            out->history.item[out->history.n] = i;
+            out->history.weight[out->history.n++] = count[i];
+        }
+    mem_free(count);
+    return ST_OK;
+}
+
+/* Prepare the query for the subject, and leave out what has been seen. *known is 0 for an unknown similar_to. */
+static Status prepare_subject(ModelTable *t, ModelCursor *c, OwnedHistory *history, Allowed *a, int *known, Err *err) {
+    Request *r = &c->request;
+    HistoryRules rules = model_history_rules(c);
+    *known = 1;
+    if (r->subject == SUBJECT_SIMILAR) {
+        int32_t item = keymap_find(c->model->items, r->similar);
+        if (c->model->algorithm->no_similar) return fail(err, ST_BADARG, "algorithm %s has no similar items", c->model->algorithm->name);
+        *known = item >= 0;
+        if (!*known) return ST_OK;
+        forbid(a, item);
+        return model_query_similar(c->query, item, err);
+    }
+    if (r->subject == SUBJECT_BASKET)
+        TRY(basket_history(c, history, err));
+    else
+        TRY(events_read_user(&t->reader, c->model, &rules, r->user, history, err));
+    if (r->call.exclude_seen) allowed_forbid_history(a, &history->history);
+    return model_query_history(c->query, &history->history, err);
+}
+
+Status model_fill_one(ModelTable *t, ModelCursor *c, Err *err) {
+    OwnedHistory history = {0};
+    Allowed a = {.bit = c->common};
+    int known = 0;
+    Status status = prepare_subject(t, c, &history, &a, &known, err);
+    if (status == ST_OK && known) {
+        if (c->request.has_candidates)
+            status = rank_candidates(c, err);
+        else if (c->request.item)
+            status = rank_pair(c, &t->definition, &a, err);
+        else
+            status = rank_catalogue(c, &a, err);
+    }
+    for (size_t i = 0; c->request.because && i < c->n_rows && status == ST_OK; i++) status = model_explain(c, &c->row[i], err);
+    c->query->history = (History){0}; /* ours is about to go */
+    owned_history_clear(&history);
+    return status;
+}
+

@@ -1,0 +1,116 @@
+/* What a query of a rec_model asks: the arguments of xFilter as a Request. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/memory.h"
+#include "../base/options.h"
+#include "model_cursor.h"
+
+static const OptSpec call_options[] = {
+    {"exclude_seen", OPT_FLAG, offsetof(CallOptions, exclude_seen), 0, 0, 1, NULL, "leave out what is in the history (or in the cart)"},
+    {"version", OPT_INT, offsetof(CallOptions, version), 0, 1e12, 0, NULL, "answer with this version; 0: the active one"},
+    {"until", OPT_REAL, offsetof(CallOptions, until), -1e15, 1e15, INFINITY, NULL, "read the history before this time (unix seconds); default: the version's own until"},
+    {0},
+};
+
+static Status set_subject(Request *r, int subject, Err *err) {
+    if (r->subject) return fail(err, ST_BADARG, "give one of user, similar_to and basket");
+    r->subject = subject;
+    return ST_OK;
+}
+
+static Status take_integer(Request *r, const char *what, sqlite3_value *value, int64_t *out, Err *err) {
+    if (sqlite3_value_type(value) == SQLITE_NULL) {
+        r->null_input = 1;
+        return ST_OK;
+    }
+    if (sqlite3_value_numeric_type(value) != SQLITE_INTEGER)
+        return fail(err, ST_BADARG, "%s=%.40s (a whole number)", what, (const char *)sqlite3_value_text(value));
+    *out = sqlite3_value_int64(value);
+    return ST_OK;
+}
+
+static Status take_list(const ModelDefinition *d, KeyList *list, const char *what, sqlite3_value *value, Request *r, Err *err) {
+    if (sqlite3_value_type(value) == SQLITE_NULL) {
+        r->null_input = 1;
+        return ST_OK;
+    }
+    return key_list_parse(list, what, (const char *)sqlite3_value_text(value), d->item_affinity, err);
+}
+
+static Status take_argument(const ModelDefinition *d, Request *r, char letter, sqlite3_value *value, Err *err) {
+    OptTarget target = {call_options, &r->call};
+    switch (letter) {
+    case 'u':
+    case 'U':
+        r->user = value;
+        r->null_input |= sqlite3_value_type(value) == SQLITE_NULL;
+        return set_subject(r, SUBJECT_USER, err);
+    case 's':
+        if (!glue_key(value, d->item_affinity, r->similar_buffer, &r->similar)) r->null_input = 1;
+        return set_subject(r, SUBJECT_SIMILAR, err);
+    case 'b': TRY(take_list(d, &r->basket, "basket", value, r, err)); return set_subject(r, SUBJECT_BASKET, err);
+    case 'c': r->has_candidates = 1; return take_list(d, &r->candidates, "candidates", value, r, err);
+    case 'x': return sqlite3_value_type(value) == SQLITE_NULL ? ST_OK : take_list(d, &r->exclude, "exclude", value, r, err);
+    case 'k':
+        r->has_k = 1;
+        TRY(take_integer(r, "k", value, &r->k, err));
+        return r->k < 0 ? fail(err, ST_BADARG, "k=%lld (0 or more)", (long long)r->k) : ST_OK;
+    case 'l': r->has_k = 2; return take_integer(r, "LIMIT", value, &r->limit, err);
+    case 'o': return take_integer(r, "OFFSET", value, &r->offset, err);
+    case 'i': r->in = value; return ST_OK;
+    case '=': r->item = value; return ST_OK;
+    case 'O': return sqlite3_value_type(value) == SQLITE_NULL ? ST_OK : options_set_json(&target, 1, (const char *)sqlite3_value_text(value), err);
+    default: return fail(err, ST_BADARG, "unknown plan");
+    }
+}
+
+static int echo_column(char letter) {
+    switch (letter) {
+    case 'U': return C_COMMAND;
+    case 'u': return C_USER;
+    case 'k': return C_K;
+    case 's': return C_SIMILAR_TO;
+    case 'b': return C_BASKET;
+    case 'c': return C_CANDIDATES;
+    case 'x': return C_EXCLUDE;
+    case 'O': return C_OPTIONS;
+    default: return -1;
+    }
+}
+
+sqlite3_uint64 model_hash_bytes(sqlite3_uint64 hash, const void *data, size_t len) {
+    const unsigned char *c = data;
+    for (size_t i = 0; i < len; i++) hash = (hash ^ c[i]) * 1099511628211u;
+    return hash ^ (hash >> 31);
+}
+
+static sqlite3_uint64 hash_value(sqlite3_uint64 hash, sqlite3_value *value) {
+    int type = sqlite3_value_type(value);
+    hash = model_hash_bytes(hash, &type, sizeof type);
+    if (type == SQLITE_INTEGER || type == SQLITE_FLOAT) {
+        double number = sqlite3_value_double(value);
+        return model_hash_bytes(hash, &number, sizeof number);
+    }
+    const void *data = sqlite3_value_blob(value);
+    return data ? model_hash_bytes(hash, data, (size_t)sqlite3_value_bytes(value)) : hash;
+}
+
+Status model_read_request(ModelCursor *c, const ModelDefinition *d, const char *plan, sqlite3_value **argv, Err *err) {
+    options_default(call_options, &c->request.call);
+    c->inputs_hash = 1469598103934665603u;
+    for (int i = 0; plan[i]; i++) {
+        int column = echo_column(plan[i]);
+        sqlite3_value *value = argv[i];
+        if (column >= 0) {
+            value = c->echo[column] = sqlite3_value_dup(argv[i]); /* reading may convert: keep the original for the echo */
+            if (!value) return fail_nomem(err, "an input");
+            c->inputs_hash = hash_value(model_hash_bytes(c->inputs_hash, &plan[i], 1), argv[i]);
+        }
+        TRY(take_argument(d, &c->request, plan[i], argv[i], err));
+        if (plan[i] == 'u' || plan[i] == 'U') c->request.user = value;
+    }
+    return ST_OK;
+}
+
