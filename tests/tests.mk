@@ -18,3 +18,12 @@ $(BUILD)/test-deps: tools/deps.sh
 
 test: all $(BUILD)/tests/unit $(BUILD)/test-deps
 	@tests/run.sh $(BUILD) $(SUITES)
+
+$(BUILD)/shop.db: sql/shop.sql data/online_retail.csv.gz
+	@echo 'loading the sample shop ...'
+	@rm -f $@ $@-*
+	@mkdir -p $(@D)
+	@sqlite3 $@ <sql/shop.sql >/dev/null
+demo: all $(BUILD)/shop.db
+	@cp $(BUILD)/shop.db $(BUILD)/demo.db
+	@sqlite3 $(BUILD)/demo.db <sql/demo.sql
