@@ -1,6 +1,6 @@
 # Tests, demo, benchmarks, lint: included by the Makefile.
 
-SUITES ?= unit sql
+SUITES ?= lint unit sql oracle asan
 UNIT_OBJECTS := $(patsubst %.c,$(BUILD)/tests/%.o,$(wildcard tests/unit/*.c))
 
 $(BUILD)/tests/%.o: %.c | $(BUILD)/deps.mk
@@ -27,3 +27,9 @@ $(BUILD)/shop.db: sql/shop.sql data/online_retail.csv.gz
 demo: all $(BUILD)/shop.db
 	@cp $(BUILD)/shop.db $(BUILD)/demo.db
 	@sqlite3 $(BUILD)/demo.db <sql/demo.sql
+
+$(BUILD)/tests/serve: $(BUILD)/tests/tests/bench/serve.o $(CORE_OBJECTS) $(FAISS_LIBS)
+	$(CC) $(CODEGEN) -o $@ $^ $(LIBS) -lsqlite3
+bench: all $(BUILD)/tests/serve $(BUILD)/test-deps
+	@[ -f $(BUILD)/demo.db ] || $(MAKE) --no-print-directory demo >/dev/null
+	@/usr/bin/python3 tests/bench/run.py $(BUILD)

@@ -10,6 +10,7 @@ static int by_score(const void *a, const void *b) {
 
 double auc(Labelled *item, size_t n) {
     double rank_sum = 0, positives = 0;
+    if (n == 0) return NAN;
     qsort(item, n, sizeof *item, by_score);
     for (size_t from = 0; from < n;) {
         size_t to = from;

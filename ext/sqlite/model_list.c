@@ -163,29 +163,38 @@ static int is_filled(const ModelCursor *c, double score) {
     return has_nothing_to_say(c) || (score == 0 && !c->model->algorithm->scores_all);
 }
 
-static Status rank_candidates(ModelCursor *c, Err *err) {
+/* The candidates, each once, at its first place. */
+static Status distinct_candidates(const ModelCursor *c, Candidate *out, size_t *n, Err *err) {
     const KeyList *list = &c->request.candidates;
     const Model *model = c->model;
-    Candidate *candidate = mem_array(list->n, sizeof *candidate);
-    size_t n = 0;
-    if (!candidate) return fail_nomem(err, "the candidates");
-    for (size_t i = 0; i < list->n; i++) {
+    KeyMap *seen = keymap_new();
+    Status status = seen ? ST_OK : fail_nomem(err, "the candidates");
+    *n = 0;
+    for (size_t i = 0; i < list->n && status == ST_OK; i++) {
+        int32_t at;
+        status = keymap_add(seen, list->key[i], &at, err);
+        if (status != ST_OK || (size_t)at < *n) continue; /* given before */
         int32_t id = keymap_find(model->items, list->key[i]);
         double score = id >= 0 && !has_nothing_to_say(c) ? model->algorithm->score(c->query, id) : 0;
-        candidate[n++] = (Candidate){.row = {.item = list->key[i], .id = id, .score = score, .from_popular = id < 0 || is_filled(c, score)},
-                                     .popularity = id >= 0 ? (double)model->popularity[id] : 0, .given = i};
+        out[(*n)++] = (Candidate){.row = {.item = list->key[i], .id = id, .score = score, .from_popular = id < 0 || is_filled(c, score)},
+                                  .popularity = id >= 0 ? (double)model->popularity[id] : 0, .given = i};
     }
-    qsort(candidate, n, sizeof *candidate, compare_candidates);
-    size_t kept = 0;
-    Status status = model_reserve_rows(c, n, err);
-    for (size_t i = 0; i < n && status == ST_OK; i++) { /* a repeated candidate counts once */
-        if (i && key_compare(candidate[i].row.item, candidate[i - 1].row.item) == 0) continue;
-        c->row[kept++] = candidate[i].row;
-        c->row[kept - 1].rank = (sqlite3_int64)kept;
+    keymap_free(seen);
+    return status;
+}
+
+static Status rank_candidates(ModelCursor *c, Err *err) {
+    size_t n = 0;
+    Candidate *candidate = mem_array(c->request.candidates.n, sizeof *candidate);
+    Status status = candidate ? distinct_candidates(c, candidate, &n, err) : fail_nomem(err, "the candidates");
+    if (status == ST_OK && n) qsort(candidate, n, sizeof *candidate, compare_candidates);
+    size_t k = model_rows_wanted(&c->request, (int64_t)n);
+    if (status == ST_OK) status = model_reserve_rows(c, k, err);
+    for (size_t i = 0; i < k && status == ST_OK; i++) {
+        c->row[i] = candidate[i].row;
+        c->row[i].rank = (sqlite3_int64)i + 1;
     }
-    c->n_rows = status == ST_OK ? kept : 0;
-    size_t k = model_rows_wanted(&c->request, (int64_t)kept);
-    if (c->n_rows > k) c->n_rows = k;
+    if (status == ST_OK) c->n_rows = k;
     mem_free(candidate);
     return status;
 }

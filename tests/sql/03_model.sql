@@ -14,7 +14,7 @@ SELECT item, rank FROM m WHERE user = 1;
 SELECT item, rank FROM m WHERE user = 1 LIMIT 1;
 SELECT round(score, 6), rank FROM m WHERE user = 1 AND item = 'd';
 SELECT item, rank FROM m WHERE user = 1 AND k = 5 AND item IN (SELECT 'd' UNION SELECT 'b');
-SELECT item, round(score, 6), rank FROM m WHERE user = 1 AND candidates = '["d","zzz","a","c","d"]';
+SELECT item, round(score, 6), rank FROM m WHERE user = 1 AND candidates = '["d","zzz","yyy","a","c","d","zzz"]';
 SELECT item, rank, because FROM m WHERE basket = '["b","c"]' AND k = 3;
 SELECT item, rank FROM m WHERE user = 1 AND k = 5 AND exclude = '["c"]';
 SELECT item, round(score, 6), rank FROM m WHERE user = 1 AND k = 5 AND options = '{"exclude_seen":false}';
