@@ -33,3 +33,8 @@ $(BUILD)/tests/serve: $(BUILD)/tests/tests/bench/serve.o $(CORE_OBJECTS) $(FAISS
 bench: all $(BUILD)/tests/serve $(BUILD)/test-deps
 	@[ -f $(BUILD)/demo.db ] || $(MAKE) --no-print-directory demo >/dev/null
 	@/usr/bin/python3 tests/bench/run.py $(BUILD)
+lint: all $(BUILD)/test-deps
+	@tools/deps.sh packages lint
+	@tools/lint.sh $(BUILD)
+fresh:
+	@tools/fresh.sh

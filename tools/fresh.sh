@@ -1,0 +1,29 @@
+#!/bin/sh
+# Proves the two commands where nothing is installed: a minimal Debian 12 root with make alone, a clean clone of HEAD in
+# it, then `make demo`, `make test` and both again (now cached), by chroot. Needs root and debootstrap.
+#   tools/fresh.sh [ROOT]      default build/fresh; an existing ROOT is removed first
+set -eu
+root=${1:-build/fresh}
+[ "$(id -u)" = 0 ] || { echo "fresh: needs root"; exit 1; }
+command -v debootstrap >/dev/null || { apt-get update -qq; apt-get install -y -qq debootstrap; }
+mirror=$(sed -n 's/^URIs: *//p; s/^deb [^h]*\(http[^ ]*\) .*/\1/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -v security | head -n 1)
+
+cleanup() { umount "$root/proc" 2>/dev/null || true; }
+trap cleanup EXIT
+cleanup
+rm -rf "$root"
+mkdir -p "$(dirname "$root")"
+echo "fresh: debootstrap bookworm into $root"
+debootstrap --variant=minbase --include=make bookworm "$root" "$mirror" >"$root.log" 2>&1 || { tail "$root.log"; exit 1; }
+cp /etc/resolv.conf "$root/etc/resolv.conf"
+for conf in /etc/apt/apt.conf.d/*roxy*; do [ -f "$conf" ] && cp "$conf" "$root/etc/apt/apt.conf.d/"; done
+mount -t proc proc "$root/proc" 2>/dev/null || echo "fresh: no /proc in the root"
+git clone -q --no-hardlinks . "$root/project"
+rm -rf "$root/project/.git/hooks"
+
+for command in "make demo" "make test" "make demo" "make test"; do
+    started=$(date +%s)
+    chroot "$root" /bin/sh -c "cd /project && HOME=/root $command" >"$root.out" 2>&1 || { tail -n 40 "$root.out"; echo "fresh: $command failed"; exit 1; }
+    tail -n 1 "$root.out"
+    echo "fresh: $command took $(($(date +%s) - started)) s"
+done
