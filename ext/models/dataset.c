@@ -171,9 +171,34 @@ static Status fill_matrix(Dataset *data, int64_t n_pairs, Err *err) {
     return csr_transpose(&data->by_item, by_user, err);
 }
 
-Status dataset_finish(Dataset *data, const DatasetRules *rules, Err *err) {
+/* Sort by (user, item, time, weight): users by counting, each user's events by comparison. */
+static Status sort_events(Dataset *data, Task *task, Err *err) {
+    int32_t n_users = keymap_count(data->users);
+    int64_t *start = mem_zeros((size_t)n_users + 1, sizeof *start);
+    Event *sorted = mem_array((size_t)data->n_events, sizeof *sorted);
+    Status status = start && sorted ? ST_OK : fail_nomem(err, "sorting the events");
+    if (status == ST_OK) {
+        for (int64_t i = 0; i < data->n_events; i++) start[data->event[i].user + 1]++;
+        for (int32_t u = 0; u < n_users; u++) start[u + 1] += start[u];
+        for (int64_t i = 0; i < data->n_events; i++) sorted[start[data->event[i].user]++] = data->event[i];
+        for (int32_t u = 0; u < n_users && status == ST_OK; u++) { /* start[u] is now the end of user u */
+            int64_t from = u ? start[u - 1] : 0, n = start[u] - from;
+            if (n > 1) qsort(sorted + from, (size_t)n, sizeof *sorted, compare_event);
+            if (u % 4096 == 0 && task_poll(task)) status = fail(err, ST_CANCELLED, "interrupted");
+        }
+        mem_free(data->event);
+        data->event = sorted;
+        data->capacity = data->n_events;
+        sorted = NULL;
+    }
+    mem_free(start);
+    mem_free(sorted);
+    return status;
+}
+
+Status dataset_finish(Dataset *data, const DatasetRules *rules, Task *task, Err *err) {
     TRY(number_in_key_order(data, err));
-    if (data->n_events) qsort(data->event, (size_t)data->n_events, sizeof *data->event, compare_event);
+    TRY(sort_events(data, task, err));
     int64_t n_pairs = sum_pairs(data, rules);
     n_pairs = cap_histories(data->event, n_pairs, rules->max_history);
     TRY(drop_rare_items(data->event, &n_pairs, keymap_count(data->items), rules->min_support, err));

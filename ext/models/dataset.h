@@ -9,6 +9,7 @@
 
 #include "../base/keymap.h"
 #include "../base/status.h"
+#include "../base/task.h"
 #include "../math/csr.h"
 
 typedef struct Event {
@@ -43,8 +44,8 @@ void dataset_clear(Dataset *data);
 Status dataset_add(Dataset *data, Key user, Key item, double weight, double time, Err *err);
 
 /* Build the matrices; pairs whose weights sum to 0 or less are dropped, and so are the items and users that are left
- * with nothing. */
-Status dataset_finish(Dataset *data, const DatasetRules *rules, Err *err);
+ * with nothing. Cancellable by task. O(n log n). */
+Status dataset_finish(Dataset *data, const DatasetRules *rules, Task *task, Err *err);
 
 /* The decayed weight of an event, as training and live histories both use it. An event newer than `newest` counts in
  * full. */

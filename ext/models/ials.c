@@ -148,37 +148,59 @@ static Status full_gram(float *gram, const float *x, double scale, int32_t n, in
     return status;
 }
 
-Status ials_objective(double *out, const float *x, const float *y, const Csr *by_user, const float *scaled,
-                      const IalsParams *p, Err *err) {
+typedef struct Objective {
+    const float *x, *y, *scaled;
+    const Csr *by_user;
+    const IalsParams *params;
+    double *piece; /* per piece of users: the observed part and the users' ridge */
+} Objective;
+
+static void objective_piece(void *context, int64_t piece, int worker) {
+    Objective *o = context;
+    size_t d = (size_t)o->params->factors;
+    int32_t from = (int32_t)(piece * ROWS_A_PIECE);
+    int32_t to = from + ROWS_A_PIECE < o->by_user->n_rows ? from + ROWS_A_PIECE : o->by_user->n_rows;
+    double sum = 0;
+    (void)worker;
+    for (int32_t u = from; u < to; u++) {
+        const float *xu = o->x + (size_t)u * d;
+        for (int64_t e = o->by_user->row_start[u]; e < o->by_user->row_start[u + 1]; e++) {
+            double miss = kernels()->dot(xu, o->y + (size_t)o->by_user->col[e] * d, d) - 1;
+            sum += (1 + o->params->confidence * (double)o->scaled[e]) * miss * miss;
+        }
+        double count = (double)csr_row_len(o->by_user, u) + o->params->unobserved_weight * o->by_user->n_cols;
+        sum += o->params->reg * count * kernels()->dot(xu, xu, d);
+    }
+    o->piece[piece] = sum;
+}
+
+static int64_t pieces_of(const Csr *rows) {
+    return ((int64_t)rows->n_rows + ROWS_A_PIECE - 1) / ROWS_A_PIECE;
+}
+
+Status ials_objective(double *out, const float *x, const float *y, const Csr *by_user, const Csr *by_item, const float *scaled, const IalsParams *p, Task *task, Err *err) {
     int32_t d = (int32_t)p->factors, n_users = by_user->n_rows, n_items = by_user->n_cols;
-    size_t width = (size_t)d, size = width * width;
+    size_t size = (size_t)d * (size_t)d;
     float *xx = mem_array(size, sizeof *xx), *yy = mem_array(size, sizeof *yy);
-    int64_t *degree = mem_zeros((size_t)n_items, sizeof *degree);
-    Status status = xx && yy && degree ? ST_OK : fail_nomem(err, "the objective");
-    double observed = 0, all = 0, ridge = 0;
+    Objective o = {x, y, scaled, by_user, p, mem_zeros((size_t)pieces_of(by_user), sizeof(double))};
+    Status status = xx && yy && o.piece ? ST_OK : fail_nomem(err, "the objective");
+    double sum = 0, all = 0;
 
     if (status == ST_OK) status = full_gram(xx, x, 1, n_users, d, err);
     if (status == ST_OK) status = full_gram(yy, y, 1, n_items, d, err);
+    if (status == ST_OK) status = task_run(task, pieces_of(by_user), objective_piece, &o, err);
     if (status == ST_OK) {
         for (size_t i = 0; i < size; i++) all += (double)xx[i] * (double)yy[i]; /* sum (x_u.y_i)^2 = tr(X'X Y'Y) */
-        for (int32_t u = 0; u < n_users; u++) {
-            const float *xu = x + (size_t)u * width;
-            for (int64_t e = by_user->row_start[u]; e < by_user->row_start[u + 1]; e++) {
-                double miss = kernels()->dot(xu, y + (size_t)by_user->col[e] * width, width) - 1;
-                observed += (1 + p->confidence * (double)scaled[e]) * miss * miss;
-                degree[by_user->col[e]]++;
-            }
-            ridge += ((double)csr_row_len(by_user, u) + p->unobserved_weight * n_items) * kernels()->dot(xu, xu, width);
-        }
+        for (int64_t i = 0; i < pieces_of(by_user); i++) sum += o.piece[i];
         for (int32_t i = 0; i < n_items; i++) {
-            const float *yi = y + (size_t)i * width;
-            ridge += ((double)degree[i] + p->unobserved_weight * n_users) * kernels()->dot(yi, yi, width);
+            const float *yi = y + (size_t)i * (size_t)d;
+            sum += p->reg * ((double)csr_row_len(by_item, i) + p->unobserved_weight * n_users) * kernels()->dot(yi, yi, (size_t)d);
         }
-        *out = observed + p->unobserved_weight * all + p->reg * ridge;
+        *out = sum + p->unobserved_weight * all;
     }
     mem_free(xx);
     mem_free(yy);
-    mem_free(degree);
+    mem_free(o.piece);
     return status;
 }
 
@@ -203,7 +225,7 @@ static Status solve_half(Fit *fit, const Csr *rows, const float *scaled, float *
         .x = x,
         .scratch = fit->scratch,
     };
-    TRY(task_run(task, (rows->n_rows + ROWS_A_PIECE - 1) / ROWS_A_PIECE, solve_piece, &half, err));
+    TRY(task_run(task, pieces_of(rows), solve_piece, &half, err));
     return half.singular ? fail(err, ST_BADARG, "reg=%g is too small: a system has no solution", fit->params.reg) : ST_OK;
 }
 
@@ -223,7 +245,7 @@ static Status sweep_all(Fit *fit, Model *model, const Dataset *data, float *y, T
             TRY(solve_half(fit, &data->by_user, fit->user_scaled, fit->x, y, task, err));
         else
             TRY(solve_half(fit, &data->by_item, fit->item_scaled, y, fit->x, task, err));
-        TRY(ials_objective(&objective, fit->x, y, &data->by_user, fit->user_scaled, &fit->params, err));
+        TRY(ials_objective(&objective, fit->x, y, &data->by_user, &data->by_item, fit->user_scaled, &fit->params, task, err));
         TRY(model_log_step(model, (double)(half + 1) / 2, objective, seconds_since(&begin), err));
     }
     return ST_OK;
@@ -288,8 +310,8 @@ static Status fit_factors(Fit *fit, Model *model, const Dataset *data, Task *tas
 static Status ials_train(Model *model, const Dataset *data, Task *task, Err *err) {
     Fit fit = {0};
     memcpy(&fit.params, &model->params, sizeof fit.params);
-    int64_t pieces = (data->by_user.n_rows + ROWS_A_PIECE - 1) / ROWS_A_PIECE + (data->by_item.n_rows + ROWS_A_PIECE - 1) / ROWS_A_PIECE;
-    task_phase(task, "sweeps", pieces * fit.params.sweeps);
+    /* a sweep solves users and items, and takes the objective after each */
+    task_phase(task, "sweeps", (3 * pieces_of(&data->by_user) + pieces_of(&data->by_item)) * fit.params.sweeps);
     Status status = new_state(model, err);
     if (status == ST_OK) status = fit_factors(&fit, model, data, task, err);
     if (status == ST_OK) status = finish_state(model, err);

@@ -20,9 +20,10 @@ typedef struct IalsState {
     AnnIndex index;
 } IalsState;
 
-/* The objective at the top of ials.c. x: users x d, y: items x d; scaled: per entry of by_user. */
-Status ials_objective(double *out, const float *x, const float *y, const Csr *by_user, const float *scaled,
-                      const IalsParams *params, Err *err);
+/* The objective at the top of ials.c. x: users x d, y: items x d; scaled: per entry of by_user; by_item its transpose.
+ * Users are summed in pieces on the task's threads, the pieces in order. */
+Status ials_objective(double *out, const float *x, const float *y, const Csr *by_user, const Csr *by_item,
+                      const float *scaled, const IalsParams *params, Task *task, Err *err);
 
 /* The starting factors: row r from stream r of the seed. */
 void ials_start(float *factors, int32_t n, int32_t d, uint64_t seed);

@@ -190,7 +190,8 @@ static Status load_all(Loaded *l, sqlite3 *db, sqlite3_value **argv, const CallO
     sqlite3_finalize(rows);
     if (status == ST_OK) status = check_overlap(l, call, err);
     DatasetRules rules = {0};
-    return status == ST_OK ? dataset_finish(&l->pairs, &rules, err) : status;
+    Task task = {0};
+    return status == ST_OK ? dataset_finish(&l->pairs, &rules, &task, err) : status;
 }
 
 /* The judged users' rows, aligned: history and relevant have the same users in the same order. */

@@ -168,6 +168,18 @@ Status index_segment_write(IndexTable *t, const IndexBase *base, Err *err) {
     return status;
 }
 
+Status index_segment_stamp(IndexTable *t, int64_t *seq, unsigned char stamp[STAMP], int *found, Err *err) {
+    sqlite3_stmt *statement;
+    TRY(glue_prepare(t->db, &statement, err, "SELECT seq, stamp FROM \"%w\".\"%w_changes\" WHERE seq=(SELECT value FROM \"%w\".\"%w_config\" WHERE key='segment_seq')", t->schema, t->name, t->schema, t->name));
+    Status status = glue_step(t->db, statement, found, err);
+    if (status == ST_OK && *found && sqlite3_column_bytes(statement, 1) == STAMP) {
+        *seq = sqlite3_column_int64(statement, 0);
+        memcpy(stamp, sqlite3_column_blob(statement, 1), STAMP);
+    }
+    sqlite3_finalize(statement);
+    return status;
+}
+
 Status index_segment_read(IndexTable *t, Bytes *out, Err *err) {
     sqlite3_stmt *statement;
     int has_row = 1;

@@ -100,7 +100,9 @@ Status index_state(IndexTable *table, int64_t *seq, unsigned char stamp[STAMP], 
 Status index_log_change(IndexTable *table, sqlite3_int64 id, Err *err);
 Status index_read_vector(IndexTable *table, sqlite3_int64 id, float *out, int *found, Err *err);
 Status index_segment_write(IndexTable *table, const IndexBase *base, Err *err);
-/* *out stays NULL when there is no segment, or none that the changes still lead up from. */
+/* The change that the segment was made at, without reading the segment. */
+Status index_segment_stamp(IndexTable *table, int64_t *seq, unsigned char stamp[STAMP], int *found, Err *err);
+/* The segment's bytes without their checksum, which was right; empty when there is none. */
 Status index_segment_read(IndexTable *table, Bytes *out, Err *err);
 
 /* index_view.c: the loaded copy and searching in it */

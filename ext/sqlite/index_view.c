@@ -222,7 +222,6 @@ static Status read_segment(IndexTable *t, IndexBase **out, Err *err) {
     return status;
 }
 
-/* The factory is part of the key: another process may have optimised since. */
 static CacheKey cache_key(IndexTable *t, const unsigned char stamp[STAMP]) {
     CacheKey key = {{'I'}};
     FileId file = glue_file_id(t->db, t->schema);
@@ -244,20 +243,32 @@ static Status use_base(IndexTable *t, IndexBase *base, Err *err) {
     return overlay_start(t, err);
 }
 
-static Status load(IndexTable *t, int64_t seq, const unsigned char stamp[STAMP], Err *err) {
+/* Use what this process has loaded already at that change; *found says whether it had. */
+static Status use_cached(IndexTable *t, const unsigned char stamp[STAMP], int *found, Err *err) {
     CacheKey key = cache_key(t, stamp);
     IndexBase *base = cache_get(&key);
-    Status status = ST_OK;
-    if (base) {
-        index_view_clear(t);
-        t->loaded = base;
-        return overlay_start(t, err);
-    }
+    *found = base != NULL;
+    if (!base) return ST_OK;
+    index_view_clear(t);
+    t->loaded = base;
+    return overlay_start(t, err);
+}
+
+static Status load(IndexTable *t, int64_t seq, const unsigned char stamp[STAMP], Err *err) {
+    IndexBase *base = NULL;
+    int found;
+    TRY(use_cached(t, stamp, &found, err));
+    if (found) return ST_OK;
     if (ann_engine_for(t->factory)->load) {
+        int64_t segment_seq;
+        unsigned char segment_stamp[STAMP];
+        TRY(index_segment_stamp(t, &segment_seq, segment_stamp, &found, err));
+        if (found) TRY(use_cached(t, segment_stamp, &found, err));
+        if (found) return ST_OK;
         TRY(read_segment(t, &base, err));
         if (base) return use_base(t, base, err);
     }
-    status = read_rows(t, &base, err);
+    Status status = read_rows(t, &base, err);
     if (status == ST_OK) {
         base->seq = seq;
         memcpy(base->stamp, stamp, STAMP);

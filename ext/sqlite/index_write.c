@@ -187,7 +187,7 @@ static Status check_hidden(const IndexTable *t, sqlite3_value **column, Err *err
     return ST_OK;
 }
 
-int index_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int64 *rowid) {
+static int update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int64 *rowid) {
     IndexTable *t = (IndexTable *)vtab;
     Err err = {0};
     Status status;
@@ -208,4 +208,13 @@ int index_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int
     if (status == ST_OK && !w.is_update) *rowid = w.id;
     int code = glue_vtab_error(vtab, "rec_index", t->name, status, &err);
     return constraint ? SQLITE_CONSTRAINT : code;
+}
+
+/* Writing the shadow tables must not be seen in last_insert_rowid(), which an UPDATE or DELETE leaves alone. */
+int index_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int64 *rowid) {
+    sqlite3 *db = ((IndexTable *)vtab)->db;
+    sqlite3_int64 last = sqlite3_last_insert_rowid(db);
+    int code = update(vtab, argc, argv, rowid);
+    sqlite3_set_last_insert_rowid(db, last);
+    return code;
 }

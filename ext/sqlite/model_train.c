@@ -64,7 +64,7 @@ Status train_model(const ModelDefinition *definition, EventsReader *reader, cons
     Status status = dataset_init(&data, err);
     if (status == ST_OK) status = events_read_all(reader, has_until, train.until, &data, err);
     DatasetRules rules = {d.common.half_life, d.common.min_support, d.common.max_history};
-    if (status == ST_OK) status = dataset_finish(&data, &rules, err);
+    if (status == ST_OK) status = dataset_finish(&data, &rules, &task, err);
     if (status == ST_OK && task_poll(&task)) status = fail(err, ST_CANCELLED, "interrupted");
     if (status == ST_OK) status = model_train(out, d.algorithm, &d.common, &d.params, &data, &task, err);
     if (status == ST_OK) {
