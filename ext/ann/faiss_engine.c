@@ -148,6 +148,7 @@ static Status engine_save(const AnnIndex *index, Bytes *out, Err *err) {
 
 static Status engine_load(AnnIndex *index, const void *data, size_t len, Err *err) {
     FaissIndex *faiss = NULL;
+    char text[200] = "";
     FILE *file = len ? fmemopen((void *)(uintptr_t)data, len, "rb") : NULL;
     if (!file) return fail(err, ST_CORRUPT, "stored index of %zu bytes", len);
     int failed = faiss_read_index(file, 0, &faiss);
@@ -156,9 +157,9 @@ static Status engine_load(AnnIndex *index, const void *data, size_t len, Err *er
         faiss_fail(err, "read the stored index", faiss_get_last_error());
         return ST_CORRUPT;
     }
-    if (faiss_Index_ntotal(faiss) != index->vectors->n || faiss_Index_d(faiss) != index->vectors->dim) {
+    if (faiss_extra_check(faiss, index->vectors->n, index->vectors->dim, text, sizeof text)) {
         faiss_Index_free(faiss);
-        return fail(err, ST_CORRUPT, "stored index does not fit its %lld vectors", (long long)index->vectors->n);
+        return fail(err, ST_CORRUPT, "the stored index: %s (rebuild mends it)", text);
     }
     index->state = faiss;
     return ST_OK;

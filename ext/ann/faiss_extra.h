@@ -14,6 +14,10 @@ extern "C" {
 int faiss_extra_search(const void *index, const float *query, int64_t k, int64_t ef, int64_t nprobe, float *distances,
                        int64_t *labels, char *text, size_t text_size);
 
+/* A structure that was read from untrusted bytes: does every count, offset and link stay inside n rows of dim floats?
+ * Only kinds that can be checked pass: flat, and HNSW over flat. */
+int faiss_extra_check(const void *index, int64_t n, int64_t dim, char *text, size_t text_size);
+
 const char *faiss_extra_version(void);
 
 #ifdef __cplusplus

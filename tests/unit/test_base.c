@@ -231,3 +231,9 @@ TEST(allocations_fail_on_demand_and_overflow_is_refused) {
     mem_free(first);
     mem_free(third);
 }
+
+TEST(error_texts_are_utf8_whatever_they_quote) {
+    Err err;
+    fail(&err, ST_BADARG, "name '%s' and '%s'", "\xf0\x9f", "caf\xc3\xa9 \xff");
+    CHECK_TEXT(err.text, "name '?\?' and 'caf\xc3\xa9 ?'");
+}
