@@ -38,3 +38,5 @@ lint: all $(BUILD)/test-deps
 	@tools/lint.sh $(BUILD)
 fresh:
 	@tools/fresh.sh
+docs: all $(BUILD)/test-deps
+	@/usr/bin/python3 tools/option_tables.py $(BUILD)

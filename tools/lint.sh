@@ -78,5 +78,10 @@ for compiler in gcc clang; do
     [ -z "$noise" ] && ok || bad "$compiler: $noise"
 done
 
+# 9. The reference's option tables are those of the code.
+if [ -f docs/reference/algorithms.md ]; then
+    found=$(/usr/bin/python3 tools/option_tables.py "$build" --check 2>&1) && ok || bad "$found"
+fi
+
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

@@ -56,18 +56,20 @@ static int compare_event(const void *a, const void *b) {
     return (x->weight > y->weight) - (x->weight < y->weight);
 }
 
-/* Sum the events of each pair in place: n events become the pairs with a positive sum, still sorted, each with the time
- * of its latest event. */
-static int64_t sum_pairs(Dataset *data, const DatasetRules *rules) {
+void events_sort(Event *event, int64_t n) {
+    if (n > 1) qsort(event, (size_t)n, sizeof *event, compare_event);
+}
+
+static int64_t sum_pairs(Event *event, int64_t n, double newest, double half_life) {
     int64_t n_pairs = 0;
-    for (int64_t i = 0; i < data->n_events;) {
-        Event pair = data->event[i];
+    for (int64_t i = 0; i < n;) {
+        Event pair = event[i];
         pair.weight = 0;
-        for (; i < data->n_events && data->event[i].user == pair.user && data->event[i].item == pair.item; i++) {
-            pair.weight += dataset_decay(data->event[i].weight, data->event[i].time, data->newest, rules->half_life);
-            pair.time = data->event[i].time;
+        for (; i < n && event[i].user == pair.user && event[i].item == pair.item; i++) {
+            pair.weight += dataset_decay(event[i].weight, event[i].time, newest, half_life);
+            pair.time = event[i].time;
         }
-        if (pair.weight > 0) data->event[n_pairs++] = pair;
+        if (pair.weight > 0) event[n_pairs++] = pair;
     }
     return n_pairs;
 }
@@ -89,13 +91,17 @@ static int64_t cap_histories(Event *pair, int64_t n, int64_t max_history) {
         if (len > max_history) {
             qsort(pair + from, (size_t)len, sizeof *pair, latest_first);
             len = max_history;
-            qsort(pair + from, (size_t)len, sizeof *pair, compare_event);
+            events_sort(pair + from, len);
         }
         memmove(pair + kept, pair + from, (size_t)len * sizeof *pair);
         kept += len;
         from = to;
     }
     return kept;
+}
+
+int64_t events_net(Event *event, int64_t n, double newest, double half_life, int64_t max_history) {
+    return cap_histories(event, sum_pairs(event, n, newest, half_life), max_history);
 }
 
 static Status drop_rare_items(Event *pair, int64_t *n, int32_t n_items, int64_t min_support, Err *err) {
@@ -183,7 +189,7 @@ static Status sort_events(Dataset *data, Task *task, Err *err) {
         for (int64_t i = 0; i < data->n_events; i++) sorted[start[data->event[i].user]++] = data->event[i];
         for (int32_t u = 0; u < n_users && status == ST_OK; u++) { /* start[u] is now the end of user u */
             int64_t from = u ? start[u - 1] : 0, n = start[u] - from;
-            if (n > 1) qsort(sorted + from, (size_t)n, sizeof *sorted, compare_event);
+            events_sort(sorted + from, n);
             if (u % 4096 == 0 && task_poll(task)) status = fail(err, ST_CANCELLED, "interrupted");
         }
         mem_free(data->event);
@@ -199,8 +205,7 @@ static Status sort_events(Dataset *data, Task *task, Err *err) {
 Status dataset_finish(Dataset *data, const DatasetRules *rules, Task *task, Err *err) {
     TRY(number_in_key_order(data, err));
     TRY(sort_events(data, task, err));
-    int64_t n_pairs = sum_pairs(data, rules);
-    n_pairs = cap_histories(data->event, n_pairs, rules->max_history);
+    int64_t n_pairs = events_net(data->event, data->n_events, data->newest, rules->half_life, rules->max_history);
     TRY(drop_rare_items(data->event, &n_pairs, keymap_count(data->items), rules->min_support, err));
     TRY(keep_used(&data->users, data->event, n_pairs, user_of, err));
     TRY(keep_used(&data->items, data->event, n_pairs, item_of, err));

@@ -95,47 +95,7 @@ void owned_history_clear(OwnedHistory *owned) {
     *owned = (OwnedHistory){0};
 }
 
-typedef struct Pair {
-    int32_t item;
-    double weight;
-    double time;
-} Pair;
-
-static int by_item(const void *a, const void *b) {
-    const Pair *x = a, *y = b;
-    if (x->item != y->item) return x->item < y->item ? -1 : 1;
-    if (x->time != y->time) return x->time < y->time ? -1 : 1;
-    return (x->weight > y->weight) - (x->weight < y->weight);
-}
-
-static int by_time(const void *a, const void *b) {
-    const Pair *x = a, *y = b;
-    if (x->time != y->time) return x->time > y->time ? -1 : 1;
-    return (x->item > y->item) - (x->item < y->item);
-}
-
-/* Sum, net, cap: the rules of training (dataset.c), for one user. Returns how many pairs are left. */
-static int64_t net_pairs(Pair *pair, int64_t n, const HistoryRules *rules) {
-    int64_t kept = 0;
-    if (n) qsort(pair, (size_t)n, sizeof *pair, by_item);
-    for (int64_t i = 0; i < n;) {
-        Pair sum = pair[i];
-        sum.weight = 0;
-        for (; i < n && pair[i].item == sum.item; i++) {
-            sum.weight += dataset_decay(pair[i].weight, pair[i].time, rules->newest, rules->half_life);
-            sum.time = pair[i].time;
-        }
-        if (sum.weight > 0) pair[kept++] = sum;
-    }
-    if (rules->max_history > 0 && kept > rules->max_history) {
-        qsort(pair, (size_t)kept, sizeof *pair, by_time);
-        kept = rules->max_history;
-        qsort(pair, (size_t)kept, sizeof *pair, by_item);
-    }
-    return kept;
-}
-
-static Status fill_history(OwnedHistory *out, const Pair *pair, int64_t n, Err *err) {
+static Status fill_history(OwnedHistory *out, const Event *pair, int64_t n, Err *err) {
     if (n > out->capacity || !out->history.item) {
         owned_history_clear(out);
         out->history.item = mem_array((size_t)n, sizeof *out->history.item);
@@ -153,7 +113,7 @@ static Status fill_history(OwnedHistory *out, const Pair *pair, int64_t n, Err *
     return ST_OK;
 }
 
-static Status read_pairs(EventsReader *reader, const Model *model, const HistoryRules *rules, Pair **pair, int64_t *n, Err *err) {
+static Status read_pairs(EventsReader *reader, const Model *model, const HistoryRules *rules, Event **pair, int64_t *n, Err *err) {
     const ModelDefinition *d = reader->definition;
     int64_t capacity = 0;
     int has_row = 1;
@@ -169,18 +129,18 @@ static Status read_pairs(EventsReader *reader, const Model *model, const History
         if (id < 0 || (rules->has_until && time >= rules->until)) continue;
         if (*n == capacity) {
             capacity = capacity * 2 + 128;
-            Pair *grown = mem_resize(*pair, (size_t)capacity, sizeof *grown);
+            Event *grown = mem_resize(*pair, (size_t)capacity, sizeof *grown);
             if (!grown) return fail_nomem(err, "the history");
             *pair = grown;
         }
-        (*pair)[(*n)++] = (Pair){id, weight, time};
+        (*pair)[(*n)++] = (Event){.item = id, .weight = weight, .time = time};
     }
     return status;
 }
 
 Status events_read_user(EventsReader *reader, const Model *model, const HistoryRules *rules, sqlite3_value *user, OwnedHistory *out, Err *err) {
     const ModelDefinition *d = reader->definition;
-    Pair *pair = NULL;
+    Event *pair = NULL; /* all of user 0 */
     int64_t n = 0;
     out->history.n = 0;
     TRY(enter(reader, err));
@@ -197,7 +157,10 @@ Status events_read_user(EventsReader *reader, const Model *model, const HistoryR
         sqlite3_clear_bindings(reader->one_user);
     }
     reader->busy = 0;
-    if (status == ST_OK) status = fill_history(out, pair, net_pairs(pair, n, rules), err);
+    if (status == ST_OK) {
+        events_sort(pair, n);
+        status = fill_history(out, pair, events_net(pair, n, rules->newest, rules->half_life, rules->max_history), err);
+    }
     mem_free(pair);
     return status;
 }
@@ -205,10 +168,7 @@ Status events_read_user(EventsReader *reader, const Model *model, const HistoryR
 typedef struct Collected {
     const Model *model;
     KeyMap *users;
-    struct UserPair {
-        int32_t user;
-        Pair pair;
-    } *row;
+    Event *event;
     int64_t n;
     int64_t capacity;
 } Collected;
@@ -221,12 +181,11 @@ static Status collect(void *context, Key user, Key item, double weight, double t
     if (known < 0) return ST_OK;
     if (c->n == c->capacity) {
         c->capacity = c->capacity + c->capacity / 2 + 1024;
-        void *grown = mem_resize(c->row, (size_t)c->capacity, sizeof *c->row);
+        Event *grown = mem_resize(c->event, (size_t)c->capacity, sizeof *grown);
         if (!grown) return fail_nomem(err, "the histories");
-        c->row = grown;
+        c->event = grown;
     }
-    c->row[c->n].user = id;
-    c->row[c->n++].pair = (Pair){known, weight, time};
+    c->event[c->n++] = (Event){id, known, weight, time};
     return ST_OK;
 }
 
@@ -240,15 +199,16 @@ void all_histories_clear(AllHistories *all) {
 static Status group_histories(Collected *c, const int32_t *new_id, const HistoryRules *rules, AllHistories *out, Err *err) {
     int32_t n_users = keymap_count(c->users);
     int64_t *start = mem_zeros((size_t)n_users + 1, sizeof *start);
-    Pair *sorted = mem_array((size_t)c->n, sizeof *sorted);
+    Event *sorted = mem_array((size_t)c->n, sizeof *sorted);
     Status status = start && sorted ? csr_alloc(&out->rows, n_users, c->model->n_items, c->n, err) : fail_nomem(err, "the histories");
     if (status == ST_OK) {
-        for (int64_t i = 0; i < c->n; i++) start[new_id[c->row[i].user] + 1]++;
+        for (int64_t i = 0; i < c->n; i++) start[new_id[c->event[i].user] + 1]++;
         for (int32_t u = 0; u < n_users; u++) start[u + 1] += start[u];
-        for (int64_t i = 0; i < c->n; i++) sorted[start[new_id[c->row[i].user]]++] = c->row[i].pair;
+        for (int64_t i = 0; i < c->n; i++) sorted[start[new_id[c->event[i].user]]++] = c->event[i];
         int64_t from = 0, at = 0;
         for (int32_t u = 0; u < n_users; u++) { /* start[u] is now the end of user u */
-            int64_t kept = net_pairs(sorted + from, start[u] - from, rules);
+            events_sort(sorted + from, start[u] - from);
+            int64_t kept = events_net(sorted + from, start[u] - from, rules->newest, rules->half_life, rules->max_history);
             for (int64_t i = 0; i < kept; i++, at++) {
                 out->rows.col[at] = sorted[from + i].item;
                 out->rows.val[at] = (float)sorted[from + i].weight;
@@ -270,7 +230,7 @@ Status events_read_histories(EventsReader *reader, const Model *model, const His
     if (status == ST_OK) status = keymap_sort(c.users, &new_id, err);
     if (status == ST_OK) status = group_histories(&c, new_id, rules, out, err);
     mem_free(new_id);
-    mem_free(c.row);
+    mem_free(c.event);
     out->users = c.users;
     if (status != ST_OK) all_histories_clear(out);
     return status;

@@ -1,0 +1,45 @@
+"""Writes the option tables of docs/reference/algorithms.md from rec_options, so that the reference cannot drift.
+
+Usage: option_tables.py BUILD_DIR [--check]     --check changes nothing and fails when a table is out of date
+"""
+import os, re, sqlite3, sys
+
+PAGE = os.path.join(os.path.dirname(__file__), "..", "docs", "reference", "algorithms.md")
+
+
+def rows_of(db, algorithm):
+    rows = db.execute("SELECT option, range, initial, meaning FROM rec_options(?)", (algorithm,)).fetchall()
+    other = "popular" if algorithm != "popular" else "ials"
+    common = {row[0] for row in db.execute("SELECT option FROM rec_options(?)", (other,))}
+    return rows, [row for row in rows if row[0] in common]
+
+
+def table(rows):
+    lines = ["| option | range | default | meaning |", "|---|---|---|---|"]
+    lines += [f"| `{name}` | {value_range.replace('|', ', ')} | `{initial}` | {meaning} |" for name, value_range, initial, meaning in rows]
+    return "\n".join(lines)
+
+
+def main():
+    db = sqlite3.connect(":memory:")
+    db.enable_load_extension(True)
+    db.load_extension(os.path.abspath(os.path.join(sys.argv[1], "recommend")))
+
+    def replace(match):
+        name = match.group(1)
+        rows, common = rows_of(db, "popular" if name == "common" else name)
+        wanted = common if name == "common" else [row for row in rows if row not in common]
+        return f"<!-- options:{name} -->\n{table(wanted)}\n<!-- /options -->"
+
+    with open(PAGE, encoding="utf-8") as page:
+        before = page.read()
+    after = re.sub(r"<!-- options:(\w+) -->\n.*?<!-- /options -->", replace, before, flags=re.S)
+    if "--check" in sys.argv:
+        if after != before:
+            sys.exit("docs/reference/algorithms.md is out of date: make docs")
+        return
+    with open(PAGE, "w", encoding="utf-8") as page:
+        page.write(after)
+
+
+main()
