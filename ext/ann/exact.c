@@ -10,7 +10,7 @@
  * score so far: the answer is the brute-force answer, ids and order.
  *
  * For inner products the rows are walked by descending norm, and the walk ends when |x| |y| falls below the k-th best:
- * real catalogues have such a skew. Memory beside the rows: dim + 16 bytes a row.
+ * real catalogues have such a skew. Memory beside the rows: dim + 20 bytes a row.
  *
  * Layout: blocks of 8 rows, each block groups x 8 rows x 4 dimensions of codes (offset 128, unsigned), which is what
  * one AVX2 register takes; groups = ceil(dim / 4). */

@@ -47,6 +47,8 @@ void options_range(const OptSpec *spec, Bytes *out) {
         bytes_format(out, "%s", spec->choices);
     else if (spec->kind == OPT_FLAG)
         bytes_format(out, "true|false");
+    else if (spec->kind == OPT_INT)
+        bytes_format(out, "%lld..%lld", (long long)spec->min, (long long)spec->max);
     else
         bytes_format(out, "%.15g..%.15g", spec->min, spec->max);
 }

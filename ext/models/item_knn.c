@@ -125,6 +125,7 @@ static double similarity(const Training *t, int32_t j, int32_t i, double c) {
 /* What each entry x_ui weighs, for the similarities with one weight for both sides. len: row sums of by_item. */
 static double entry_weight(const Training *t, double x, double user_items, double len, double mean_len) {
     double idf = log((double)t->n_items) - log1p(user_items);
+    if (fabs(idf) < 1e-12) idf = 0; /* a user with all but one item tells nothing; rounding must not say otherwise */
     double k1 = own_or(t->params.alpha, 1.2), b = own_or(t->params.beta, .5);
 
     switch (t->params.similarity) {

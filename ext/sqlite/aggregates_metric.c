@@ -13,6 +13,17 @@ static void metric_error(sqlite3_context *context, const char *function, const c
     glue_function_error(context, function, ST_BADARG, &err);
 }
 
+/* A number, not a text that only looks like none: 0 when the error was returned. */
+static int metric_number(sqlite3_context *context, const char *function, const char *what, sqlite3_value *value, double *out) {
+    int kind = sqlite3_value_numeric_type(value);
+    *out = sqlite3_value_double(value);
+    if ((kind == SQLITE_INTEGER || kind == SQLITE_FLOAT) && isfinite(*out)) return 1;
+    char text[100];
+    sqlite3_snprintf(sizeof text, text, "%s must be a finite number", what);
+    metric_error(context, function, text);
+    return 0;
+}
+
 /* ---- ranking: (rank, relevance, k [, variant]) ---- */
 
 typedef struct RankingFunction {
@@ -58,9 +69,10 @@ static void ranking_step(sqlite3_context *context, int argc, sqlite3_value **arg
     if (state->failed) return;
     state->failed = 1; /* until this row is through */
     if (!read_setting(context, function, state, argc, argv)) return;
-    double gain = sqlite3_value_type(argv[1]) == SQLITE_NULL ? 0 : sqlite3_value_double(argv[1]);
+    double gain = 0;
     int ranked = sqlite3_value_type(argv[0]) != SQLITE_NULL;
-    if (!isfinite(gain) || gain < 0) {
+    if (sqlite3_value_type(argv[1]) != SQLITE_NULL && !metric_number(context, function->name, "relevance", argv[1], &gain)) return;
+    if (gain < 0) {
         metric_error(context, function->name, "relevance must be 0 or more");
         return;
     }
@@ -103,10 +115,11 @@ typedef struct Sum {
 
 static void rrf_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
     Sum *state = sqlite3_aggregate_context(context, sizeof *state);
-    double c = argc > 1 ? sqlite3_value_double(argv[1]) : 60;
+    double c = 60, rank;
     if (!state || sqlite3_value_type(argv[0]) == SQLITE_NULL) return;
-    double rank = sqlite3_value_double(argv[0]);
-    if (!(rank >= 1) || !(c >= 0) || !isfinite(rank) || !isfinite(c)) {
+    if (argc > 1 && !metric_number(context, "rec_rrf", "the constant", argv[1], &c)) return;
+    if (!metric_number(context, "rec_rrf", "rank", argv[0], &rank)) return;
+    if (rank < 1 || c < 0) {
         metric_error(context, "rec_rrf", "rank must be 1 or more, and the constant 0 or more");
         return;
     }
@@ -125,11 +138,10 @@ static void rmse_step(sqlite3_context *context, int argc, sqlite3_value **argv) 
     Sum *state = sqlite3_aggregate_context(context, sizeof *state);
     (void)argc;
     if (!state || sqlite3_value_type(argv[0]) == SQLITE_NULL || sqlite3_value_type(argv[1]) == SQLITE_NULL) return;
-    double error = sqlite3_value_double(argv[0]) - sqlite3_value_double(argv[1]);
-    if (!isfinite(error)) {
-        metric_error(context, "rec_rmse", "values must be finite numbers");
-        return;
-    }
+    double actual, predicted;
+    if (!metric_number(context, "rec_rmse", "the actual value", argv[0], &actual)) return;
+    if (!metric_number(context, "rec_rmse", "the predicted value", argv[1], &predicted)) return;
+    double error = actual - predicted;
     /* Kahan's compensation: long columns keep their last digits */
     double y = error * error - state->extra, t = state->sum + y;
     state->extra = (t - state->sum) - y;
@@ -158,9 +170,11 @@ static void auc_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
         return;
     }
     if (sqlite3_value_type(argv[0]) == SQLITE_NULL || sqlite3_value_type(argv[1]) == SQLITE_NULL) return;
-    double label = sqlite3_value_double(argv[0]), score = sqlite3_value_double(argv[1]);
-    if ((label != 0 && label != 1) || isnan(score)) {
-        metric_error(context, "rec_auc", "label must be 0 or 1, and score a number");
+    double label, score;
+    if (!metric_number(context, "rec_auc", "label", argv[0], &label)) return;
+    if (!metric_number(context, "rec_auc", "score", argv[1], &score)) return;
+    if (label != 0 && label != 1) {
+        metric_error(context, "rec_auc", "label must be 0 or 1");
         return;
     }
     if (state->n == state->capacity) {

@@ -417,6 +417,7 @@ int index_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column
     IndexTable *t = (IndexTable *)base->pVtab;
     Err err = {0};
     if (column >= t->n_columns) {
+        if (sqlite3_vtab_nochange(context)) return SQLITE_OK; /* lets an UPDATE of a hidden column be told from none */
         hidden_column(t, cursor, context, column - t->n_columns);
         return SQLITE_OK;
     }

@@ -178,12 +178,12 @@ static Status run_command(IndexTable *t, const char *command, sqlite3_value *arg
     return fail(err, ST_BADARG, "unknown command '%.60s' (train, rebuild, optimize, integrity-check, drop-cache)", command);
 }
 
-/* A row that is inserted cannot set what searches answer or take. */
+/* A row that is written cannot set what searches answer or take. */
 static Status check_hidden(const IndexTable *t, sqlite3_value **column, Err *err) {
     static const char *const names[N_HIDDEN] = {"", "k", "options", "similar_to", "exclude", "arg", "score", "distance", "rank"};
     for (int i = 1; i < N_HIDDEN; i++)
-        if (sqlite3_value_type(column[t->n_columns + i]) != SQLITE_NULL)
-            return fail(err, ST_BADARG, "column %s cannot be inserted", names[i]);
+        if (!sqlite3_value_nochange(column[t->n_columns + i]) && sqlite3_value_type(column[t->n_columns + i]) != SQLITE_NULL)
+            return fail(err, ST_BADARG, "column %s cannot be written", names[i]);
     return ST_OK;
 }
 
@@ -201,7 +201,7 @@ static int update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_in
         status = text ? run_command(t, text, w.column[t->n_columns + H_ARG], &err) : fail_nomem(&err, "a command");
         return glue_vtab_error(vtab, "rec_index", t->name, status, &err);
     }
-    status = w.is_update ? ST_OK : check_hidden(t, w.column, &err);
+    status = check_hidden(t, w.column, &err);
     if (status == ST_OK) status = read_id(t, argv[1], &w.id, &err);
     if (w.is_update) w.old_id = sqlite3_value_int64(argv[0]);
     if (status == ST_OK) status = write_row(t, &w, &constraint, &err);

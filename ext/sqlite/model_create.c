@@ -31,7 +31,7 @@ static char **text_argument(ModelDefinition *d, const char *key) {
 }
 
 static Status unknown_argument(const ModelDefinition *d, const char *key, Err *err) {
-    const OptSpec *tables[] = {d->algorithm->options, model_common_options, NULL};
+    const OptSpec *tables[] = {d->algorithm ? d->algorithm->options : model_common_options, d->algorithm ? model_common_options : NULL, NULL};
     TRY(options_unknown(tables, key, err) == ST_BADARG ? ST_OK : ST_NOMEM);
     Err rest = *err;
     const char *allowed = strstr(rest.text, "(allowed: ");
@@ -96,7 +96,7 @@ static Status definition_set(ModelDefinition *d, const Arguments *a, Err *err) {
     TRY(set_algorithm(d, algorithm, err));
     for (int i = 0; i < a->n; i++) {
         char **place = text_argument(d, a->key[i]);
-        if (strcmp(a->key[i], "algorithm") == 0 || strcmp(a->key[i], "format") == 0) continue;
+        if (strcmp(a->key[i], "algorithm") == 0 || strcmp(a->key[i], "format") == 0 || strcmp(a->key[i], "last_version") == 0) continue;
         if (place) {
             *place = sqlite3_mprintf("%s", a->value[i]);
             if (!*place) return fail_nomem(err, "the arguments");
@@ -215,7 +215,7 @@ static Status define_new(ModelTable *table, sqlite3 *db, int argc, const char *c
     if (status == ST_OK) status = check_name(argv[2], err);
     if (status == ST_OK) status = arguments_split(&a, argc, argv, err);
     for (int i = 0; i < a.n && status == ST_OK; i++)
-        if (strcmp(a.key[i], "user_type") == 0 || strcmp(a.key[i], "item_type") == 0) status = unknown_argument(d, a.key[i], err);
+        if (strcmp(a.key[i], "user_type") == 0 || strcmp(a.key[i], "item_type") == 0 || strcmp(a.key[i], "format") == 0 || strcmp(a.key[i], "last_version") == 0) status = unknown_argument(d, a.key[i], err);
     if (status == ST_OK) status = definition_set(d, &a, err);
     if (status == ST_OK) status = check_columns(d, err);
     if (status == ST_OK) status = store_create(d, err);

@@ -77,13 +77,13 @@ static void remove_version(const ModelDefinition *d, sqlite3_int64 version) {
 Status store_put(const ModelDefinition *d, Model *model, int activate, const char *action, sqlite3_int64 *out, Err *err) {
     Bytes blob = {0};
     sqlite3_int64 version;
-    TRY(glue_integer(d->db, 0, &version, err, "SELECT max(v) FROM (SELECT max(version) v FROM \"%w\".\"%w_versions\" UNION ALL SELECT max(version) FROM \"%w\".\"%w_deployments\")",
-                     d->schema, d->name, d->schema, d->name));
+    TRY(glue_integer(d->db, 0, &version, err, "SELECT value FROM \"%w\".\"%w_config\" WHERE key='last_version'", d->schema, d->name)); /* numbers are never used twice */
     *out = ++version;
     Status status = model_write(model, &blob, err);
     if (status == ST_OK) {
         status = insert_chunks(d, version, &blob, err);
         if (status == ST_OK) status = insert_version(d, version, model, blob.len, err);
+        if (status == ST_OK) status = glue_execute(d->db, err, "REPLACE INTO \"%w\".\"%w_config\" VALUES('last_version', %lld)", d->schema, d->name, version);
         if (status == ST_OK && activate) status = log_deployment(d, version, action, err);
         if (status != ST_OK && status != ST_CANCELLED) remove_version(d, version);
     }

@@ -16,7 +16,7 @@ static Status each_model(sqlite3 *db, RowSink *sink, Status (*visit)(const Model
         status = glue_step(db, schemas, &has_schema, err);
         if (status != ST_OK || !has_schema) break;
         const char *schema = (const char *)sqlite3_column_text(schemas, 0);
-        status = glue_prepare(db, &models, err, "SELECT name FROM \"%w\".sqlite_schema WHERE type='table' AND sql LIKE 'CREATE VIRTUAL TABLE%%USING rec_model%%' ORDER BY name", schema);
+        status = glue_prepare(db, &models, err, "SELECT name FROM \"%w\".sqlite_schema v WHERE type='table' AND sql LIKE 'CREATE VIRTUAL TABLE%%rec_model%%' AND EXISTS (SELECT 1 FROM \"%w\".sqlite_schema s WHERE s.name = v.name || '_deployments') ORDER BY name", schema, schema);
         while (status == ST_OK) {
             ModelDefinition d = {0};
             status = glue_step(db, models, &has_model, err);

@@ -13,7 +13,7 @@ typedef struct TrainOptions {
     double until;
     int64_t activate;
     int64_t progress;
-    int64_t algorithm; /* index in the registry; the choices are filled in at first use */
+    int64_t algorithm; /* index in the registry */
 } TrainOptions;
 
 enum { ACTIVATE_ALWAYS, ACTIVATE_NEVER };
@@ -22,7 +22,7 @@ static const OptSpec train_options[] = {
     {"until", OPT_REAL, offsetof(TrainOptions, until), -1e15, 1e15, INFINITY, NULL, "train on events before this time (unix seconds)"},
     {"activate", OPT_CHOICE, offsetof(TrainOptions, activate), 0, 0, ACTIVATE_ALWAYS, "always|never", "serve the new version at once"},
     {"progress", OPT_CHOICE, offsetof(TrainOptions, progress), 0, 0, 0, "none|stderr", "print lines on stderr"},
-    {"algorithm", OPT_CHOICE, offsetof(TrainOptions, algorithm), 0, 0, 0, "popular|item_knn|ials", "another algorithm than CREATE's, with its own defaults"},
+    {"algorithm", OPT_CHOICE, offsetof(TrainOptions, algorithm), 0, 0, 0, "", "another algorithm than CREATE's, with its own defaults"},
     {0},
 };
 
@@ -42,6 +42,22 @@ static Status option_algorithm(ModelDefinition *d, const char *options, Err *err
     return status;
 }
 
+static Status read_options(ModelDefinition *d, TrainOptions *train, const char *options, Err *err) {
+    OptSpec specs[sizeof train_options / sizeof *train_options];
+    Bytes names = {0};
+    memcpy(specs, train_options, sizeof specs);
+    for (size_t i = 0; algorithm_registry[i]; i++) bytes_format(&names, "%s%s", i ? "|" : "", algorithm_registry[i]->name);
+    bytes_append(&names, "", 1);
+    if (names.failed) return fail_nomem(err, "the options");
+    for (OptSpec *spec = specs; spec->name; spec++)
+        if (strcmp(spec->name, "algorithm") == 0) spec->choices = (const char *)names.data;
+    Status status = option_algorithm(d, options, err);
+    OptTarget target[] = {{specs, train}, {d->algorithm->options, &d->params}, {model_common_options, &d->common}};
+    if (status == ST_OK) status = options_set_json(target, 3, options, err);
+    bytes_clear(&names);
+    return status;
+}
+
 Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options, Model **out, int *activate, Err *err) {
     ModelDefinition d = *definition; /* options change a copy; the texts stay the definition's */
     TrainOptions train;
@@ -51,11 +67,7 @@ Status train_model(const ModelDefinition *definition, EventsReader *reader, cons
 
     *out = NULL;
     options_default(train_options, &train);
-    if (options) {
-        TRY(option_algorithm(&d, options, err));
-        OptTarget target[] = {{train_options, &train}, {d.algorithm->options, &d.params}, {model_common_options, &d.common}};
-        TRY(options_set_json(target, 3, options, err));
-    }
+    if (options) TRY(read_options(&d, &train, options, err));
     int has_until = isfinite(train.until);
     if (has_until && !d.time) return fail(err, ST_BADARG, "until needs the model's time= column");
     *activate = train.activate == ACTIVATE_ALWAYS;

@@ -1,0 +1,75 @@
+"""What the tests share: connections with the extension, small shops, and expectations that explain themselves."""
+import os, random, sqlite3
+
+EXTENSION = os.environ["REC_EXTENSION"]
+ALGORITHMS = ("popular", "item_knn", "ials")
+
+
+class Shop:
+    """A temporary folder and the databases in it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def path(self, name="shop.db"):
+        return os.path.join(self.folder, name)
+
+    def connect(self, name=None):
+        """A connection; to memory where no name is given."""
+        db = sqlite3.connect(self.path(name) if name else ":memory:", isolation_level=None, timeout=30, check_same_thread=False)
+        db.enable_load_extension(True)
+        db.load_extension(EXTENSION)
+        return db
+
+
+def rows(db, sql, *arguments):
+    return db.execute(sql, arguments).fetchall()
+
+
+def one(db, sql, *arguments):
+    row = db.execute(sql, arguments).fetchone()
+    return row[0] if row else None
+
+
+def equal(got, expected, what=""):
+    assert got == expected, f"{what}\n  got      {str(got)[:600]}\n  expected {str(expected)[:600]}"
+
+
+def same_rows(got, expected, what=""):
+    equal(sorted(got, key=repr), sorted(expected, key=repr), what)
+
+
+def refused(db, sql, *arguments, says):
+    """The statement fails and its text holds every word of `says`."""
+    try:
+        db.execute(sql, arguments).fetchall()
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        for word in [says] if isinstance(says, str) else says:
+            assert word in str(error), f"{sql}\n  said     {error}\n  expected {word}"
+        return
+    raise AssertionError(f"not refused: {sql}")
+
+
+def make_events(db, users=40, items=50, seed=3, table="events"):
+    """A table of events with a long tail, and products and users beside it."""
+    draw = random.Random(seed)
+    db.execute(f"CREATE TABLE {table}(user INTEGER, item INTEGER, n REAL, t INTEGER)")
+    for user in range(1, users + 1):
+        for _ in range(draw.randrange(1, 12)):
+            db.execute(f"INSERT INTO {table} VALUES(?, ?, ?, ?)", (user, int(draw.paretovariate(0.6)) % items + 1, draw.randrange(1, 4), draw.randrange(1000)))
+
+
+def make_model(db, name="m", algorithm="item_knn", train=True, events="events", more=""):
+    db.execute(f"CREATE VIRTUAL TABLE {name} USING rec_model(events={events}, user=user, item=item, weight=n, time=t, algorithm={algorithm}{more})")
+    if train:
+        db.execute(f"INSERT INTO {name}({name}) VALUES('train')")
+
+
+def shadow(db, name):
+    """Everything in the shadow tables, for 'nothing changed'."""
+    tables = [row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type='table' AND name LIKE ? || '!_%' ESCAPE '!' ORDER BY 1", (name,))]
+    return {table: db.execute(f'SELECT * FROM "{table}"').fetchall() for table in tables}
+
+
+def vector(*values):
+    return "[" + ",".join(repr(float(value)) for value in values) + "]"
