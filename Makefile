@@ -3,12 +3,16 @@
 #   BUILD=DIR           where everything goes (default build)
 #   SANITIZE=1          AddressSanitizer and UndefinedBehaviorSanitizer (default BUILD=build/asan)
 #   CC=clang            another compiler (gcc 12 and clang 14 are clean)
-#   WERROR=1            warnings are errors (lint sets it)
+#   WERROR=1            warnings are errors
+#   V=1                 print whole commands
 #   FAISS_SRC=, FAISS_PREFIX=   another FAISS: see tools/deps.sh
 
 VERSION := $(shell cat VERSION)
 SANITIZE ?=
 BUILD ?= build$(if $(SANITIZE),/asan)
+
+# A word and a file instead of a whole command line, unless V=1.
+SHOW = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
 
 CSTD := -std=c11 -D_POSIX_C_SOURCE=200809L
 WARN := -Wall -Wextra -Wconversion -Wshadow
@@ -58,28 +62,28 @@ $(BUILD)/deps.mk: tools/deps.sh
 # FAISS's own distance functions become weak, so that ours (ext/ann/faiss_extra.cpp) take their place at link time.
 $(BUILD)/faiss/libfaiss.a: $(BUILD)/deps.mk
 	@mkdir -p $(@D)
-	objcopy --weaken-symbol=_ZN5faiss10fvec_L2sqrEPKfS1_m --weaken-symbol=_ZN5faiss18fvec_inner_productEPKfS1_m \
+	$(call SHOW,FAISS)objcopy --weaken-symbol=_ZN5faiss10fvec_L2sqrEPKfS1_m --weaken-symbol=_ZN5faiss18fvec_inner_productEPKfS1_m \
 	    $(FAISS_DIR)/lib/libfaiss.a $@
 $(BUILD)/faiss/libfaiss_c.a: $(BUILD)/deps.mk
 	@mkdir -p $(@D)
-	cp $(FAISS_DIR)/lib/libfaiss_c.a $@
+	$(call SHOW,FAISS)cp $(FAISS_DIR)/lib/libfaiss_c.a $@
 
 $(BUILD)/obj/ext/math/%.o: CODEGEN += -O3
 $(BUILD)/obj/ext/ann/exact.o: CODEGEN += -O3
 $(BUILD)/obj/ext/ann/faiss_engine.o: CSTD += -isystem $(FAISS_DIR)/include -isystem $(FAISS_DIR)/include/faiss/c_api -fopenmp
 $(BUILD)/obj/%.o: %.c | $(BUILD)/deps.mk
 	@mkdir -p $(@D)
-	$(CC) $(CSTD) $(CWARN) $(CODEGEN) $(DEFINES) -MMD -MP -c $< -o $@
+	$(call SHOW,CC)$(CC) $(CSTD) $(CWARN) $(CODEGEN) $(DEFINES) -MMD -MP -c $< -o $@
 $(BUILD)/core/%.o: %.c | $(BUILD)/deps.mk
 	@mkdir -p $(@D)
-	$(CC) $(CSTD) $(CWARN) $(CODEGEN) $(DEFINES) -DSQLITE_CORE -MMD -MP -c $< -o $@
+	$(call SHOW,CC)$(CC) $(CSTD) $(CWARN) $(CODEGEN) $(DEFINES) -DSQLITE_CORE -MMD -MP -c $< -o $@
 $(BUILD)/obj/%.o: %.cpp | $(BUILD)/deps.mk
 	@mkdir -p $(@D)
-	$(CXX) -std=c++17 $(WARN) $(CODEGEN) -isystem $(FAISS_DIR)/include -MMD -MP -c $< -o $@
+	$(call SHOW,CXX)$(CXX) -std=c++17 $(WARN) $(CODEGEN) -isystem $(FAISS_DIR)/include -MMD -MP -c $< -o $@
 
 # -z nodelete: threads and thread-local destructors must not outlive the code; -z defs: nothing is left to luck.
 $(BUILD)/recommend.so: $(LOADABLE_OBJECTS) $(FAISS_LIBS) tools/exports.map
-	$(CC) -shared -o $@ $(LOADABLE_OBJECTS) $(FAISS_LIBS) $(CODEGEN) $(LIBS) \
+	$(call SHOW,LINK)$(CC) -shared -o $@ $(LOADABLE_OBJECTS) $(FAISS_LIBS) $(CODEGEN) $(LIBS) \
 	    -Wl,--version-script=tools/exports.map -Wl,--exclude-libs,ALL -Wl,-z,nodelete $(if $(SANITIZE),,-Wl,-z,defs) -Wl,--gc-sections
 
 # One archive to link an application with: ours and FAISS. It needs $(LIBS) -lsqlite3 beside it.

@@ -5,11 +5,11 @@ UNIT_OBJECTS := $(patsubst %.c,$(BUILD)/tests/%.o,$(wildcard tests/unit/*.c))
 
 $(BUILD)/tests/%.o: %.c | $(BUILD)/deps.mk
 	@mkdir -p $(@D)
-	$(CC) $(CSTD) $(CWARN) $(CODEGEN) -DSQLITE_CORE -MMD -MP -c $< -o $@
+	$(call SHOW,CC)$(CC) $(CSTD) $(CWARN) $(CODEGEN) -DSQLITE_CORE -MMD -MP -c $< -o $@
 -include $(UNIT_OBJECTS:.o=.d)
 
 $(BUILD)/tests/unit: $(UNIT_OBJECTS) $(HOUSE_OBJECTS) $(FAISS_LIBS)
-	$(CC) $(CODEGEN) -o $@ $^ $(LIBS)
+	$(call SHOW,LINK)$(CC) $(CODEGEN) -o $@ $^ $(LIBS)
 
 # What tests need beside the build: Debian's Python with NumPy and SciPy.
 $(BUILD)/test-deps: tools/deps.sh
@@ -29,7 +29,7 @@ demo: all $(BUILD)/shop.db
 	@sqlite3 $(BUILD)/demo.db <sql/demo.sql
 
 $(BUILD)/tests/serve: $(BUILD)/tests/tests/bench/serve.o $(CORE_OBJECTS) $(FAISS_LIBS)
-	$(CC) $(CODEGEN) -o $@ $^ $(LIBS) -lsqlite3
+	$(call SHOW,LINK)$(CC) $(CODEGEN) -o $@ $^ $(LIBS) -lsqlite3
 bench: all $(BUILD)/tests/serve $(BUILD)/test-deps
 	@[ -f $(BUILD)/demo.db ] || $(MAKE) --no-print-directory demo >/dev/null
 	@/usr/bin/python3 tests/bench/run.py $(BUILD)
