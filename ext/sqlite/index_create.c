@@ -131,6 +131,14 @@ static char *declaration(const IndexTable *table) {
     return sqlite3_str_finish(sql);
 }
 
+/* May the table have this name, which is also its first hidden column's? */
+static Status check_table_name(const IndexTable *table, const char *name, Err *err) {
+    int clash = 0;
+    for (int i = 0; HIDDEN_NAMES[i]; i++) clash |= sqlite3_stricmp(name, HIDDEN_NAMES[i]) == 0;
+    for (int i = 0; i < table->n_columns; i++) clash |= sqlite3_stricmp(name, table->column[i].name) == 0;
+    return clash ? fail(err, ST_BADARG, "a rec_index cannot be named '%s', which is one of its columns", name) : ST_OK;
+}
+
 static Status table_new(IndexTable **out, sqlite3 *db, int argc, const char *const *argv, Err *err) {
     IndexTable *table = mem_zeros(1, sizeof *table);
     *out = table;
@@ -139,9 +147,7 @@ static Status table_new(IndexTable **out, sqlite3 *db, int argc, const char *con
     table->schema = sqlite3_mprintf("%s", argv[1]);
     table->name = sqlite3_mprintf("%s", argv[2]);
     if (!table->schema || !table->name) return fail_nomem(err, "the index");
-    for (int i = 0; HIDDEN_NAMES[i]; i++)
-        if (sqlite3_stricmp(table->name, HIDDEN_NAMES[i]) == 0)
-            return fail(err, ST_BADARG, "a rec_index cannot be named '%s', which is one of its columns", table->name);
+    TRY(check_table_name(table, table->name, err));
     return parse(table, argc, argv, err);
 }
 
@@ -215,7 +221,7 @@ int index_destroy(sqlite3_vtab *vtab) {
 int index_rename(sqlite3_vtab *vtab, const char *name) {
     IndexTable *table = (IndexTable *)vtab;
     Err err = {0};
-    Status status = ST_OK;
+    Status status = check_table_name(table, name, &err);
     index_finalize(table);
     for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES && status == ST_OK; i++) {
         if (strcmp(SUFFIXES[i], "meta") == 0 && table->n_meta == 0) continue;

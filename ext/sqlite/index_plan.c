@@ -71,7 +71,7 @@ static const char *input_code(const IndexTable *t, int column, int op) {
     if (column == t->vector_column && op == SQLITE_INDEX_CONSTRAINT_MATCH) return "q";
     if (column == t->n_columns + H_DISTANCE && op == SQLITE_INDEX_CONSTRAINT_LT) return "d";
     if (column == t->n_columns + H_DISTANCE && op == SQLITE_INDEX_CONSTRAINT_LE) return "D";
-    if (op != SQLITE_INDEX_CONSTRAINT_EQ) return NULL;
+    if (op != SQLITE_INDEX_CONSTRAINT_EQ && op != SQLITE_INDEX_CONSTRAINT_IS) return NULL;
     switch (column - t->n_columns) {
     case H_COMMAND: return "f";
     case H_K: return "k";
@@ -94,6 +94,10 @@ static int take_search(IndexTable *t, sqlite3_index_info *info, Plan *plan, int 
     }
     if (code) {
         if (!c->usable) return SQLITE_CONSTRAINT;
+        if (*code != 'q' && strchr(plan->text, *code)) { /* a second one filters: SQLite compares it with the echo */
+            plan->leftover = 1;
+            return SQLITE_OK;
+        }
         if (*code == 'k' || *code == 'd' || *code == 'D') plan->bounded = 1;
         return take(info, plan, i, code, *code != 'd' && *code != 'D') ? SQLITE_OK : SQLITE_ERROR;
     }
@@ -133,7 +137,9 @@ static int plan_search(IndexTable *t, sqlite3_index_info *info, Plan *plan) {
         if (!take(info, plan, plan->limit, "l", 0)) return SQLITE_ERROR;
         if (plan->offset >= 0 && !take(info, plan, plan->offset, "o", 0)) return SQLITE_ERROR;
     }
-    info->estimatedCost = 1000;
+    /* Cheaper than any two look-ups by rowid: where (rowid = a OR rowid = b) stands beside a search, SQLite weighs a plan
+     * of one look-up a branch, in which k and the query would be lost. */
+    info->estimatedCost = 1;
     info->estimatedRows = 10;
     return SQLITE_OK;
 }

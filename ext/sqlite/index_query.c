@@ -130,22 +130,38 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* The integers of an IN list. */
+/* Keep of the ascending list only what is in another ascending list. */
+static size_t intersect(int64_t *list, size_t n, const int64_t *other, size_t n_other) {
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (n_other && bsearch(&list[i], other, n_other, sizeof *other, ascending)) list[kept++] = list[i];
+    return kept;
+}
+
+/* The integers of an IN list; a second list must hold as well. */
 static Status take_rowids(Inputs *in, sqlite3_value *list, Err *err) {
     sqlite3_value *value;
-    size_t capacity = 0;
-    in->has_only = 1;
+    int64_t *id = NULL;
+    size_t n = 0, capacity = 0;
     for (int code = sqlite3_vtab_in_first(list, &value); code == SQLITE_OK && value; code = sqlite3_vtab_in_next(list, &value)) {
         if (sqlite3_value_type(value) != SQLITE_INTEGER) continue;
-        if (in->n_only == capacity) {
+        if (n == capacity) {
             capacity = capacity * 2 + 64;
-            int64_t *grown = mem_resize(in->only, capacity, sizeof *grown);
-            if (!grown) return fail_nomem(err, "the list of rowids");
-            in->only = grown;
+            int64_t *grown = mem_resize(id, capacity, sizeof *grown);
+            if (!grown) {
+                mem_free(id);
+                return fail_nomem(err, "the list of rowids");
+            }
+            id = grown;
         }
-        in->only[in->n_only++] = sqlite3_value_int64(value);
+        id[n++] = sqlite3_value_int64(value);
     }
-    if (in->n_only) qsort(in->only, in->n_only, sizeof *in->only, ascending);
+    if (n) qsort(id, n, sizeof *id, ascending);
+    if (in->has_only) n = intersect(id, n, in->only, in->n_only);
+    mem_free(in->only);
+    in->only = id;
+    in->n_only = n;
+    in->has_only = 1;
     return ST_OK;
 }
 

@@ -37,7 +37,8 @@ typedef struct Request {
     KeyList basket, candidates, exclude;
     int has_candidates;
     sqlite3_value *item; /* item = */
-    sqlite3_value *in;   /* item IN */
+    sqlite3_value *in[8]; /* item IN, every one of which must hold */
+    int n_in;
     CallOptions call;
     int because;
 } Request;

@@ -23,16 +23,20 @@ void allowed_forbid_history(Allowed *a, const History *history) {
     for (int64_t i = 0; i < history->n; i++) forbid(a, history->item[i]);
 }
 
-/* Only the items of an IN list. */
-static void allow_in(Allowed *a, const Model *model, const ModelDefinition *d, sqlite3_value *list) {
+/* Only what is in an IN list, of what was allowed before. */
+static Status allow_in(Allowed *a, const Model *model, const ModelDefinition *d, sqlite3_value *list, Err *err) {
     sqlite3_value *value;
     char buffer[32];
     Key key;
-    memset(a->bit, 0, model_words(model) * sizeof *a->bit);
+    uint64_t *listed = mem_zeros(model_words(model), sizeof *listed);
+    if (!listed) return fail_nomem(err, "the filter");
     for (int code = sqlite3_vtab_in_first(list, &value); code == SQLITE_OK && value; code = sqlite3_vtab_in_next(list, &value)) {
         int32_t item = glue_key(value, d->item_affinity, buffer, &key) ? keymap_find(model->items, key) : -1;
-        if (item >= 0) a->bit[item >> 6] |= (uint64_t)1 << (item & 63);
+        if (item >= 0) listed[item >> 6] |= (uint64_t)1 << (item & 63);
     }
+    for (size_t w = 0; w < model_words(model); w++) a->bit[w] &= listed[w];
+    mem_free(listed);
+    return ST_OK;
 }
 
 static int is_allowed(const Allowed *a, int32_t item) {
@@ -48,12 +52,10 @@ void allowed_count(Allowed *a, const Model *model) {
 Status model_set_common(ModelCursor *c, const ModelDefinition *d, Err *err) {
     Allowed a = {.bit = mem_array(model_words(c->model), sizeof *a.bit)};
     if (!a.bit) return fail_nomem(err, "the filter");
-    if (c->request.in)
-        allow_in(&a, c->model, d, c->request.in);
-    else
-        allow_all(&a, c->model);
-    forbid_keys(&a, c->model, &c->request.exclude);
+    allow_all(&a, c->model);
     c->common = a.bit;
+    for (int i = 0; i < c->request.n_in; i++) TRY(allow_in(&a, c->model, d, c->request.in[i], err));
+    forbid_keys(&a, c->model, &c->request.exclude);
     return ST_OK;
 }
 

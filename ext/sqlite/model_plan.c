@@ -10,11 +10,13 @@
  *   - k, options, similar_to, basket, candidates, exclude and the function form's user must be usable, or the plan is
  *     impossible: SQLITE_CONSTRAINT;
  *   - an unusable user makes the plan very dear instead (a self-join would find no plan at all);
- *   - item IN (list) restricts what is ranked; item = never does: with k it is left to SQLite, which filters the finished
+ *   - item IN (list) restricts what is ranked, so it must be usable too; item = never does: with k it is left to SQLite, which filters the finished
  *     list; without k the list is the full ranking, so scoring that pair alone gives the same row. */
 #include <string.h>
 
 #include "model_table.h"
+
+enum { MAX_IN = 8 };
 
 typedef struct Plan {
     char text[32];
@@ -23,7 +25,9 @@ typedef struct Plan {
     int unusable_user;
     int everybody;
     int item_equals; /* constraint index or -1 */
-    int item_in;
+    int item_in[MAX_IN]; /* item IN (...) that can be read at once */
+    int n_item_in;
+    int unusable_item_in;
     int limit, offset;
 } Plan;
 
@@ -90,8 +94,13 @@ static int take_constraint(ModelTable *table, sqlite3_index_info *info, Plan *pl
         }
         return SQLITE_OK;
     }
-    if (c->iColumn == C_ITEM && c->op == SQLITE_INDEX_CONSTRAINT_EQ && c->usable && plan->item_in < 0 && sqlite3_vtab_in(info, i, -1)) {
-        plan->item_in = i;
+    if (c->iColumn == C_ITEM && c->op == SQLITE_INDEX_CONSTRAINT_EQ && sqlite3_vtab_in(info, i, -1)) {
+        if (!c->usable)
+            plan->unusable_item_in = 1;
+        else if (plan->n_item_in < MAX_IN)
+            plan->item_in[plan->n_item_in++] = i;
+        else
+            return refuse(table, "more than 8 conditions item IN (...)");
         return SQLITE_OK;
     }
     if (c->iColumn == C_ITEM && c->op == SQLITE_INDEX_CONSTRAINT_EQ && c->usable && plan->item_equals < 0) plan->item_equals = i;
@@ -101,16 +110,19 @@ static int take_constraint(ModelTable *table, sqlite3_index_info *info, Plan *pl
 
 int model_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info) {
     ModelTable *table = (ModelTable *)vtab;
-    Plan plan = {.item_equals = -1, .item_in = -1, .limit = -1, .offset = -1};
+    Plan plan = {.item_equals = -1, .limit = -1, .offset = -1};
     for (int i = 0; i < info->nConstraint; i++) {
         int code = take_constraint(table, info, &plan, i);
         if (code) return code;
     }
-    if (plan.item_in >= 0 && seen_before(&plan, 'c')) {
-        plan.has_limit_stopper = 1; /* candidates are exactly the list: IN filters it afterwards */
-    } else if (plan.item_in >= 0) {
-        sqlite3_vtab_in(info, plan.item_in, 1);
-        take(info, &plan, plan.item_in, 'i', 1);
+    if (seen_before(&plan, 'c')) { /* candidates are exactly the list: IN filters it afterwards */
+        plan.has_limit_stopper |= plan.n_item_in > 0;
+    } else {
+        if (plan.unusable_item_in) return SQLITE_CONSTRAINT; /* it must restrict the list in every join order */
+        for (int i = 0; i < plan.n_item_in; i++) {
+            sqlite3_vtab_in(info, plan.item_in[i], 1);
+            take(info, &plan, plan.item_in[i], 'i', 1);
+        }
     }
     int ours = plan.one_list && info->nOrderBy == 1 && info->aOrderBy[0].iColumn == C_RANK && !info->aOrderBy[0].desc;
     info->orderByConsumed = ours;
@@ -125,7 +137,7 @@ int model_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info) {
         info->estimatedCost = 1e12; /* one list is cheaper than a pair a row: inner joins start here */
         info->estimatedRows = 1;
     }
-    if (plan.unusable_user) info->estimatedCost = 1e14;
+    if (plan.unusable_user) info->estimatedCost = 1e40; /* dearer than a pair for each of any number of users */
     info->idxNum = (int)(info->colUsed >> C_BECAUSE & 1);
     info->idxStr = sqlite3_mprintf("%s", plan.text);
     info->needToFreeIdxStr = 1;

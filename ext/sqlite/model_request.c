@@ -59,7 +59,7 @@ static Status take_argument(const ModelDefinition *d, Request *r, char letter, s
         return r->k < 0 ? fail(err, ST_BADARG, "k=%lld (0 or more)", (long long)r->k) : ST_OK;
     case 'l': r->has_k = 2; return take_integer(r, "LIMIT", value, &r->limit, err);
     case 'o': return take_integer(r, "OFFSET", value, &r->offset, err);
-    case 'i': r->in = value; return ST_OK;
+    case 'i': r->in[r->n_in++] = value; return ST_OK;
     case '=': r->item = value; return ST_OK;
     case 'O': return sqlite3_value_type(value) == SQLITE_NULL ? ST_OK : options_set_json(&target, 1, (const char *)sqlite3_value_text(value), err);
     default: return fail(err, ST_BADARG, "unknown plan");

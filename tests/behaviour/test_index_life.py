@@ -108,6 +108,8 @@ def test_reopen_vacuum_rename_and_schema_changes_lose_nothing(shop):
     equal(found(db, 200), expected, "VACUUM")
     db.execute("CREATE TABLE other(x)")
     equal(found(db, 200), expected, "DDL elsewhere")
+    for taken in ("k", "rank", "E"):
+        refused(db, f"ALTER TABLE t RENAME TO {taken}", says="one of its columns")
     db.execute("ALTER TABLE t RENAME TO u")
     db.execute("ALTER TABLE u RENAME TO t")
     equal(found(db, 200), expected, "renames")

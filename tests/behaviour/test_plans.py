@@ -134,3 +134,36 @@ def test_an_index_search_is_the_same_in_every_join_order(shop):
             same_rows(rows(db, f"SELECT t.rowid, t.rank FROM {source} WHERE q.id = {query}"), best, source)
         same_rows(rows(db, f"SELECT id FROM products p WHERE EXISTS (SELECT 1 FROM t WHERE {asked} AND t.rowid = p.id)"), [(row[0],) for row in best])
         same_rows(rows(db, f"SELECT rowid FROM t WHERE {asked} AND rowid IN (SELECT id FROM products WHERE kind = 'a')"), [(row[0],) for row in inside])
+
+
+def test_filters_that_look_like_inputs_do_not_lose_rows(shop):
+    db = shop.connect()
+    db.execute("CREATE VIRTUAL TABLE t USING rec_index(e float[2], kind text, metric=l2)")
+    for i in range(1, 21):
+        db.execute("INSERT INTO t(rowid, e, kind) VALUES(?, ?, ?)", (i, vector(i, 0), "ab"[i % 2]))
+    ask = lambda where: [row[0] for row in rows(db, f"SELECT rowid FROM t WHERE e MATCH '[0,0]' AND {where}")]
+    equal(ask("k IS 3"), [1, 2, 3])
+    equal(ask("k = 3 AND (rowid = 8 OR kind = 'a')"), [2], "an OR filters the finished list")
+    equal(ask("k = 2 AND rowid IN (1, 2) AND rowid IN (2, 3)"), [2], "two lists must both hold")
+    equal(ask("k = 2 AND rowid IN (3, 4, 5) AND kind = 'a'"), [4])
+    equal([row[0] for row in rows(db, "SELECT rowid FROM t('[0,0]', 3) WHERE rowid = 8 OR kind = 'a'")], [2])
+    equal(rows(db, "SELECT rowid FROM t WHERE rowid = 3 OR rowid = 4"), [(3,), (4,)])
+
+
+def test_users_may_be_joined_to_one_item(shop):
+    db, _ = shop_with_models(shop)
+    for algorithm in ALGORITHMS:
+        model = f"m_{algorithm}"
+        one_by_one = [row for (user,) in rows(db, "SELECT id FROM users") for row in rows(db, f"SELECT user, item, rank FROM {model} WHERE user = ? AND item = 3", user)]
+        same_rows(rows(db, f"SELECT r.user, r.item, r.rank FROM users u JOIN {model} r ON r.user = u.id WHERE r.item = 3"), one_by_one)
+        same_rows(rows(db, f"SELECT r.user, r.item, r.rank FROM {model} r JOIN users u ON r.user = u.id WHERE r.item = 3"), one_by_one)
+        same_rows(rows(db, f"SELECT user, item, rank FROM {model} WHERE (user, item) IN (SELECT id, 3 FROM users)"), one_by_one)
+
+
+def test_every_item_in_restricts_the_list(shop):
+    db, _ = shop_with_models(shop)
+    both = rows(db, "SELECT item, rank FROM m_ials WHERE user = 7 AND k = 2 AND item IN (1, 2, 3, 5) AND item IN (SELECT id FROM products WHERE cat = 'vase')")
+    equal(both, rows(db, "SELECT item, rank FROM m_ials WHERE user = 7 AND k = 2 AND item IN (SELECT id FROM products WHERE cat = 'vase' AND id IN (1, 2, 3, 5))"))
+    correlated = "r.user = 7 AND r.k = 2 AND r.item IN (SELECT id FROM products x WHERE x.cat = p.cat AND x.id < 30)"
+    same_rows(rows(db, f"SELECT p.id, r.item, r.rank FROM m_ials r, products p WHERE {correlated}"),
+              rows(db, f"SELECT p.id, r.item, r.rank FROM products p CROSS JOIN m_ials r WHERE {correlated}"))
