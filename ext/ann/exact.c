@@ -38,7 +38,13 @@ typedef struct Exact {
     uint8_t *code;   /* n_blocks x groups x 32 */
     Bound *bound;    /* n_blocks */
     int64_t *order;  /* n_blocks x 8: position of each coded row; -1 pads the last block */
+    int usual_norms; /* every norm is 0 or usual: the bounds can be trusted to float32 */
 } Exact;
+
+/* Far from float32's limits, so that no product of two such norms or their parts overflows or loses its digits. */
+static int is_usual(double norm) {
+    return norm >= 1e-15 && norm <= 1e15;
+}
 
 static Status exact_check(const char *factory, int32_t dim, AnnMetric metric, Err *err) {
     (void)factory, (void)dim, (void)metric, (void)err;
@@ -114,6 +120,8 @@ static Status exact_build(AnnIndex *index, Task *task, Err *err) {
         return status;
     }
     memset(exact->code, CODE_ZERO, (size_t)exact->n_blocks * exact->groups * 32);
+    exact->usual_norms = 1;
+    for (int64_t i = 0; i < vectors->n; i++) exact->usual_norms &= vectors->norm[i] == 0 || is_usual(vectors->norm[i]);
     for (int64_t at = vectors->n; at < exact->n_blocks * BLOCK; at++) exact->order[at] = -1;
     for (int64_t at = 0; at < vectors->n; at++) {
         int64_t position = exact->order[at];
@@ -222,13 +230,13 @@ static Status exact_search(const AnnIndex *index, const AnnSearch *search, TopK 
     Query query = {.search = search, .code = small};
 
     if (search->k == 0) return ST_OK;
-    if (search->allowed && search->n_allowed < vectors->n / 32) {
+    query.norm = sqrt(kernels()->dot(search->query, search->query, (size_t)vectors->dim));
+    if (!exact->usual_norms || !is_usual(query.norm) || (search->allowed && search->n_allowed < vectors->n / 32)) {
         ann_scan(vectors, search, top);
         return ST_OK;
     }
     if (4 * exact->groups > sizeof small && !(query.code = mem_array(4 * exact->groups, 1)))
         return fail_nomem(err, "the coded query");
-    query.norm = sqrt(kernels()->dot(search->query, search->query, (size_t)vectors->dim));
     code_query(&query, vectors->dim, exact->groups);
     for (int64_t block = 0; block < exact->n_blocks; block++) {
         if (vectors->metric == ANN_IP && walk_is_over(exact, &query, block, top)) break;

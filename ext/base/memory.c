@@ -50,7 +50,7 @@ void *mem_resize(void *block, size_t count, size_t size) {
 char *mem_text(const char *text, size_t len) {
     char *copy = mem_array(len + 1, 1);
     if (!copy) return NULL;
-    memcpy(copy, text, len);
+    if (len) memcpy(copy, text, len);
     copy[len] = 0;
     return copy;
 }

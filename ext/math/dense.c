@@ -13,7 +13,28 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static int inside;
 static int host_threads;
 
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void lock(void) {
+    pthread_mutex_lock(&mutex);
+}
+
+static void unlock(void) {
+    pthread_mutex_unlock(&mutex);
+}
+
+/* In a forked child only the forking thread is left: nobody else is inside. */
+static void unlock_in_child(void) {
+    inside = 0;
+    pthread_mutex_unlock(&mutex);
+}
+
+static void initialise(void) {
+    pthread_atfork(lock, unlock, unlock_in_child);
+}
+
 void dense_begin(void) {
+    pthread_once(&once, initialise);
     pthread_mutex_lock(&mutex);
     if (inside++ == 0) {
         host_threads = openblas_get_num_threads();

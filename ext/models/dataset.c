@@ -69,7 +69,7 @@ static int64_t sum_pairs(Event *event, int64_t n, double newest, double half_lif
             pair.weight += dataset_decay(event[i].weight, event[i].time, newest, half_life);
             pair.time = event[i].time;
         }
-        if (pair.weight > 0) event[n_pairs++] = pair;
+        if ((float)pair.weight > 0) event[n_pairs++] = pair; /* stored as float32: what decays below it is nothing */
     }
     return n_pairs;
 }

@@ -51,7 +51,7 @@ Status dataset_finish(Dataset *data, const DatasetRules *rules, Task *task, Err 
 void events_sort(Event *event, int64_t n);
 
 /* Sum sorted events in place to one a (user, item) pair, decayed from `newest` with half_life days, each with the time of
- * its latest event; drop the pairs that sum to 0 or less; keep each user's latest max_history pairs (0: all). Training
+ * its latest event; drop the pairs that sum to 0 or less (in float32); keep each user's latest max_history pairs (0: all). Training
  * and live histories both go through here. Returns how many pairs are left, sorted. */
 int64_t events_net(Event *event, int64_t n, double newest, double half_life, int64_t max_history);
 

@@ -429,14 +429,16 @@ static Status knn_query_new(ModelQuery *query, Err *err) {
     return fail_nomem(err, "a query");
 }
 
+/* Score 0 means untouched, so an amount of 0 must not touch: touched[] holds each item once. */
 static void knn_add(KnnQuery *knn, int32_t item, double amount) {
+    if (!(amount > 0)) return;
     if (knn->score[item] == 0) knn->touched[knn->n_touched++] = item;
     knn->score[item] += amount;
 }
 
 static void knn_add_row(KnnQuery *knn, const KnnState *state, int32_t j, double x) {
     for (int64_t e = state->neighbour.row_start[j]; e < state->neighbour.row_start[j + 1]; e++)
-        if (state->neighbour.val[e] > 0) knn_add(knn, state->neighbour.col[e], (double)state->neighbour.val[e] * x);
+        knn_add(knn, state->neighbour.col[e], (double)state->neighbour.val[e] * x);
 }
 
 static Status knn_prepare(ModelQuery *query, Err *err) {
@@ -450,7 +452,7 @@ static Status knn_prepare(ModelQuery *query, Err *err) {
         int32_t j = query->history.item[h];
         double x = model_scaled(query->model, query->history.weight[h]);
         knn_add_row(knn, state, j, x);
-        if (state->self[j] > 0) knn_add(knn, j, (double)state->self[j] * x);
+        knn_add(knn, j, (double)state->self[j] * x);
     }
     return ST_OK;
 }

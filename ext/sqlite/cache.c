@@ -101,6 +101,16 @@ void *cache_put(const CacheKey *key, void *object, size_t bytes, void (*free_obj
     return entry ? entry->object : NULL;
 }
 
+void cache_retain(void *object) {
+    enter();
+    for (Entry *entry = entries; entry; entry = entry->next)
+        if (entry->object == object) {
+            entry->references++;
+            break;
+        }
+    unlock();
+}
+
 void cache_release(void *object) {
     if (!object) return;
     enter();

@@ -22,6 +22,9 @@ void *cache_get(const CacheKey *key);
  * NULL, with the object freed, when there is no memory. */
 void *cache_put(const CacheKey *key, void *object, size_t bytes, void (*free_object)(void *));
 
+/* One reference more to an object that the caller holds already. */
+void cache_retain(void *object);
+
 /* Give a reference back. */
 void cache_release(void *object);
 

@@ -27,7 +27,7 @@ int sqlite3_recommend_init(sqlite3 *db, char **error, const void *api) {
         register_evaluate,         register_search,
     };
 #ifndef SQLITE_CORE
-    SQLITE_EXTENSION_INIT2((const sqlite3_api_routines *)api);
+    if (!sqlite3_api) SQLITE_EXTENSION_INIT2((const sqlite3_api_routines *)api); /* once: other threads may be reading it */
 #else
     (void)api;
 #endif

@@ -115,6 +115,11 @@ Affinity affinity_of(const char *type) {
     return AFFINITY_NUMERIC;
 }
 
+const char *affinity_type(Affinity affinity) {
+    static const char *const names[] = {"", "TEXT", "INTEGER", "REAL", "NUMERIC"};
+    return names[affinity];
+}
+
 /* Is the text a whole number, as an INTEGER column would store it (" 17 ", "17.0", "1e3")? */
 static int text_is_integer(const char *text, size_t len, int64_t *out) {
     char copy[64], *end;

@@ -42,6 +42,8 @@ Status glue_step(sqlite3 *db, sqlite3_stmt *statement, int *has_row, Err *err);
 /* How a declared column type converts what is compared with it (SQLite's affinity rules, "Datatypes in SQLite" 3.1). */
 typedef enum Affinity { AFFINITY_NONE, AFFINITY_TEXT, AFFINITY_INTEGER, AFFINITY_REAL, AFFINITY_NUMERIC } Affinity;
 Affinity affinity_of(const char *declared_type);
+/* A type name with that affinity. A declared type may be any text: this, and not the text, goes into SQL. */
+const char *affinity_type(Affinity affinity);
 
 /* A value as a key under the affinity of its column. Returns 0 when it cannot be one: NULL, a BLOB, a fraction. The
  * text belongs to the value or, for a number that becomes text, to buffer (of 32 bytes). */

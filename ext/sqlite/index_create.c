@@ -235,9 +235,23 @@ int index_rename(sqlite3_vtab *vtab, const char *name) {
     return SQLITE_OK;
 }
 
+/* The '(' after USING, which stands outside every quoted name. */
+static const char *arguments_of(const char *sql) {
+    char quote = 0;
+    for (const char *at = sql; *at; at++) {
+        if (quote)
+            quote = *at == quote ? 0 : quote;
+        else if (strchr("'\"`[", *at))
+            quote = *at == '[' ? ']' : *at;
+        else if (sqlite3_strnicmp(at, "USING", 5) == 0)
+            return strchr(at, '(');
+    }
+    return NULL;
+}
+
 /* Split the text between the outer parentheses of CREATE VIRTUAL TABLE ... USING rec_index(...) at its commas. */
 static Status split_arguments(const char *sql, char ***out, int *out_n, Err *err) {
-    const char *open = strchr(sql, '(');
+    const char *open = arguments_of(sql);
     size_t len = strlen(sql);
     *out = NULL;
     *out_n = 0;

@@ -71,7 +71,8 @@ static const char *input_code(const IndexTable *t, int column, int op) {
     if (column == t->vector_column && op == SQLITE_INDEX_CONSTRAINT_MATCH) return "q";
     if (column == t->n_columns + H_DISTANCE && op == SQLITE_INDEX_CONSTRAINT_LT) return "d";
     if (column == t->n_columns + H_DISTANCE && op == SQLITE_INDEX_CONSTRAINT_LE) return "D";
-    if (op != SQLITE_INDEX_CONSTRAINT_EQ && op != SQLITE_INDEX_CONSTRAINT_IS) return NULL;
+    if (op == SQLITE_INDEX_CONSTRAINT_IS && column == t->n_columns + H_K) return "k"; /* others may compare with NULL */
+    if (op != SQLITE_INDEX_CONSTRAINT_EQ) return NULL;
     switch (column - t->n_columns) {
     case H_COMMAND: return "f";
     case H_K: return "k";
@@ -105,8 +106,11 @@ static int take_search(IndexTable *t, sqlite3_index_info *info, Plan *plan, int 
         t->base.zErrMsg = sqlite3_mprintf("rec_index %s: k must be given with =", t->name);
         return SQLITE_ERROR;
     }
-    if (c->iColumn < 0 && c->op == SQLITE_INDEX_CONSTRAINT_EQ && c->usable && sqlite3_vtab_in(info, i, 1))
+    if (c->iColumn < 0 && c->op == SQLITE_INDEX_CONSTRAINT_EQ && sqlite3_vtab_in(info, i, -1)) {
+        if (!c->usable) return SQLITE_CONSTRAINT; /* it must act inside in every join order */
+        sqlite3_vtab_in(info, i, 1);
         return take(info, plan, i, "i", 1) ? SQLITE_OK : SQLITE_ERROR;
+    }
     char op = c->iColumn >= 0 && c->iColumn < t->n_columns && c->iColumn != t->vector_column ? metadata_operator(c->op) : 0;
     if (!op || (op != 'n' && op != 'N' && strcmp(sqlite3_vtab_collation(info, i), "BINARY") != 0)) {
         plan->leftover = 1;
@@ -144,12 +148,15 @@ static int plan_search(IndexTable *t, sqlite3_index_info *info, Plan *plan) {
     return SQLITE_OK;
 }
 
-static int plan_scan(const IndexTable *t, sqlite3_index_info *info, Plan *plan) {
-    (void)t;
+static int plan_scan(IndexTable *t, sqlite3_index_info *info, Plan *plan) {
     info->estimatedCost = 1e6;
     info->estimatedRows = 100000;
     for (int i = 0; i < info->nConstraint; i++) {
         const struct sqlite3_index_constraint *c = &info->aConstraint[i];
+        if (c->iColumn == t->n_columns + H_K && c->op == SQLITE_INDEX_CONSTRAINT_EQ) {
+            t->base.zErrMsg = sqlite3_mprintf("rec_index %s: k needs a query (%s MATCH :q, similar_to, or the function form)", t->name, t->column[t->vector_column].name);
+            return SQLITE_ERROR;
+        }
         if (c->iColumn >= 0 || c->op != SQLITE_INDEX_CONSTRAINT_EQ || !c->usable) continue;
         if (!take(info, plan, i, "=", 1)) return SQLITE_ERROR;
         info->idxFlags = SQLITE_INDEX_SCAN_UNIQUE;

@@ -78,8 +78,9 @@ typedef struct Inputs {
     KeyList exclude;
     int64_t *exclude_id;
     sqlite3_str *where; /* metadata conditions */
-    sqlite3_value *bound[INDEX_MAX_COLUMNS * 4];
+    sqlite3_value **bound; /* their arguments */
     int n_bound;
+    int bound_capacity;
 } Inputs;
 
 static void inputs_clear(Inputs *in) {
@@ -89,6 +90,7 @@ static void inputs_clear(Inputs *in) {
     key_list_clear(&in->exclude);
     if (in->where) sqlite3_free(sqlite3_str_finish(in->where));
     for (int i = 0; i < in->n_bound; i++) sqlite3_value_free(in->bound[i]);
+    mem_free(in->bound);
 }
 
 static Status take_query(const IndexTable *t, Inputs *in, sqlite3_value *value, Err *err) {
@@ -166,7 +168,13 @@ static Status take_rowids(Inputs *in, sqlite3_value *list, Err *err) {
 }
 
 static Status bind_value(Inputs *in, sqlite3_value *value, Err *err) {
-    if (in->n_bound == (int)(sizeof in->bound / sizeof *in->bound)) return fail(err, ST_BADARG, "too many filters on metadata");
+    if (in->n_bound == in->bound_capacity) {
+        int capacity = in->bound_capacity * 2 + 16;
+        sqlite3_value **grown = mem_resize(in->bound, (size_t)capacity, sizeof(sqlite3_value *));
+        if (!grown) return fail_nomem(err, "the filter");
+        in->bound = grown;
+        in->bound_capacity = capacity;
+    }
     in->bound[in->n_bound] = sqlite3_value_dup(value);
     return in->bound[in->n_bound++] ? ST_OK : fail_nomem(err, "a filter");
 }
@@ -335,7 +343,7 @@ static Status run_search(IndexTable *t, IndexCursor *cursor, Inputs *in, Err *er
     if (in->has_only && in->n_only == 0) return ST_OK; /* nothing qualifies */
     int64_t n = index_view_count(t), k = n;
     if (in->has_k == 1) k = in->k;
-    if (in->has_k == 2 && in->limit >= 0) k = in->limit > n ? n : in->limit + (in->offset > 0 ? in->offset : 0);
+    if (in->has_k == 2 && in->limit >= 0 && in->limit < n) k = in->limit + (in->offset < 0 ? 0 : in->offset < n ? in->offset : n);
     if (!in->has_k && isinf(in->max_distance))
         return fail(err, ST_BADARG, "a search needs k (WHERE ... AND k = 10), a bound on distance, or a LIMIT, which SQLite before 3.41 hands over for the function form alone: t(:q) LIMIT 10");
     in->request.query = in->query;

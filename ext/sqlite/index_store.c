@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "../base/memory.h"
+#include "../math/kernels.h"
 #include "index_table.h"
 
 enum { KEEP_CHANGES = 16384, SEGMENT_CHUNK = 1 << 20 };
@@ -124,6 +125,8 @@ Status index_read_vector(IndexTable *t, sqlite3_int64 id, float *out, int *found
             status = fail(err, ST_CORRUPT, "the stored vector %lld has not %d elements", (long long)id, t->dim);
         else
             memcpy(out, sqlite3_column_blob(statement, 0), bytes);
+        if (status == ST_OK && vector_first_bad(out, (size_t)t->dim) >= 0)
+            status = fail(err, ST_CORRUPT, "the stored vector %lld holds NaN or infinity", (long long)id);
     }
     sqlite3_reset(statement);
     return status;

@@ -29,6 +29,8 @@ typedef struct IndexColumn {
 typedef struct IndexBase {
     AnnVectors vectors;
     int64_t *id; /* ascending */
+    int64_t *stale; /* ids whose rows here are not those of `stamp`: every overlay must bring its own */
+    int64_t n_stale;
     AnnIndex index;
     char factory[64];
     int64_t seq;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "../base/memory.h"
+#include "../math/kernels.h"
 #include "cache.h"
 #include "index_table.h"
 
@@ -18,6 +19,7 @@ static void base_free(void *object) {
     if (base->index.engine && base->index.state) base->index.engine->free(&base->index);
     ann_vectors_clear(&base->vectors);
     mem_free(base->id);
+    mem_free(base->stale);
     mem_free(base);
 }
 
@@ -44,19 +46,6 @@ static void mark_all(uint64_t *bits, int64_t n) {
         bits[word] = n - word * 64 >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << (n - word * 64)) - 1;
 }
 
-static Status overlay_start(IndexTable *t, Err *err) {
-    IndexOverlay *overlay = &t->overlay;
-    overlay_clear(overlay);
-    overlay->slot = keymap_new();
-    overlay->live = mem_zeros(live_words(t->loaded), sizeof *overlay->live);
-    if (!overlay->slot || !overlay->live) return fail_nomem(err, "the changes");
-    mark_all(overlay->live, t->loaded->vectors.n);
-    overlay->n_live = t->loaded->vectors.n;
-    overlay->seq = t->loaded->seq;
-    memcpy(overlay->stamp, t->loaded->stamp, STAMP);
-    return ST_OK;
-}
-
 /* The position of id in the base, or -1. */
 static int64_t base_position(const IndexBase *base, int64_t id) {
     int64_t low = 0, high = base->vectors.n;
@@ -76,8 +65,7 @@ static Status overlay_put(IndexTable *t, int64_t id, Err *err) {
     int found;
     size_t dim = (size_t)t->dim;
 
-    TRY(keymap_add(overlay->slot, (Key){.integer = id}, &slot, err));
-    if (slot >= overlay->capacity) {
+    if (keymap_count(overlay->slot) >= overlay->capacity) { /* room first: a slot without a row must never exist */
         int32_t capacity = overlay->capacity + overlay->capacity / 2 + 16;
         float *row = mem_resize(overlay->row, (size_t)capacity, dim * sizeof *row);
         if (row) overlay->row = row;
@@ -86,6 +74,8 @@ static Status overlay_put(IndexTable *t, int64_t id, Err *err) {
         overlay->deleted = deleted;
         overlay->capacity = capacity;
     }
+    TRY(keymap_add(overlay->slot, (Key){.integer = id}, &slot, err));
+    overlay->deleted[slot] = 1;
     TRY(index_read_vector(t, id, overlay->row + (size_t)slot * dim, &found, err));
     overlay->deleted[slot] = !found;
     int64_t position = base_position(t->loaded, id);
@@ -93,6 +83,20 @@ static Status overlay_put(IndexTable *t, int64_t id, Err *err) {
         overlay->live[position >> 6] &= ~((uint64_t)1 << (position & 63));
         overlay->n_live--;
     }
+    return ST_OK;
+}
+
+static Status overlay_start(IndexTable *t, Err *err) {
+    IndexOverlay *overlay = &t->overlay;
+    overlay_clear(overlay);
+    overlay->slot = keymap_new();
+    overlay->live = mem_zeros(live_words(t->loaded), sizeof *overlay->live);
+    if (!overlay->slot || !overlay->live) return fail_nomem(err, "the changes");
+    mark_all(overlay->live, t->loaded->vectors.n);
+    overlay->n_live = t->loaded->vectors.n;
+    overlay->seq = t->loaded->seq;
+    memcpy(overlay->stamp, t->loaded->stamp, STAMP);
+    for (int64_t i = 0; i < t->loaded->n_stale; i++) TRY(overlay_put(t, t->loaded->stale[i], err));
     return ST_OK;
 }
 
@@ -157,7 +161,12 @@ static Status read_rows(IndexTable *t, IndexBase **out, Err *err) {
             break;
         }
         (*out)->id[at] = sqlite3_column_int64(statement, 0);
-        memcpy((*out)->vectors.row + (size_t)at * (size_t)t->dim, sqlite3_column_blob(statement, 1), bytes);
+        float *row = (*out)->vectors.row + (size_t)at * (size_t)t->dim;
+        memcpy(row, sqlite3_column_blob(statement, 1), bytes);
+        if (vector_first_bad(row, (size_t)t->dim) >= 0) {
+            status = fail(err, ST_CORRUPT, "the stored vector %lld holds NaN or infinity", sqlite3_column_int64(statement, 0));
+            break;
+        }
         at++;
     }
     sqlite3_finalize(statement);
@@ -171,8 +180,34 @@ static void choose_engine(const IndexTable *t, IndexBase *base, int exact) {
     base->index = (AnnIndex){.engine = ann_engine_for(base->factory), .vectors = &base->vectors, .factory = base->factory};
 }
 
-/* The base that `optimize` stored, if the log of changes still leads from it to now; its rows are read as they are now,
- * which is enough: those that changed since are in the overlay. */
+/* The ids changed since the base's change: its rows, read as they are now, are not those of its stamp. */
+static Status note_stale(IndexTable *t, IndexBase *base, Err *err) {
+    sqlite3_stmt *statement;
+    int has_row = 1;
+    int64_t capacity = 0;
+    TRY(index_statement(t, CHANGES_SINCE, &statement, err));
+    sqlite3_bind_int64(statement, 1, base->seq);
+    Status status = ST_OK;
+    while (status == ST_OK) {
+        status = glue_step(t->db, statement, &has_row, err);
+        if (status != ST_OK || !has_row) break;
+        if (base->n_stale == capacity) {
+            capacity = capacity * 2 + 64;
+            int64_t *grown = mem_resize(base->stale, (size_t)capacity, sizeof *grown);
+            if (!grown) {
+                status = fail_nomem(err, "the changes");
+                break;
+            }
+            base->stale = grown;
+        }
+        base->stale[base->n_stale++] = sqlite3_column_int64(statement, 0);
+    }
+    sqlite3_reset(statement);
+    return status;
+}
+
+/* The base that `optimize` stored, if the log of changes still leads from it to now. Its rows are read as they are now;
+ * those that changed since, perhaps in a transaction that will be rolled back, are noted as stale. */
 static Status read_segment(IndexTable *t, IndexBase **out, Err *err) {
     Bytes stored = {0};
     int ancestor = 0, found;
@@ -211,8 +246,9 @@ static Status read_segment(IndexTable *t, IndexBase **out, Err *err) {
             (*out)->seq = seq;
             memcpy((*out)->stamp, stamp, STAMP);
             choose_engine(t, *out, 0);
-            status = (*out)->index.engine->load(&(*out)->index, structure, (size_t)len, err);
+            status = note_stale(t, *out, err);
         }
+        if (status == ST_OK) status = (*out)->index.engine->load(&(*out)->index, structure, (size_t)len, err);
         if (status != ST_OK) {
             base_free(*out);
             *out = NULL;
@@ -286,7 +322,7 @@ static int overlay_is_large(const IndexTable *t) {
     return t->loaded->index.engine == &ann_exact_engine && n > 256 && n > base / 8;
 }
 
-Status index_view_sync(IndexTable *t, Err *err) {
+static Status view_sync(IndexTable *t, Err *err) {
     int64_t seq;
     unsigned char stamp[STAMP];
     int ancestor = 0;
@@ -303,6 +339,13 @@ Status index_view_sync(IndexTable *t, Err *err) {
     }
     TRY(load(t, seq, stamp, err));
     return overlay_catch_up(t, seq, stamp, err); /* after a segment; nothing to do otherwise */
+}
+
+/* What failed half-way would hold rows of a change that it does not name: nothing is kept of it. */
+Status index_view_sync(IndexTable *t, Err *err) {
+    Status status = view_sync(t, err);
+    if (status != ST_OK) index_view_clear(t);
+    return status;
 }
 
 int64_t index_view_count(const IndexTable *t) {

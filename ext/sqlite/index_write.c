@@ -78,8 +78,8 @@ typedef struct Write {
     sqlite3_value **column; /* declared columns, then the hidden ones */
 } Write;
 
-static Status read_id(IndexTable *t, sqlite3_value *value, sqlite3_int64 *out, Err *err) {
-    if (sqlite3_value_type(value) == SQLITE_NULL) return next_id(t, out, err);
+static Status read_id(IndexTable *t, int is_update, sqlite3_value *value, sqlite3_int64 *out, Err *err) {
+    if (sqlite3_value_type(value) == SQLITE_NULL && !is_update) return next_id(t, out, err);
     if (sqlite3_value_type(value) != SQLITE_INTEGER) return fail(err, ST_BADARG, "rowid must be a whole number");
     *out = sqlite3_value_int64(value);
     return ST_OK;
@@ -166,24 +166,37 @@ static Status command_check(IndexTable *t, Err *err) {
     return index_view_sync(t, err);
 }
 
-static Status run_command(IndexTable *t, const char *command, sqlite3_value *argument, Err *err) {
-    if (strcmp(command, "optimize") == 0 || strcmp(command, "rebuild") == 0 || strcmp(command, "train") == 0)
-        return command_build(t, argument, err);
-    if (strcmp(command, "integrity-check") == 0) return command_check(t, err);
-    if (strcmp(command, "drop-cache") == 0) {
-        index_view_clear(t);
-        cache_drop_unused();
-        return ST_OK;
+static const char *const HIDDEN_NAMES[N_HIDDEN] = {"<the table's name>", "k", "options", "similar_to", "exclude", "arg", "score", "distance", "rank"};
+
+/* A command reads its arg and nothing else: what is not read is refused. */
+static Status check_command(const IndexTable *t, const char *command, int takes_arg, sqlite3_value **column, Err *err) {
+    for (int i = 0; i < t->n_columns + N_HIDDEN; i++) {
+        int hidden = i - t->n_columns;
+        int read = hidden == H_COMMAND || (hidden == H_ARG && takes_arg);
+        if (!read && sqlite3_value_type(column[i]) != SQLITE_NULL)
+            return fail(err, ST_BADARG, "command %s takes no %s", command, hidden < 0 ? t->column[i].name : HIDDEN_NAMES[hidden]);
     }
-    return fail(err, ST_BADARG, "unknown command '%.60s' (train, rebuild, optimize, integrity-check, drop-cache)", command);
+    return ST_OK;
+}
+
+static Status run_command(IndexTable *t, const char *command, sqlite3_value **column, Err *err) {
+    int build = strcmp(command, "optimize") == 0 || strcmp(command, "rebuild") == 0 || strcmp(command, "train") == 0;
+    int check = strcmp(command, "integrity-check") == 0, drop = strcmp(command, "drop-cache") == 0;
+    if (!build && !check && !drop)
+        return fail(err, ST_BADARG, "unknown command '%.60s' (train, rebuild, optimize, integrity-check, drop-cache)", command);
+    TRY(check_command(t, command, build, column, err));
+    if (build) return command_build(t, column[t->n_columns + H_ARG], err);
+    if (check) return command_check(t, err);
+    index_view_clear(t);
+    cache_drop_unused();
+    return ST_OK;
 }
 
 /* A row that is written cannot set what searches answer or take. */
 static Status check_hidden(const IndexTable *t, sqlite3_value **column, Err *err) {
-    static const char *const names[N_HIDDEN] = {"", "k", "options", "similar_to", "exclude", "arg", "score", "distance", "rank"};
-    for (int i = 1; i < N_HIDDEN; i++)
+    for (int i = 0; i < N_HIDDEN; i++)
         if (!sqlite3_value_nochange(column[t->n_columns + i]) && sqlite3_value_type(column[t->n_columns + i]) != SQLITE_NULL)
-            return fail(err, ST_BADARG, "column %s cannot be written", names[i]);
+            return fail(err, ST_BADARG, "column %s cannot be written", HIDDEN_NAMES[i]);
     return ST_OK;
 }
 
@@ -198,11 +211,11 @@ static int update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_in
     sqlite3_value *command = w.column[t->n_columns + H_COMMAND];
     if (!w.is_update && sqlite3_value_type(command) != SQLITE_NULL) {
         const char *text = (const char *)sqlite3_value_text(command);
-        status = text ? run_command(t, text, w.column[t->n_columns + H_ARG], &err) : fail_nomem(&err, "a command");
+        status = text ? run_command(t, text, w.column, &err) : fail_nomem(&err, "a command");
         return glue_vtab_error(vtab, "rec_index", t->name, status, &err);
     }
     status = check_hidden(t, w.column, &err);
-    if (status == ST_OK) status = read_id(t, argv[1], &w.id, &err);
+    if (status == ST_OK) status = read_id(t, w.is_update, argv[1], &w.id, &err);
     if (w.is_update) w.old_id = sqlite3_value_int64(argv[0]);
     if (status == ST_OK) status = write_row(t, &w, &constraint, &err);
     if (status == ST_OK && !w.is_update) *rowid = w.id;

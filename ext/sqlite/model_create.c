@@ -238,8 +238,9 @@ static void table_free(ModelTable *table) {
 
 static Status declare(ModelTable *table, Err *err) {
     const ModelDefinition *d = &table->definition;
+    const char *user = affinity_type(d->user_affinity), *item = affinity_type(d->item_affinity);
     char *sql = sqlite3_mprintf("CREATE TABLE x(user %s, item %s, score REAL, rank INTEGER, because TEXT, version INTEGER, \"%w\" %s HIDDEN, k INTEGER HIDDEN, similar_to %s HIDDEN, basket TEXT HIDDEN, candidates TEXT HIDDEN, exclude TEXT HIDDEN, options TEXT HIDDEN, arg HIDDEN)",
-                                d->user_type, d->item_type, d->name, d->user_type, d->item_type);
+                                user, item, d->name, user, item);
     int code = sql ? sqlite3_declare_vtab(d->db, sql) : SQLITE_NOMEM;
     sqlite3_free(sql);
     return code ? glue_host(err, d->db, code) : ST_OK;

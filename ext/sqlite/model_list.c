@@ -120,7 +120,10 @@ Status model_reserve_rows(ModelCursor *c, size_t n, Err *err) {
 size_t model_rows_wanted(const Request *r, int64_t available) {
     int64_t k = available;
     if (r->has_k == 1) k = r->k;
-    if (r->has_k == 2 && r->limit >= 0) k = r->limit > available ? available : r->limit + (r->offset > 0 ? r->offset : 0);
+    if (r->has_k == 2 && r->limit >= 0 && r->limit < available) { /* each is cut first: their sum must not overflow */
+        int64_t offset = r->offset < 0 ? 0 : r->offset < available ? r->offset : available;
+        k = r->limit + offset;
+    }
     return (size_t)(k > available ? available : k);
 }
 

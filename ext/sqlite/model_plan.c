@@ -65,10 +65,15 @@ static int refuse(ModelTable *table, const char *text) {
 static int take_constraint(ModelTable *table, sqlite3_index_info *info, Plan *plan, int i) {
     const struct sqlite3_index_constraint *c = &info->aConstraint[i];
     char letter = input_letter(c->iColumn);
-    int equals = c->op == SQLITE_INDEX_CONSTRAINT_EQ || c->op == SQLITE_INDEX_CONSTRAINT_IS;
+    /* IS may compare with NULL, which as an input would mean something else: only k is read from it */
+    int equals = c->op == SQLITE_INDEX_CONSTRAINT_EQ || (c->op == SQLITE_INDEX_CONSTRAINT_IS && letter == 'k');
 
     if (c->op == SQLITE_INDEX_CONSTRAINT_LIMIT || c->op == SQLITE_INDEX_CONSTRAINT_OFFSET) {
         if (c->usable) *(c->op == SQLITE_INDEX_CONSTRAINT_LIMIT ? &plan->limit : &plan->offset) = i;
+        return SQLITE_OK;
+    }
+    if (letter && c->op == SQLITE_INDEX_CONSTRAINT_IS && !equals) {
+        plan->has_limit_stopper = 1; /* compared with the echo */
         return SQLITE_OK;
     }
     if (letter) {
@@ -81,6 +86,10 @@ static int take_constraint(ModelTable *table, sqlite3_index_info *info, Plan *pl
         take(info, plan, i, letter, 1);
         plan->has_k |= letter == 'k';
         plan->one_list |= letter == 'U' || letter == 's' || letter == 'b';
+        return SQLITE_OK;
+    }
+    if ((c->iColumn == C_USER || c->iColumn == C_ITEM) && strcmp(sqlite3_vtab_collation(info, i), "BINARY") != 0) {
+        plan->has_limit_stopper = 1; /* keys are compared byte by byte: another collation filters the list */
         return SQLITE_OK;
     }
     if (c->iColumn == C_USER && equals) {

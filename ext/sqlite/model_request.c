@@ -89,7 +89,11 @@ sqlite3_uint64 model_hash_bytes(sqlite3_uint64 hash, const void *data, size_t le
 static sqlite3_uint64 hash_value(sqlite3_uint64 hash, sqlite3_value *value) {
     int type = sqlite3_value_type(value);
     hash = model_hash_bytes(hash, &type, sizeof type);
-    if (type == SQLITE_INTEGER || type == SQLITE_FLOAT) {
+    if (type == SQLITE_INTEGER) {
+        sqlite3_int64 number = sqlite3_value_int64(value);
+        return model_hash_bytes(hash, &number, sizeof number);
+    }
+    if (type == SQLITE_FLOAT) {
         double number = sqlite3_value_double(value);
         return model_hash_bytes(hash, &number, sizeof number);
     }

@@ -6,8 +6,8 @@
 #include "modules.h"
 #include "row_table.h"
 
-/* Call visit for every rec_model of every schema. */
-static Status each_model(sqlite3 *db, RowSink *sink, Status (*visit)(const ModelDefinition *, RowSink *, Err *), Err *err) {
+/* Call visit for every rec_model of every schema, and damaged, unless it is NULL, for one that cannot be read. */
+static Status each_model(sqlite3 *db, RowSink *sink, Status (*visit)(const ModelDefinition *, RowSink *, Err *), void (*damaged)(RowSink *, const char *, const char *, const Err *), Err *err) {
     sqlite3_stmt *schemas, *models;
     int has_schema = 1, has_model = 1;
     TRY(glue_prepare(db, &schemas, err, "SELECT name FROM pragma_database_list ORDER BY name<>'temp', seq"));
@@ -21,8 +21,14 @@ static Status each_model(sqlite3 *db, RowSink *sink, Status (*visit)(const Model
             ModelDefinition d = {0};
             status = glue_step(db, models, &has_model, err);
             if (status != ST_OK || !has_model) break;
-            status = definition_load(&d, db, schema, (const char *)sqlite3_column_text(models, 0), err);
-            if (status == ST_OK) status = visit(&d, sink, err);
+            const char *name = (const char *)sqlite3_column_text(models, 0);
+            status = definition_load(&d, db, schema, name, err);
+            if (status == ST_OK) {
+                status = visit(&d, sink, err);
+            } else if (status != ST_NOMEM && status != ST_CANCELLED) { /* one damaged model does not hide the others */
+                if (damaged) damaged(sink, schema, name, err);
+                status = ST_OK;
+            }
             definition_clear(&d);
         }
         sqlite3_finalize(models);
@@ -112,24 +118,32 @@ static Status visit_log(const ModelDefinition *d, RowSink *sink, Err *err) {
     return status;
 }
 
+/* A row that says what is wrong, in the column `history`. */
+static void damaged_model(RowSink *sink, const char *schema, const char *name, const Err *err) {
+    row_text(sink, name);
+    for (int i = 0; i < 4; i++) row_null(sink);
+    row_text(sink, err->text);
+    row_text(sink, schema);
+}
+
 static Status models_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
     (void)argv;
-    return each_model(db, sink, visit_model, err);
+    return each_model(db, sink, visit_model, damaged_model, err);
 }
 
 static Status versions_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
     (void)argv;
-    return each_model(db, sink, visit_versions, err);
+    return each_model(db, sink, visit_versions, NULL, err);
 }
 
 static Status deployments_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
     (void)argv;
-    return each_model(db, sink, visit_deployments, err);
+    return each_model(db, sink, visit_deployments, NULL, err);
 }
 
 static Status log_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
     (void)argv;
-    return each_model(db, sink, visit_log, err);
+    return each_model(db, sink, visit_log, NULL, err);
 }
 
 int register_model_tables(sqlite3 *db) {

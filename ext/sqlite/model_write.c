@@ -66,25 +66,38 @@ static Status command_load(ModelTable *table, sqlite3_value *argument, sqlite3_v
     return status;
 }
 
+/* A command reads its arg, `load` its options too, and nothing else: what is not read is refused. */
+static Status check_columns(const char *command, sqlite3_value **column, Err *err) {
+    static const char *const names[N_MODEL_COLUMNS] = {"user", "item", "score", "rank", "because", "version", "", "k", "similar_to", "basket", "candidates", "exclude", "options", "arg"};
+    int takes_arg = strcmp(command, "rollback") != 0 && strcmp(command, "integrity-check") != 0;
+    for (int i = 0; i < N_MODEL_COLUMNS; i++) {
+        int read = i == C_COMMAND || (i == C_ARG && takes_arg) || (i == C_OPTIONS && strcmp(command, "load") == 0);
+        if (!read && sqlite3_value_type(column[i]) != SQLITE_NULL) return fail(err, ST_BADARG, "command %s takes no %s", command, names[i]);
+    }
+    return ST_OK;
+}
+
 static Status run_command(ModelTable *table, const char *command, sqlite3_value **column, sqlite3_int64 *rowid, Err *err) {
     const ModelDefinition *d = &table->definition;
+    static const char *const commands[] = {"train", "load", "activate", "rollback", "drop-version", "integrity-check"};
     sqlite3_int64 version = 0;
+    int known = 0;
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) known |= strcmp(command, commands[i]) == 0;
+    if (!known) return fail(err, ST_BADARG, "unknown command '%.60s' (train, load, activate, rollback, drop-version, integrity-check)", command);
+    TRY(check_columns(command, column, err));
     if (strcmp(command, "train") == 0) return command_train(table, column[C_ARG], rowid, err);
     if (strcmp(command, "load") == 0) return command_load(table, column[C_ARG], column[C_OPTIONS], rowid, err);
     if (strcmp(command, "rollback") == 0) return store_rollback(d, err);
     if (strcmp(command, "integrity-check") == 0) return store_check(d, err);
-    int activate = strcmp(command, "activate") == 0;
-    if (!activate && strcmp(command, "drop-version") != 0)
-        return fail(err, ST_BADARG, "unknown command '%.60s' (train, load, activate, rollback, drop-version, integrity-check)", command);
     TRY(version_argument(column[C_ARG], &version, err));
-    return activate ? store_activate(d, version, err) : store_drop(d, version, err);
+    return strcmp(command, "activate") == 0 ? store_activate(d, version, err) : store_drop(d, version, err);
 }
 
 int model_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int64 *rowid) {
     ModelTable *table = (ModelTable *)vtab;
     Err err = {0};
     Status status;
-    int insert = argc > 1 && sqlite3_value_type(argv[0]) == SQLITE_NULL;
+    int insert = argc == 2 + N_MODEL_COLUMNS && sqlite3_value_type(argv[0]) == SQLITE_NULL;
     sqlite3_value **column = argv + 2;
     if (!insert || sqlite3_value_type(column[C_COMMAND]) == SQLITE_NULL) {
         status = fail(&err, ST_BADARG, "rows are computed and cannot be changed; a command is INSERT INTO %s(%s) VALUES('train')", table->definition.name, table->definition.name);

@@ -8,7 +8,8 @@ typedef struct Cell {
     int type; /* SQLITE_INTEGER, ... */
     sqlite3_int64 integer;
     double real;
-    char *text;
+    char *text; /* of a text or BLOB */
+    size_t len;
 } Cell;
 
 struct RowSink {
@@ -62,21 +63,23 @@ void row_null(RowSink *sink) {
     append(sink, SQLITE_NULL);
 }
 
-static void row_text_n(RowSink *sink, const char *text, size_t len) {
-    Cell *cell = append(sink, SQLITE_TEXT);
-    if (cell && !(cell->text = mem_text(text, len))) sink->failed = 1;
+static void row_bytes(RowSink *sink, int type, const char *text, size_t len) {
+    Cell *cell = append(sink, type);
+    if (!cell) return;
+    cell->len = len;
+    if (!(cell->text = mem_text(text, len))) sink->failed = 1;
 }
 
 void row_text(RowSink *sink, const char *text) {
     if (text)
-        row_text_n(sink, text, strlen(text));
+        row_bytes(sink, SQLITE_TEXT, text, strlen(text));
     else
         row_null(sink);
 }
 
 void row_key(RowSink *sink, Key key) {
     if (key.text)
-        row_text_n(sink, key.text, key.len);
+        row_bytes(sink, SQLITE_TEXT, key.text, key.len);
     else
         row_integer(sink, key.integer);
 }
@@ -86,6 +89,9 @@ void row_column(RowSink *sink, sqlite3_stmt *statement, int column) {
     case SQLITE_INTEGER: row_integer(sink, sqlite3_column_int64(statement, column)); break;
     case SQLITE_FLOAT: row_real(sink, sqlite3_column_double(statement, column)); break;
     case SQLITE_NULL: row_null(sink); break;
+    case SQLITE_BLOB:
+        row_bytes(sink, SQLITE_BLOB, sqlite3_column_blob(statement, column), (size_t)sqlite3_column_bytes(statement, column));
+        break;
     default: row_text(sink, (const char *)sqlite3_column_text(statement, column));
     }
 }
@@ -216,7 +222,8 @@ static int column(sqlite3_vtab_cursor *base, sqlite3_context *context, int i) {
     const Cell *cell = &cursor->sink.cell[cursor->row * (size_t)n_columns + (size_t)i];
     if (cell->type == SQLITE_INTEGER) sqlite3_result_int64(context, cell->integer);
     if (cell->type == SQLITE_FLOAT) sqlite3_result_double(context, cell->real);
-    if (cell->type == SQLITE_TEXT) sqlite3_result_text(context, cell->text, -1, SQLITE_TRANSIENT);
+    if (cell->type == SQLITE_TEXT) sqlite3_result_text64(context, cell->text, cell->len, SQLITE_TRANSIENT, SQLITE_UTF8);
+    if (cell->type == SQLITE_BLOB) sqlite3_result_blob64(context, cell->text, cell->len, SQLITE_TRANSIENT);
     return SQLITE_OK;
 }
 

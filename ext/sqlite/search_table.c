@@ -46,7 +46,7 @@ static Status search_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err 
         TRY(options_set_json(&target, 1, (const char *)sqlite3_value_text(argv[5]), err));
     TRY(index_open(&t, db, (const char *)sqlite3_value_text(argv[0]), err));
     Status status = index_view_sync(t, err);
-    if (k > index_view_count(t)) k = index_view_count(t);
+    if (status == ST_OK && k > index_view_count(t)) k = index_view_count(t);
     if (status == ST_OK) status = glue_find_table(db, "table", (const char *)sqlite3_value_text(argv[1]), "", &schema, &table, err);
     if (status == ST_OK)
         status = glue_prepare(db, &queries, err, "SELECT q.\"%w\", q.\"%w\" FROM \"%w\".\"%w\" q", sqlite3_value_text(argv[2]),
