@@ -21,7 +21,7 @@
 #include "ann.h"
 #include "faiss_extra.h"
 
-enum { ADD_BATCH = 256, DEFAULT_EF = 64 };
+enum { ADD_BATCH = 256, DEFAULT_EF = 64, MIN_LINKS = 2, MAX_LINKS = 512 };
 
 /* Called by FAISS in place of its own distance functions. */
 float rec_faiss_dot(const float *a, const float *b, size_t n);
@@ -77,12 +77,23 @@ static Status create(FaissIndex **out, const char *factory, int32_t dim, AnnMetr
     return faiss_fail(err, what, faiss_get_last_error());
 }
 
+/* "HNSW32" or "HNSW32,Flat": the M links a row has in each layer, or -1. */
+static long hnsw_links(const char *factory) {
+    char *end;
+    if (strncmp(factory, "HNSW", 4) != 0 || factory[4] < '0' || factory[4] > '9') return -1;
+    long links = strtol(factory + 4, &end, 10);
+    return *end == 0 || strcmp(end, ",Flat") == 0 ? links : -1;
+}
+
+/* What can be built without training and checked when it is read back: Flat and HNSW over flat. FAISS crashes on HNSW0
+ * and does not end on HNSW1. */
 static Status engine_check(const char *factory, int32_t dim, AnnMetric metric, Err *err) {
     FaissIndex *index;
+    long links = hnsw_links(factory);
+    if (strcmp(factory, "Flat") != 0 && (links < MIN_LINKS || links > MAX_LINKS))
+        return fail(err, ST_BADARG, "index='%.60s' (exact, auto, Flat, HNSW%d .. HNSW%d)", factory, MIN_LINKS, MAX_LINKS);
     TRY(create(&index, factory, dim, metric, err));
-    int trained = faiss_Index_is_trained(index);
     faiss_Index_free(index);
-    if (!trained) return fail(err, ST_BADARG, "index '%.60s' needs training (exact, auto, Flat, HNSW<M>)", factory);
     return ST_OK;
 }
 

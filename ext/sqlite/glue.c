@@ -28,7 +28,7 @@ Status glue_host(Err *err, sqlite3 *db, int code) {
     if ((code & 0xff) == SQLITE_NOMEM) return fail_nomem(err, "the database");
     if ((code & 0xff) == SQLITE_INTERRUPT) return fail(err, ST_CANCELLED, "interrupted");
     fail(err, ST_HOST, "%s", sqlite3_errmsg(db));
-    err->host_code = code;
+    if (err) err->host_code = code;
     return ST_HOST;
 }
 

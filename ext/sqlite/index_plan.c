@@ -173,6 +173,7 @@ int index_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info) {
     int usable, present = find_search(t, info, &usable);
     if (present && !usable) return SQLITE_CONSTRAINT;
     int code = present ? plan_search(t, info, &plan) : plan_scan(t, info, &plan);
+    if (code == SQLITE_ERROR && !vtab->zErrMsg) vtab->zErrMsg = sqlite3_mprintf("rec_index %s: too many conditions in one search", t->name);
     if (code) return code;
     info->idxNum = present;
     info->idxStr = sqlite3_mprintf("%s", plan.text);

@@ -25,7 +25,8 @@ const OptSpec index_search_options[] = {
 };
 
 double index_shown_score(AnnMetric metric, double score) {
-    return metric == ANN_L2 ? -sqrt(-score) : score;
+    if (metric != ANN_L2) return score;
+    return score < 0 ? -sqrt(-score) : 0; /* not -0 */
 }
 
 double index_distance(AnnMetric metric, double score) {

@@ -249,7 +249,7 @@ static Status read_segment(IndexTable *t, IndexBase **out, Err *err) {
             status = note_stale(t, *out, err);
         }
         if (status == ST_OK) status = (*out)->index.engine->load(&(*out)->index, structure, (size_t)len, err);
-        if (status != ST_OK) {
+        if (status != ST_OK && *out) {
             base_free(*out);
             *out = NULL;
         }
@@ -435,11 +435,16 @@ Status index_view_search(IndexTable *t, const IndexRequest *request, TopK *top, 
 }
 
 Status index_view_optimize(IndexTable *t, int build_threads, Task *task, Err *err) {
-    IndexBase *base;
+    IndexBase *base = NULL;
     int64_t seq;
     unsigned char stamp[STAMP];
-    TRY(index_state(t, &seq, stamp, err));
-    Status status = read_rows(t, &base, err);
+    Status status = index_state(t, &seq, stamp, err);
+    if (status == ST_CORRUPT) { /* a damaged log begins anew: nobody's loaded copy fits it any more */
+        TRY(glue_execute(t->db, err, "DELETE FROM \"%w\".\"%w_changes\"", t->schema, t->name));
+        TRY(glue_execute(t->db, err, "INSERT INTO \"%w\".\"%w_changes\"(stamp) VALUES(randomblob(16))", t->schema, t->name));
+        status = index_state(t, &seq, stamp, err);
+    }
+    if (status == ST_OK) status = read_rows(t, &base, err);
     if (status == ST_OK) {
         base->seq = seq;
         memcpy(base->stamp, stamp, STAMP);
