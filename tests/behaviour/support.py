@@ -54,9 +54,11 @@ def make_events(db, users=40, items=50, seed=3, table="events"):
     """A table of events with a long tail, and products and users beside it."""
     draw = random.Random(seed)
     db.execute(f"CREATE TABLE {table}(user INTEGER, item INTEGER, n REAL, t INTEGER)")
-    for user in range(1, users + 1):
-        for _ in range(draw.randrange(1, 12)):
-            db.execute(f"INSERT INTO {table} VALUES(?, ?, ?, ?)", (user, int(draw.paretovariate(0.6)) % items + 1, draw.randrange(1, 4), draw.randrange(1000)))
+    listed = [(user, int(draw.paretovariate(0.6)) % items + 1, draw.randrange(1, 4), draw.randrange(1000))
+              for user in range(1, users + 1) for _ in range(draw.randrange(1, 12))]
+    db.execute("SAVEPOINT make_events")  # one commit
+    db.executemany(f"INSERT INTO {table} VALUES(?, ?, ?, ?)", listed)
+    db.execute("RELEASE make_events")
 
 
 def make_model(db, name="m", algorithm="item_knn", train=True, events="events", more=""):

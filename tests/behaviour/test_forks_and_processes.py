@@ -137,7 +137,7 @@ def test_orders_are_committed_while_rec_train_runs_elsewhere(shop):
     make_model(db, algorithm="ials", more=", factors=16, sweeps=2")
     trainer = start(shop, """
 print("go", flush=True)
-print(len(db.execute("SELECT rec_train('m', ?)", ('{"sweeps":150,"factors":96}',)).fetchone()[0]), flush=True)
+print(len(db.execute("SELECT rec_train('m', ?)", ('{"sweeps":60,"factors":64}',)).fetchone()[0]), flush=True)
 """)
     trainer.stdout.readline()
     written = 0
