@@ -53,7 +53,17 @@ help:
 	@echo 'make clean       remove $(BUILD)'
 
 deps: $(BUILD)/deps.mk
-$(BUILD)/deps.mk: tools/deps.sh
+# Rewritten only when another FAISS is asked for, so that everything that depends on it follows.
+FAISS_WISH := $(FAISS_SRC)|$(FAISS_PREFIX)
+ifneq ($(FAISS_WISH),$(file <$(BUILD)/faiss.wish))
+$(BUILD)/faiss.wish: FORCE
+endif
+$(BUILD)/faiss.wish:
+	@mkdir -p $(@D)
+	@printf '%s' '$(FAISS_WISH)' >$@
+.PHONY: FORCE
+FORCE:
+$(BUILD)/deps.mk: tools/deps.sh $(BUILD)/faiss.wish
 	@mkdir -p $(BUILD)
 	@tools/deps.sh packages build
 	@printf 'FAISS_DIR := %s\n' "$$(tools/deps.sh faiss)" >$@.new

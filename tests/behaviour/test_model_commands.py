@@ -118,7 +118,7 @@ def test_refusals_of_commands_leave_versions_and_deployments_alone(shop):
         blob = one(db, "SELECT rec_train('m')")
         for arg in ("0", "-1", "99", "'x'", "1.5", "NULL", "x'00'", "'{\"version\":0}'", "'{\"version\":\"x\"}'", "'{\"versoin\":1}'", "'{}'", "'[1]'", "9223372036854775807"):
             for command in ("activate", "drop-version"):
-                refused(db, f"INSERT INTO m(m, arg) VALUES('{command}', {arg})", says="version")
+                refused(db, f"INSERT INTO m(m, arg) VALUES('{command}', {arg})", says="JSON object" if arg in ("'x'", "'[1]'") else "version")
         refused(db, "INSERT INTO m(m, arg) VALUES('drop-version', 1)", says=("version 1 is active", "activate another first"))
         refused(db, "INSERT INTO m(m, arg, options) VALUES('load', ?, '{\"activate\":\"maybe\"}')", blob, says="activate=maybe (always|never)")
         refused(db, "INSERT INTO m(m, arg, options) VALUES('load', ?, '{\"actvate\":\"never\"}')", blob, says=("'actvate'", "activate"))
