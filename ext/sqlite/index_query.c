@@ -242,9 +242,12 @@ static Status take_distance(Inputs *in, sqlite3_value *value, Err *err) {
 
 /* Read the arguments by the plan string of index_plan.c. */
 static Status read_inputs(IndexCursor *cursor, const IndexTable *t, Inputs *in, const char *plan, sqlite3_value **argv, Err *err) {
+    int function_form = strchr(plan, 'f') != NULL;
     for (int i = 0; *plan; plan++, i++) {
         int echo = -1;
         Status status = ST_OK;
+        /* t(:q, 10, NULL, NULL, '[7]'): NULL passes an argument over, in the function form */
+        if (function_form && strchr("fs", *plan) && sqlite3_value_type(argv[i]) == SQLITE_NULL) continue;
         switch (*plan) {
         case 'q':
             status = take_query(t, in, argv[i], err);
@@ -341,6 +344,7 @@ static double score_bound(AnnMetric metric, double distance) {
 static Status run_search(IndexTable *t, IndexCursor *cursor, Inputs *in, Err *err) {
     TRY(index_view_sync(t, err));
     TRY(apply_metadata(t, in, err));
+    if (!in->query) return ST_OK;                       /* t(NULL, 10) */
     if (in->has_only && in->n_only == 0) return ST_OK; /* nothing qualifies */
     int64_t n = index_view_count(t), k = n;
     if (in->has_k == 1) k = in->k;

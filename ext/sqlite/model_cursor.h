@@ -28,7 +28,8 @@ enum { SUBJECT_NONE, SUBJECT_USER, SUBJECT_SIMILAR, SUBJECT_BASKET };
 typedef struct Request {
     int subject;
     sqlite3_value *user; /* borrowed from echo */
-    int null_input;
+    int null_input;    /* = NULL is never true: no rows */
+    int function_form; /* NULL passes an argument over */
     int has_k;
     int64_t k;
     int64_t limit, offset;

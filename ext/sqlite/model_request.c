@@ -41,11 +41,13 @@ static Status take_list(const ModelDefinition *d, KeyList *list, const char *wha
 
 static Status take_argument(const ModelDefinition *d, Request *r, char letter, sqlite3_value *value, Err *err) {
     OptTarget target = {call_options, &r->call};
+    int null = sqlite3_value_type(value) == SQLITE_NULL;
+    if (null && r->function_form && letter != 'k') return ST_OK; /* recs(1, 10, NULL, NULL, '[...]'): an argument passed over */
     switch (letter) {
     case 'u':
     case 'U':
         r->user = value;
-        r->null_input |= sqlite3_value_type(value) == SQLITE_NULL;
+        r->null_input |= null;
         return set_subject(r, SUBJECT_USER, err);
     case 's':
         if (!glue_key(value, d->item_affinity, r->similar_buffer, &r->similar)) r->null_input = 1;
@@ -103,6 +105,7 @@ static sqlite3_uint64 hash_value(sqlite3_uint64 hash, sqlite3_value *value) {
 
 Status model_read_request(ModelCursor *c, const ModelDefinition *d, const char *plan, sqlite3_value **argv, Err *err) {
     options_default(call_options, &c->request.call);
+    c->request.function_form = strchr(plan, 'U') != NULL;
     c->inputs_hash = 1469598103934665603u;
     for (int i = 0; plan[i]; i++) {
         int column = echo_column(plan[i]);
@@ -113,8 +116,9 @@ Status model_read_request(ModelCursor *c, const ModelDefinition *d, const char *
             c->inputs_hash = hash_value(model_hash_bytes(c->inputs_hash, &plan[i], 1), argv[i]);
         }
         TRY(take_argument(d, &c->request, plan[i], argv[i], err));
-        if (plan[i] == 'u' || plan[i] == 'U') c->request.user = value;
+        if (c->request.user && (plan[i] == 'u' || plan[i] == 'U')) c->request.user = value;
     }
+    c->request.null_input |= c->request.function_form && !c->request.subject; /* recs(NULL, 10) */
     return ST_OK;
 }
 

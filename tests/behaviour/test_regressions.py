@@ -137,3 +137,18 @@ def test_a_damaged_log_of_changes_is_mended_by_rebuild(shop):
     refused(db, "SELECT * FROM rec_search('t', 't', 'kind', 'e', 3)", says="log of changes is damaged")
     db.execute("INSERT INTO t(t) VALUES('rebuild')")
     equal(rows(db, "SELECT rowid FROM t('[0,0,0]', 20)"), expected)
+
+
+def test_null_passes_an_argument_of_the_function_form_over(shop):
+    db = shop.connect()
+    make_events(db)
+    make_model(db)
+    equal(rows(db, "SELECT item FROM m(7, 3, NULL, NULL, '[1, 2, 3]')"), rows(db, "SELECT item FROM m WHERE user = 7 AND k = 3 AND candidates = '[1, 2, 3]'"))
+    equal(rows(db, "SELECT item FROM m(NULL, 3, 5)"), rows(db, "SELECT item FROM m WHERE similar_to = 5 AND k = 3"))
+    equal(rows(db, "SELECT item FROM m(NULL, 3)"), [])
+    equal(rows(db, "SELECT item FROM m WHERE similar_to = NULL AND k = 3"), [], "where = NULL is written, it is never true")
+    graph(db, 20)
+    nearest = [row[0] for row in rows(db, "SELECT rowid FROM t('[0,0,0]', 4)")]
+    equal([row[0] for row in rows(db, "SELECT rowid FROM t('[0,0,0]', 3, NULL, NULL, ?)", f"[{nearest[0]}]")], nearest[1:])
+    equal(rows(db, "SELECT rowid FROM t(NULL, 3, NULL, 4)"), rows(db, "SELECT rowid FROM t WHERE similar_to = 4 AND k = 3"))
+    equal(rows(db, "SELECT rowid FROM t(NULL, 3)"), [])
