@@ -87,14 +87,6 @@ void dense_solve_again(const float *factor, float *b, int32_t d, int32_t n_rhs) 
     spotrs_("L", &d, &n_rhs, factor, &d, b, &d, &info);
 }
 
-void dense_times_vector(float *y, const float *a, const float *x, int32_t rows, int32_t cols) {
-    cblas_sgemv(CblasRowMajor, CblasNoTrans, rows, cols, 1.0f, a, cols, x, 1, 0.0f, y, 1);
-}
-
-void dense_scores(float *c, const float *a, const float *b, int32_t m, int32_t n, int32_t d) {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, d, 1.0f, a, d, b, d, 0.0f, c, n);
-}
-
 const char *dense_library(void) {
     return openblas_get_config();
 }

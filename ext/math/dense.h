@@ -26,12 +26,6 @@ int dense_solve_spd(float *a, float *b, int32_t d, int32_t n_rhs);
 /* Solve again with the factor that dense_solve_spd left. */
 void dense_solve_again(const float *factor, float *b, int32_t d, int32_t n_rhs);
 
-/* y = A x, A: rows x cols. */
-void dense_times_vector(float *y, const float *a, const float *x, int32_t rows, int32_t cols);
-
-/* c = a bt: a is m x d, b is n x d, c is m x n. */
-void dense_scores(float *c, const float *a, const float *b, int32_t m, int32_t n, int32_t d);
-
 /* "OpenBLAS 0.3.21 ..." as the library names itself. */
 const char *dense_library(void);
 

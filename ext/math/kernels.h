@@ -1,6 +1,6 @@
 /* Vector kernels: float32 in, double out, chosen once for the CPU that runs them.
  *
- * Every level (scalar, AVX2, AVX-512, NEON) keeps the same 16 partial sums (element i goes to sum i mod 16) and adds
+ * Every level (scalar, AVX2, AVX-512) keeps the same 16 partial sums (element i goes to sum i mod 16) and adds
  * them up in the same order, and the products are exact in double, so that all levels give the same bits. */
 #ifndef REC_KERNELS_H
 #define REC_KERNELS_H

@@ -77,13 +77,6 @@ void row_text(RowSink *sink, const char *text) {
         row_null(sink);
 }
 
-void row_key(RowSink *sink, Key key) {
-    if (key.text)
-        row_bytes(sink, SQLITE_TEXT, key.text, key.len);
-    else
-        row_integer(sink, key.integer);
-}
-
 void row_column(RowSink *sink, sqlite3_stmt *statement, int column) {
     switch (sqlite3_column_type(statement, column)) {
     case SQLITE_INTEGER: row_integer(sink, sqlite3_column_int64(statement, column)); break;

@@ -29,7 +29,6 @@ void row_integer(RowSink *sink, sqlite3_int64 value);
 void row_real(RowSink *sink, double value);
 void row_text(RowSink *sink, const char *text); /* NULL: SQL NULL */
 void row_null(RowSink *sink);
-void row_key(RowSink *sink, Key key);
 /* The value of a column of a statement. */
 void row_column(RowSink *sink, sqlite3_stmt *statement, int column);
 
