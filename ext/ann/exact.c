@@ -38,12 +38,14 @@ typedef struct Exact {
     uint8_t *code;   /* n_blocks x groups x 32 */
     Bound *bound;    /* n_blocks */
     int64_t *order;  /* n_blocks x 8: position of each coded row; -1 pads the last block */
-    int usual_norms; /* every norm is 0 or usual: the bounds can be trusted to float32 */
+    int usual_norms; /* no norm is huge: the bounds can be trusted to float32 */
 } Exact;
+
+static const double USUAL_MIN = 1e-15, USUAL_MAX = 1e15;
 
 /* Far from float32's limits, so that no product of two such norms or their parts overflows or loses its digits. */
 static int is_usual(double norm) {
-    return norm >= 1e-15 && norm <= 1e15;
+    return norm >= USUAL_MIN && norm <= USUAL_MAX;
 }
 
 static Status exact_check(const char *factory, int32_t dim, AnnMetric metric, Err *err) {
@@ -83,7 +85,8 @@ static void encode(Exact *exact, int64_t block, size_t lane, const float *row, d
         code[(size_t)(i / 4) * 32 + lane * 4 + (size_t)(i % 4)] = (uint8_t)(c + CODE_ZERO);
     }
     bound->scale[lane] = scale;
-    bound->norm[lane] = round_up(norm);
+    /* A tiny row is never left out by its bound (infinity, or NaN, is below nothing): it is always scored. */
+    bound->norm[lane] = norm > 0 && norm < USUAL_MIN ? INFINITY : round_up(norm);
     bound->error[lane] = round_up(sqrt(error));
 }
 
@@ -121,7 +124,7 @@ static Status exact_build(AnnIndex *index, Task *task, Err *err) {
     }
     memset(exact->code, CODE_ZERO, (size_t)exact->n_blocks * exact->groups * 32);
     exact->usual_norms = 1;
-    for (int64_t i = 0; i < vectors->n; i++) exact->usual_norms &= vectors->norm[i] == 0 || is_usual(vectors->norm[i]);
+    for (int64_t i = 0; i < vectors->n; i++) exact->usual_norms &= vectors->norm[i] <= USUAL_MAX;
     for (int64_t at = vectors->n; at < exact->n_blocks * BLOCK; at++) exact->order[at] = -1;
     for (int64_t at = 0; at < vectors->n; at++) {
         int64_t position = exact->order[at];
