@@ -38,7 +38,7 @@ typedef struct Request {
     KeyList basket, candidates, exclude;
     int has_candidates;
     sqlite3_value *item; /* item = */
-    sqlite3_value *in[8]; /* item IN, every one of which must hold */
+    sqlite3_value *in[MODEL_MAX_IN]; /* item IN, every one of which must hold */
     int n_in;
     CallOptions call;
     int because;

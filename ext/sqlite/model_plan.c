@@ -16,8 +16,6 @@
 
 #include "model_table.h"
 
-enum { MAX_IN = 8 };
-
 typedef struct Plan {
     char text[32];
     int n;
@@ -25,7 +23,7 @@ typedef struct Plan {
     int unusable_user;
     int everybody;
     int item_equals; /* constraint index or -1 */
-    int item_in[MAX_IN]; /* item IN (...) that can be read at once */
+    int item_in[MODEL_MAX_IN]; /* item IN (...) that can be read at once */
     int n_item_in;
     int unusable_item_in;
     int limit, offset;
@@ -106,7 +104,7 @@ static int take_constraint(ModelTable *table, sqlite3_index_info *info, Plan *pl
     if (c->iColumn == C_ITEM && c->op == SQLITE_INDEX_CONSTRAINT_EQ && sqlite3_vtab_in(info, i, -1)) {
         if (!c->usable)
             plan->unusable_item_in = 1;
-        else if (plan->n_item_in < MAX_IN)
+        else if (plan->n_item_in < MODEL_MAX_IN)
             plan->item_in[plan->n_item_in++] = i;
         else
             return refuse(table, "more than 8 conditions item IN (...)");

@@ -16,6 +16,9 @@
 
 enum { C_USER, C_ITEM, C_SCORE, C_RANK, C_BECAUSE, C_VERSION, C_COMMAND, C_K, C_SIMILAR_TO, C_BASKET, C_CANDIDATES, C_EXCLUDE, C_OPTIONS, C_ARG, N_MODEL_COLUMNS };
 
+/* Conditions item IN (...) that one query may have: the planner's side and the cursor's must agree. */
+enum { MODEL_MAX_IN = 8 };
+
 /* What CREATE said. */
 typedef struct ModelDefinition {
     sqlite3 *db;

@@ -1,5 +1,5 @@
 """What the tests share: connections with the extension, small shops, and expectations that explain themselves."""
-import os, random, sqlite3
+import os, random, sqlite3, subprocess, sys
 
 EXTENSION = os.environ["REC_EXTENSION"]
 ALGORITHMS = ("popular", "item_knn", "ials")
@@ -76,3 +76,15 @@ def shadow(db, name):
 
 def vector(*values):
     return "[" + ",".join(repr(float(value)) for value in values) + "]"
+
+
+PRELUDE = """import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
+db.enable_load_extension(True)
+db.load_extension(sys.argv[2])
+"""
+
+
+def start(shop, code, name="shop.db"):
+    """A Python process that has the database open as `db`, with the extension loaded."""
+    return subprocess.Popen([sys.executable, "-c", PRELUDE + code, shop.path(name), EXTENSION], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -1,18 +1,7 @@
 """Forks of a process that has used the extension, and processes that write models and indexes in turn."""
 import os, signal, sqlite3, subprocess, sys, time
 
-from support import EXTENSION, equal, make_events, make_model, one, rows, vector
-
-PRELUDE = """import sqlite3, sys
-db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
-db.enable_load_extension(True)
-db.load_extension(sys.argv[2])
-"""
-
-
-def start(shop, code, name="shop.db"):
-    return subprocess.Popen([sys.executable, "-c", PRELUDE + code, shop.path(name), EXTENSION], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
+from support import EXTENSION, start, equal, make_events, make_model, one, rows, vector
 
 def in_child(work):
     """True where work() was true in a forked child; a child that hangs is killed and counts as false."""

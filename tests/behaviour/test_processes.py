@@ -1,14 +1,7 @@
 """Several processes: forks, kills, writers beside a training."""
 import os, signal, subprocess, sys, time
 
-from support import EXTENSION, equal, make_events, make_model, one, rows, vector
-
-PRELUDE = "import sqlite3,sys\ndb=sqlite3.connect(sys.argv[1],isolation_level=None,timeout=60);db.enable_load_extension(True);db.load_extension(sys.argv[2])\n"
-
-
-def start(shop, code):
-    return subprocess.Popen([sys.executable, "-c", PRELUDE + code, shop.path(), EXTENSION], stdout=subprocess.PIPE, text=True)
-
+from support import start, equal, make_events, make_model, one, rows, vector
 
 def test_a_forked_child_can_query(shop):
     db = shop.connect()
