@@ -33,7 +33,7 @@ endif
 SOURCES := $(wildcard ext/*/*.c)
 GLUE := $(filter ext/sqlite/%,$(SOURCES))
 HOUSE := $(filter-out $(GLUE),$(SOURCES))
-HOUSE_OBJECTS := $(HOUSE:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/ext/ann/faiss_extra.o
+HOUSE_OBJECTS := $(HOUSE:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/ext/ann/faiss_extra.o $(BUILD)/obj/ext/ann/faiss_state.o
 LOADABLE_OBJECTS := $(HOUSE_OBJECTS) $(GLUE:%.c=$(BUILD)/obj/%.o)
 CORE_OBJECTS := $(HOUSE_OBJECTS) $(GLUE:%.c=$(BUILD)/core/%.o)
 FAISS_LIBS = $(BUILD)/faiss/libfaiss_c.a $(BUILD)/faiss/libfaiss.a
@@ -69,11 +69,13 @@ $(BUILD)/deps.mk: tools/deps.sh $(BUILD)/faiss.wish
 	@printf 'FAISS_DIR := %s\n' "$$(tools/deps.sh faiss)" >$@.new
 	@grep -q '/' $@.new && mv $@.new $@
 
-# FAISS's own distance functions become weak, so that ours (ext/ann/faiss_extra.cpp) take their place at link time.
-$(BUILD)/faiss/libfaiss.a: $(BUILD)/deps.mk
+# What ext/ann/faiss_extra.cpp has in FAISS's place: its distance functions, how often it asks whether to go on (both
+# become weak here, so that ours are linked), and printing, which ends in a function that does nothing.
+FAISS_WEAK := _ZN5faiss10fvec_L2sqrEPKfS1_m _ZN5faiss18fvec_inner_productEPKfS1_m _ZN5faiss17InterruptCallback15get_period_hintEm
+FAISS_SILENT := printf puts putchar fprintf fwrite
+$(BUILD)/faiss/libfaiss.a: $(BUILD)/deps.mk Makefile
 	@mkdir -p $(@D)
-	$(call SHOW,FAISS)objcopy --weaken-symbol=_ZN5faiss10fvec_L2sqrEPKfS1_m --weaken-symbol=_ZN5faiss18fvec_inner_productEPKfS1_m \
-	    $(FAISS_DIR)/lib/libfaiss.a $@
+	$(call SHOW,FAISS)objcopy $(FAISS_WEAK:%=--weaken-symbol=%) $(foreach f,$(FAISS_SILENT),--redefine-sym $f=rec_silent_$f) $(FAISS_DIR)/lib/libfaiss.a $@
 $(BUILD)/faiss/libfaiss_c.a: $(BUILD)/deps.mk
 	@mkdir -p $(@D)
 	$(call SHOW,FAISS)cp $(FAISS_DIR)/lib/libfaiss_c.a $@

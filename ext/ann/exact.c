@@ -21,7 +21,8 @@
 #include "../math/kernels.h"
 #include "ann.h"
 
-enum { BLOCK = 8, CODE_ZERO = 128, CODE_MAX = 127, QUERY_MAX = 63 };
+/* STRETCH blocks are walked by every query of a batch before the next: their codes stay in the cache. */
+enum { BLOCK = 8, CODE_ZERO = 128, CODE_MAX = 127, QUERY_MAX = 63, PIECE = 1024, STRETCH = 256 };
 
 /* Slack for the float32 arithmetic of the bound itself, relative to |x| |y|: a dozen roundings of 2^-24 each. */
 static const float ROUNDING = 4e-6f;
@@ -68,7 +69,7 @@ static float round_up(double value) {
 }
 
 /* Code one row into place `lane` of its block. */
-static void encode(Exact *exact, int64_t block, size_t lane, const float *row, double norm, int32_t dim) {
+static void encode_row(Exact *exact, int64_t block, size_t lane, const float *row, double norm, int32_t dim) {
     uint8_t *code = exact->code + (size_t)block * exact->groups * 32;
     Bound *bound = &exact->bound[block];
     float largest = 0;
@@ -105,6 +106,37 @@ static Status walk_order(const AnnVectors *vectors, int64_t *order, Err *err) {
     return ST_OK;
 }
 
+typedef struct Encoding {
+    Exact *exact;
+    const AnnVectors *vectors;
+    float *scratch; /* workers x dim */
+} Encoding;
+
+/* One piece: PIECE blocks. */
+static void encode_piece(void *context, int64_t piece, int worker) {
+    const Encoding *encoding = context;
+    const AnnVectors *vectors = encoding->vectors;
+    int64_t end = (piece + 1) * PIECE * BLOCK;
+    for (int64_t at = piece * PIECE * BLOCK; at < end && at < vectors->n; at++) {
+        int64_t position = encoding->exact->order[at];
+        const float *row = ann_vector(vectors, position, encoding->scratch + (size_t)worker * (size_t)vectors->dim);
+        encode_row(encoding->exact, at / BLOCK, (size_t)(at % BLOCK), row, vectors->norm[position], vectors->dim);
+    }
+}
+
+static Status encode_all(Exact *exact, const AnnVectors *vectors, Task *task, Err *err) {
+    int workers = task ? task->threads : 1;
+    int64_t pieces = (exact->n_blocks + PIECE - 1) / PIECE;
+    Encoding encoding = {exact, vectors, mem_array((size_t)workers * (size_t)vectors->dim, sizeof(float))};
+    Status status = encoding.scratch ? ST_OK : fail_nomem(err, "the exact index");
+    if (status == ST_OK && task)
+        status = task_run(task, pieces, encode_piece, &encoding, err);
+    else
+        for (int64_t piece = 0; status == ST_OK && piece < pieces; piece++) encode_piece(&encoding, piece, 0);
+    mem_free(encoding.scratch);
+    return status;
+}
+
 static Status exact_build(AnnIndex *index, Task *task, Err *err) {
     const AnnVectors *vectors = index->vectors;
     Exact *exact = mem_zeros(1, sizeof *exact);
@@ -126,26 +158,22 @@ static Status exact_build(AnnIndex *index, Task *task, Err *err) {
     exact->usual_norms = 1;
     for (int64_t i = 0; i < vectors->n; i++) exact->usual_norms &= vectors->norm[i] <= USUAL_MAX;
     for (int64_t at = vectors->n; at < exact->n_blocks * BLOCK; at++) exact->order[at] = -1;
-    for (int64_t at = 0; at < vectors->n; at++) {
-        int64_t position = exact->order[at];
-        encode(exact, at / BLOCK, (size_t)(at % BLOCK), ann_row(vectors, position), vectors->norm[position],
-               vectors->dim);
-        if (task && at % 8192 == 0 && task_poll(task)) {
-            exact_free(index);
-            return fail(err, ST_CANCELLED, "interrupted");
-        }
-    }
-    return ST_OK;
+    status = encode_all(exact, vectors, task, err);
+    if (status != ST_OK) exact_free(index);
+    return status;
 }
 
 typedef struct Query {
     const AnnSearch *search;
+    TopK *top;
     double norm;         /* |x| */
     int8_t *code;        /* q, 4 * groups */
+    float *scratch;      /* dim, of the whole batch */
     float scale;         /* t */
     float error;         /* |f| */
     float coded_norm;    /* |t q| */
     int32_t bias;        /* 128 sum q: what the offset of the codes adds */
+    int over;            /* no later block can hold a better row */
 } Query;
 
 static void code_query(Query *query, int32_t dim, size_t groups) {
@@ -197,10 +225,11 @@ static double needed_slack(AnnMetric metric, double x_norm, double y_norm) {
     return scale * 1e-12;
 }
 
-static void score_block(const AnnIndex *index, const Query *query, int64_t block, TopK *top) {
+static void score_block(const AnnIndex *index, const Query *query, int64_t block) {
     const Exact *exact = index->state;
     const AnnVectors *vectors = index->vectors;
     const AnnSearch *search = query->search;
+    TopK *top = query->top;
     float upper[BLOCK];
 
     block_bounds(exact, query, block, upper);
@@ -214,44 +243,72 @@ static void score_block(const AnnIndex *index, const Query *query, int64_t block
             if ((double)upper[i] < needed - needed_slack(vectors->metric, query->norm, norm)) continue;
         }
         if (!ann_allows(search->allowed, position)) continue;
-        double score = ann_score(vectors->metric, search->query, query->norm, ann_row(vectors, position),
+        double score = ann_score(vectors->metric, search->query, query->norm, ann_vector(vectors, position, query->scratch),
                                  vectors->norm[position], vectors->dim);
         if (score >= search->min_score) topk_push(top, score, position);
     }
 }
 
 /* For inner products: can a block and all after it be left out? */
-static int walk_is_over(const Exact *exact, const Query *query, int64_t block, const TopK *top) {
-    double floor = fmax(topk_floor(top), query->search->min_score);
+static int walk_is_over(const Exact *exact, const Query *query, int64_t block) {
+    double floor = fmax(topk_floor(query->top), query->search->min_score);
     return query->norm * (double)exact->bound[block].norm[0] * (1 + 1e-12) < floor;
 }
 
-static Status exact_search(const AnnIndex *index, const AnnSearch *search, TopK *top, Err *err) {
+static void walk(const AnnIndex *index, Query *query, int64_t from, int64_t to) {
     const Exact *exact = index->state;
-    const AnnVectors *vectors = index->vectors;
-    int8_t small[1024];
-    Query query = {.search = search, .code = small};
+    int by_norm = index->vectors->metric == ANN_IP;
+    /* Where the order is that of the positions, a block's 8 rows are one byte of the allowed bits (little-endian). */
+    const uint8_t *allowed = by_norm ? NULL : (const uint8_t *)query->search->allowed;
+    for (int64_t block = from; block < to && !query->over; block++) {
+        if (by_norm && walk_is_over(exact, query, block))
+            query->over = 1;
+        else if (!allowed || allowed[block])
+            score_block(index, query, block);
+    }
+}
 
-    if (search->k == 0) return ST_OK;
-    query.norm = sqrt(kernels()->dot(search->query, search->query, (size_t)vectors->dim));
-    if (!exact->usual_norms || !is_usual(query.norm) || (search->allowed && search->n_allowed < vectors->n / 32)) {
-        ann_scan(vectors, search, top);
-        return ST_OK;
+/* Few allowed rows, or norms that float32 bounds cannot hold: score the rows one by one. */
+static int scans(const AnnIndex *index, const Query *query) {
+    const Exact *exact = index->state;
+    const AnnSearch *search = query->search;
+    return !exact->usual_norms || !is_usual(query->norm) || (search->allowed && search->n_allowed < index->vectors->n / 12);
+}
+
+static Status exact_search(const AnnIndex *index, const AnnSearch *searches, TopK *tops, int n, Err *err) {
+    const Exact *exact = index->state;
+    size_t dim = (size_t)index->vectors->dim, code_bytes = 4 * exact->groups;
+    Query *query = mem_zeros((size_t)n, sizeof *query);
+    int8_t *code = mem_array((size_t)n, code_bytes);
+    float *scratch = mem_array(dim, sizeof *scratch);
+    Status status = query && code && scratch ? ST_OK : fail_nomem(err, "the coded queries");
+
+    for (int i = 0; i < n && status == ST_OK; i++) {
+        query[i] = (Query){.search = &searches[i], .top = &tops[i], .code = code + (size_t)i * code_bytes, .scratch = scratch, .over = searches[i].k == 0};
+        query[i].norm = sqrt(kernels()->dot(searches[i].query, searches[i].query, dim));
+        if (!query[i].over && scans(index, &query[i])) {
+            status = ann_scan(index->vectors, &searches[i], &tops[i], err);
+            query[i].over = 1;
+        }
+        if (!query[i].over) code_query(&query[i], index->vectors->dim, exact->groups);
     }
-    if (4 * exact->groups > sizeof small && !(query.code = mem_array(4 * exact->groups, 1)))
-        return fail_nomem(err, "the coded query");
-    code_query(&query, vectors->dim, exact->groups);
-    for (int64_t block = 0; block < exact->n_blocks; block++) {
-        if (vectors->metric == ANN_IP && walk_is_over(exact, &query, block, top)) break;
-        score_block(index, &query, block, top);
-    }
-    if (query.code != small) mem_free(query.code);
-    return ST_OK;
+    for (int64_t block = 0; block < exact->n_blocks && status == ST_OK; block += STRETCH)
+        for (int i = 0; i < n; i++) walk(index, &query[i], block, block + STRETCH < exact->n_blocks ? block + STRETCH : exact->n_blocks);
+    mem_free(query);
+    mem_free(code);
+    mem_free(scratch);
+    return status;
 }
 
 static size_t exact_memory(const AnnIndex *index) {
     const Exact *exact = index->state;
     return (size_t)exact->n_blocks * (exact->groups * 32 + sizeof(Bound) + BLOCK * sizeof(int64_t));
+}
+
+static size_t exact_predict(const char *factory, int64_t n, int32_t dim) {
+    size_t blocks = ((size_t)n + BLOCK - 1) / BLOCK;
+    (void)factory;
+    return blocks * (((size_t)dim + 3) / 4 * 32 + sizeof(Bound) + BLOCK * sizeof(int64_t));
 }
 
 const AnnEngine ann_exact_engine = {
@@ -260,5 +317,6 @@ const AnnEngine ann_exact_engine = {
     .build = exact_build,
     .search = exact_search,
     .memory = exact_memory,
+    .predict = exact_predict,
     .free = exact_free,
 };

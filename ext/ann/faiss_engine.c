@@ -1,16 +1,12 @@
-/* FAISS behind the engine interface, through its C API: the only C file that names faiss_* symbols.
+/* FAISS behind the engine interface, through its C API: the only C file that names faiss_* symbols of that API.
  *
- * FAISS finds candidates in float32; every candidate is scored again, exactly, from the rows, so that scores and ties
- * are those of the exact engine. Cosine is an inner product over normalised copies. Everything runs on the caller's
- * thread, but for a build that asked for threads. */
-#define _GNU_SOURCE /* fmemopen, open_memstream */
-#include <faiss/c_api/AutoTune_c.h>
+ * FAISS finds candidates in float32 or from its codes; every candidate is scored again, exactly, from the rows, so that
+ * scores and ties are those of the exact engine. Cosine is an inner product over normalised copies. A search runs on the caller's thread; a build on as many as it asked for. */
+#include <ctype.h>
 #include <faiss/c_api/Index_c.h>
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/index_factory_c.h>
-#include <faiss/c_api/index_io_c.h>
 #include <math.h>
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +17,7 @@
 #include "ann.h"
 #include "faiss_extra.h"
 
-enum { ADD_BATCH = 256, DEFAULT_EF = 64, MIN_LINKS = 2, MAX_LINKS = 512 };
+enum { ADD_BATCH = 16384, MIN_TRAINING = 65536, TRAINING_A_LIST = 64, DEFAULT_EF = 64, FORMAT = 1 };
 
 /* Called by FAISS in place of its own distance functions. */
 float rec_faiss_dot(const float *a, const float *b, size_t n);
@@ -35,26 +31,14 @@ float rec_faiss_l2_squared(const float *a, const float *b, size_t n) {
     return kernels()->l2_squared_float(a, b, n);
 }
 
-/* OpenMP and OpenBLAS run on this thread alone between enter and leave; the host's settings come back. */
-typedef struct Quiet {
-    int omp_threads;
-} Quiet;
-
-static Quiet enter(int threads) {
-    Quiet quiet = {omp_get_max_threads()};
-    omp_set_num_threads(threads);
-    dense_begin();
-    return quiet;
-}
-
-static void leave(Quiet quiet) {
-    dense_end();
-    omp_set_num_threads(quiet.omp_threads);
-}
+typedef struct Faiss {
+    FaissIndex *index;
+    FaissExtraKind kind;
+} Faiss;
 
 /* FAISS's texts hold C++ signatures and paths: keep what follows the last "failed: " or "file.cpp:123: ". */
 static Status faiss_fail(Err *err, const char *what, const char *text) {
-    const char *last = text ? text : "no reason given";
+    const char *last = text && *text ? text : "no reason given";
     for (const char *at = strstr(last, "failed: "); at; at = strstr(last, "failed: ")) last = at + 8;
     for (const char *at = strstr(last, ".cpp:"); at; at = strstr(last, ".cpp:")) {
         last = at + 5;
@@ -65,172 +49,319 @@ static Status faiss_fail(Err *err, const char *what, const char *text) {
     return fail(err, ST_BADARG, "FAISS cannot %s: %.*s", what, len > 300 ? 300 : (int)len, last);
 }
 
-static FaissMetricType faiss_metric(AnnMetric metric) {
-    return metric == ANN_L2 ? METRIC_L2 : METRIC_INNER_PRODUCT;
+/* Rows have numbers of their own here: a final ",IDMap" or ",IDMap2", which other extensions need, says nothing. */
+static void without_id_map(const char *factory, char out[64]) {
+    snprintf(out, 64, "%s", factory);
+    char *comma = strrchr(out, ',');
+    if (comma && (strcmp(comma, ",IDMap") == 0 || strcmp(comma, ",IDMap2") == 0)) *comma = 0;
 }
 
-static Status create(FaissIndex **out, const char *factory, int32_t dim, AnnMetric metric, Err *err) {
+static void faiss_free(Faiss *faiss) {
+    if (!faiss) return;
+    faiss_Index_free(faiss->index);
+    mem_free(faiss);
+}
+
+static Status create(Faiss **out, const char *factory, int32_t dim, AnnMetric metric, Err *err) {
+    char plain[64], what[120], text[400] = "";
+    Faiss *faiss = mem_zeros(1, sizeof *faiss);
     *out = NULL;
-    if (faiss_index_factory(out, dim, factory, faiss_metric(metric)) == 0) return ST_OK;
-    char what[120];
+    if (!faiss) return fail_nomem(err, "the index");
+    without_id_map(factory, plain);
     snprintf(what, sizeof what, "make index '%.60s' of %d dimensions", factory, (int)dim);
-    return faiss_fail(err, what, faiss_get_last_error());
+    if (faiss_index_factory(&faiss->index, dim, plain, metric == ANN_L2 ? METRIC_L2 : METRIC_INNER_PRODUCT)) {
+        mem_free(faiss);
+        return faiss_fail(err, what, faiss_get_last_error());
+    }
+    if (faiss_extra_prepare(faiss->index, text, sizeof text)) {
+        faiss_free(faiss);
+        return faiss_fail(err, what, text);
+    }
+    faiss->kind = faiss_extra_kind(faiss->index);
+    *out = faiss;
+    return ST_OK;
 }
 
-/* "HNSW32" or "HNSW32,Flat": the M links a row has in each layer, or -1. */
-static long hnsw_links(const char *factory) {
-    char *end;
-    if (strncmp(factory, "HNSW", 4) != 0 || factory[4] < '0' || factory[4] > '9') return -1;
-    long links = strtol(factory + 4, &end, 10);
-    return *end == 0 || strcmp(end, ",Flat") == 0 ? links : -1;
+/* Numbers in a factory string that would make FAISS crash, loop, or ask for more memory than there is:
+ * the words before a number, its least and greatest value. The first that fits counts. */
+static const struct {
+    const char *word;
+    long min, max;
+} limits[] = {
+    {"HNSW", 2, 512}, {"NSG", 2, 512}, {"IMI2x", 1, 10}, {"IVF", 1, 1 << 20}, {"Residual", 1, 1 << 20}, {"x", 1, 12}, {"", 1, 65536},
+};
+
+/* Does the text before `at` end with the word? */
+static int ends_with(const char *text, const char *at, const char *word) {
+    size_t len = strlen(word);
+    return (size_t)(at - text) >= len && strncmp(at - len, word, len) == 0;
 }
 
-/* What can be built without training and checked when it is read back: Flat and HNSW over flat. FAISS crashes on HNSW0
- * and does not end on HNSW1. */
+static Status check_numbers(const char *factory, Err *err) {
+    for (const char *at = factory; *at; at++) {
+        char *end;
+        if (*at == '(') return fail(err, ST_BADARG, "index='%.60s': parts in parentheses are not taken", factory);
+        if (!isdigit((unsigned char)*at)) continue;
+        long value = strtol(at, &end, 10);
+        for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+            if (!ends_with(factory, at, limits[i].word)) continue;
+            if (value >= limits[i].min && value <= limits[i].max) break;
+            return fail(err, ST_BADARG, "index='%.60s': %s%ld (%ld .. %ld)", factory, limits[i].word, value, limits[i].min, limits[i].max);
+        }
+        at = end - 1;
+    }
+    return ST_OK;
+}
+
 static Status engine_check(const char *factory, int32_t dim, AnnMetric metric, Err *err) {
-    FaissIndex *index;
-    long links = hnsw_links(factory);
-    if (strcmp(factory, "Flat") != 0 && (links < MIN_LINKS || links > MAX_LINKS))
-        return fail(err, ST_BADARG, "index='%.60s' (exact, auto, Flat, HNSW%d .. HNSW%d)", factory, MIN_LINKS, MAX_LINKS);
-    TRY(create(&index, factory, dim, metric, err));
-    faiss_Index_free(index);
+    Faiss *faiss;
+    TRY(check_numbers(factory, err));
+    TRY(create(&faiss, factory, dim, metric, err));
+    faiss_free(faiss);
     return ST_OK;
 }
 
 static void engine_free(AnnIndex *index) {
-    faiss_Index_free(index->state);
+    faiss_free(index->state);
     index->state = NULL;
 }
 
-/* Rows from .. from + n - 1, normalised for cosine. */
-static void copy_rows(const AnnVectors *vectors, int64_t from, int64_t n, float *out) {
-    size_t dim = (size_t)vectors->dim;
-    memcpy(out, ann_row(vectors, from), (size_t)n * dim * sizeof *out);
+/* ---- building ---- */
+
+/* Row `position` as FAISS sees it: normalised for cosine. */
+static void copy_row(const AnnVectors *vectors, int64_t position, float *out) {
+    double norm = vectors->norm[position];
+    ann_decode(vectors->storage, ann_stored(vectors, position), vectors->dim, out);
     if (vectors->metric != ANN_COSINE) return;
-    for (int64_t i = 0; i < n; i++) {
-        double norm = vectors->norm[from + i];
-        for (size_t j = 0; norm > 0 && j < dim; j++) out[(size_t)i * dim + j] = (float)((double)out[(size_t)i * dim + j] / norm);
-    }
+    for (int32_t j = 0; norm > 0 && j < vectors->dim; j++) out[j] = (float)((double)out[j] / norm);
 }
 
-static Status add_rows(AnnIndex *index, FaissIndex *faiss, Task *task, Err *err) {
-    const AnnVectors *vectors = index->vectors;
-    float *batch = mem_aligned(ADD_BATCH, (size_t)vectors->dim * sizeof *batch);
-    Status status = batch ? ST_OK : fail_nomem(err, "a batch of vectors");
+static int poll(void *task) {
+    return task && task_poll(task);
+}
 
+static int threads_of(const Task *task) {
+    return task ? task->threads : 1;
+}
+
+static Status after(int failed, const char *what, const char *text, const Task *task, Err *err) {
+    if (task && atomic_load(&task->cancelled)) return fail(err, ST_CANCELLED, "interrupted");
+    return failed ? faiss_fail(err, what, text) : ST_OK;
+}
+
+/* Over at most MIN_TRAINING rows, or TRAINING_A_LIST for each list, evenly spread. */
+static Status train(const AnnIndex *index, Faiss *faiss, Task *task, Err *err) {
+    const AnnVectors *vectors = index->vectors;
+    char text[400] = "";
+    size_t dim = (size_t)vectors->dim;
+    int64_t n = faiss->kind.n_lists * TRAINING_A_LIST;
+    if (n < MIN_TRAINING) n = MIN_TRAINING;
+    if (n > vectors->n) n = vectors->n;
+    if (faiss_Index_is_trained(faiss->index)) return ST_OK;
+    float *rows = mem_array((size_t)n, dim * sizeof *rows);
+    if (!rows) return fail_nomem(err, "the training vectors");
+    for (int64_t i = 0; i < n; i++) copy_row(vectors, (int64_t)((double)i * (double)vectors->n / (double)n), rows + (size_t)i * dim);
+    int failed = faiss_extra_train(faiss->index, n, rows, threads_of(task), poll, task, text, sizeof text);
+    mem_free(rows);
+    return after(failed, "train", text, task, err);
+}
+
+static Status add_rows(const AnnIndex *index, Faiss *faiss, Task *task, Err *err) {
+    const AnnVectors *vectors = index->vectors;
+    size_t dim = (size_t)vectors->dim;
+    char text[400] = "";
+    float *batch = mem_array(vectors->n < ADD_BATCH ? (size_t)vectors->n : ADD_BATCH, dim * sizeof *batch);
+    Status status = batch ? ST_OK : fail_nomem(err, "a batch of vectors");
     for (int64_t from = 0; from < vectors->n && status == ST_OK; from += ADD_BATCH) {
         int64_t n = vectors->n - from < ADD_BATCH ? vectors->n - from : ADD_BATCH;
-        copy_rows(vectors, from, n, batch);
-        if (faiss_Index_add(faiss, n, batch)) status = faiss_fail(err, "add vectors", faiss_get_last_error());
-        if (!task || status != ST_OK) continue;
-        atomic_store(&task->done, from + n);
-        if (task_poll(task)) status = fail(err, ST_CANCELLED, "interrupted");
+        for (int64_t i = 0; i < n; i++) copy_row(vectors, from + i, batch + (size_t)i * dim);
+        int failed = faiss_extra_add(faiss->index, n, batch, threads_of(task), poll, task, text, sizeof text);
+        if (task) atomic_store(&task->done, from + n);
+        if (task) task_poll(task);
+        status = after(failed, "add vectors", text, task, err);
     }
     mem_free(batch);
     return status;
 }
 
 static Status engine_build(AnnIndex *index, Task *task, Err *err) {
-    FaissIndex *faiss;
-    if (task) task_phase(task, "building the index", index->vectors->n);
+    Faiss *faiss;
     TRY(create(&faiss, index->factory, index->vectors->dim, index->vectors->metric, err));
-    Quiet quiet = enter(task ? task->threads : 1);
-    Status status = add_rows(index, faiss, task, err);
-    leave(quiet);
+    dense_begin_threads(threads_of(task));
+    if (task) task_phase(task, "training", index->vectors->n);
+    Status status = train(index, faiss, task, err);
+    if (task) task_phase(task, "building the index", index->vectors->n);
+    if (status == ST_OK) status = add_rows(index, faiss, task, err);
+    dense_end();
     if (status != ST_OK)
-        faiss_Index_free(faiss);
+        faiss_free(faiss);
     else
         index->state = faiss;
     return status;
 }
 
+/* ---- storing ---- */
+
+static void append(void *out, const void *data, size_t len) {
+    bytes_append(out, data, len);
+}
+
+/* u32 format, then FAISS's arrays. Nothing for a kind that cannot be stored. */
 static Status engine_save(const AnnIndex *index, Bytes *out, Err *err) {
-    char *data = NULL;
-    size_t len = 0;
-    FILE *file = open_memstream(&data, &len);
-    if (!file) return fail_nomem(err, "the stored index");
-    int failed = faiss_write_index(index->state, file);
-    failed |= fclose(file);
-    if (!failed) bytes_append(out, data, len);
-    free(data); /* open_memstream's own */
-    if (failed) return faiss_fail(err, "write the index", faiss_get_last_error());
+    const Faiss *faiss = index->state;
+    char text[400] = "";
+    size_t before = out->len;
+    int stored;
+    bytes_u32(out, FORMAT);
+    if (faiss_extra_save(faiss->index, append, out, &stored, text, sizeof text)) return faiss_fail(err, "write the index", text);
+    if (!stored) out->len = before;
     return out->failed ? fail_nomem(err, "the stored index") : ST_OK;
 }
 
 static Status engine_load(AnnIndex *index, const void *data, size_t len, Err *err) {
-    FaissIndex *faiss = NULL;
-    char text[200] = "";
-    FILE *file = len ? fmemopen((void *)(uintptr_t)data, len, "rb") : NULL;
-    if (!file) return fail(err, ST_CORRUPT, "stored index of %zu bytes", len);
-    int failed = faiss_read_index(file, 0, &faiss);
-    fclose(file);
+    Faiss *faiss;
+    Reader in = reader_of(data, len);
+    char text[400] = "";
+    if (read_u32(&in) != FORMAT || in.failed) return fail(err, ST_CORRUPT, "the stored index is malformed (rebuild mends it)");
+    TRY(create(&faiss, index->factory, index->vectors->dim, index->vectors->metric, err));
+    dense_begin();
+    int failed = faiss_extra_load(faiss->index, index->vectors->n, in.data + in.pos, in.len - in.pos, text, sizeof text);
+    dense_end();
     if (failed) {
-        faiss_fail(err, "read the stored index", faiss_get_last_error());
-        return ST_CORRUPT;
-    }
-    if (faiss_extra_check(faiss, index->vectors->n, index->vectors->dim, text, sizeof text)) {
-        faiss_Index_free(faiss);
-        return fail(err, ST_CORRUPT, "the stored index: %s (rebuild mends it)", text);
+        faiss_free(faiss);
+        return fail(err, ST_CORRUPT, "the stored index: %.200s (rebuild mends it)", text);
     }
     index->state = faiss;
     return ST_OK;
 }
 
-/* Ask FAISS for `wanted` candidates and push those that are allowed, scored exactly. */
-static Status collect(const AnnIndex *index, const AnnSearch *search, int64_t wanted, TopK *top, Err *err) {
+/* ---- searching ---- */
+
+/* Lists to visit: the square root of their number, more where a filter leaves few rows in each. */
+static int64_t lists_to_visit(const Faiss *faiss, const AnnVectors *vectors, const AnnSearch *search) {
+    int64_t lists = faiss->kind.n_lists, visited = search->nprobe ? search->nprobe : (int64_t)ceil(sqrt((double)lists));
+    if (!search->allowed || search->n_allowed == 0) return visited < lists ? visited : lists;
+    double more = (double)visited * (double)vectors->n / (double)search->n_allowed;
+    return more < (double)lists ? (int64_t)more : lists;
+}
+
+/* How many candidates are worth an exact score: the more, the more the codes have lost. */
+static int64_t candidates_for(const Faiss *faiss, const AnnSearch *search, int64_t k) {
+    static const int64_t times[] = {1, 2, 16}, extra[] = {0, 16, 96};
+    int64_t wanted = search->candidates ? search->candidates : k * times[faiss->kind.loss] + extra[faiss->kind.loss];
+    return wanted < k ? k : wanted;
+}
+
+/* Few allowed rows, a bound on the score, or a large k: an exact scan over the allowed rows costs no more. */
+static int scans(const Faiss *faiss, const AnnVectors *vectors, const AnnSearch *search, int64_t k) {
+    int64_t allowed = ann_n_allowed(vectors, search);
+    if (search->min_score > -INFINITY || k * 4 >= allowed) return 1;
+    if (!search->allowed) return 0;
+    if (!faiss->kind.takes_filter) return allowed * 2 < vectors->n;
+    double visited = (double)lists_to_visit(faiss, vectors, search) / (double)faiss->kind.n_lists * (double)vectors->n;
+    return (double)allowed < visited / 2; /* a code that is visited costs less than a row that is scored */
+}
+
+typedef struct Candidates {
+    float *query;
+    float *distances;
+    int64_t *labels;
+} Candidates;
+
+static void candidates_clear(Candidates *c) {
+    mem_free(c->query);
+    mem_free(c->distances);
+    mem_free(c->labels);
+}
+
+static Status candidates_alloc(Candidates *c, int64_t n, int64_t wanted, size_t dim, Err *err) {
+    c->query = mem_array((size_t)n, dim * sizeof *c->query);
+    c->distances = mem_array((size_t)n, (size_t)wanted * sizeof *c->distances);
+    c->labels = mem_array((size_t)n, (size_t)wanted * sizeof *c->labels);
+    return c->query && c->distances && c->labels ? ST_OK : fail_nomem(err, "the candidates");
+}
+
+static void query_row(const AnnVectors *vectors, const float *query, double norm, float *out) {
+    for (int32_t i = 0; i < vectors->dim; i++)
+        out[i] = vectors->metric == ANN_COSINE && norm > 0 ? (float)((double)query[i] / norm) : query[i];
+}
+
+/* Score the candidates of one search exactly. */
+static void score(const AnnVectors *vectors, const AnnSearch *search, const int64_t *labels, int64_t n, float *scratch, TopK *top) {
+    double norm = sqrt(kernels()->dot(search->query, search->query, (size_t)vectors->dim));
+    for (int64_t i = 0; i < n; i++) {
+        if (labels[i] < 0 || labels[i] >= vectors->n || !ann_allows(search->allowed, labels[i])) continue;
+        topk_push(top, ann_score(vectors->metric, search->query, norm, ann_vector(vectors, labels[i], scratch), vectors->norm[labels[i]], vectors->dim), labels[i]);
+    }
+}
+
+/* n searches that differ in their queries alone. */
+static Status search_alike(const AnnIndex *index, const AnnSearch *searches, TopK *tops, int n, Err *err) {
+    const Faiss *faiss = index->state;
     const AnnVectors *vectors = index->vectors;
     size_t dim = (size_t)vectors->dim;
-    float *distances = mem_array((size_t)wanted, sizeof *distances);
-    int64_t *labels = mem_array((size_t)wanted, sizeof *labels);
-    float *query = mem_array(dim, sizeof *query);
+    int64_t allowed = ann_n_allowed(vectors, searches), k = (int64_t)searches->k < allowed ? (int64_t)searches->k : allowed;
+    Candidates c = {0};
     char text[400] = "";
-    Status status = distances && labels && query ? ST_OK : fail_nomem(err, "the candidates");
-    double norm = sqrt(kernels()->dot(search->query, search->query, dim));
+    float *scratch = mem_array(dim, sizeof *scratch);
+    Status status = scratch ? ST_OK : fail_nomem(err, "a vector");
+    int scan = k > 0 && scans(faiss, vectors, searches, k);
 
-    if (status == ST_OK) {
-        int64_t ef = search->ef ? search->ef : DEFAULT_EF;
-        for (size_t i = 0; i < dim; i++)
-            query[i] = vectors->metric == ANN_COSINE && norm > 0 ? (float)((double)search->query[i] / norm) : search->query[i];
-        Quiet quiet = enter(1);
-        if (faiss_extra_search(index->state, query, wanted, ef < wanted ? wanted : ef, search->nprobe, distances, labels,
-                               text, sizeof text))
-            status = faiss_fail(err, "search", text);
-        leave(quiet);
+    if (status == ST_OK && k > 0 && !scan) {
+        int64_t wanted = candidates_for(faiss, searches, k);
+        if (searches->allowed && !faiss->kind.takes_filter) wanted = wanted * vectors->n / allowed + k;
+        if (wanted > vectors->n) wanted = vectors->n;
+        status = candidates_alloc(&c, n, wanted, dim, err);
+        for (int i = 0; i < n && status == ST_OK; i++)
+            query_row(vectors, searches[i].query, sqrt(kernels()->dot(searches[i].query, searches[i].query, dim)), c.query + (size_t)i * dim);
+        FaissExtraSearch search = {.n = n, .query = c.query, .k = wanted, .distances = c.distances, .labels = c.labels, .allowed = searches->allowed};
+        search.ef = searches->ef ? searches->ef : DEFAULT_EF;
+        if (search.ef < wanted) search.ef = wanted;
+        search.nprobe = faiss->kind.n_lists ? lists_to_visit(faiss, vectors, searches) : 0;
+        if (status == ST_OK) {
+            dense_begin();
+            if (faiss_extra_search(faiss->index, &search, text, sizeof text)) status = faiss_fail(err, "search", text);
+            dense_end();
+        }
+        for (int i = 0; i < n && status == ST_OK; i++) score(vectors, &searches[i], c.labels + (size_t)i * (size_t)wanted, wanted, scratch, &tops[i]);
     }
-    for (int64_t i = 0; status == ST_OK && i < wanted; i++) {
-        if (labels[i] < 0 || labels[i] >= vectors->n || !ann_allows(search->allowed, labels[i])) continue;
-        double score = ann_score(vectors->metric, search->query, norm, ann_row(vectors, labels[i]), vectors->norm[labels[i]],
-                                 vectors->dim);
-        if (score >= search->min_score) topk_push(top, score, labels[i]);
+    for (int i = 0; i < n && status == ST_OK; i++) {
+        if ((int64_t)tops[i].len >= k) continue; /* else too few were found: all are looked at */
+        tops[i].len = 0;
+        status = ann_scan(vectors, &searches[i], &tops[i], err);
     }
-    mem_free(distances);
-    mem_free(labels);
-    mem_free(query);
+    candidates_clear(&c);
+    mem_free(scratch);
     return status;
 }
 
-/* A filter that leaves many rows over-fetches; few rows, a bound on the score, or too few found: scan exactly. So k rows
- * come back whenever k rows qualify. */
-static Status engine_search(const AnnIndex *index, const AnnSearch *search, TopK *top, Err *err) {
-    const AnnVectors *vectors = index->vectors;
-    int64_t allowed = search->allowed ? search->n_allowed : vectors->n;
-    int64_t k = (int64_t)search->k < allowed ? (int64_t)search->k : allowed;
-    int scan = search->min_score > -INFINITY || k * 4 >= allowed || allowed * 2 < vectors->n;
+static int alike(const AnnSearch *a, const AnnSearch *b) {
+    return a->k == b->k && a->min_score == b->min_score && a->allowed == b->allowed && a->ef == b->ef && a->nprobe == b->nprobe && a->candidates == b->candidates;
+}
 
-    if (k == 0) return ST_OK;
-    if (!scan) {
-        int64_t wanted = k * vectors->n / allowed + (search->allowed ? k : 0);
-        TRY(collect(index, search, wanted < vectors->n ? wanted : vectors->n, top, err));
-        scan = (int64_t)top->len < k;
-        if (scan) top->len = 0;
+static Status engine_search(const AnnIndex *index, const AnnSearch *searches, TopK *tops, int n, Err *err) {
+    for (int from = 0, to; from < n; from = to) {
+        for (to = from + 1; to < n && alike(&searches[from], &searches[to]); to++) {}
+        TRY(search_alike(index, searches + from, tops + from, to - from, err));
     }
-    if (scan) ann_scan(vectors, search, top);
     return ST_OK;
 }
 
+/* ---- memory ---- */
+
+/* Bytes a row takes in FAISS, estimated from the factory string: its last number of codes, else float32. */
+static size_t engine_predict(const char *factory, int64_t n, int32_t dim) {
+    const char *pq = strstr(factory, "PQ"), *sq = strstr(factory, "SQ");
+    size_t code = (size_t)dim * sizeof(float);
+    if (sq && strncmp(sq, "SQfp16", 6) == 0) code = (size_t)dim * 2;
+    else if (sq) code = (size_t)dim;
+    for (const char *next = pq; next; next = strstr(next + 2, "PQ")) pq = next;
+    if (pq && isdigit((unsigned char)pq[2])) code = (size_t)strtol(pq + 2, NULL, 10);
+    return (size_t)n * (code + (strncmp(factory, "IVF", 3) == 0 || strstr(factory, ",IVF") ? sizeof(int64_t) : 0));
+}
+
 static size_t engine_memory(const AnnIndex *index) {
-    /* rows again, and about 2 M links of 4 bytes a row in a graph */
-    return (size_t)index->vectors->n * ((size_t)index->vectors->dim * sizeof(float) + 320);
+    return engine_predict(index->factory, index->vectors->n, index->vectors->dim);
 }
 
 const AnnEngine ann_faiss_engine = {
@@ -241,6 +372,7 @@ const AnnEngine ann_faiss_engine = {
     .load = engine_load,
     .search = engine_search,
     .memory = engine_memory,
+    .predict = engine_predict,
     .free = engine_free,
 };
 

@@ -5,15 +5,69 @@
 #include "../math/kernels.h"
 #include "ann.h"
 
-Status ann_vectors_alloc(AnnVectors *out, int64_t n, int32_t dim, AnnMetric metric, Err *err) {
-    *out = (AnnVectors){.n = n, .dim = dim, .metric = metric};
-    out->row = mem_aligned((size_t)n, (size_t)dim * sizeof *out->row);
+size_t ann_row_bytes(AnnStorage storage, int32_t dim) {
+    size_t n = (size_t)dim;
+    return storage == ANN_F32 ? n * sizeof(float) : storage == ANN_F16 ? n * sizeof(uint16_t) : sizeof(float) + n;
+}
+
+int64_t ann_encode(AnnStorage storage, const float *x, int32_t dim, void *out) {
+    if (storage == ANN_F32) {
+        memcpy(out, x, (size_t)dim * sizeof *x);
+    } else if (storage == ANN_F16) {
+        uint16_t *half = out;
+        for (int32_t i = 0; i < dim; i++) {
+            half[i] = half_of(x[i]);
+            if ((half[i] & 0x7c00) == 0x7c00) return i;
+        }
+    } else {
+        int8_t *code = (int8_t *)out + sizeof(float);
+        float largest = 0;
+        for (int32_t i = 0; i < dim; i++) largest = fmaxf(largest, fabsf(x[i]));
+        float scale = largest / 127;
+        if (isinf(scale * 127)) scale = nextafterf(scale, 0);
+        memcpy(out, &scale, sizeof scale);
+        for (int32_t i = 0; i < dim; i++) {
+            double c = scale > 0 ? rint((double)x[i] / (double)scale) : 0;
+            code[i] = (int8_t)fmin(fmax(c, -127), 127); /* a subnormal scale is rough */
+        }
+    }
+    return -1;
+}
+
+void ann_decode(AnnStorage storage, const void *stored, int32_t dim, float *out) {
+    float scale;
+    if (storage == ANN_F32) {
+        memcpy(out, stored, (size_t)dim * sizeof *out);
+    } else if (storage == ANN_F16) {
+        kernels()->from_half(stored, out, (size_t)dim);
+    } else {
+        memcpy(&scale, stored, sizeof scale);
+        kernels()->from_code((const int8_t *)stored + sizeof scale, scale, out, (size_t)dim);
+    }
+}
+
+/* Rows of sq8 stand at multiples of 4, so that their scales do. */
+static size_t row_stride(AnnStorage storage, int32_t dim) {
+    return (ann_row_bytes(storage, dim) + 3) / 4 * 4;
+}
+
+size_t ann_vectors_memory(AnnStorage storage, int64_t n, int32_t dim) {
+    return (size_t)n * (row_stride(storage, dim) + sizeof(double));
+}
+
+Status ann_vectors_alloc_as(AnnVectors *out, int64_t n, int32_t dim, AnnMetric metric, AnnStorage storage, Err *err) {
+    *out = (AnnVectors){.n = n, .dim = dim, .metric = metric, .storage = storage, .stride = storage == ANN_F32 ? (size_t)dim * sizeof(float) : row_stride(storage, dim)};
+    out->row = mem_aligned((size_t)n, out->stride);
     out->norm = mem_array((size_t)n, sizeof *out->norm);
     if (!out->row || !out->norm) {
         ann_vectors_clear(out);
-        return fail(err, ST_NOMEM, "no memory for %lld vectors of %d floats", (long long)n, (int)dim);
+        return fail(err, ST_NOMEM, "no memory for %lld vectors of %d elements", (long long)n, (int)dim);
     }
     return ST_OK;
+}
+
+Status ann_vectors_alloc(AnnVectors *out, int64_t n, int32_t dim, AnnMetric metric, Err *err) {
+    return ann_vectors_alloc_as(out, n, dim, metric, ANN_F32, err);
 }
 
 void ann_vectors_clear(AnnVectors *vectors) {
@@ -22,12 +76,30 @@ void ann_vectors_clear(AnnVectors *vectors) {
     *vectors = (AnnVectors){0};
 }
 
-void ann_vectors_finish(AnnVectors *vectors) {
-    const Kernels *kernel = kernels();
-    for (int64_t i = 0; i < vectors->n; i++) {
-        const float *row = ann_row(vectors, i);
-        vectors->norm[i] = sqrt(kernel->dot(row, row, (size_t)vectors->dim));
+/* The square of a norm, summed over pieces that are decoded on the stack. */
+void ann_vectors_finish_row(AnnVectors *vectors, int64_t position) {
+    float piece[256];
+    const char *stored = ann_stored(vectors, position);
+    double sum = 0;
+    if (vectors->storage == ANN_F32) {
+        sum = kernels()->dot((const float *)(const void *)stored, (const float *)(const void *)stored, (size_t)vectors->dim);
+    } else {
+        float scale;
+        memcpy(&scale, stored, sizeof scale);
+        for (int32_t from = 0; from < vectors->dim; from += 256) {
+            size_t n = (size_t)(vectors->dim - from < 256 ? vectors->dim - from : 256);
+            if (vectors->storage == ANN_F16)
+                kernels()->from_half((const uint16_t *)(const void *)stored + from, piece, n);
+            else
+                kernels()->from_code((const int8_t *)stored + sizeof scale + from, scale, piece, n);
+            sum += kernels()->dot(piece, piece, n);
+        }
     }
+    vectors->norm[position] = sqrt(sum);
+}
+
+void ann_vectors_finish(AnnVectors *vectors) {
+    for (int64_t i = 0; i < vectors->n; i++) ann_vectors_finish_row(vectors, i);
 }
 
 double ann_score(AnnMetric metric, const float *x, double x_norm, const float *y, double y_norm, int32_t dim) {
@@ -38,16 +110,19 @@ double ann_score(AnnMetric metric, const float *x, double x_norm, const float *y
     return norms > 0 ? dot / norms : 0;
 }
 
-void ann_scan(const AnnVectors *vectors, const AnnSearch *search, TopK *top) {
+Status ann_scan(const AnnVectors *vectors, const AnnSearch *search, TopK *top, Err *err) {
     double norm = sqrt(kernels()->dot(search->query, search->query, (size_t)vectors->dim));
+    float *scratch = vectors->storage == ANN_F32 ? NULL : mem_array((size_t)vectors->dim, sizeof *scratch);
+    if (vectors->storage != ANN_F32 && !scratch) return fail_nomem(err, "a vector");
     for (int64_t word = 0; word * 64 < vectors->n; word++) {
         uint64_t bits = search->allowed ? search->allowed[word] : ~(uint64_t)0;
         for (; bits; bits &= bits - 1) {
             int64_t at = word * 64 + __builtin_ctzll(bits);
             if (at >= vectors->n) break;
-            double score =
-                ann_score(vectors->metric, search->query, norm, ann_row(vectors, at), vectors->norm[at], vectors->dim);
+            double score = ann_score(vectors->metric, search->query, norm, ann_vector(vectors, at, scratch), vectors->norm[at], vectors->dim);
             if (score >= search->min_score) topk_push(top, score, at);
         }
     }
+    mem_free(scratch);
+    return ST_OK;
 }

@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "memory.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -134,4 +137,14 @@ void bytes_sha256(const void *data, size_t len, uint8_t digest[32]) {
 void bytes_hex(const uint8_t *data, size_t len, char *out) {
     for (size_t i = 0; i < len; i++) snprintf(out + 2 * i, 3, "%02x", data[i]);
     out[2 * len] = 0;
+}
+
+void bytes_checksum(const void *data, size_t len, uint8_t digest[16]) {
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits(data, len));
+    memcpy(digest, canonical.digest, 16);
+}
+
+void bytes_reserve(Bytes *bytes, size_t len) {
+    reserve(bytes, len);
 }

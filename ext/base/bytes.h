@@ -53,6 +53,10 @@ const char *read_text(Reader *reader, size_t *len);
 
 /* SHA-256 (FIPS 180-4) of len bytes. */
 void bytes_sha256(const void *data, size_t len, uint8_t digest[32]);
+/* XXH3, 128 bits: finds damage, at the speed of memory; no protection against who would forge it. */
+void bytes_checksum(const void *data, size_t len, uint8_t digest[16]);
+/* Make room for len bytes more. */
+void bytes_reserve(Bytes *bytes, size_t len);
 /* 2 * len hexadecimal digits and a NUL. */
 void bytes_hex(const uint8_t *data, size_t len, char *out);
 

@@ -11,7 +11,7 @@ extern void spotrs_(const char *uplo, const int *n, const int *nrhs, const float
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static int inside;
-static int host_threads;
+static int host_threads, our_threads;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -33,19 +33,24 @@ static void initialise(void) {
     pthread_atfork(lock, unlock, unlock_in_child);
 }
 
-void dense_begin(void) {
+void dense_begin_threads(int threads) {
     pthread_once(&once, initialise);
     pthread_mutex_lock(&mutex);
     if (inside++ == 0) {
         host_threads = openblas_get_num_threads();
-        if (host_threads != 1) openblas_set_num_threads(1);
+        if (host_threads != threads) openblas_set_num_threads(threads);
+        our_threads = threads;
     }
     pthread_mutex_unlock(&mutex);
 }
 
+void dense_begin(void) {
+    dense_begin_threads(1);
+}
+
 void dense_end(void) {
     pthread_mutex_lock(&mutex);
-    if (--inside == 0 && host_threads != 1) openblas_set_num_threads(host_threads);
+    if (--inside == 0 && host_threads != our_threads) openblas_set_num_threads(host_threads);
     pthread_mutex_unlock(&mutex);
 }
 

@@ -9,6 +9,8 @@
 #include <stdint.h>
 
 void dense_begin(void);
+/* The same with so many threads of OpenBLAS, if nobody is inside already. */
+void dense_begin_threads(int threads);
 void dense_end(void);
 
 /* gram = scale * Xt X (d x d, both triangles), x: n x d. */

@@ -1,5 +1,8 @@
 #include "kernels.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -73,19 +76,61 @@ static void scalar_code_dot8(const uint8_t *code, const int8_t *query, size_t gr
             for (size_t i = 0; i < 4; i++) out[row] += (int32_t)code[g * 32 + row * 4 + i] * query[g * 4 + i];
 }
 
+/* IEEE 754 binary16: sign, 5 bits of exponent with bias 15, 10 of fraction. The float's exponent is put right by a
+ * product with a power of two, which also makes subnormal halves normal floats. */
+static float float_of_half(uint16_t half) {
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, rest = (uint32_t)(half & 0x7fff) << 13;
+    float value;
+    if ((half & 0x7c00) == 0x7c00) {
+        rest |= 0x7f800000 | sign;
+        memcpy(&value, &rest, sizeof value);
+        return value;
+    }
+    memcpy(&value, &rest, sizeof value);
+    value *= 0x1p112F;
+    return sign ? -value : value;
+}
+
+uint16_t half_of(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
+    float size = fabsf(value);
+    if (isnan(value)) return sign | 0x7e00;
+    if (size >= 65520.0F) return sign | 0x7c00;
+    if (size < 0x1p-14F) return (uint16_t)(sign | (uint16_t)lrintf(size * 0x1p24F)); /* subnormal: units of 2^-24 */
+    memcpy(&bits, &size, sizeof bits);
+    bits += 0xfff + (bits >> 13 & 1); /* half a unit of the last place kept, less one where that place is even */
+    return (uint16_t)(sign | (uint16_t)((bits >> 13) - (112 << 10)));
+}
+
+static void scalar_from_half(const uint16_t *half, float *out, size_t n) {
+    for (size_t i = 0; i < n; i++) out[i] = float_of_half(half[i]);
+}
+
+static void scalar_from_code(const int8_t *code, float scale, float *out, size_t n) {
+    for (size_t i = 0; i < n; i++) out[i] = scale * (float)code[i];
+}
+
 static const Kernels scalar_kernels = {
     "scalar",         scalar_dot,       scalar_l2_squared, scalar_l1, scalar_dot_float, scalar_l2_squared_float,
-    scalar_code_dot8,
+    scalar_code_dot8, scalar_from_half, scalar_from_code,
 };
+
+#if defined(__x86_64__)
+/* AVX2, FMA, and the conversion of half floats, for which __builtin_cpu_supports has no name in clang 14. */
+static int has_avx2(void) {
+    unsigned a, b, c = 0, d;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C;
+}
+#endif
 
 const Kernels *kernels_level(const char *name) {
     if (strcmp(name, "scalar") == 0) return &scalar_kernels;
 #if defined(__x86_64__)
-    if (strcmp(name, "avx2") == 0 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    if (strcmp(name, "avx2") == 0 && has_avx2())
         return &kernels_avx2;
-    if (strcmp(name, "avx512") == 0 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx2") &&
-        __builtin_cpu_supports("fma"))
-        return &kernels_avx512;
+    if (strcmp(name, "avx512") == 0 && __builtin_cpu_supports("avx512f") && has_avx2()) return &kernels_avx512;
 #endif
     return NULL;
 }

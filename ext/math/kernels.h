@@ -22,6 +22,9 @@ typedef struct Kernels {
     /* out_j = sum_i query_i code_ij for 8 rows j. Codes are stored in groups of four dimensions: code[g][j][0..3],
      * g < groups. query: 4 * groups signed bytes, |query_i| <= 63, so that the pair sums stay within int16. */
     void (*code_dot8)(const uint8_t *code, const int8_t *query, size_t groups, int32_t out[8]);
+    /* Stored forms of a vector as float32: IEEE half precision (exact), and scale * code (rounded to float32). */
+    void (*from_half)(const uint16_t *half, float *out, size_t n);
+    void (*from_code)(const int8_t *code, float scale, float *out, size_t n);
 } Kernels;
 
 /* The best level that this CPU has (and REC_SIMD=scalar|avx2|avx512 in the environment allows). Thread-safe. */
@@ -34,6 +37,9 @@ const Kernels *kernels_level(const char *name);
 double naive_dot(const float *a, const float *b, size_t n);
 double naive_l2_squared(const float *a, const float *b, size_t n);
 double naive_l1(const float *a, const float *b, size_t n);
+
+/* To IEEE half precision, to nearest, ties to even; what is past 65504 becomes infinity. */
+uint16_t half_of(float value);
 
 /* Index of the first element that is NaN or infinite, or -1. */
 int64_t vector_first_bad(const float *a, size_t n);

@@ -8,8 +8,8 @@
 
 #include "kernels_sum.h"
 
-#define AVX2 __attribute__((target("avx2,fma")))
-#define AVX512 __attribute__((target("avx512f,avx2,fma")))
+#define AVX2 __attribute__((target("avx2,fma,f16c")))
+#define AVX512 __attribute__((target("avx512f,avx2,fma,f16c")))
 
 /* Four registers of four doubles: lane l of register r is partial sum 4 r + l. */
 AVX2 static double finish_avx2(__m256d s[4], const double *tail, size_t n_tail) {
@@ -124,8 +124,24 @@ AVX2 static void code_dot8_avx2(const uint8_t *code, const int8_t *query, size_t
     _mm256_storeu_si256((__m256i *)(void *)out, _mm256_add_epi32(s0, s1));
 }
 
+AVX2 static void from_half_avx2(const uint16_t *half, float *out, size_t n) {
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(half + i))));
+    for (; i < n; i++) out[i] = _cvtsh_ss(half[i]);
+}
+
+AVX2 static void from_code_avx2(const int8_t *code, float scale, float *out, size_t n) {
+    const __m256 scales = _mm256_set1_ps(scale);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256i whole = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(code + i)));
+        _mm256_storeu_ps(out + i, _mm256_mul_ps(scales, _mm256_cvtepi32_ps(whole)));
+    }
+    for (; i < n; i++) out[i] = scale * (float)code[i];
+}
+
 const Kernels kernels_avx2 = {
-    "avx2", dot_avx2, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_dot8_avx2,
+    "avx2", dot_avx2, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_dot8_avx2, from_half_avx2, from_code_avx2,
 };
 
 /* Two registers of eight doubles: lane l of register r is partial sum 8 r + l. */
@@ -151,6 +167,6 @@ AVX512 static double dot_avx512(const float *a, const float *b, size_t n) {
 }
 
 const Kernels kernels_avx512 = {
-    "avx512", dot_avx512, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_dot8_avx2,
+    "avx512", dot_avx512, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_dot8_avx2, from_half_avx2, from_code_avx2,
 };
 #endif

@@ -443,7 +443,7 @@ static Status ials_rank(const ModelQuery *query, const uint64_t *allowed, int64_
     const IalsState *state = query->model->state;
     const IalsQuery *ials = query->scratch;
     AnnSearch search = {.query = ials->x, .k = top->k, .min_score = -INFINITY, .allowed = allowed, .n_allowed = n_allowed};
-    if (query->similar < 0) return state->index.engine->search(&state->index, &search, top, err);
+    if (query->similar < 0) return state->index.engine->search(&state->index, &search, top, 1, err);
     for (int32_t i = 0; i < query->model->n_items; i++)
         if (ann_allows(allowed, i)) topk_push(top, ials_score(query, i), i);
     return ST_OK;

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../base/memory.h"
 
@@ -33,8 +34,11 @@ static void unlock(void) {
 static void initialise(void) {
     const char *megabytes = getenv("REC_CACHE_MB");
     char *end = NULL;
-    unsigned long long value = megabytes ? strtoull(megabytes, &end, 10) : 256;
-    budget = (size_t)(megabytes && (!*megabytes || *end) ? 256 : value) << 20;
+    unsigned long long value = megabytes ? strtoull(megabytes, &end, 10) : 0;
+    int given = megabytes && *megabytes && !*end;
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    size_t quarter = pages > 0 && page > 0 ? (size_t)pages / 4 * (size_t)page : (size_t)256 << 20;
+    budget = given ? (size_t)value << 20 : quarter;
     pthread_atfork(lock, unlock, unlock);
 }
 

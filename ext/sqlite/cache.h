@@ -3,7 +3,7 @@
  * An entry is immutable and reference-counted. Its key is the file's identity and a stamp that no other content has (a
  * content hash, or 16 random bytes stored in the transaction that made the content), so an entry can never be stale: who
  * has another stamp asks for another entry. Entries that nobody uses stay, least recently used going first, within the
- * budget: REC_CACHE_MB in the environment, 256 by default; 0 keeps nothing.
+ * budget: REC_CACHE_MB in the environment, a quarter of the machine's memory by default; 0 keeps nothing.
  *
  * The library is never unloaded, and a forked child finds the lock free. */
 #ifndef REC_CACHE_H

@@ -181,8 +181,9 @@ enum { KEY_BUFFER = 32 };
 
 Status key_list_parse(KeyList *out, const char *what, const char *text, Affinity affinity, Err *err) {
     json_error_t json_error;
-    json_t *root = text ? json_loads(text, 0, &json_error) : NULL;
+    json_t *root = text ? json_loads(text, JSON_ALLOW_NUL, &json_error) : NULL;
     Status status = ST_OK;
+    if (text && !root && json_error_code(&json_error) == json_error_out_of_memory) return fail_nomem(err, what);
 
     *out = (KeyList){.json = root};
     if (!json_is_array(root)) {
@@ -222,6 +223,7 @@ static Status vector_from_json(const char *text, const float **out, int *out_dim
     json_error_t json_error;
     json_t *root = json_loads(text, 0, &json_error);
     Status status = ST_OK;
+    if (!root && json_error_code(&json_error) == json_error_out_of_memory) return fail_nomem(err, "a vector");
     if (!json_is_array(root)) {
         json_decref(root);
         return fail(err, ST_BADARG, "a vector is a BLOB of float32 or a JSON array of numbers, not '%.40s'", text);
@@ -320,7 +322,9 @@ static Status find_schema(sqlite3 *db, const char *wanted, const char *table, ch
         if (wanted && sqlite3_stricmp(wanted, schema) != 0) continue;
         status = glue_integer(db, 0, &found, err,
                               "SELECT 1 FROM \"%w\".sqlite_schema WHERE type IN ('table','view') AND lower(name)=lower(%Q)", schema, table);
-        if (found) *out = sqlite3_mprintf("%s", schema);
+        if (status != ST_OK || !found) continue;
+        *out = sqlite3_mprintf("%s", schema);
+        if (!*out) status = fail_nomem(err, "a name");
     }
     sqlite3_finalize(list);
     return status;

@@ -13,10 +13,12 @@ static const char *const HIDDEN_NAMES[] = {"k", "options", "similar_to", "exclud
 
 typedef struct IndexArguments {
     int64_t metric;
+    int64_t storage;
 } IndexArguments;
 
 static const OptSpec argument_options[] = {
     {"metric", OPT_CHOICE, offsetof(IndexArguments, metric), 0, 0, ANN_COSINE, "ip|l2|cosine", "what near means"},
+    {"storage", OPT_CHOICE, offsetof(IndexArguments, storage), 0, 0, ANN_F32, "f32|f16|sq8", "how vectors are kept"},
     {0},
 };
 
@@ -35,6 +37,9 @@ static void table_free(IndexTable *table) {
     sqlite3_free(table->base.zErrMsg);
     sqlite3_free(table->schema);
     sqlite3_free(table->name);
+    sqlite3_free(table->log);
+    sqlite3_free(table->content);
+    sqlite3_free(table->content_rowid);
     mem_free(table);
 }
 
@@ -55,20 +60,38 @@ static Status check_column_name(const IndexTable *table, const char *name, Err *
     return ST_OK;
 }
 
+/* Where a column's name ends, which may be quoted, with the quote doubled inside. */
+static const char *end_of_name(const char *name) {
+    char close = *name == '[' ? ']' : *name;
+    if (!*name || !strchr("'\"`[", *name)) {
+        while (*name && !isspace((unsigned char)*name)) name++;
+        return name;
+    }
+    for (name++; *name; name++) {
+        if (*name != close) continue;
+        if (name[1] != close) return name + 1;
+        name++;
+    }
+    return name;
+}
+
+/* One blank where there are several: SQLite does not mind "text  primary  key". */
+static void squeeze(char *text) {
+    char *out = text;
+    for (const char *in = text; *in; in++)
+        if (!isspace((unsigned char)*in) || (out > text && out[-1] != ' ')) *out++ = isspace((unsigned char)*in) ? ' ' : *in;
+    *out = 0;
+}
+
 /* "name type": the vector column or metadata. */
 static Status add_column(IndexTable *table, const char *argument, Err *err) {
-    const char *end = argument;
-    char close = *argument == '[' ? ']' : *argument;
-    if (*argument && strchr("'\"`[", *argument))
-        for (end++; *end && *end != close; end++) {}
-    else
-        while (*end && !isspace((unsigned char)*end)) end++;
-    if (*end && !isspace((unsigned char)*end)) end++;
+    const char *end = end_of_name(argument);
     if (table->n_columns == INDEX_MAX_COLUMNS) return fail(err, ST_BADARG, "more than %d columns", INDEX_MAX_COLUMNS);
     IndexColumn *column = &table->column[table->n_columns++];
     column->name = glue_unquote(argument, (int)(end - argument));
     column->type = glue_unquote(end, (int)strlen(end));
     if (!column->name || !column->type) return fail_nomem(err, "a column");
+    squeeze(column->type);
     TRY(check_column_name(table, column->name, err));
     int dim = vector_dim(column->type);
     if (dim < 0) return fail(err, ST_BADARG, "vector column '%.60s': %.40s (float[1] .. float[%d])", column->name, column->type, INDEX_MAX_DIM);
@@ -80,19 +103,34 @@ static Status add_column(IndexTable *table, const char *argument, Err *err) {
         column->type = NULL;
         return ST_OK;
     }
+    if (sqlite3_stricmp(column->type, "text primary key") == 0) {
+        if (table->key_column >= 0) return fail(err, ST_BADARG, "a second primary key '%.60s' (one)", column->name);
+        table->key_column = table->n_columns - 1;
+        column->is_key = 1;
+        column->type[4] = 0;
+    }
     if (sqlite3_stricmp(column->type, "text") && sqlite3_stricmp(column->type, "integer") && sqlite3_stricmp(column->type, "real"))
-        return fail(err, ST_BADARG, "column '%.60s' has type '%.40s' (float[N], text, integer, real)", column->name, column->type);
+        return fail(err, ST_BADARG, "column '%.60s' has type '%.40s' (float[N], text, integer, real, text primary key)", column->name, column->type);
     column->shadow = table->n_meta++;
     return ST_OK;
 }
 
 static Status set_argument(IndexTable *table, IndexArguments *arguments, unsigned *seen, const char *key,
                            const char *value, Err *err) {
-    unsigned bit = strcmp(key, "metric") == 0 ? 1 : strcmp(key, "index") == 0 ? 2 : 0;
-    if (!bit) return fail(err, ST_BADARG, "unknown option '%.60s' (allowed: metric, index)", key);
-    if (*seen & bit) return fail(err, ST_BADARG, "option '%s' is given twice", key);
-    *seen |= bit;
-    if (bit == 1) return options_set(&argument_options[0], arguments, value, err);
+    static const char *const names[] = {"metric", "storage", "index", "content", "content_rowid"};
+    size_t which = 0;
+    while (which < sizeof names / sizeof *names && strcmp(key, names[which]) != 0) which++;
+    if (which == sizeof names / sizeof *names)
+        return fail(err, ST_BADARG, "unknown option '%.60s' (allowed: metric, index, storage, content, content_rowid)", key);
+    if (*seen & 1U << which) return fail(err, ST_BADARG, "option '%s' is given twice", key);
+    *seen |= 1U << which;
+    if (which < 2) return options_set(&argument_options[which], arguments, value, err);
+    if (which > 2) {
+        char **text = which == 3 ? &table->content : &table->content_rowid;
+        if (!*value) return fail(err, ST_BADARG, "%s is empty", key);
+        *text = sqlite3_mprintf("%s", value);
+        return *text ? ST_OK : fail_nomem(err, "a name");
+    }
     if (strlen(value) >= sizeof table->factory || !*value)
         return fail(err, ST_BADARG, "index='%.60s' (exact, auto or a FAISS factory string)", value);
     memcpy(table->factory, value, strlen(value) + 1);
@@ -118,7 +156,9 @@ static Status parse(IndexTable *table, int argc, const char *const *argv, Err *e
         TRY(status);
     }
     if (!table->dim) return fail(err, ST_BADARG, "no vector column (for instance: embedding float[64])");
+    if (table->content_rowid && !table->content) return fail(err, ST_BADARG, "content_rowid without content");
     table->metric = (AnnMetric)arguments.metric;
+    table->storage = (AnnStorage)arguments.storage;
     return ann_engine_for(table->factory)->check(table->factory, table->dim, table->metric, err);
 }
 
@@ -127,8 +167,13 @@ static char *declaration(const IndexTable *table) {
     sqlite3_str_appendall(sql, "CREATE TABLE x(");
     for (int i = 0; i < table->n_columns; i++)
         sqlite3_str_appendf(sql, "\"%w\" %s, ", table->column[i].name, table->column[i].type ? table->column[i].type : "BLOB");
-    sqlite3_str_appendf(sql, "\"%w\" HIDDEN, k INTEGER HIDDEN, options TEXT HIDDEN, similar_to INTEGER HIDDEN, exclude TEXT HIDDEN, arg HIDDEN, score REAL HIDDEN, distance REAL HIDDEN, rank INTEGER HIDDEN)", table->name);
+    sqlite3_str_appendf(sql, "\"%w\" HIDDEN, k INTEGER HIDDEN, options TEXT HIDDEN, similar_to %s HIDDEN, exclude TEXT HIDDEN, arg HIDDEN, score REAL HIDDEN, distance REAL HIDDEN, rank INTEGER HIDDEN)", table->name, table->key_column >= 0 ? "TEXT" : "INTEGER");
     return sqlite3_str_finish(sql);
+}
+
+/* The log of changes: with content= it is not among the names that SQLite protects, since any program writes to it. */
+static char *log_name(const IndexTable *table, const char *name) {
+    return sqlite3_mprintf("%s_%s", name, table->content ? "queue" : "changes");
 }
 
 /* May the table have this name, which is also its first hidden column's? */
@@ -144,20 +189,38 @@ static Status table_new(IndexTable **out, sqlite3 *db, int argc, const char *con
     *out = table;
     if (!table) return fail_nomem(err, "the index");
     table->db = db;
+    table->key_column = -1;
     table->schema = sqlite3_mprintf("%s", argv[1]);
     table->name = sqlite3_mprintf("%s", argv[2]);
     if (!table->schema || !table->name) return fail_nomem(err, "the index");
     TRY(check_table_name(table, table->name, err));
-    return parse(table, argc, argv, err);
+    TRY(parse(table, argc, argv, err));
+    table->log = log_name(table, table->name);
+    return table->log ? ST_OK : fail_nomem(err, "the index");
 }
 
 /* A database written by a newer library says so. */
 static Status check_format(IndexTable *table, Err *err) {
     sqlite3_int64 format;
     TRY(glue_integer(table->db, 0, &format, err, "SELECT value FROM \"%w\".\"%w_config\" WHERE key='format'", table->schema, table->name));
-    if (format != 1)
-        return fail(err, ST_CORRUPT, "format %lld (this library reads 1: use the version that wrote it)", (long long)format);
+    if (format == 1)
+        return fail(err, ST_CORRUPT, "format 1, which no released version wrote: copy its rows from %.60s_vectors and %.60s_meta into a new rec_index", table->name, table->name);
+    if (format != 2)
+        return fail(err, ST_CORRUPT, "format %lld (this library reads 2: use the version that wrote it)", (long long)format);
     return ST_OK;
+}
+
+/* What the triggers and the schema say now. The user's table may have gone: then searches say so, and DROP works. */
+static Status connect_content(IndexTable *table, Err *err) {
+    TRY(index_content_find(table, err));
+    if (table->content_rowid) return ST_OK;
+    sqlite3_stmt *statement;
+    int has_row;
+    TRY(glue_prepare(table->db, &statement, err, "SELECT name FROM pragma_table_info(%Q, %Q) WHERE pk=1", table->content, table->schema));
+    Status status = glue_step(table->db, statement, &has_row, err);
+    if (status == ST_OK) table->content_rowid = sqlite3_mprintf("%s", has_row ? (const char *)sqlite3_column_text(statement, 0) : "rowid");
+    sqlite3_finalize(statement);
+    return status != ST_OK || table->content_rowid ? status : fail_nomem(err, "a name");
 }
 
 static int open_table(sqlite3 *db, int argc, const char *const *argv, int create, sqlite3_vtab **out, char **error) {
@@ -170,8 +233,10 @@ static int open_table(sqlite3 *db, int argc, const char *const *argv, int create
         sqlite3_free(sql);
         if (code) status = glue_host(&err, db, code);
     }
+    if (status == ST_OK && create && table->content) status = index_content_check(table, &err);
     if (status == ST_OK && create) status = index_store_create(table, &err);
     if (status == ST_OK && !create) status = check_format(table, &err);
+    if (status == ST_OK && !create && table->content) status = connect_content(table, &err);
     if (status != ST_OK) {
         *error = sqlite3_mprintf("%s %s: %s", MODULE, argv[2], err.text);
         table_free(table);
@@ -198,12 +263,20 @@ int index_disconnect(sqlite3_vtab *vtab) {
     return SQLITE_OK;
 }
 
-static const char *const SUFFIXES[] = {"config", "vectors", "meta", "changes", "segment"};
+/* The last is no shadow table to SQLite: see index_content.c. */
+static const char *const SUFFIXES[] = {"config", "vectors", "meta", "changes", "segment", "queue"};
 
 int index_shadow_name(const char *suffix) {
-    for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES; i++)
+    for (size_t i = 0; i + 1 < sizeof SUFFIXES / sizeof *SUFFIXES; i++)
         if (sqlite3_stricmp(suffix, SUFFIXES[i]) == 0) return 1;
     return 0;
+}
+
+/* Has this table a shadow table with the suffix? */
+static int has_table(const IndexTable *table, const char *suffix) {
+    if (strcmp(suffix, "queue") == 0) return table->content != NULL;
+    if (strcmp(suffix, "vectors") == 0 || strcmp(suffix, "changes") == 0) return table->content == NULL;
+    return strcmp(suffix, "meta") != 0 || (table->n_meta > 0 && !table->content);
 }
 
 int index_destroy(sqlite3_vtab *vtab) {
@@ -211,6 +284,7 @@ int index_destroy(sqlite3_vtab *vtab) {
     Err err = {0};
     Status status = ST_OK;
     index_finalize(table);
+    if (table->content) status = index_content_drop_triggers(table, &err);
     for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES && status == ST_OK; i++)
         status = glue_execute(table->db, &err, "DROP TABLE IF EXISTS \"%w\".\"%w_%s\"", table->schema, table->name, SUFFIXES[i]);
     if (status != ST_OK) return glue_vtab_error(vtab, MODULE, table->name, status, &err);
@@ -223,15 +297,29 @@ int index_rename(sqlite3_vtab *vtab, const char *name) {
     Err err = {0};
     Status status = check_table_name(table, name, &err);
     index_finalize(table);
+    if (status == ST_OK && table->content) status = index_content_drop_triggers(table, &err);
     for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES && status == ST_OK; i++) {
-        if (strcmp(SUFFIXES[i], "meta") == 0 && table->n_meta == 0) continue;
+        if (!has_table(table, SUFFIXES[i])) continue;
         status = glue_execute(table->db, &err, "ALTER TABLE \"%w\".\"%w_%s\" RENAME TO \"%w_%s\"", table->schema, table->name, SUFFIXES[i], name, SUFFIXES[i]);
     }
     char *copy = status == ST_OK ? sqlite3_mprintf("%s", name) : NULL;
-    if (status == ST_OK && !copy) status = fail_nomem(&err, "a name");
+    char *log = copy ? log_name(table, name) : NULL;
+    if (status == ST_OK && !log) status = fail_nomem(&err, "a name");
+    if (status != ST_OK) sqlite3_free(copy);
     if (status != ST_OK) return glue_vtab_error(vtab, MODULE, table->name, status, &err);
-    sqlite3_free(table->name);
+    char *old = table->name, *old_log = table->log;
     table->name = copy;
+    table->log = log;
+    if (table->content) status = index_content_create_triggers(table, &err); /* they bear the table's name */
+    if (status != ST_OK) {
+        table->name = old;
+        table->log = old_log;
+        sqlite3_free(copy);
+        sqlite3_free(log);
+        return glue_vtab_error(vtab, MODULE, table->name, status, &err);
+    }
+    sqlite3_free(old);
+    sqlite3_free(old_log);
     return SQLITE_OK;
 }
 
@@ -281,7 +369,7 @@ Status index_open(IndexTable **out, sqlite3 *db, const char *name, Err *err) {
     int n = 0, has_row = 0;
 
     *out = NULL;
-    TRY(glue_find_table(db, "rec_index", name, "_vectors", &schema, &table_name, err));
+    TRY(glue_find_table(db, "rec_index", name, "_segment", &schema, &table_name, err));
     Status status = glue_prepare(db, &statement, err, "SELECT sql FROM \"%w\".sqlite_schema WHERE lower(name)=lower(%Q)", schema, table_name);
     if (status == ST_OK) status = glue_step(db, statement, &has_row, err);
     if (status == ST_OK && !has_row) status = fail(err, ST_BADARG, "no rec_index named '%.60s'", name);
@@ -295,6 +383,7 @@ Status index_open(IndexTable **out, sqlite3 *db, const char *name, Err *err) {
         for (int i = 0; i < n; i++) argv[3 + i] = part[i];
         status = table_new(out, db, n + 3, argv, err);
         if (status == ST_OK) status = check_format(*out, err);
+        if (status == ST_OK && (*out)->content) status = connect_content(*out, err);
         if (status != ST_OK) {
             table_free(*out);
             *out = NULL;

@@ -4,14 +4,15 @@
  *     q  query vector (MATCH)            f  query vector (function form)     s  similar_to
  *     k  rows wanted                     l  LIMIT                            o  OFFSET
  *     O  options                         x  exclude                          d  distance <    D  distance <=
- *     i  rowid IN (...)                  =  rowid = ... (no search)
+ *     i  rowid IN (...)                  =  rowid = ... (no search)      K  key = ... (no search)
  *     mNNc  metadata column NN: c is one of = < { > } (<= is {, >= is }), i for IN, n IS NULL, N IS NOT NULL
  * "" is a full scan. "qkm01=" : the k nearest to q among the rows whose column 1 equals an argument.
  *
  * Rules that keep the rows the same in every join order:
  *   - an input of the search (q f s k O x d) that is not usable here makes this plan impossible: SQLITE_CONSTRAINT;
  *   - metadata constraints act inside the search, so one that is not usable makes the plan impossible too;
- *   - rowid = is never used in a search: it filters the finished list. rowid IN (list) acts inside. */
+ *   - rowid = and key = are never used in a search: they filter the finished list, since they are what a join with the
+ *     user's table brings. rowid IN (list) and key IN (list) act inside. */
 #include <stdio.h>
 #include <string.h>
 
@@ -116,6 +117,10 @@ static int take_search(IndexTable *t, sqlite3_index_info *info, Plan *plan, int 
         plan->leftover = 1;
         return SQLITE_OK;
     }
+    if (c->iColumn == t->key_column && op == '=' && !sqlite3_vtab_in(info, i, -1)) {
+        plan->leftover = 1;
+        return SQLITE_OK;
+    }
     if (!c->usable) return SQLITE_CONSTRAINT;
     if (op == '=' && sqlite3_vtab_in(info, i, 1)) op = 'i';
     snprintf(metadata, sizeof metadata, "m%02d%c", c->iColumn, op);
@@ -157,8 +162,9 @@ static int plan_scan(IndexTable *t, sqlite3_index_info *info, Plan *plan) {
             t->base.zErrMsg = sqlite3_mprintf("rec_index %s: k needs a query (%s MATCH :q, similar_to, or the function form)", t->name, t->column[t->vector_column].name);
             return SQLITE_ERROR;
         }
-        if (c->iColumn >= 0 || c->op != SQLITE_INDEX_CONSTRAINT_EQ || !c->usable) continue;
-        if (!take(info, plan, i, "=", 1)) return SQLITE_ERROR;
+        int by_key = t->key_column >= 0 && c->iColumn == t->key_column && strcmp(sqlite3_vtab_collation(info, i), "BINARY") == 0;
+        if ((c->iColumn >= 0 && !by_key) || c->op != SQLITE_INDEX_CONSTRAINT_EQ || !c->usable) continue;
+        if (!take(info, plan, i, by_key ? "K" : "=", !by_key)) return SQLITE_ERROR;
         info->idxFlags = SQLITE_INDEX_SCAN_UNIQUE;
         info->estimatedCost = 10;
         info->estimatedRows = 1;

@@ -21,6 +21,7 @@ typedef struct IndexCursor {
 const OptSpec index_search_options[] = {
     {"ef", OPT_INT, offsetof(SearchOptions, ef), 1, 100000, 64, NULL, "HNSW: candidates kept while searching"},
     {"nprobe", OPT_INT, offsetof(SearchOptions, nprobe), 1, 1000000, 1, NULL, "IVF: lists visited"},
+    {"candidates", OPT_INT, offsetof(SearchOptions, candidates), 1, 1000000, 100, NULL, "codes that lose something: rows that are scored exactly"},
     {0},
 };
 
@@ -71,27 +72,26 @@ typedef struct Inputs {
     int64_t k;
     int64_t limit, offset;
     double max_distance;
-    int64_t similar_to;
-    int has_similar;
-    int64_t *only; /* rowid IN, then also what the metadata allow */
+    sqlite3_value *similar_to; /* borrowed */
+    int64_t *only;             /* rowid IN */
     size_t n_only;
     int has_only;
-    KeyList exclude;
     int64_t *exclude_id;
-    sqlite3_str *where; /* metadata conditions */
-    sqlite3_value **bound; /* their arguments */
-    int n_bound;
-    int bound_capacity;
+    Condition *condition; /* on metadata */
+    size_t n_conditions;
+    sqlite3_value **kept; /* their values */
+    int n_kept;
+    int kept_capacity;
 } Inputs;
 
 static void inputs_clear(Inputs *in) {
     mem_free(in->query);
     mem_free(in->only);
     mem_free(in->exclude_id);
-    key_list_clear(&in->exclude);
-    if (in->where) sqlite3_free(sqlite3_str_finish(in->where));
-    for (int i = 0; i < in->n_bound; i++) sqlite3_value_free(in->bound[i]);
-    mem_free(in->bound);
+    for (size_t i = 0; i < in->n_conditions; i++) mem_free(in->condition[i].cell);
+    mem_free(in->condition);
+    for (int i = 0; i < in->n_kept; i++) sqlite3_value_free(in->kept[i]);
+    mem_free(in->kept);
 }
 
 static Status take_query(const IndexTable *t, Inputs *in, sqlite3_value *value, Err *err) {
@@ -168,40 +168,54 @@ static Status take_rowids(Inputs *in, sqlite3_value *list, Err *err) {
     return ST_OK;
 }
 
-static Status bind_value(Inputs *in, sqlite3_value *value, Err *err) {
-    if (in->n_bound == in->bound_capacity) {
-        int capacity = in->bound_capacity * 2 + 16;
-        sqlite3_value **grown = mem_resize(in->bound, (size_t)capacity, sizeof(sqlite3_value *));
+/* The value as the column's affinity makes it (SQLite's rules for comparisons), kept as long as the inputs. */
+static Status keep_value(Inputs *in, sqlite3_value *value, Affinity affinity, Cell *out, Err *err) {
+    if (in->n_kept == in->kept_capacity) {
+        int capacity = in->kept_capacity * 2 + 16;
+        sqlite3_value **grown = mem_resize(in->kept, (size_t)capacity, sizeof(sqlite3_value *));
         if (!grown) return fail_nomem(err, "the filter");
-        in->bound = grown;
-        in->bound_capacity = capacity;
+        in->kept = grown;
+        in->kept_capacity = capacity;
     }
-    in->bound[in->n_bound] = sqlite3_value_dup(value);
-    return in->bound[in->n_bound++] ? ST_OK : fail_nomem(err, "a filter");
+    sqlite3_value *copy = sqlite3_value_dup(value);
+    if (!copy) return fail_nomem(err, "a filter");
+    in->kept[in->n_kept++] = copy;
+    int type = sqlite3_value_type(copy);
+    if (affinity == AFFINITY_TEXT && (type == SQLITE_INTEGER || type == SQLITE_FLOAT)) {
+        const unsigned char *text = sqlite3_value_text(copy);
+        if (!text) return fail_nomem(err, "a filter");
+        *out = (Cell){.kind = CELL_TEXT, .bytes = text, .len = (size_t)sqlite3_value_bytes(copy)};
+        return ST_OK;
+    }
+    if (affinity != AFFINITY_TEXT && type == SQLITE_TEXT) sqlite3_value_numeric_type(copy); /* converts what looks like a number */
+    *out = index_cell(copy);
+    return ST_OK;
 }
 
+static Status add_cell(Inputs *in, Condition *condition, sqlite3_value *value, Affinity affinity, Err *err) {
+    Cell *grown = mem_resize(condition->cell, condition->n_cells + 1, sizeof *grown);
+    if (!grown) return fail_nomem(err, "the filter");
+    condition->cell = grown;
+    return keep_value(in, value, affinity, &grown[condition->n_cells++], err);
+}
+
+/* One condition of the plan string: op is one of = < { > } i n N. */
 static Status take_metadata(const IndexTable *t, Inputs *in, int column, char op, sqlite3_value *value, Err *err) {
-    int shadow = t->column[column].shadow;
-    if (!in->where) in->where = sqlite3_str_new(NULL);
-    if (sqlite3_str_length(in->where)) sqlite3_str_appendall(in->where, " AND ");
-    if (op == 'n' || op == 'N') {
-        sqlite3_str_appendf(in->where, "c%d IS %sNULL", shadow, op == 'N' ? "NOT " : "");
-        return ST_OK;
-    }
-    if (op == 'i') {
-        sqlite3_value *element;
-        const char *comma = "";
-        sqlite3_str_appendf(in->where, "c%d IN (", shadow);
-        for (int code = sqlite3_vtab_in_first(value, &element); code == SQLITE_OK && element; code = sqlite3_vtab_in_next(value, &element)) {
-            TRY(bind_value(in, element, err));
-            sqlite3_str_appendf(in->where, "%s?", comma);
-            comma = ", ";
-        }
-        sqlite3_str_appendall(in->where, ")");
-        return ST_OK;
-    }
-    sqlite3_str_appendf(in->where, "c%d%s?", shadow, op == '{' ? "<=" : op == '}' ? ">=" : op == '<' ? "<" : op == '>' ? ">" : "=");
-    return bind_value(in, value, err);
+    static const char letters[] = "=<{>}inN";
+    static const ConditionKind kinds[] = {IS_EQUAL, IS_LESS, IS_LESS_EQUAL, IS_GREATER, IS_GREATER_EQUAL, IS_IN, IS_NULL, IS_NOT_NULL};
+    Affinity affinity = affinity_of(t->column[column].type);
+    Condition *grown = mem_resize(in->condition, in->n_conditions + 1, sizeof *grown);
+    if (!grown) return fail_nomem(err, "the filter");
+    in->condition = grown;
+    Condition *condition = &grown[in->n_conditions++];
+    *condition = (Condition){.column = t->column[column].shadow, .kind = kinds[strchr(letters, op) - letters]};
+    if (op == 'n' || op == 'N') return ST_OK;
+    if (op != 'i') return add_cell(in, condition, value, affinity, err);
+    sqlite3_value *element;
+    Status status = ST_OK;
+    for (int code = sqlite3_vtab_in_first(value, &element); code == SQLITE_OK && element && status == ST_OK; code = sqlite3_vtab_in_next(value, &element))
+        status = add_cell(in, condition, element, affinity, err);
+    return status;
 }
 
 static Status take_options(Inputs *in, sqlite3_value *value, Err *err) {
@@ -213,19 +227,39 @@ static Status take_options(Inputs *in, sqlite3_value *value, Err *err) {
     TRY(options_set_json(&target, 1, text, err));
     in->request.ef = options.ef;
     in->request.nprobe = options.nprobe;
+    in->request.candidates = options.candidates;
     return ST_OK;
 }
 
-static Status take_exclude(Inputs *in, sqlite3_value *value, Err *err) {
+/* The id that a key of `exclude` names; *found is 0 for a text key that the table does not have. */
+static Status excluded_id(IndexTable *t, Key key, int64_t *id, int *found, Err *err) {
+    *found = 1;
+    *id = key.integer;
+    if (t->key_column < 0) return key.text ? fail(err, ST_BADARG, "exclude: '%.60s' is no rowid", key.text) : ST_OK;
+    sqlite3_stmt *statement;
+    TRY(index_statement(t, ID_OF_KEY, &statement, err));
+    sqlite3_bind_text64(statement, 1, key.text, key.len, SQLITE_STATIC, SQLITE_UTF8);
+    Status status = glue_step(t->db, statement, found, err);
+    if (status == ST_OK && *found) *id = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    return status;
+}
+
+static Status take_exclude(IndexTable *t, Inputs *in, sqlite3_value *value, Err *err) {
+    KeyList list = {0};
+    int found;
     if (sqlite3_value_type(value) == SQLITE_NULL) return ST_OK;
-    TRY(key_list_parse(&in->exclude, "exclude", (const char *)sqlite3_value_text(value), AFFINITY_INTEGER, err));
-    in->exclude_id = mem_array(in->exclude.n + 1, sizeof *in->exclude_id);
-    if (!in->exclude_id) return fail_nomem(err, "exclude");
-    for (size_t i = 0; i < in->exclude.n; i++) {
-        if (in->exclude.key[i].text) return fail(err, ST_BADARG, "exclude: element %zu is no rowid", i + 1);
-        in->exclude_id[in->request.n_exclude++] = in->exclude.key[i].integer;
+    TRY(key_list_parse(&list, "exclude", (const char *)sqlite3_value_text(value), t->key_column >= 0 ? AFFINITY_TEXT : AFFINITY_INTEGER, err));
+    Status status = ST_OK;
+    in->exclude_id = mem_array(list.n + 1, sizeof *in->exclude_id);
+    if (!in->exclude_id) status = fail_nomem(err, "exclude");
+    for (size_t i = 0; i < list.n && status == ST_OK; i++) {
+        status = excluded_id(t, list.key[i], &in->exclude_id[in->request.n_exclude], &found, err);
+        in->request.n_exclude += status == ST_OK && found;
     }
-    return ST_OK;
+    key_list_clear(&list);
+    return status;
 }
 
 static Status take_distance(Inputs *in, sqlite3_value *value, Err *err) {
@@ -241,7 +275,7 @@ static Status take_distance(Inputs *in, sqlite3_value *value, Err *err) {
 }
 
 /* Read the arguments by the plan string of index_plan.c. */
-static Status read_inputs(IndexCursor *cursor, const IndexTable *t, Inputs *in, const char *plan, sqlite3_value **argv, Err *err) {
+static Status read_inputs(IndexCursor *cursor, IndexTable *t, Inputs *in, const char *plan, sqlite3_value **argv, Err *err) {
     int function_form = strchr(plan, 'f') != NULL;
     for (int i = 0; *plan; plan++, i++) {
         int echo = -1;
@@ -256,14 +290,14 @@ static Status read_inputs(IndexCursor *cursor, const IndexTable *t, Inputs *in, 
         case 'f': echo = H_COMMAND; status = take_query(t, in, argv[i], err); break;
         case 's':
             echo = H_SIMILAR_TO;
-            in->has_similar = 1;
-            status = take_integer(in, "similar_to", argv[i], INT64_MIN, &in->similar_to, err);
+            in->similar_to = argv[i];
+            in->empty |= sqlite3_value_type(argv[i]) == SQLITE_NULL;
             break;
         case 'k': echo = H_K; in->has_k = 1; status = take_integer(in, "k", argv[i], 0, &in->k, err); break;
         case 'l': status = take_integer(in, "LIMIT", argv[i], INT64_MIN, &in->limit, err); in->has_k = 2; break;
         case 'o': status = take_integer(in, "OFFSET", argv[i], INT64_MIN, &in->offset, err); break;
         case 'O': echo = H_OPTIONS; status = take_options(in, argv[i], err); break;
-        case 'x': echo = H_EXCLUDE; status = take_exclude(in, argv[i], err); break;
+        case 'x': echo = H_EXCLUDE; status = take_exclude(t, in, argv[i], err); break;
         case 'd':
         case 'D': status = take_distance(in, argv[i], err); break;
         case 'i': status = take_rowids(in, argv[i], err); break;
@@ -279,57 +313,33 @@ static Status read_inputs(IndexCursor *cursor, const IndexTable *t, Inputs *in, 
     return ST_OK;
 }
 
-/* The ids whose metadata pass, in ascending order, into in->only (those of rowid IN that pass, if it was given). */
-static Status apply_metadata(const IndexTable *t, Inputs *in, Err *err) {
-    sqlite3_stmt *statement;
-    int64_t *id = NULL;
-    size_t n = 0, capacity = 0;
-    int has_row = 1;
-    if (!in->where) return ST_OK;
-    const char *where = sqlite3_str_value(in->where);
-    if (!where) return fail_nomem(err, "the filter");
-    TRY(glue_prepare(t->db, &statement, err, "SELECT id FROM \"%w\".\"%w_meta\" WHERE %s ORDER BY id", t->schema, t->name, where));
-    Status status = ST_OK;
-    for (int i = 0; i < in->n_bound; i++) sqlite3_bind_value(statement, i + 1, in->bound[i]);
-    while (status == ST_OK) {
-        status = glue_step(t->db, statement, &has_row, err);
-        if (status != ST_OK || !has_row) break;
-        if (n == capacity) {
-            capacity = capacity * 2 + 256;
-            int64_t *grown = mem_resize(id, capacity, sizeof *grown);
-            if (!grown) {
-                status = fail_nomem(err, "the filter");
-                break;
-            }
-            id = grown;
-        }
-        sqlite3_int64 found = sqlite3_column_int64(statement, 0);
-        if (in->has_only && (!in->n_only || !bsearch(&found, in->only, in->n_only, sizeof found, ascending))) continue;
-        id[n++] = found;
+/* The row that similar_to names: by its key, or its rowid. */
+static Status similar_id(IndexTable *t, Inputs *in, sqlite3_int64 *id, int *found, Err *err) {
+    int64_t rowid = 0;
+    if (t->key_column >= 0) {
+        Cell cell;
+        TRY(keep_value(in, in->similar_to, AFFINITY_TEXT, &cell, err)); /* a number is its text */
+        return index_find_key(t, in->kept[in->n_kept - 1], id, found, err);
     }
-    sqlite3_finalize(statement);
-    if (status != ST_OK) {
-        mem_free(id);
-        return status;
-    }
-    mem_free(in->only);
-    in->only = id;
-    in->n_only = n;
-    in->has_only = 1;
+    TRY(take_integer(in, "similar_to", in->similar_to, INT64_MIN, &rowid, err));
+    *id = rowid;
+    *found = 1;
     return ST_OK;
 }
 
 /* Read the vector of similar_to and leave that row out. */
 static Status resolve_similar(IndexTable *t, Inputs *in, Err *err) {
     int found;
-    if (!in->has_similar || in->empty) return ST_OK;
+    sqlite3_int64 id = 0;
+    if (!in->similar_to || in->empty) return ST_OK;
     if (in->has_query) return fail(err, ST_BADARG, "give a query vector or similar_to, not both");
     int64_t *grown = mem_resize(in->exclude_id, in->request.n_exclude + 1, sizeof *grown);
+    if (grown) in->exclude_id = grown;
     in->query = mem_array((size_t)t->dim, sizeof *in->query);
     if (!grown || !in->query) return fail_nomem(err, "the query");
-    in->exclude_id = grown;
-    grown[in->request.n_exclude++] = in->similar_to;
-    TRY(index_read_vector(t, in->similar_to, in->query, &found, err));
+    TRY(similar_id(t, in, &id, &found, err));
+    if (found) TRY(index_read_row(t, id, in->query, NULL, &found, err));
+    if (found) grown[in->request.n_exclude++] = id;
     in->empty |= !found;
     return ST_OK;
 }
@@ -343,7 +353,6 @@ static double score_bound(AnnMetric metric, double distance) {
 
 static Status run_search(IndexTable *t, IndexCursor *cursor, Inputs *in, Err *err) {
     TRY(index_view_sync(t, err));
-    TRY(apply_metadata(t, in, err));
     if (!in->query) return ST_OK;                       /* t(NULL, 10) */
     if (in->has_only && in->n_only == 0) return ST_OK; /* nothing qualifies */
     int64_t n = index_view_count(t), k = n;
@@ -356,8 +365,11 @@ static Status run_search(IndexTable *t, IndexCursor *cursor, Inputs *in, Err *er
     in->request.min_score = score_bound(t->metric, in->max_distance);
     in->request.only = in->has_only ? in->only : NULL;
     in->request.n_only = in->n_only;
+    if (in->request.n_exclude) qsort(in->exclude_id, in->request.n_exclude, sizeof *in->exclude_id, ascending);
     in->request.exclude = in->exclude_id;
-    return index_view_search(t, &in->request, &cursor->found, err);
+    in->request.condition = in->condition;
+    in->request.n_conditions = in->n_conditions;
+    return index_search(t, &in->request, &cursor->found, err);
 }
 
 static Status filter_search(IndexTable *t, IndexCursor *cursor, const char *plan, sqlite3_value **argv, Err *err) {
@@ -369,20 +381,16 @@ static Status filter_search(IndexTable *t, IndexCursor *cursor, const char *plan
     return status;
 }
 
+/* All rows, the row of a rowid (=), or the row of a key (K). */
 static Status filter_scan(IndexTable *t, IndexCursor *cursor, const char *plan, sqlite3_value **argv, Err *err) {
-    sqlite3_str *names = sqlite3_str_new(NULL);
-    for (int i = 0; i < t->n_meta; i++) sqlite3_str_appendf(names, ", m.c%d", i);
-    char *text = sqlite3_str_finish(names);
-    const char *where = *plan == '=' ? " WHERE v.id=?1" : "";
-    Status status;
-    if (t->n_meta)
-        status = glue_prepare(t->db, &cursor->scan, err, "SELECT v.id, v.vector%s FROM \"%w\".\"%w_vectors\" v LEFT JOIN \"%w\".\"%w_meta\" m ON m.id=v.id%s ORDER BY v.id",
-                              text ? text : "", t->schema, t->name, t->schema, t->name, where);
-    else
-        status = glue_prepare(t->db, &cursor->scan, err, "SELECT v.id, v.vector FROM \"%w\".\"%w_vectors\" v%s ORDER BY v.id", t->schema, t->name, where);
-    sqlite3_free(text);
-    if (status == ST_OK && *where) sqlite3_bind_value(cursor->scan, 1, argv[0]);
-    return status == ST_OK ? glue_step(t->db, cursor->scan, &cursor->has_row, err) : status;
+    sqlite3_int64 id = 0;
+    int found = 1;
+    if (*plan == 'K') TRY(index_find_key(t, argv[0], &id, &found, err));
+    if (!found) return ST_OK;
+    TRY(index_select_rows(t, &cursor->scan, *plan ? "WHERE v.id=?1 AND v.vector IS NOT NULL" : "WHERE v.vector IS NOT NULL ORDER BY v.id", err));
+    if (*plan == '=') sqlite3_bind_value(cursor->scan, 1, argv[0]);
+    if (*plan == 'K') sqlite3_bind_int64(cursor->scan, 1, id);
+    return glue_step(t->db, cursor->scan, &cursor->has_row, err);
 }
 
 int index_filter(sqlite3_vtab_cursor *base, int search, const char *plan, int argc, sqlite3_value **argv) {
@@ -416,14 +424,37 @@ static sqlite3_int64 current_id(const IndexCursor *cursor) {
     return cursor->search ? cursor->found.item[cursor->at].id : sqlite3_column_int64(cursor->scan, 0);
 }
 
-/* A declared column of a search's row, read from the shadow tables. */
+/* A declared column of the statement's row; vectors as float32, whatever they are stored as. */
+static Status declared_column(const IndexTable *t, sqlite3_context *context, sqlite3_stmt *statement, int column, Err *err) {
+    int is_null;
+    if (column != t->vector_column) {
+        sqlite3_result_value(context, sqlite3_column_value(statement, ROW_META + t->column[column].shadow));
+        return ST_OK;
+    }
+    if (t->content || t->storage == ANN_F32) {
+        sqlite3_result_value(context, sqlite3_column_value(statement, ROW_VECTOR));
+        return ST_OK;
+    }
+    void *stored = mem_aligned(1, ann_row_bytes(t->storage, t->dim));
+    float *vector = mem_array((size_t)t->dim, sizeof *vector);
+    Status status = stored && vector ? index_take_vector(t, statement, ROW_VECTOR, stored, &is_null, err) : fail_nomem(err, "a vector");
+    if (status == ST_OK) {
+        ann_decode(t->storage, stored, t->dim, vector);
+        sqlite3_result_blob64(context, vector, (size_t)t->dim * sizeof *vector, SQLITE_TRANSIENT);
+    }
+    mem_free(stored);
+    mem_free(vector);
+    return status;
+}
+
+/* Of a search's row, read from the table. */
 static Status stored_column(IndexTable *t, sqlite3_context *context, sqlite3_int64 id, int column, Err *err) {
     sqlite3_stmt *statement;
-    int has_row, vector = column == t->vector_column;
-    TRY(index_statement(t, vector ? GET_VECTOR : GET_META, &statement, err));
+    int has_row;
+    TRY(index_statement(t, GET_ROW, &statement, err));
     sqlite3_bind_int64(statement, 1, id);
     Status status = glue_step(t->db, statement, &has_row, err);
-    if (has_row) sqlite3_result_value(context, sqlite3_column_value(statement, vector ? 0 : t->column[column].shadow));
+    if (status == ST_OK && has_row) status = declared_column(t, context, statement, column, err);
     sqlite3_reset(statement);
     return status;
 }
@@ -451,12 +482,8 @@ int index_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column
         return SQLITE_OK;
     }
     if (sqlite3_vtab_nochange(context) && column == t->vector_column) return SQLITE_OK;
-    if (!cursor->search) {
-        int vector = column == t->vector_column;
-        sqlite3_result_value(context, sqlite3_column_value(cursor->scan, vector ? 1 : 2 + t->column[column].shadow));
-        return SQLITE_OK;
-    }
-    return glue_vtab_error(base->pVtab, "rec_index", t->name, stored_column(t, context, current_id(cursor), column, &err), &err);
+    Status status = cursor->search ? stored_column(t, context, current_id(cursor), column, &err) : declared_column(t, context, cursor->scan, column, &err);
+    return glue_vtab_error(base->pVtab, "rec_index", t->name, status, &err);
 }
 
 int index_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *out) {

@@ -2,15 +2,21 @@
  *
  * Shadow tables of an index `t` (docs/internals/index.md):
  *
- *     t_config (key TEXT PRIMARY KEY, value)              format = 1
- *     t_vectors(id INTEGER PRIMARY KEY, vector BLOB)      the truth: little-endian float32
+ *     t_config (key TEXT PRIMARY KEY, value)              format = 2
+ *     t_vectors(id INTEGER PRIMARY KEY, vector BLOB)      the truth, in the form that storage= says
  *     t_meta   (id INTEGER PRIMARY KEY, c0, c1, ...)      metadata, with the declared types; only where there is some
- *     t_changes(seq INTEGER PRIMARY KEY, stamp BLOB, id)  a row a change; the last one's stamp names the present content
- *     t_segment(chunk INTEGER PRIMARY KEY, data BLOB)     the FAISS structure of `optimize`, if any */
+ *     t_changes(seq INTEGER PRIMARY KEY, stamp BLOB, id, meta)
+ *                                                         a row a change (meta 1: of metadata alone); the last one's stamp
+ *                                                         names the present content
+ *     t_segment(chunk INTEGER PRIMARY KEY, data BLOB)     the structure of `optimize`, if any
+ *
+ * With content= there are no t_vectors and t_meta: rows are those of the user's own table, whose triggers write to
+ * t_queue, which is t_changes under another name. */
 #ifndef REC_INDEX_TABLE_H
 #define REC_INDEX_TABLE_H
 
 #include "../ann/ann.h"
+#include "../ann/filter.h"
 #include "../base/options.h"
 #include "glue.h"
 
@@ -23,13 +29,22 @@ typedef struct IndexColumn {
     char *name;
     char *type; /* declared; NULL for the vector column */
     int shadow; /* number of its column cN in t_meta */
+    int is_key; /* text primary key */
 } IndexColumn;
+
+/* An id of the log of changes. */
+typedef struct IndexChange {
+    int64_t id;
+    int only_meta; /* its vector is what it was */
+} IndexChange;
 
 /* An immutable load of the table as it was at a change. */
 typedef struct IndexBase {
     AnnVectors vectors;
+    FilterColumn *meta; /* one for each metadata column */
+    int n_meta;
     int64_t *id; /* ascending */
-    int64_t *stale; /* ids whose rows here are not those of `stamp`: every overlay must bring its own */
+    IndexChange *stale; /* rows that are not here as `stamp` has them: every overlay must bring its own */
     int64_t n_stale;
     AnnIndex index;
     char factory[64];
@@ -37,12 +52,17 @@ typedef struct IndexBase {
     unsigned char stamp[STAMP];
 } IndexBase;
 
-/* What changed since the base: the newest vector of each changed id, or its absence. */
+/* A slot brings a row of its own, says that the row has gone, or brings new metadata for a row of the base. */
+enum { SLOT_ROW, SLOT_GONE, SLOT_META };
+
+/* What changed since the base: the newest vector and metadata of each changed id, or its absence. */
 typedef struct IndexOverlay {
     KeyMap *slot; /* id -> slot */
     float *row;   /* slots x dim */
-    uint8_t *deleted;
+    Cell *cell;   /* slots x n_meta */
+    uint8_t *kind; /* slots: SLOT_... */
     int32_t capacity;
+    int32_t n_meta_only; /* slots of SLOT_META */
     uint64_t *live; /* a bit per base position that the overlay does not replace */
     int64_t n_live;
     int64_t seq; /* up to this change */
@@ -50,19 +70,18 @@ typedef struct IndexOverlay {
 } IndexOverlay;
 
 enum {
-    STATE,            /* the last change */
-    CHANGE_AT,        /* the stamp of a change */
-    CHANGES_SINCE,    /* ids changed after a change */
-    GET_VECTOR,
-    HAS_VECTOR,
-    PUT_VECTOR,       /* insert or replace */
-    INSERT_VECTOR,
-    DELETE_VECTOR,
+    STATE,         /* the last change */
+    CHANGE_AT,     /* the stamp of a change */
+    CHANGES_SINCE, /* ids changed after a change, and whether only metadata did */
     LOG_CHANGE,
     TRIM_CHANGES,
+    LAST_OF_LOG = TRIM_CHANGES,
+    GET_ROW,    /* vector and metadata */
+    PUT_VECTOR, /* insert or replace */
+    DELETE_VECTOR,
     PUT_META,
-    GET_META,
     DELETE_META,
+    ID_OF_KEY,
     N_INDEX_STATEMENTS
 };
 
@@ -71,13 +90,18 @@ typedef struct IndexTable {
     sqlite3 *db;
     char *schema;
     char *name;
+    char *log; /* t_changes or t_queue */
     IndexColumn column[INDEX_MAX_COLUMNS];
     int n_columns;
     int vector_column;
+    int key_column; /* text primary key, or -1 */
     int n_meta;
     int dim;
     AnnMetric metric;
-    char factory[64]; /* index= */
+    AnnStorage storage;
+    char factory[64];    /* index= */
+    char *content;       /* content=, as it is called now; NULL: rows of our own */
+    char *content_rowid; /* its INTEGER PRIMARY KEY */
     sqlite3_stmt *statement[N_INDEX_STATEMENTS];
     IndexBase *loaded; /* a reference into the cache */
     IndexOverlay overlay;
@@ -94,37 +118,84 @@ int index_shadow_name(const char *suffix);
 Status index_open(IndexTable **out, sqlite3 *db, const char *name, Err *err);
 void index_close(IndexTable *table);
 
+/* index_content.c: rows that are the user's own */
+Status index_content_check(IndexTable *table, Err *err);
+/* The table's present name, which its triggers know. */
+Status index_content_find(IndexTable *table, Err *err);
+Status index_content_create_triggers(IndexTable *table, Err *err);
+Status index_content_drop_triggers(IndexTable *table, Err *err);
+Status index_content_integrity(IndexTable *table, Err *err);
+
 /* index_store.c: the shadow tables */
 Status index_store_create(IndexTable *table, Err *err);
 Status index_statement(IndexTable *table, int which, sqlite3_stmt **out, Err *err);
 void index_finalize(IndexTable *table);
 Status index_state(IndexTable *table, int64_t *seq, unsigned char stamp[STAMP], Err *err);
-Status index_log_change(IndexTable *table, sqlite3_int64 id, Err *err);
-Status index_read_vector(IndexTable *table, sqlite3_int64 id, float *out, int *found, Err *err);
+Status index_log_change(IndexTable *table, sqlite3_int64 id, int only_meta, Err *err);
+/* The present row of a CHANGES_SINCE statement. */
+IndexChange index_change(sqlite3_stmt *statement);
+/* "SELECT id, vector, metadata ... <tail>" over all rows, or those that `tail` leaves; the columns are v.id, v.vector
+ * and m.c0 .. in a tail. */
+Status index_select_rows(IndexTable *table, sqlite3_stmt **out, const char *tail, Err *err);
+enum { ROW_ID, ROW_VECTOR, ROW_META };
+
+/* index_row.c: rows of the table as arrays */
+/* The vector in a column of such a statement, in the form of storage=; *is_null: not indexed. */
+Status index_take_vector(const IndexTable *table, sqlite3_stmt *statement, int column, void *out, int *is_null, Err *err);
+/* A value as a cell; bytes are the value's. */
+Cell index_cell(sqlite3_value *value);
+/* One row: its vector as float32 and (if cell is given) its metadata as cells of their own. */
+Status index_read_row(IndexTable *table, sqlite3_int64 id, float *vector, Cell *cell, int *found, Err *err);
+/* The id of a key, and whether there is one. */
+Status index_find_key(IndexTable *table, sqlite3_value *key, sqlite3_int64 *id, int *found, Err *err);
+
+/* index_load.c: the base, from the rows or from the segment */
+void index_base_free(void *base);
+Status index_load_rows(IndexTable *table, IndexBase **out, Err *err);
+/* The structure of `optimize`, if the log of changes leads from it to now; else *out is NULL. */
+Status index_load_segment(IndexTable *table, IndexBase **out, Err *err);
+void index_use_engine(IndexBase *base, const char *factory);
+/* Build an engine's structure over a base's rows, stopped by an interrupt. */
+Status index_build_base(IndexTable *table, IndexBase *base, const char *factory, Err *err);
 Status index_segment_write(IndexTable *table, const IndexBase *base, Err *err);
 /* The change that the segment was made at, without reading the segment. */
 Status index_segment_stamp(IndexTable *table, int64_t *seq, unsigned char stamp[STAMP], int *found, Err *err);
-/* The segment's bytes without their checksum, which was right; empty when there is none. */
+/* What the segment's first chunk says: factory string (of 64 bytes) and rows; *found is 0 without one. */
+Status index_segment_summary(IndexTable *table, char *factory, int64_t *rows, int *found, Err *err);
+/* Its bytes without their checksum, which was right; empty when there is none. */
 Status index_segment_read(IndexTable *table, Bytes *out, Err *err);
+/* Is the change (seq, stamp) part of the present history? */
+Status index_is_ancestor(IndexTable *table, int64_t seq, const unsigned char stamp[STAMP], int *out, Err *err);
 
-/* index_view.c: the loaded copy and searching in it */
+/* index_view.c: the loaded copy */
+Status index_view_sync(IndexTable *table, Err *err);
+int64_t index_view_count(const IndexTable *table);
+void index_view_clear(IndexTable *table);
+/* Bytes of what this process has loaded under the present stamp or the segment's, else 0. */
+size_t index_view_cached(IndexTable *table, Err *err);
+/* The position of id in the base, or -1. */
+int64_t index_base_position(const IndexBase *base, int64_t id);
+/* Build the engine's structure over the present rows, store it and use it. */
+typedef enum BuildKind { BUILD_OPTIMIZE, BUILD_ANEW, BUILD_TRAIN } BuildKind; /* with the old one's help; without */
+Status index_view_build(IndexTable *table, BuildKind kind, Task *task, Err *err);
+
+/* index_search.c: searching in it */
 typedef struct IndexRequest {
     const float *query;
     size_t k;
-    double min_score;     /* -INFINITY: no bound */
-    int64_t ef, nprobe;
-    const int64_t *only;  /* ascending ids that may be found, or NULL */
+    double min_score; /* -INFINITY: no bound */
+    int64_t ef, nprobe, candidates;
+    const int64_t *only; /* ascending ids that may be found, or NULL */
     size_t n_only;
-    const int64_t *exclude; /* ids that may not */
+    const int64_t *exclude; /* ascending ids that may not */
     size_t n_exclude;
+    const Condition *condition; /* on metadata; .column is the shadow's number */
+    size_t n_conditions;
 } IndexRequest;
-Status index_view_sync(IndexTable *table, Err *err);
 /* The best rows into *top, sorted, id = rowid. */
-Status index_view_search(IndexTable *table, const IndexRequest *request, TopK *top, Err *err);
-int64_t index_view_count(const IndexTable *table);
-void index_view_clear(IndexTable *table);
-/* Build the engine's structure over the present rows, store it and use it. */
-Status index_view_optimize(IndexTable *table, int build_threads, Task *task, Err *err);
+Status index_search(IndexTable *table, const IndexRequest *request, TopK *top, Err *err);
+/* The same request for n queries (n x dim), on the task's threads; request->query is not read. */
+Status index_search_batch(IndexTable *table, const IndexRequest *request, const float *queries, int64_t n, TopK *tops, Task *task, Err *err);
 
 /* index_plan.c */
 int index_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info);
@@ -146,6 +217,7 @@ double index_shown_score(AnnMetric metric, double score);
 typedef struct SearchOptions {
     int64_t ef;
     int64_t nprobe;
+    int64_t candidates;
 } SearchOptions;
 extern const OptSpec index_search_options[];
 

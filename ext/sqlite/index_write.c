@@ -24,7 +24,7 @@ static Status run(IndexTable *t, int which, sqlite3_int64 id, const void *blob, 
 
 static Status has_row(IndexTable *t, sqlite3_int64 id, int *out, Err *err) {
     sqlite3_stmt *statement;
-    TRY(index_statement(t, HAS_VECTOR, &statement, err));
+    TRY(index_statement(t, GET_ROW, &statement, err));
     sqlite3_bind_int64(statement, 1, id);
     Status status = glue_step(t->db, statement, out, err);
     sqlite3_reset(statement);
@@ -34,7 +34,7 @@ static Status has_row(IndexTable *t, sqlite3_int64 id, int *out, Err *err) {
 static Status delete_row(IndexTable *t, sqlite3_int64 id, Err *err) {
     TRY(run(t, DELETE_VECTOR, id, NULL, 0, err));
     if (t->n_meta) TRY(run(t, DELETE_META, id, NULL, 0, err));
-    return index_log_change(t, id, err);
+    return index_log_change(t, id, 0, err);
 }
 
 static Status put_meta(IndexTable *t, sqlite3_int64 id, sqlite3_value **column, Err *err) {
@@ -85,38 +85,75 @@ static Status read_id(IndexTable *t, int is_update, sqlite3_value *value, sqlite
     return ST_OK;
 }
 
-/* Insert or update one row. *constraint is set when the id is taken and the statement does not replace. */
-static Status write_row(IndexTable *t, Write *w, int *constraint, Err *err) {
+/* The vector of a write in the form of storage=. A row that moves carries its vector along. *out is NULL where the
+ * stored one stays. */
+static Status vector_to_write(IndexTable *t, const Write *w, void **out, Err *err) {
     const float *vector = NULL;
     float *owned = NULL;
-    int taken = 0;
-    int same_vector = w->is_update && sqlite3_value_nochange(w->column[t->vector_column]);
-    size_t bytes = (size_t)t->dim * sizeof(float);
-
-    if (!w->is_update || w->id != w->old_id) TRY(has_row(t, w->id, &taken, err));
-    if (taken && sqlite3_vtab_on_conflict(t->db) != SQLITE_REPLACE) {
-        *constraint = 1;
-        return fail(err, ST_BADARG, "rowid %lld exists", (long long)w->id);
-    }
-    if (!same_vector) {
-        TRY(written_vector(t, w->column[t->vector_column], &vector, &owned, err));
-    } else if (w->id != w->old_id) { /* the row moves: carry its vector along */
-        int found;
-        owned = mem_array((size_t)t->dim, sizeof *owned);
-        if (!owned) return fail_nomem(err, "a vector");
-        vector = owned;
-        Status status = index_read_vector(t, w->old_id, owned, &found, err);
-        if (status != ST_OK) {
-            mem_free(owned);
-            return status;
-        }
-    }
+    int found;
+    int same = w->is_update && sqlite3_value_nochange(w->column[t->vector_column]);
+    *out = NULL;
+    if (same && w->id == w->old_id) return ST_OK;
     Status status = ST_OK;
-    if (w->is_update && w->id != w->old_id) status = delete_row(t, w->old_id, err);
-    if (status == ST_OK && t->n_meta) status = put_meta(t, w->id, w->column, err);
-    if (status == ST_OK && vector) status = run(t, PUT_VECTOR, w->id, vector, bytes, err);
-    if (status == ST_OK && vector) status = index_log_change(t, w->id, err);
+    if (!same) {
+        status = written_vector(t, w->column[t->vector_column], &vector, &owned, err);
+    } else if (!(owned = mem_array((size_t)t->dim, sizeof *owned))) {
+        status = fail_nomem(err, "a vector");
+    } else {
+        vector = owned;
+        status = index_read_row(t, w->old_id, owned, NULL, &found, err);
+    }
+    if (status == ST_OK && !(*out = mem_aligned(1, ann_row_bytes(t->storage, t->dim)))) status = fail_nomem(err, "a vector");
+    int64_t bad = status == ST_OK ? ann_encode(t->storage, vector, t->dim, *out) : -1;
+    if (bad >= 0) status = fail(err, ST_BADARG, "%s: element %lld is beyond 65504, which storage=f16 cannot hold", t->column[t->vector_column].name, (long long)bad + 1);
     mem_free(owned);
+    if (status == ST_OK) return ST_OK;
+    mem_free(*out);
+    *out = NULL;
+    return status;
+}
+
+/* The key of a write: text (a number is its text, as in a column of that type), not NULL; *other is the row that has
+ * it already, if that is another one. */
+static Status check_key(IndexTable *t, const Write *w, sqlite3_int64 *other, int *taken, Err *err) {
+    *taken = 0;
+    if (t->key_column < 0 || (w->is_update && sqlite3_value_nochange(w->column[t->key_column]))) return ST_OK;
+    sqlite3_value *key = w->column[t->key_column];
+    if (sqlite3_value_type(key) == SQLITE_NULL || sqlite3_value_type(key) == SQLITE_BLOB)
+        return fail(err, ST_BADARG, "%s is %s (a text)", t->column[t->key_column].name, sqlite3_value_type(key) == SQLITE_NULL ? "NULL" : "a BLOB");
+    TRY(index_find_key(t, key, other, taken, err));
+    if (*taken && *other == (w->is_update ? w->old_id : w->id)) *taken = 0;
+    return ST_OK;
+}
+
+/* Who has the id or the key of a write already? Without REPLACE that is an error, and *constraint is set. */
+static Status check_taken(IndexTable *t, const Write *w, int *id_taken, sqlite3_int64 *other, int *key_taken, int *constraint, Err *err) {
+    int replaces = sqlite3_vtab_on_conflict(t->db) == SQLITE_REPLACE;
+    *id_taken = 0;
+    if (!w->is_update || w->id != w->old_id) TRY(has_row(t, w->id, id_taken, err));
+    TRY(check_key(t, w, other, key_taken, err));
+    *constraint = (*id_taken || *key_taken) && !replaces;
+    if (!*constraint) return ST_OK;
+    if (*id_taken) return fail(err, ST_BADARG, "rowid %lld exists", (long long)w->id);
+    return fail(err, ST_BADARG, "%s '%.60s' exists", t->column[t->key_column].name, (const char *)sqlite3_value_text(w->column[t->key_column]));
+}
+
+/* Insert or update one row. */
+static Status write_row(IndexTable *t, const Write *w, int *constraint, Err *err) {
+    void *stored;
+    sqlite3_int64 other = 0;
+    int id_taken, key_taken;
+    size_t bytes = ann_row_bytes(t->storage, t->dim);
+
+    TRY(check_taken(t, w, &id_taken, &other, &key_taken, constraint, err));
+    TRY(vector_to_write(t, w, &stored, err));
+    Status status = ST_OK;
+    if (key_taken) status = delete_row(t, other, err);
+    if (status == ST_OK && w->is_update && w->id != w->old_id) status = delete_row(t, w->old_id, err);
+    if (status == ST_OK && t->n_meta) status = put_meta(t, w->id, w->column, err);
+    if (status == ST_OK && stored) status = run(t, PUT_VECTOR, w->id, stored, bytes, err);
+    if (status == ST_OK) status = index_log_change(t, w->id, !stored, err);
+    mem_free(stored);
     return status;
 }
 
@@ -134,36 +171,48 @@ static const OptSpec build_options[] = {
     {0},
 };
 
-static Status command_build(IndexTable *t, sqlite3_value *argument, Err *err) {
+static Status command_build(IndexTable *t, BuildKind kind, sqlite3_value *argument, Err *err) {
     BuildOptions options;
     OptTarget target = {build_options, &options};
     Task task = {0};
     Job job;
     options_default(build_options, &options);
     if (sqlite3_value_type(argument) != SQLITE_NULL) TRY(options_set_json(&target, 1, (const char *)sqlite3_value_text(argument), err));
-    TRY(progress_begin(&job, "optimize", t->name, &task, t->db, (int)options.progress, err));
-    Status status = index_view_optimize(t, (int)options.build_threads, &task, err);
+    task.threads = (int)options.build_threads;
+    if (kind != BUILD_OPTIMIZE && t->content) TRY(index_content_drop_triggers(t, err));
+    if (kind != BUILD_OPTIMIZE && t->content) TRY(index_content_create_triggers(t, err));
+    TRY(progress_begin(&job, kind == BUILD_OPTIMIZE ? "optimize" : "rebuild", t->name, &task, t->db, (int)options.progress, err));
+    Status status = index_view_build(t, kind, &task, err);
     progress_end(&job);
     return status;
 }
 
-/* Every row has its vector and metadata, the stored structure can be read, and the loaded copy answers as the rows do. */
-static Status command_check(IndexTable *t, Err *err) {
+/* Our own rows: every vector has its length, every row its metadata. */
+static Status check_rows(IndexTable *t, Err *err) {
     sqlite3_int64 bad;
-    Bytes segment = {0};
-    TRY(glue_integer(t->db, -1, &bad, err, "SELECT id FROM \"%w\".\"%w_vectors\" WHERE typeof(vector)<>'blob' OR length(vector)<>%d LIMIT 1", t->schema, t->name, t->dim * 4));
+    TRY(glue_integer(t->db, -1, &bad, err, "SELECT id FROM \"%w\".\"%w_vectors\" WHERE typeof(vector)<>'blob' OR length(vector)<>%d LIMIT 1", t->schema, t->name, (int)ann_row_bytes(t->storage, t->dim)));
     if (bad != -1) return fail(err, ST_CORRUPT, "integrity-check: vector %lld has not %d elements", (long long)bad, t->dim);
-    if (t->n_meta) {
-        TRY(glue_integer(t->db, 0, &bad, err, "SELECT (SELECT count(*) FROM \"%w\".\"%w_vectors\" v LEFT JOIN \"%w\".\"%w_meta\" m USING(id) WHERE m.id IS NULL) + (SELECT count(*) FROM \"%w\".\"%w_meta\" m LEFT JOIN \"%w\".\"%w_vectors\" v USING(id) WHERE v.id IS NULL)",
-                         t->schema, t->name, t->schema, t->name, t->schema, t->name, t->schema, t->name));
-        if (bad) return fail(err, ST_CORRUPT, "integrity-check: %lld rows have a vector or metadata, not both", (long long)bad);
-    }
+    if (!t->n_meta) return ST_OK;
+    TRY(glue_integer(t->db, 0, &bad, err, "SELECT (SELECT count(*) FROM \"%w\".\"%w_vectors\" v LEFT JOIN \"%w\".\"%w_meta\" m USING(id) WHERE m.id IS NULL) + (SELECT count(*) FROM \"%w\".\"%w_meta\" m LEFT JOIN \"%w\".\"%w_vectors\" v USING(id) WHERE v.id IS NULL)",
+                     t->schema, t->name, t->schema, t->name, t->schema, t->name, t->schema, t->name));
+    return bad ? fail(err, ST_CORRUPT, "integrity-check: %lld rows have a vector or metadata, not both", (long long)bad) : ST_OK;
+}
+
+/* The rows are sound, the stored structure can be read, and the loaded copy answers as the rows do. */
+static Status command_check(IndexTable *t, Err *err) {
+    Bytes segment = {0};
+    if (!t->content) TRY(check_rows(t, err));
     Status status = index_segment_read(t, &segment, err);
     bytes_clear(&segment);
     if (status != ST_OK) return status;
+    if (t->content) { /* first the copy that answered so far, then what is stored */
+        TRY(index_view_sync(t, err));
+        TRY(index_content_integrity(t, err));
+    }
     index_view_clear(t);
     cache_drop_unused();
-    return index_view_sync(t, err);
+    TRY(index_view_sync(t, err));
+    return t->content ? index_content_integrity(t, err) : ST_OK;
 }
 
 static const char *const HIDDEN_NAMES[N_HIDDEN] = {"<the table's name>", "k", "options", "similar_to", "exclude", "arg", "score", "distance", "rank"};
@@ -185,7 +234,8 @@ static Status run_command(IndexTable *t, const char *command, sqlite3_value **co
     if (!build && !check && !drop)
         return fail(err, ST_BADARG, "unknown command '%.60s' (train, rebuild, optimize, integrity-check, drop-cache)", command);
     TRY(check_command(t, command, build, column, err));
-    if (build) return command_build(t, column[t->n_columns + H_ARG], err);
+    BuildKind kind = strcmp(command, "optimize") == 0 ? BUILD_OPTIMIZE : strcmp(command, "train") == 0 ? BUILD_TRAIN : BUILD_ANEW;
+    if (build) return command_build(t, kind, column[t->n_columns + H_ARG], err);
     if (check) return command_check(t, err);
     index_view_clear(t);
     cache_drop_unused();
@@ -200,12 +250,17 @@ static Status check_hidden(const IndexTable *t, sqlite3_value **column, Err *err
     return ST_OK;
 }
 
+static Status refuse_write(const IndexTable *t, Err *err) {
+    return fail(err, ST_BADARG, "its rows are those of %.60s: write there", t->content);
+}
+
 static int update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int64 *rowid) {
     IndexTable *t = (IndexTable *)vtab;
     Err err = {0};
     Status status;
     int constraint = 0;
 
+    if (argc == 1 && t->content) return glue_vtab_error(vtab, "rec_index", t->name, refuse_write(t, &err), &err);
     if (argc == 1) return glue_vtab_error(vtab, "rec_index", t->name, delete_row(t, sqlite3_value_int64(argv[0]), &err), &err);
     Write w = {.is_update = sqlite3_value_type(argv[0]) != SQLITE_NULL, .column = argv + 2};
     sqlite3_value *command = w.column[t->n_columns + H_COMMAND];
@@ -214,7 +269,7 @@ static int update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_in
         status = text ? run_command(t, text, w.column, &err) : fail_nomem(&err, "a command");
         return glue_vtab_error(vtab, "rec_index", t->name, status, &err);
     }
-    status = check_hidden(t, w.column, &err);
+    status = t->content ? refuse_write(t, &err) : check_hidden(t, w.column, &err);
     if (status == ST_OK) status = read_id(t, w.is_update, argv[1], &w.id, &err);
     if (w.is_update) w.old_id = sqlite3_value_int64(argv[0]);
     if (status == ST_OK) status = write_row(t, &w, &constraint, &err);

@@ -77,16 +77,21 @@ void row_text(RowSink *sink, const char *text) {
         row_null(sink);
 }
 
-void row_column(RowSink *sink, sqlite3_stmt *statement, int column) {
-    switch (sqlite3_column_type(statement, column)) {
-    case SQLITE_INTEGER: row_integer(sink, sqlite3_column_int64(statement, column)); break;
-    case SQLITE_FLOAT: row_real(sink, sqlite3_column_double(statement, column)); break;
+void row_value(RowSink *sink, sqlite3_value *value) {
+    switch (sqlite3_value_type(value)) {
+    case SQLITE_INTEGER: row_integer(sink, sqlite3_value_int64(value)); break;
+    case SQLITE_FLOAT: row_real(sink, sqlite3_value_double(value)); break;
     case SQLITE_NULL: row_null(sink); break;
-    case SQLITE_BLOB:
-        row_bytes(sink, SQLITE_BLOB, sqlite3_column_blob(statement, column), (size_t)sqlite3_column_bytes(statement, column));
-        break;
-    default: row_text(sink, (const char *)sqlite3_column_text(statement, column));
+    case SQLITE_BLOB: row_bytes(sink, SQLITE_BLOB, sqlite3_value_blob(value), (size_t)sqlite3_value_bytes(value)); break;
+    default: {
+        const char *text = (const char *)sqlite3_value_text(value);
+        row_bytes(sink, SQLITE_TEXT, text ? text : "", text ? (size_t)sqlite3_value_bytes(value) : 0);
     }
+    }
+}
+
+void row_column(RowSink *sink, sqlite3_stmt *statement, int column) {
+    row_value(sink, sqlite3_column_value(statement, column));
 }
 
 static void sink_clear(RowSink *sink) {

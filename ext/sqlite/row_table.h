@@ -29,6 +29,7 @@ void row_integer(RowSink *sink, sqlite3_int64 value);
 void row_real(RowSink *sink, double value);
 void row_text(RowSink *sink, const char *text); /* NULL: SQL NULL */
 void row_null(RowSink *sink);
+void row_value(RowSink *sink, sqlite3_value *value);
 /* The value of a column of a statement. */
 void row_column(RowSink *sink, sqlite3_stmt *statement, int column);
 

@@ -1,5 +1,6 @@
 /* rec_search(index, table, id_column, vector_column, k [, options]): the k nearest rows of an index for every row of a
- * table of queries. Yields (id, rank, rowid, score, distance). Rows with a NULL vector are left out. */
+ * table of queries, in batches on all cores. Yields (id, rank, rowid, score, distance). Rows with a NULL vector are left
+ * out. */
 #include <math.h>
 #include <string.h>
 
@@ -9,25 +10,100 @@
 #include "modules.h"
 #include "row_table.h"
 
-static Status search_one(IndexTable *t, sqlite3_stmt *queries, int64_t k, const SearchOptions *options, RowSink *sink, Err *err) {
+enum { BATCH = 1024 };
+
+typedef struct Queries {
+    int64_t n;
+    float *vector;     /* BATCH x dim */
+    sqlite3_value **id; /* BATCH */
+    TopK *found;       /* BATCH */
+} Queries;
+
+static Status queries_alloc(Queries *q, int dim, Err *err) {
+    q->vector = mem_array(BATCH, (size_t)dim * sizeof *q->vector);
+    q->id = mem_zeros(BATCH, sizeof(sqlite3_value *));
+    q->found = mem_zeros(BATCH, sizeof *q->found);
+    return q->vector && q->id && q->found ? ST_OK : fail_nomem(err, "the queries");
+}
+
+static void queries_empty(Queries *q) {
+    for (int64_t i = 0; i < q->n; i++) {
+        sqlite3_value_free(q->id[i]);
+        topk_clear(&q->found[i]);
+        q->found[i] = (TopK){0};
+    }
+    q->n = 0;
+}
+
+static void queries_clear(Queries *q) {
+    if (q->id && q->found) queries_empty(q);
+    mem_free(q->vector);
+    mem_free(q->id);
+    mem_free(q->found);
+}
+
+/* Append the statement's row, unless its vector is NULL. */
+static Status queries_add(Queries *q, const IndexTable *t, sqlite3_stmt *row, Err *err) {
     const float *vector;
     float *owned;
     int dim;
-    TopK found = {0};
-    if (sqlite3_column_type(queries, 1) == SQLITE_NULL) return ST_OK;
-    TRY(glue_vector(sqlite3_column_value(queries, 1), &vector, &dim, &owned, err));
-    IndexRequest request = {.query = vector, .k = (size_t)k, .min_score = -INFINITY, .ef = options->ef, .nprobe = options->nprobe};
+    if (sqlite3_column_type(row, 1) == SQLITE_NULL) return ST_OK;
+    TRY(glue_vector(sqlite3_column_value(row, 1), &vector, &dim, &owned, err));
     Status status = dim == t->dim ? ST_OK : fail(err, ST_BADARG, "a query of %d elements, the column is float[%d]", dim, t->dim);
-    if (status == ST_OK) status = index_view_search(t, &request, &found, err);
-    for (size_t i = 0; status == ST_OK && i < found.len; i++) {
-        row_column(sink, queries, 0);
-        row_integer(sink, (sqlite3_int64)i + 1);
-        row_integer(sink, found.item[i].id);
-        row_real(sink, index_shown_score(t->metric, found.item[i].score));
-        row_real(sink, index_distance(t->metric, found.item[i].score));
-    }
-    topk_clear(&found);
+    if (status == ST_OK && !(q->id[q->n] = sqlite3_value_dup(sqlite3_column_value(row, 0)))) status = fail_nomem(err, "a query");
+    if (status == ST_OK) memcpy(q->vector + (size_t)q->n++ * (size_t)dim, vector, (size_t)dim * sizeof *vector);
     mem_free(owned);
+    return status;
+}
+
+/* The key of a found row: its text key, else its rowid. */
+static Status found_key(IndexTable *t, sqlite3_int64 id, RowSink *sink, Err *err) {
+    sqlite3_stmt *statement;
+    int has_row;
+    if (t->key_column < 0) {
+        row_integer(sink, id);
+        return ST_OK;
+    }
+    TRY(index_statement(t, GET_ROW, &statement, err));
+    sqlite3_bind_int64(statement, 1, id);
+    Status status = glue_step(t->db, statement, &has_row, err);
+    if (status == ST_OK && has_row)
+        row_column(sink, statement, ROW_META + t->column[t->key_column].shadow);
+    else
+        row_null(sink);
+    sqlite3_reset(statement);
+    return status;
+}
+
+/* Answer the batch and empty it. */
+static Status answer(Queries *q, IndexTable *t, const IndexRequest *request, Task *task, RowSink *sink, Err *err) {
+    Status status = index_search_batch(t, request, q->vector, q->n, q->found, task, err);
+    for (int64_t i = 0; i < q->n && status == ST_OK; i++)
+        for (size_t j = 0; j < q->found[i].len && status == ST_OK; j++) {
+            row_value(sink, q->id[i]);
+            row_integer(sink, (sqlite3_int64)j + 1);
+            status = found_key(t, q->found[i].item[j].id, sink, err);
+            row_real(sink, index_shown_score(t->metric, q->found[i].item[j].score));
+            row_real(sink, index_distance(t->metric, q->found[i].item[j].score));
+        }
+    queries_empty(q);
+    return status;
+}
+
+static Status answer_all(IndexTable *t, sqlite3_stmt *rows, const IndexRequest *request, RowSink *sink, Err *err) {
+    InterruptPoll poll;
+    Task task = {.poll = interrupt_poll, .host = &poll, .threads = task_default_threads()};
+    Queries q = {0};
+    int has_row = 1;
+    TRY(interrupt_poll_init(&poll, t->db, err));
+    Status status = queries_alloc(&q, t->dim, err);
+    while (status == ST_OK && has_row) {
+        status = glue_step(t->db, rows, &has_row, err);
+        if (status == ST_OK && has_row) status = queries_add(&q, t, rows, err);
+        if (status == ST_OK && q.n && (q.n == BATCH || !has_row)) status = answer(&q, t, request, &task, sink, err);
+    }
+    queries_clear(&q);
+    interrupt_poll_clear(&poll);
     return status;
 }
 
@@ -35,9 +111,8 @@ static Status search_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err 
     IndexTable *t;
     SearchOptions options = {0};
     OptTarget target = {index_search_options, &options};
-    sqlite3_stmt *queries = NULL;
+    sqlite3_stmt *rows = NULL;
     char *schema = NULL, *table = NULL;
-    int has_row = 1;
     sqlite3_int64 k = sqlite3_value_int64(argv[4]);
 
     if (sqlite3_value_numeric_type(argv[4]) != SQLITE_INTEGER || k < 0)
@@ -49,14 +124,11 @@ static Status search_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err 
     if (status == ST_OK && k > index_view_count(t)) k = index_view_count(t);
     if (status == ST_OK) status = glue_find_table(db, "table", (const char *)sqlite3_value_text(argv[1]), "", &schema, &table, err);
     if (status == ST_OK)
-        status = glue_prepare(db, &queries, err, "SELECT q.\"%w\", q.\"%w\" FROM \"%w\".\"%w\" q", sqlite3_value_text(argv[2]),
+        status = glue_prepare(db, &rows, err, "SELECT q.\"%w\", q.\"%w\" FROM \"%w\".\"%w\" q", sqlite3_value_text(argv[2]),
                               sqlite3_value_text(argv[3]), schema, table);
-    while (status == ST_OK) {
-        status = glue_step(db, queries, &has_row, err);
-        if (status != ST_OK || !has_row) break;
-        status = search_one(t, queries, k, &options, sink, err);
-    }
-    sqlite3_finalize(queries);
+    IndexRequest request = {.k = (size_t)k, .min_score = -INFINITY, .ef = options.ef, .nprobe = options.nprobe, .candidates = options.candidates};
+    if (status == ST_OK) status = answer_all(t, rows, &request, sink, err);
+    sqlite3_finalize(rows);
     sqlite3_free(schema);
     sqlite3_free(table);
     index_close(t);
@@ -66,7 +138,7 @@ static Status search_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err 
 int register_search(sqlite3 *db) {
     static const RowTable table = {
         .name = "rec_search",
-        .columns = "id, rank INTEGER, rowid INTEGER, score REAL, distance REAL",
+        .columns = "id, rank INTEGER, rowid, score REAL, distance REAL",
         .n_columns = 5,
         .arguments = ", index_name HIDDEN, table_name HIDDEN, id_column HIDDEN, vector_column HIDDEN, k HIDDEN, options HIDDEN",
         .n_arguments = 6,

@@ -26,7 +26,7 @@ def test_create(shop):
         for arguments, says in (("", "no vector column"), ("price real", "no vector column"), ("e float[0]", "float[1] .. float[65536]"), ("e float[65537]", "float[1] .. float[65536]"),
                                 ("e float[-1]", "float[1]"), ("e float[2]x", "float["), ("e float[2], f float[2]", "second vector column"), ("e float[2], price money", ("'money'", "text, integer, real")),
                                 ("e float[2], price", "float[N], text, integer, real"), ("e float[2], metric=manhattan", "ip|l2|cosine"), ("e float[2], metrci=l2", ("metrci", "allowed: metric, index")),
-                                ("e float[2], metric=l2, metric=l2", "given twice"), ("e float[2], index=", "index="), ("e float[2], index=Nonsense", ("Nonsense", "exact, auto, Flat, HNSW")), ("e float[2], index='IVF4,Flat'", ("IVF4,Flat", "exact, auto, Flat, HNSW")),
+                                ("e float[2], metric=l2, metric=l2", "given twice"), ("e float[2], index=", "index="), ("e float[2], index=Nonsense", ("Nonsense", "could not parse")), ("e float[3], index='IVF4,PQ2'", ("IVF4,PQ2", "multiple")), ("e float[2], index=LSH, metric=ip", ("LSH", "METRIC_L2")), ("e float[2], storage=f64", "f32|f16|sq8"),
                                 ("e float[2], e text", "'e' is taken"), ("e float[2], E text", "taken"), ("e float[2], x text", "'x' is taken"), ("e float[2], rowid integer", "taken")):
             refused(db, f"CREATE VIRTUAL TABLE x USING rec_index({arguments})", says=says)
         for name in HIDDEN:
@@ -128,7 +128,7 @@ def test_queries(shop):
             refused(db, f"{match} AND k = {k}", says=says)
         for condition, says in (("1", "a search needs k"), ("k > 3", "k must be given with ="), ("k BETWEEN 1 AND 3", "k must be given with ="), ("k = 3 AND similar_to = 4", "not both"), ("k = 3 AND distance < 'x'", "distance is a number"),
                                 ("k = 3 AND e MATCH '[2,2]'", "two query vectors"), ("k = 3 AND options = '{\"eff\":1}'", ("'eff'", "ef, nprobe")), ("k = 3 AND options = '{\"ef\":0}'", "ef=0 (1..100000)"), ("k = 3 AND options = '{\"ef\":1,\"ef\":1}'", "duplicate"),
-                                ("k = 3 AND options = 'ef'", "JSON object"), ("k = 3 AND options = 5", "JSON object"), ("k = 3 AND exclude = '7'", "JSON array of keys"), ("k = 3 AND exclude = '[\"x\"]'", "element 1 is no rowid"),
+                                ("k = 3 AND options = 'ef'", "JSON object"), ("k = 3 AND options = 5", "JSON object"), ("k = 3 AND exclude = '7'", "JSON array of keys"), ("k = 3 AND exclude = '[\"x\"]'", "'x' is no rowid"),
                                 ("k = 3 AND exclude = '[1.5]'", "element 1"), ("k = 3 AND exclude = '[1, null]'", "element 2")):
             refused(db, f"{match} AND {condition}", says=says)
         refused(db, "SELECT rowid FROM t WHERE similar_to = 'x' AND k = 3", says="similar_to=x (a whole number)")
@@ -167,7 +167,7 @@ def test_an_empty_index_answers_nothing(shop):
 
 def test_shadow_rows_are_not_trusted(shop):
     damage = ("UPDATE t_vectors SET vector = x'00' WHERE id = 3", "UPDATE t_vectors SET vector = 'text8888' WHERE id = 3", "UPDATE t_vectors SET vector = 5 WHERE id = 3", "UPDATE t_vectors SET vector = zeroblob(8000) WHERE id = 3",
-              "DELETE FROM t_meta WHERE id = 3", "INSERT INTO t_meta(id) VALUES(77)", "DELETE FROM t_changes", "UPDATE t_changes SET stamp = x'00'", "UPDATE t_config SET value = 2 WHERE key = 'format'",
+              "DELETE FROM t_meta WHERE id = 3", "INSERT INTO t_meta(id) VALUES(77)", "DELETE FROM t_changes", "UPDATE t_changes SET stamp = x'00'", "UPDATE t_config SET value = 3 WHERE key = 'format'",
               "UPDATE t_segment SET data = x'00'", "UPDATE t_segment SET data = substr(data, 1, length(data) - 1)", "UPDATE t_segment SET data = data || x'00'", "UPDATE t_segment SET data = 'text'", "DROP TABLE t_segment", "DROP TABLE t_vectors", "DROP TABLE t_meta",
               "UPDATE t_vectors SET vector = x'0000c07f0000803f' WHERE id = 3")  # the last one: NaN
     for number, sql in enumerate(damage):

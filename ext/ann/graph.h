@@ -1,0 +1,31 @@
+/* The graph as graph.c keeps it and graph_search.c walks it. */
+#ifndef REC_GRAPH_H
+#define REC_GRAPH_H
+
+#include "ann.h"
+
+typedef struct Graph {
+    int64_t n;
+    int32_t links;       /* M: at most 2 M links on level 0, M above */
+    int32_t entry;       /* where a walk starts; -1 without rows */
+    int top_level;
+    uint8_t *levels;     /* n: the levels that a node has, 1 or more */
+    int64_t *start;      /* n + 1: a node's run is run[start[i] .. start[i + 1] - 1] */
+    int64_t run_length;
+    int32_t *run;        /* for each level of the node: a count and that many positions */
+    float *inverse_norm; /* n, for cosine: 1 / |y|, 0 for a zero row */
+} Graph;
+
+/* The count and, after it, the links of a node on a level that it has. */
+static inline const int32_t *graph_links(const Graph *graph, int32_t node, int level) {
+    const int32_t *at = graph->run + graph->start[node];
+    for (; level > 0; level--) at += 1 + *at;
+    return at;
+}
+
+/* Is the factory string a graph's, right or wrong in its number? */
+int graph_is_factory(const char *factory);
+
+Status graph_search(const AnnIndex *index, const AnnSearch *searches, TopK *tops, int n, Err *err);
+
+#endif

@@ -1,0 +1,231 @@
+/* Walking the graph: greedily down the upper levels, then best-first on level 0 with the ef nearest allowed rows kept.
+ *
+ * Rows that are not allowed lead the walk on but are not kept, so that it goes on until ef allowed rows are found. Its
+ * cost grows as the share of allowed rows falls, and scanning them costs less the fewer they are; where the two meet,
+ * and whenever the walk has cost as much as the scan would, the allowed rows are scanned. So k rows come back whenever
+ * k are allowed, and a filter never costs much more than an exact search over what it leaves. */
+#include <math.h>
+#include <string.h>
+
+#include "../base/memory.h"
+#include "../math/kernels.h"
+#include "graph.h"
+
+/* STEPS: distances that a walk computes for each row kept, about (measured, HNSW32: docs/benchmarks.md). */
+enum { DEFAULT_EF = 64, BEAM = 8, STEPS = 20, MAX_BATCH = 1024, LINE = 64, LINES_AHEAD = 8 };
+
+typedef struct Near {
+    float distance; /* smaller is nearer; by this alone the walk is led */
+    int32_t node;
+} Near;
+
+typedef struct Heap {
+    Near *item;
+    size_t len;
+    size_t capacity;
+} Heap;
+
+typedef struct Walk {
+    const AnnVectors *vectors;
+    const Graph *graph;
+    const AnnSearch *search;
+    const float *query;
+    uint64_t *seen; /* a bit a node */
+    Heap next;      /* nearest on top */
+    Heap kept;      /* farthest on top, at most ef */
+    size_t ef;
+    Near starts[BEAM];
+    float *scratch; /* dim */
+    int64_t steps;
+    int64_t budget;
+    int failed;
+} Walk;
+
+/* Does a stand above b? */
+static int above(const Near *a, const Near *b, int nearest_on_top) {
+    return nearest_on_top ? a->distance < b->distance : a->distance > b->distance;
+}
+
+static void sift_up(Near *item, size_t at, int nearest_on_top) {
+    Near moved = item[at];
+    for (; at > 0 && above(&moved, &item[(at - 1) / 2], nearest_on_top); at = (at - 1) / 2) item[at] = item[(at - 1) / 2];
+    item[at] = moved;
+}
+
+static void sift_down(Near *item, size_t len, int nearest_on_top) {
+    Near moved = item[0];
+    size_t at = 0;
+    for (size_t child = 1; child < len; child = 2 * at + 1) {
+        if (child + 1 < len && above(&item[child + 1], &item[child], nearest_on_top)) child++;
+        if (!above(&item[child], &moved, nearest_on_top)) break;
+        item[at] = item[child];
+        at = child;
+    }
+    item[at] = moved;
+}
+
+static int heap_push(Heap *heap, Near near, int nearest_on_top) {
+    if (heap->len == heap->capacity) {
+        size_t capacity = heap->capacity * 2 + 256;
+        Near *grown = mem_resize(heap->item, capacity, sizeof *grown);
+        if (!grown) return 0;
+        heap->item = grown;
+        heap->capacity = capacity;
+    }
+    heap->item[heap->len] = near;
+    sift_up(heap->item, heap->len++, nearest_on_top);
+    return 1;
+}
+
+static Near heap_pop(Heap *heap, int nearest_on_top) {
+    Near top = heap->item[0];
+    heap->item[0] = heap->item[--heap->len];
+    if (heap->len) sift_down(heap->item, heap->len, nearest_on_top);
+    return top;
+}
+
+static float distance(const Walk *walk, int32_t node) {
+    const AnnVectors *vectors = walk->vectors;
+    const float *row = ann_vector(vectors, node, walk->scratch);
+    if (vectors->metric == ANN_L2) return kernels()->l2_squared_float(walk->query, row, (size_t)vectors->dim);
+    float dot = kernels()->dot_float(walk->query, row, (size_t)vectors->dim);
+    return vectors->metric == ANN_IP ? -dot : -dot * walk->graph->inverse_norm[node];
+}
+
+static int first_visit(Walk *walk, int32_t node) {
+    uint64_t bit = (uint64_t)1 << (node & 63);
+    if (walk->seen[node >> 6] & bit) return 0;
+    walk->seen[node >> 6] |= bit;
+    return 1;
+}
+
+/* A row that is near enough leads the walk on, and is kept if it is allowed. */
+static void offer(Walk *walk, int32_t node, float d) {
+    if (walk->kept.len >= walk->ef && !(d < walk->kept.item[0].distance)) return;
+    walk->failed |= !heap_push(&walk->next, (Near){d, node}, 1);
+    if (!ann_allows(walk->search->allowed, node)) return;
+    if (walk->kept.len >= walk->ef) {
+        walk->kept.item[0] = (Near){d, node};
+        sift_down(walk->kept.item, walk->kept.len, 0);
+    } else {
+        walk->failed |= !heap_push(&walk->kept, (Near){d, node}, 0);
+    }
+}
+
+/* Ask for the lines of a row before they are needed. */
+static void ask_for(const Walk *walk, int32_t node) {
+    const char *row = ann_stored(walk->vectors, node);
+    size_t lines = (walk->vectors->stride + LINE - 1) / LINE;
+    for (size_t i = 0; i < lines && i < LINES_AHEAD; i++) __builtin_prefetch(row + i * LINE);
+}
+
+static void expand(Walk *walk, int32_t node, int level) {
+    const int32_t *link = graph_links(walk->graph, node, level);
+    int32_t fresh[MAX_BATCH], n = *link++, n_fresh = 0;
+    for (int32_t i = 0; i < n; i++)
+        if (first_visit(walk, link[i])) {
+            fresh[n_fresh++] = link[i];
+            ask_for(walk, link[i]);
+        }
+    for (int32_t i = 0; i < n_fresh; i++) offer(walk, fresh[i], distance(walk, fresh[i]));
+    walk->steps += n_fresh;
+}
+
+/* From the starting points in `next`, until the nearest that is left is farther than all ef that are kept. Returns 0
+ * when it ran out of its budget. */
+static int walk_level(Walk *walk, int level) {
+    while (walk->next.len && !walk->failed) {
+        Near near = heap_pop(&walk->next, 1);
+        if (walk->kept.len >= walk->ef && near.distance > walk->kept.item[0].distance) break;
+        if (walk->steps > walk->budget) return 0;
+        if (walk->next.len) __builtin_prefetch(&walk->graph->start[walk->next.item[0].node]);
+        expand(walk, near.node, level);
+    }
+    return 1;
+}
+
+static void forget_seen(Walk *walk) {
+    memset(walk->seen, 0, ((size_t)walk->graph->n + 63) / 64 * sizeof *walk->seen);
+}
+
+/* Down the upper levels, keeping the BEAM nearest of each as the starting points of the next: a single one ends in the
+ * wrong cluster where clusters lie far apart, and level 0 has no way from one to another. */
+static int walk_graph(Walk *walk, size_t ef) {
+    AnnSearch every = *walk->search;
+    const AnnSearch *asked = walk->search;
+    every.allowed = NULL;
+    walk->search = &every; /* on the upper levels every row leads */
+    walk->ef = BEAM;
+    forget_seen(walk);
+    first_visit(walk, walk->graph->entry);
+    offer(walk, walk->graph->entry, distance(walk, walk->graph->entry));
+    for (int level = walk->graph->top_level; level > 0; level--) {
+        walk_level(walk, level);
+        walk->next.len = 0;
+        for (size_t i = 0; i < walk->kept.len; i++) walk->failed |= !heap_push(&walk->next, walk->kept.item[i], 1);
+    }
+    size_t n = walk->kept.len;
+    walk->search = asked;
+    walk->ef = ef;
+    walk->kept.len = 0;
+    walk->next.len = 0;
+    for (size_t i = 0; i < n; i++) walk->starts[i] = walk->kept.item[i];
+    if (walk->graph->top_level > 0) forget_seen(walk);
+    for (size_t i = 0; i < n; i++) {
+        first_visit(walk, walk->starts[i].node);
+        offer(walk, walk->starts[i].node, walk->starts[i].distance);
+    }
+    return walk_level(walk, 0);
+}
+
+static void score_kept(Walk *walk, TopK *top) {
+    const AnnVectors *vectors = walk->vectors;
+    double norm = sqrt(kernels()->dot(walk->query, walk->query, (size_t)vectors->dim));
+    for (size_t i = 0; i < walk->kept.len; i++) {
+        int32_t node = walk->kept.item[i].node;
+        double score = ann_score(vectors->metric, walk->query, norm, ann_vector(vectors, node, walk->scratch), vectors->norm[node], vectors->dim);
+        topk_push(top, score, node);
+    }
+}
+
+/* Is scanning the allowed rows cheaper than the walk is likely to be? */
+static int scan_is_better(const Walk *walk, int64_t k) {
+    int64_t allowed = ann_n_allowed(walk->vectors, walk->search);
+    double walking = (double)STEPS * (double)walk->ef * (double)walk->vectors->n / (double)allowed;
+    return walk->search->min_score > -INFINITY || k * 4 >= allowed || walking > (double)allowed;
+}
+
+static Status search_one(Walk *walk, TopK *top, Err *err) {
+    const AnnSearch *search = walk->search;
+    int64_t allowed = ann_n_allowed(walk->vectors, search);
+    int64_t k = (int64_t)search->k < allowed ? (int64_t)search->k : allowed, ef = search->ef ? search->ef : DEFAULT_EF;
+    if (k == 0) return ST_OK;
+    walk->query = search->query;
+    walk->ef = (size_t)(ef < k ? k : ef);
+    walk->next.len = walk->kept.len = 0;
+    walk->steps = 0;
+    walk->budget = search->allowed ? allowed : INT64_MAX;
+    if (scan_is_better(walk, k)) return ann_scan(walk->vectors, search, top, err);
+    int ended = walk_graph(walk, walk->ef);
+    if (walk->failed) return fail_nomem(err, "a search");
+    if (!ended || (int64_t)walk->kept.len < k) return ann_scan(walk->vectors, search, top, err);
+    score_kept(walk, top);
+    return ST_OK;
+}
+
+Status graph_search(const AnnIndex *index, const AnnSearch *searches, TopK *tops, int n, Err *err) {
+    const Graph *graph = index->state;
+    Walk walk = {.vectors = index->vectors, .graph = graph};
+    walk.seen = mem_array(((size_t)graph->n + 63) / 64, sizeof *walk.seen);
+    walk.scratch = mem_array((size_t)index->vectors->dim, sizeof *walk.scratch);
+    Status status = walk.seen && walk.scratch ? ST_OK : fail_nomem(err, "a search");
+    for (int i = 0; i < n && status == ST_OK; i++) {
+        walk.search = &searches[i];
+        status = search_one(&walk, &tops[i], err);
+    }
+    mem_free(walk.seen);
+    mem_free(walk.scratch);
+    mem_free(walk.next.item);
+    mem_free(walk.kept.item);
+    return status;
+}

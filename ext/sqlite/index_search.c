@@ -1,0 +1,239 @@
+/* Searching the loaded copy of a rec_index: which rows of the base a request allows, the engine's answer over those, and
+ * the rows of the overlay scored one by one. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/memory.h"
+#include "../math/kernels.h"
+#include "index_table.h"
+
+/* Queries that a worker answers in one call: they share the passes over the codes. */
+enum { GROUP = 16 };
+
+static int contains(const int64_t *sorted, size_t n, int64_t id) {
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (sorted[mid] < id)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < n && sorted[low] == id;
+}
+
+static int conditions_hold(const IndexTable *t, const IndexRequest *request, int32_t slot) {
+    const Cell *cell = t->overlay.cell + (size_t)slot * (size_t)t->n_meta;
+    for (size_t i = 0; i < request->n_conditions; i++)
+        if (!condition_holds(&request->condition[i], &cell[request->condition[i].column])) return 0;
+    return 1;
+}
+
+/* Which of the rows of the base satisfy the conditions: by the base's columns, but for rows whose
+ * metadata have changed since. */
+static Status apply_conditions(const IndexTable *t, const IndexRequest *request, uint64_t *bits, Err *err) {
+    const IndexOverlay *overlay = &t->overlay;
+    int32_t n = keymap_count(overlay->slot), kept = 0;
+    int64_t *again = mem_array((size_t)overlay->n_meta_only, sizeof *again); /* positions to set again */
+    if (!again) return fail_nomem(err, "the filter");
+    for (int32_t s = 0; s < n && overlay->n_meta_only; s++) {
+        if (overlay->kind[s] != SLOT_META) continue;
+        int64_t at = index_base_position(t->loaded, keymap_key(overlay->slot, s).integer);
+        if (at < 0 || !ann_allows(bits, at)) continue;
+        bits[at >> 6] &= ~((uint64_t)1 << (at & 63));
+        if (conditions_hold(t, request, s)) again[kept++] = at;
+    }
+    Status status = ST_OK;
+    for (size_t i = 0; i < request->n_conditions && status == ST_OK; i++)
+        status = condition_apply(&request->condition[i], &t->loaded->meta[request->condition[i].column], bits, err);
+    for (int32_t i = 0; i < kept; i++) bits[again[i] >> 6] |= (uint64_t)1 << (again[i] & 63);
+    mem_free(again);
+    return status;
+}
+
+/* Base positions that the request allows, as bits; *out is NULL when all are. */
+static Status allowed_positions(const IndexTable *t, const IndexRequest *request, uint64_t **out, int64_t *n, Err *err) {
+    const IndexBase *base = t->loaded;
+    const IndexOverlay *overlay = &t->overlay;
+    size_t words = ((size_t)base->vectors.n + 63) / 64;
+    Status status = ST_OK;
+    *out = NULL;
+    *n = base->vectors.n;
+    if (!request->only && !request->n_exclude && !request->n_conditions && overlay->n_live == base->vectors.n) return ST_OK;
+    uint64_t *bits = mem_zeros(words, sizeof *bits);
+    if (!bits) return fail_nomem(err, "the filter");
+    if (!request->only) memcpy(bits, overlay->live, words * sizeof *bits);
+    for (size_t i = 0; request->only && i < request->n_only; i++) {
+        int64_t at = index_base_position(base, request->only[i]);
+        if (at >= 0 && ann_allows(overlay->live, at)) bits[at >> 6] |= (uint64_t)1 << (at & 63);
+    }
+    for (size_t i = 0; i < request->n_exclude; i++) {
+        int64_t at = index_base_position(base, request->exclude[i]);
+        if (at >= 0) bits[at >> 6] &= ~((uint64_t)1 << (at & 63));
+    }
+    if (request->n_conditions) status = apply_conditions(t, request, bits, err);
+    if (status != ST_OK) {
+        mem_free(bits);
+        return status;
+    }
+    *n = 0;
+    for (size_t w = 0; w < words; w++) *n += __builtin_popcountll(bits[w]);
+    *out = bits;
+    return ST_OK;
+}
+
+static int overlay_allows(const IndexTable *t, const IndexRequest *request, int32_t slot, int64_t id) {
+    if (request->only && !contains(request->only, request->n_only, id)) return 0;
+    return !contains(request->exclude, request->n_exclude, id) && conditions_hold(t, request, slot);
+}
+
+static void search_overlay(const IndexTable *t, const IndexRequest *request, const float *query, TopK *top) {
+    double norm = sqrt(kernels()->dot(query, query, (size_t)t->dim));
+    for (int32_t s = 0; s < keymap_count(t->overlay.slot); s++) {
+        int64_t id = keymap_key(t->overlay.slot, s).integer;
+        if (t->overlay.kind[s] != SLOT_ROW || !overlay_allows(t, request, s, id)) continue;
+        const float *row = t->overlay.row + (size_t)s * (size_t)t->dim;
+        double row_norm = sqrt(kernels()->dot(row, row, (size_t)t->dim));
+        double score = ann_score(t->metric, query, norm, row, row_norm, t->dim);
+        if (score >= request->min_score) topk_push(top, score, id);
+    }
+}
+
+/* n queries, one after the other in memory, by one call of the engine. */
+static Status search_group(const IndexTable *t, const IndexRequest *request, const uint64_t *allowed, int64_t n_allowed, const float *queries, int n, TopK *tops, Err *err) {
+    const IndexBase *base = t->loaded;
+    AnnSearch search[GROUP];
+    TopK found[GROUP] = {{0}};
+    size_t k = (int64_t)request->k < n_allowed ? request->k : (size_t)n_allowed;
+    size_t most = k + (size_t)keymap_count(t->overlay.slot);
+    Status status = ST_OK;
+    for (int i = 0; i < n && status == ST_OK; i++) {
+        search[i] = (AnnSearch){.query = queries + (size_t)i * (size_t)t->dim, .k = k, .min_score = request->min_score, .allowed = allowed, .n_allowed = n_allowed, .ef = request->ef, .nprobe = request->nprobe, .candidates = request->candidates};
+        status = topk_init(&found[i], k, err);
+    }
+    if (status == ST_OK) status = base->index.engine->search(&base->index, search, found, n, err);
+    for (int i = 0; i < n && status == ST_OK; i++) {
+        status = topk_init(&tops[i], most < request->k ? most : request->k, err);
+        if (status != ST_OK) break;
+        for (size_t j = 0; j < found[i].len; j++) topk_push(&tops[i], found[i].item[j].score, base->id[found[i].item[j].id]);
+        search_overlay(t, request, search[i].query, &tops[i]);
+        topk_sort(&tops[i]);
+    }
+    for (int i = 0; i < n; i++) topk_clear(&found[i]);
+    return status;
+}
+
+static Status search_once(IndexTable *t, const IndexRequest *request, TopK *top, Err *err) {
+    uint64_t *allowed;
+    int64_t n_allowed;
+    TRY(allowed_positions(t, request, &allowed, &n_allowed, err));
+    Status status = search_group(t, request, allowed, n_allowed, request->query, 1, top, err);
+    mem_free(allowed);
+    return status;
+}
+
+/* ---- rows that have gone without a word ---- */
+
+static int ascending(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Found ids whose row is not there any more, or has no vector: appended to gone. */
+static Status find_gone(IndexTable *t, const TopK *top, int64_t *gone, size_t *n, Err *err) {
+    sqlite3_stmt *statement;
+    int has_row;
+    Status status = ST_OK;
+    TRY(index_statement(t, GET_ROW, &statement, err));
+    for (size_t i = 0; i < top->len && status == ST_OK; i++) {
+        sqlite3_bind_int64(statement, 1, top->item[i].id);
+        status = glue_step(t->db, statement, &has_row, err);
+        if (status == ST_OK && (!has_row || sqlite3_column_type(statement, ROW_VECTOR) == SQLITE_NULL)) gone[(*n)++] = top->item[i].id;
+        sqlite3_reset(statement);
+    }
+    return status;
+}
+
+/* REPLACE through another key deletes a row of the user's table without firing a trigger. Such rows are left out, and
+ * the search runs again for those that move up. */
+static Status without_gone(IndexTable *t, const IndexRequest *request, TopK *top, Err *err) {
+    IndexRequest again = *request;
+    int64_t *exclude = NULL;
+    size_t n = request->n_exclude;
+    Status status = ST_OK;
+    while (status == ST_OK) {
+        size_t before = n;
+        int64_t *grown = mem_resize(exclude, n + top->len + 1, sizeof *grown);
+        if (!grown) {
+            status = fail_nomem(err, "the rows that have gone");
+            break;
+        }
+        if (!exclude && n) memcpy(grown, request->exclude, n * sizeof *grown);
+        exclude = grown;
+        status = find_gone(t, top, exclude, &n, err);
+        if (status != ST_OK || n == before) break;
+        qsort(exclude, n, sizeof *exclude, ascending);
+        again.exclude = exclude;
+        again.n_exclude = n;
+        topk_clear(top);
+        *top = (TopK){0};
+        status = search_once(t, &again, top, err);
+    }
+    mem_free(exclude);
+    return status;
+}
+
+Status index_search(IndexTable *t, const IndexRequest *request, TopK *top, Err *err) {
+    TRY(search_once(t, request, top, err));
+    return t->content ? without_gone(t, request, top, err) : ST_OK;
+}
+
+/* ---- batches ---- */
+
+typedef struct Batch {
+    const IndexTable *table;
+    const IndexRequest *request;
+    const uint64_t *allowed;
+    int64_t n_allowed;
+    const float *queries;
+    int64_t n;
+    TopK *tops;
+    Status status[64]; /* of each worker: the first failure */
+    Err err[64];
+} Batch;
+
+static void search_piece(void *context, int64_t piece, int worker) {
+    Batch *b = context;
+    int64_t from = piece * GROUP, n = b->n - from < GROUP ? b->n - from : GROUP;
+    if (b->status[worker] != ST_OK) return;
+    b->status[worker] = search_group(b->table, b->request, b->allowed, b->n_allowed, b->queries + from * b->table->dim, (int)n, b->tops + from, &b->err[worker]);
+}
+
+Status index_search_batch(IndexTable *t, const IndexRequest *request, const float *queries, int64_t n, TopK *tops, Task *task, Err *err) {
+    uint64_t *allowed;
+    Batch *b = mem_zeros(1, sizeof *b);
+    if (!b) return fail_nomem(err, "a batch of queries");
+    *b = (Batch){.table = t, .request = request, .queries = queries, .n = n, .tops = tops};
+    Status status = allowed_positions(t, request, &allowed, &b->n_allowed, err);
+    if (status == ST_OK) {
+        b->allowed = allowed;
+        int64_t pieces = (n + GROUP - 1) / GROUP;
+        if (pieces == 1)
+            search_piece(b, 0, 0); /* on this thread */
+        else
+            status = task_run(task, pieces, search_piece, b, err);
+        for (int w = 0; w < 64 && status == ST_OK; w++) {
+            status = b->status[w];
+            if (status != ST_OK && err) *err = b->err[w];
+        }
+        mem_free(allowed);
+    }
+    for (int64_t i = 0; i < n && status == ST_OK && t->content; i++) {
+        IndexRequest one = *request;
+        one.query = queries + i * t->dim;
+        status = without_gone(t, &one, &tops[i], err);
+    }
+    mem_free(b);
+    return status;
+}

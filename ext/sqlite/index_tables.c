@@ -1,0 +1,302 @@
+/* rec_indexes: what indexes the connection's databases hold. rec_recall_at: recall and time of one against exact search. */
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../base/memory.h"
+#include "index_table.h"
+#include "modules.h"
+#include "row_table.h"
+
+/* ---- rec_indexes ---- */
+
+/* What the present rows would take in memory, searched by what `optimize` would build. */
+static int64_t predicted(const IndexTable *t, int64_t rows) {
+    const char *factory = ann_resolve(t->factory, rows, t->dim);
+    size_t bytes = ann_vectors_memory(t->storage, rows, t->dim) + (size_t)rows * (sizeof(int64_t) + (size_t)t->n_meta * sizeof(uint32_t));
+    return (int64_t)(bytes + ann_engine_for(factory)->predict(factory, rows, t->dim));
+}
+
+static Status visit(IndexTable *t, RowSink *sink, Err *err) {
+    static const char *const metrics[] = {"ip", "l2", "cosine"}, *const storages[] = {"f32", "f16", "sq8"};
+    sqlite3_int64 rows, changed;
+    int64_t built = 0;
+    int found;
+    char engine[64] = "exact";
+    if (t->content)
+        TRY(glue_integer(t->db, 0, &rows, err, "SELECT count(*) FROM \"%w\".\"%w\" e WHERE e.\"%w\" IS NOT NULL", t->schema, t->content, t->column[t->vector_column].name));
+    else
+        TRY(glue_integer(t->db, 0, &rows, err, "SELECT count(*) FROM \"%w\".\"%w_vectors\"", t->schema, t->name));
+    TRY(index_segment_summary(t, engine, &built, &found, err));
+    TRY(glue_integer(t->db, 0, &changed, err, "SELECT count(DISTINCT id) FROM \"%w\".\"%w\" WHERE NOT coalesce(meta, 0) AND seq>(SELECT value FROM \"%w\".\"%w_config\" WHERE key='segment_seq')", t->schema, t->log, t->schema, t->name));
+    row_text(sink, t->name);
+    row_text(sink, t->schema);
+    row_integer(sink, rows);
+    row_integer(sink, t->dim);
+    row_text(sink, metrics[t->metric]);
+    row_text(sink, storages[t->storage]);
+    row_text(sink, t->factory);
+    row_text(sink, found ? engine : "exact");
+    row_text(sink, ann_resolve(t->factory, rows, t->dim));
+    row_integer(sink, found ? built : 0);
+    row_integer(sink, found ? changed : 0);
+    row_integer(sink, predicted(t, rows));
+    row_integer(sink, (sqlite3_int64)index_view_cached(t, err));
+    row_text(sink, t->content);
+    return ST_OK;
+}
+
+/* One that cannot be read shows its error as its engine, and does not hide the others. */
+static void damaged(RowSink *sink, const char *schema, const char *name, const Err *err) {
+    row_text(sink, name);
+    row_text(sink, schema);
+    for (int i = 0; i < 5; i++) row_null(sink);
+    row_text(sink, err->text);
+    for (int i = 0; i < 6; i++) row_null(sink);
+}
+
+static Status visit_named(sqlite3 *db, const char *schema, const char *name, RowSink *sink, Err *err) {
+    IndexTable *t = NULL;
+    char *full = sqlite3_mprintf("%s.%s", schema, name);
+    if (!full) return fail_nomem(err, "a name");
+    Status status = index_open(&t, db, full, err);
+    sqlite3_free(full);
+    if (status == ST_OK) status = visit(t, sink, err);
+    if (t) index_close(t);
+    if (status == ST_OK || status == ST_NOMEM || status == ST_CANCELLED) return status;
+    damaged(sink, schema, name, err);
+    return ST_OK;
+}
+
+static Status indexes_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    sqlite3_stmt *schemas, *tables;
+    int has_schema = 1, has_table = 1;
+    (void)argv;
+    TRY(glue_prepare(db, &schemas, err, "SELECT name FROM pragma_database_list ORDER BY name<>'temp', seq"));
+    Status status = ST_OK;
+    while (status == ST_OK) {
+        status = glue_step(db, schemas, &has_schema, err);
+        if (status != ST_OK || !has_schema) break;
+        const char *schema = (const char *)sqlite3_column_text(schemas, 0);
+        status = glue_prepare(db, &tables, err, "SELECT name FROM \"%w\".sqlite_schema v WHERE type='table' AND sql LIKE 'CREATE VIRTUAL TABLE%%rec_index%%' AND EXISTS (SELECT 1 FROM \"%w\".sqlite_schema s WHERE s.name = v.name || '_segment') ORDER BY name", schema, schema);
+        while (status == ST_OK) {
+            status = glue_step(db, tables, &has_table, err);
+            if (status != ST_OK || !has_table) break;
+            status = visit_named(db, schema, (const char *)sqlite3_column_text(tables, 0), sink, err);
+        }
+        sqlite3_finalize(tables);
+    }
+    sqlite3_finalize(schemas);
+    return status;
+}
+
+/* ---- rec_recall_at ---- */
+
+typedef struct Sample {
+    int64_t n;
+    int64_t k;
+    int64_t *id;
+    float *vector;   /* n x dim */
+    Scored *nearest; /* n x k: the true ones */
+    int64_t *n_nearest;
+    double *seconds; /* n */
+} Sample;
+
+static void sample_clear(Sample *s) {
+    mem_free(s->id);
+    mem_free(s->vector);
+    mem_free(s->nearest);
+    mem_free(s->n_nearest);
+    mem_free(s->seconds);
+}
+
+/* Rows that count, spread evenly over the base. */
+static Status sample_take(Sample *s, const IndexTable *t, int64_t wanted, Err *err) {
+    const IndexBase *base = t->loaded;
+    int64_t live = t->overlay.n_live, seen = 0;
+    size_t n = (size_t)(wanted < live ? wanted : live);
+    s->id = mem_array(n, sizeof *s->id);
+    s->vector = mem_array(n, (size_t)t->dim * sizeof *s->vector);
+    s->nearest = mem_array(n, (size_t)s->k * sizeof *s->nearest);
+    s->n_nearest = mem_array(n, sizeof *s->n_nearest);
+    s->seconds = mem_array(n, sizeof *s->seconds);
+    if (!s->id || !s->vector || !s->nearest || !s->n_nearest || !s->seconds) return fail_nomem(err, "the sample");
+    for (int64_t at = 0; at < base->vectors.n && s->n < (int64_t)n; at++) {
+        if (!ann_allows(t->overlay.live, at)) continue;
+        if (seen++ < (int64_t)((double)s->n * (double)live / (double)n)) continue;
+        s->id[s->n] = base->id[at];
+        ann_decode(t->storage, ann_stored(&base->vectors, at), t->dim, s->vector + s->n++ * t->dim);
+    }
+    return ST_OK;
+}
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+/* The k nearest of a sample row, itself left out; best first. */
+static Status ask(IndexTable *t, Sample *s, int64_t i, const IndexRequest *options, TopK *out, Err *err) {
+    IndexRequest request = *options;
+    request.query = s->vector + i * t->dim;
+    request.k = (size_t)s->k + 1;
+    request.min_score = -INFINITY;
+    double start = now();
+    TRY(index_search(t, &request, out, err));
+    s->seconds[i] = now() - start;
+    size_t kept = 0;
+    for (size_t j = 0; j < out->len; j++)
+        if (out->item[j].id != s->id[i]) out->item[kept++] = out->item[j];
+    out->len = kept < (size_t)s->k ? kept : (size_t)s->k;
+    return ST_OK;
+}
+
+/* Ask for every row; the first time keeps the answers as the true ones, later times count how many of those come. */
+static Status ask_all(IndexTable *t, Sample *s, const IndexRequest *options, int keep, int64_t *hits, InterruptPoll *poll, Err *err) {
+    Status status = ST_OK;
+    *hits = 0;
+    for (int64_t i = 0; i < s->n && status == ST_OK; i++) {
+        TopK found = {0};
+        Scored *nearest = s->nearest + i * s->k;
+        status = interrupt_poll(poll) ? fail(err, ST_CANCELLED, "interrupted") : ask(t, s, i, options, &found, err);
+        if (status == ST_OK && keep) {
+            memcpy(nearest, found.item, found.len * sizeof *nearest);
+            s->n_nearest[i] = (int64_t)found.len;
+        }
+        for (int64_t j = 0; j < s->n_nearest[i] && status == ST_OK && !keep; j++)
+            for (size_t f = 0; f < found.len; f++) *hits += found.item[f].id == nearest[j].id;
+        topk_clear(&found);
+    }
+    return status;
+}
+
+/* By an exact engine over the same base and overlay. */
+static Status ask_exactly(IndexTable *t, Sample *s, InterruptPoll *poll, Err *err) {
+    int64_t hits;
+    IndexBase twin = *t->loaded, *real = t->loaded;
+    IndexRequest options = {0};
+    TRY(index_build_base(t, &twin, "exact", err));
+    t->loaded = &twin;
+    Status status = ask_all(t, s, &options, 1, &hits, poll, err);
+    t->loaded = real;
+    twin.index.engine->free(&twin.index);
+    return status;
+}
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The q-th part of the times, in milliseconds. */
+static double quantile(Sample *s, double q) {
+    qsort(s->seconds, (size_t)s->n, sizeof *s->seconds, ascending);
+    int64_t at = (int64_t)ceil(q * (double)s->n) - 1;
+    return s->seconds[at < 0 ? 0 : at] * 1e3;
+}
+
+static void number_or_null(RowSink *sink, int64_t n, double value) {
+    if (n)
+        row_real(sink, value);
+    else
+        row_null(sink);
+}
+
+static Status one_setting(IndexTable *t, Sample *s, const char *text, double exact_ms, InterruptPoll *poll, RowSink *sink, Err *err) {
+    SearchOptions options = {0};
+    OptTarget target = {index_search_options, &options};
+    int64_t hits, all = 0;
+    TRY(options_set_json(&target, 1, text, err));
+    IndexRequest request = {.ef = options.ef, .nprobe = options.nprobe, .candidates = options.candidates};
+    TRY(ask_all(t, s, &request, 0, &hits, poll, err));
+    for (int64_t i = 0; i < s->n; i++) all += s->n_nearest[i];
+    row_text(sink, text);
+    number_or_null(sink, all, (double)hits / (double)all);
+    number_or_null(sink, s->n, s->n ? quantile(s, 0.5) : 0);
+    number_or_null(sink, s->n, s->n ? quantile(s, 0.99) : 0);
+    number_or_null(sink, s->n, exact_ms);
+    row_integer(sink, s->n);
+    return ST_OK;
+}
+
+/* Settings of `options`: the object with each element of its one array in that array's place. */
+static Status each_setting(IndexTable *t, Sample *s, json_t *options, double exact_ms, InterruptPoll *poll, RowSink *sink, Err *err) {
+    const char *key, *varied = NULL;
+    json_t *value, *list = NULL;
+    json_object_foreach(options, key, value) {
+        if (!json_is_array(value)) continue;
+        if (list) return fail(err, ST_BADARG, "options: two lists, %.40s and %.40s (one)", varied, key);
+        list = value;
+        varied = key;
+    }
+    size_t n = list ? json_array_size(list) : 1;
+    Status status = ST_OK;
+    for (size_t i = 0; i < n && status == ST_OK; i++) {
+        json_t *setting = json_copy(options);
+        if (setting && list) json_object_set(setting, varied, json_array_get(list, i));
+        char *text = setting ? json_dumps(setting, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+        status = text ? one_setting(t, s, text, exact_ms, poll, sink, err) : fail_nomem(err, "the options");
+        free(text); /* jansson's own */
+        json_decref(setting);
+    }
+    return status;
+}
+
+/* Without options: a ladder of what the engine can vary. */
+static const char *ladder(const IndexTable *t) {
+    if (t->loaded->index.engine == &ann_graph_engine) return "{\"ef\":[16,32,64,128,256,512]}";
+    if (t->loaded->index.engine == &ann_faiss_engine && strstr(t->loaded->factory, "IVF")) return "{\"nprobe\":[1,2,4,8,16,32,64,128]}";
+    return "{}";
+}
+
+static Status measure(IndexTable *t, int64_t wanted, int64_t k, const char *text, RowSink *sink, Err *err) {
+    json_error_t json_error;
+    InterruptPoll poll;
+    TRY(index_view_sync(t, err));
+    json_t *options = json_loads(text ? text : ladder(t), JSON_REJECT_DUPLICATES, &json_error);
+    if (!json_is_object(options)) {
+        json_decref(options);
+        return fail(err, ST_BADARG, "options: a JSON object such as {\"ef\":[16,64]}");
+    }
+    Sample sample = {.k = k};
+    Status status = interrupt_poll_init(&poll, t->db, err);
+    if (status == ST_OK) {
+        status = sample_take(&sample, t, wanted, err);
+        if (status == ST_OK) status = ask_exactly(t, &sample, &poll, err);
+        if (status == ST_OK) status = each_setting(t, &sample, options, sample.n ? quantile(&sample, 0.5) : 0, &poll, sink, err);
+        interrupt_poll_clear(&poll);
+    }
+    sample_clear(&sample);
+    json_decref(options);
+    return status;
+}
+
+static Status recall_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    IndexTable *t;
+    static const char *const names[] = {"sample", "k"};
+    for (int i = 1; i <= 2; i++)
+        if (sqlite3_value_numeric_type(argv[i]) != SQLITE_INTEGER || sqlite3_value_int64(argv[i]) < 1 || sqlite3_value_int64(argv[i]) > 1000000)
+            return fail(err, ST_BADARG, "%s=%.40s (1..1000000)", names[i - 1], (const char *)sqlite3_value_text(argv[i]));
+    TRY(index_open(&t, db, (const char *)sqlite3_value_text(argv[0]), err));
+    const char *options = argv[3] && sqlite3_value_type(argv[3]) != SQLITE_NULL ? (const char *)sqlite3_value_text(argv[3]) : NULL;
+    Status status = measure(t, sqlite3_value_int64(argv[1]), sqlite3_value_int64(argv[2]), options, sink, err);
+    index_close(t);
+    return status;
+}
+
+int register_index_tables(sqlite3 *db) {
+    static const RowTable tables[] = {
+        {.name = "rec_indexes", .columns = "name TEXT, schema TEXT, rows INTEGER, dimensions INTEGER, metric TEXT, storage TEXT, factory TEXT, engine TEXT, picks TEXT, built_rows INTEGER, changed_rows INTEGER, memory_bytes INTEGER, loaded INTEGER, content TEXT",
+         .n_columns = 14, .arguments = "", .flags = SQLITE_VTAB_DIRECTONLY, .fill = indexes_fill},
+        {.name = "rec_recall_at", .columns = "options TEXT, recall REAL, p50_ms REAL, p99_ms REAL, exact_p50_ms REAL, queries INTEGER", .n_columns = 6,
+         .arguments = ", index_name HIDDEN, sample HIDDEN, k HIDDEN, with_options HIDDEN", .n_arguments = 4, .n_required = 3, .flags = SQLITE_VTAB_DIRECTONLY, .fill = recall_fill},
+    };
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        int code = row_table_register(db, &tables[i]);
+        if (code) return code;
+    }
+    return SQLITE_OK;
+}
