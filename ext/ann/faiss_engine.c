@@ -17,7 +17,7 @@
 #include "ann.h"
 #include "faiss_extra.h"
 
-enum { ADD_BATCH = 16384, MIN_TRAINING = 65536, TRAINING_A_LIST = 64, DEFAULT_EF = 64, FORMAT = 1 };
+enum { ADD_BATCH = 16384, MIN_TRAINING = 65536, TRAINING_A_LIST = 64, DEFAULT_EF = 64, MANY_LISTS = 512, FORMAT = 1 };
 
 /* Called by FAISS in place of its own distance functions. */
 float rec_faiss_dot(const float *a, const float *b, size_t n);
@@ -149,7 +149,8 @@ static Status after(int failed, const char *what, const char *text, const Task *
     return failed ? faiss_fail(err, what, text) : ST_OK;
 }
 
-/* Over at most MIN_TRAINING rows, or TRAINING_A_LIST for each list, evenly spread. */
+/* k-means over few centroids has so many short parallel parts that waiting costs more than they do: one thread then.
+ * Over at most MIN_TRAINING rows, or TRAINING_A_LIST for each list, evenly spread. */
 static Status train(const AnnIndex *index, Faiss *faiss, Task *task, Err *err) {
     const AnnVectors *vectors = index->vectors;
     char text[400] = "";
@@ -161,7 +162,8 @@ static Status train(const AnnIndex *index, Faiss *faiss, Task *task, Err *err) {
     float *rows = mem_array((size_t)n, dim * sizeof *rows);
     if (!rows) return fail_nomem(err, "the training vectors");
     for (int64_t i = 0; i < n; i++) copy_row(vectors, (int64_t)((double)i * (double)vectors->n / (double)n), rows + (size_t)i * dim);
-    int failed = faiss_extra_train(faiss->index, n, rows, threads_of(task), poll, task, text, sizeof text);
+    int threads = faiss->kind.n_lists >= MANY_LISTS ? threads_of(task) : 1;
+    int failed = faiss_extra_train(faiss->index, n, rows, threads, poll, task, text, sizeof text);
     mem_free(rows);
     return after(failed, "train", text, task, err);
 }

@@ -36,7 +36,9 @@ static Status check_rowid(IndexTable *t, Err *err) {
     sqlite3_stmt *statement;
     int has_row, n = 0;
     char *name = NULL;
-    TRY(glue_prepare(t->db, &statement, err, "SELECT name FROM pragma_table_info(%Q, %Q) WHERE pk>0 AND (SELECT count(*) FROM pragma_table_info(%Q, %Q) WHERE pk>0)=1 AND upper(type)='INTEGER'", t->content, t->schema, t->content, t->schema));
+    TRY(glue_prepare(t->db, &statement, err, "SELECT name FROM pragma_table_info(%Q, %Q) WHERE pk>0 AND (SELECT count(*) FROM pragma_table_info(%Q, %Q) WHERE pk>0)=1 AND upper(type)='INTEGER'"
+                     " AND NOT EXISTS (SELECT 1 FROM pragma_index_list(%Q, %Q) WHERE origin='pk')", /* INTEGER PRIMARY KEY DESC is no rowid */
+                     t->content, t->schema, t->content, t->schema, t->content, t->schema));
     Status status = glue_step(t->db, statement, &has_row, err);
     if (status == ST_OK && has_row) {
         n = 1;
@@ -74,11 +76,23 @@ static Status check_column(IndexTable *t, const IndexColumn *column, Err *err) {
     return status;
 }
 
+/* A text key names one row: the table must say so, by bytes. */
+static Status check_key(IndexTable *t, Err *err) {
+    sqlite3_int64 unique;
+    if (t->key_column < 0) return ST_OK;
+    const char *name = t->column[t->key_column].name;
+    TRY(glue_integer(t->db, 0, &unique, err,
+                     "SELECT 1 FROM pragma_index_list(%Q, %Q) l WHERE l.\"unique\" AND NOT l.partial AND (SELECT count(*) FROM pragma_index_xinfo(l.name, %Q) WHERE key)=1"
+                     " AND EXISTS (SELECT 1 FROM pragma_index_xinfo(l.name, %Q) x WHERE x.key AND lower(x.name)=lower(%Q) AND x.coll='BINARY')",
+                     t->content, t->schema, t->schema, t->schema, name));
+    return unique ? ST_OK : fail(err, ST_BADARG, "the key %.60s is not UNIQUE in %.60s (alone, with the BINARY collation)", name, t->content);
+}
+
 Status index_content_check(IndexTable *t, Err *err) {
     TRY(check_table(t, err));
     TRY(check_rowid(t, err));
     for (int i = 0; i < t->n_columns; i++) TRY(check_column(t, &t->column[i], err));
-    return ST_OK;
+    return check_key(t, err);
 }
 
 Status index_content_find(IndexTable *t, Err *err) {
@@ -97,14 +111,16 @@ Status index_content_find(IndexTable *t, Err *err) {
 /* ---- triggers ---- */
 
 /* Refuse what cannot be a vector. A text may be a JSON array. */
-static void append_check(const IndexTable *t, sqlite3_str *sql) {
+static int append_check(const IndexTable *t, sqlite3_str *sql) {
     const char *name = vector_of(t)->name;
     char *text = sqlite3_mprintf("%s: %s must be NULL, a BLOB of %d float32 numbers (%d bytes) or a JSON array", t->name, name, t->dim, 4 * t->dim);
+    if (!text) return 0;
     sqlite3_str_appendf(sql,
                         " SELECT CASE WHEN (typeof(new.\"%w\")='blob' AND length(new.\"%w\")<>%d) OR typeof(new.\"%w\") IN ('integer', 'real')"
                         " THEN RAISE(ABORT, %Q) END;",
                         name, name, 4 * t->dim, name, text);
     sqlite3_free(text);
+    return 1;
 }
 
 /* An update that changes the id, the vector or a metadata column. No list of columns (UPDATE OF), which knows neither
@@ -140,11 +156,14 @@ static char *trigger_sql(const IndexTable *t, int event) {
     sqlite3_str_appendf(sql, "CREATE TRIGGER \"%w\".\"%w_content_%s\" AFTER %s ON \"%w\"", t->schema, t->name, EVENTS[event], EVENTS[event], t->content);
     if (event == 1) append_when(t, sql);
     sqlite3_str_appendall(sql, " BEGIN");
-    if (event != 2) append_check(t, sql);
+    int whole = event == 2 || append_check(t, sql);
     append_log(t, sql, event);
     append_trim(t, sql);
     sqlite3_str_appendall(sql, " END");
-    return sqlite3_str_finish(sql);
+    char *text = sqlite3_str_finish(sql);
+    if (whole) return text;
+    sqlite3_free(text);
+    return NULL;
 }
 
 Status index_content_create_triggers(IndexTable *t, Err *err) {

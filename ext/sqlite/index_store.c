@@ -92,7 +92,7 @@ Status index_select_rows(IndexTable *t, sqlite3_stmt **out, const char *tail, Er
 static Status prepare_find_key(IndexTable *t, Err *err) {
     const IndexColumn *key = &t->column[t->key_column];
     if (t->content)
-        return glue_prepare(t->db, &t->statement[ID_OF_KEY], err, "SELECT e.\"%w\" FROM \"%w\".\"%w\" e WHERE e.\"%w\"=?1", t->content_rowid, t->schema, t->content, key->name);
+        return glue_prepare(t->db, &t->statement[ID_OF_KEY], err, "SELECT e.\"%w\" FROM \"%w\".\"%w\" e WHERE e.\"%w\" COLLATE BINARY=?1", t->content_rowid, t->schema, t->content, key->name);
     return glue_prepare(t->db, &t->statement[ID_OF_KEY], err, "SELECT id FROM \"%w\".\"%w_meta\" WHERE c%d=?1", t->schema, t->name, key->shadow);
 }
 
