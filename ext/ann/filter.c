@@ -183,14 +183,30 @@ static uint32_t lower_bound(const FilterColumn *column, const Cell *cell, int *e
     return (uint32_t)low + 1;
 }
 
-/* Keep the rows whose rank is in from .. from + width - 1. */
+/* 64 bytes of 0 or 1 as 64 bits: the product gathers 8 of them in its top byte. */
+static uint64_t pack(const uint8_t hit[64]) {
+    uint64_t mask = 0, eight;
+    for (int i = 0; i < 8; i++) {
+        memcpy(&eight, hit + 8 * i, sizeof eight);
+        mask |= (eight * 0x0102040810204080ULL >> 56) << (8 * i);
+    }
+    return mask;
+}
+
+/* Keep the rows whose rank is in from .. from + width - 1. The inner loop is one that compilers turn into SIMD: the top
+ * bits are flipped since SSE2 compares signed numbers only. */
 static void keep_range(const FilterColumn *column, uint32_t from, uint32_t width, uint64_t *bits) {
+    uint8_t hit[64] = {0};
+    const int32_t limit = (int32_t)(width ^ 0x80000000U);
     for (int64_t base = 0; base < column->n; base += 64) {
+        const uint32_t *rank = column->rank + base;
         int64_t end = column->n - base < 64 ? column->n - base : 64;
-        uint64_t mask = 0;
         if (!bits[base >> 6]) continue;
-        for (int64_t i = 0; i < end; i++) mask |= (uint64_t)(column->rank[base + i] - from < width) << i;
-        bits[base >> 6] &= mask;
+        if (end == 64)
+            for (int i = 0; i < 64; i++) hit[i] = (int32_t)((rank[i] - from) ^ 0x80000000U) < limit;
+        else
+            for (int64_t i = 0; i < 64; i++) hit[i] = i < end && rank[i] - from < width;
+        bits[base >> 6] &= pack(hit);
     }
 }
 
