@@ -6,8 +6,8 @@ make --no-print-directory SANITIZE=1 build/asan/recommend.so build/asan/tests/un
 passed=0 failed=0
 check() { if [ "$1" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAIL $2"; tail -n 40 build/asan/out; fi; }
 # CPython and the shell keep some memory for good; only what names our object counts.
-# FAISS 1.7.3 itself leaks what it had read when it meets a truncated index; ours are checked by SHA-256 before that.
-printf 'leak:faiss::read_\n' >build/asan/leaks
+# FAISS 1.7.3 itself leaks the coarse quantizer (72 bytes) of an IVF that its factory refuses half-way.
+printf 'leak:parse_coarse_quantizer\n' >build/asan/leaks
 export LSAN_OPTIONS=suppressions=build/asan/leaks:print_suppressions=0 ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=99 UBSAN_OPTIONS=print_stacktrace=1
 build/asan/tests/unit >build/asan/out 2>&1
 check $? "unit tests under ASan and UBSan"
