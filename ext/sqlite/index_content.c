@@ -19,7 +19,7 @@ static const IndexColumn *vector_of(const IndexTable *t) {
 static Status check_table(IndexTable *t, Err *err) {
     sqlite3_stmt *statement;
     int has_row;
-    TRY(glue_prepare(t->db, &statement, err, "SELECT type, wr FROM pragma_table_list(%Q) WHERE schema=lower(%Q)", t->content, t->schema));
+    TRY(glue_prepare(t->db, &statement, err, "SELECT type, wr FROM pragma_table_list(%Q) WHERE lower(schema)=lower(%Q)", t->content, t->schema));
     Status status = glue_step(t->db, statement, &has_row, err);
     if (status == ST_OK && !has_row)
         status = fail(err, ST_BADARG, "content=%.60s: no such table in schema %.60s", t->content, t->schema);

@@ -286,7 +286,7 @@ int index_destroy(sqlite3_vtab *vtab) {
     index_finalize(table);
     if (table->content) status = index_content_drop_triggers(table, &err);
     for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES && status == ST_OK; i++)
-        status = glue_execute(table->db, &err, "DROP TABLE IF EXISTS \"%w\".\"%w_%s\"", table->schema, table->name, SUFFIXES[i]);
+        if (has_table(table, SUFFIXES[i])) status = glue_execute(table->db, &err, "DROP TABLE IF EXISTS \"%w\".\"%w_%s\"", table->schema, table->name, SUFFIXES[i]);
     if (status != ST_OK) return glue_vtab_error(vtab, MODULE, table->name, status, &err);
     table_free(table);
     return SQLITE_OK;
@@ -337,29 +337,58 @@ static const char *arguments_of(const char *sql) {
     return NULL;
 }
 
-/* Split the text between the outer parentheses of CREATE VIRTUAL TABLE ... USING rec_index(...) at its commas. */
+/* Past a comment of SQL, or where it is. */
+static const char *skip_comment(const char *at, const char *end) {
+    const char *close = NULL;
+    if (at + 1 < end && at[0] == '-' && at[1] == '-')
+        close = strchr(at, '\n');
+    else if (at + 1 < end && at[0] == '/' && at[1] == '*' && (close = strstr(at + 2, "*/")) != NULL)
+        close += 2;
+    else
+        return at;
+    return close && close < end ? close : end;
+}
+
+static Status add_argument(char ***out, int *out_n, const char *text, size_t len, Err *err) {
+    char **grown = mem_resize(*out, (size_t)*out_n + 1, sizeof **out);
+    if (!grown) return fail_nomem(err, "the index");
+    *out = grown;
+    if (!(grown[*out_n] = mem_text(text, len))) return fail_nomem(err, "the index");
+    ++*out_n;
+    return ST_OK;
+}
+
+/* Split the text between the outer parentheses of CREATE VIRTUAL TABLE ... USING rec_index(...) at its commas, outside
+ * quotes and brackets, without its comments. */
 static Status split_arguments(const char *sql, char ***out, int *out_n, Err *err) {
-    const char *open = arguments_of(sql);
-    size_t len = strlen(sql);
+    const char *open = arguments_of(sql), *end = strrchr(sql, ')');
+    size_t len = 0;
+    char quote = 0;
+    Status status = ST_OK;
     *out = NULL;
     *out_n = 0;
-    while (len && sql[len - 1] != ')') len--;
-    if (!open || !len) return fail(err, ST_CORRUPT, "the schema of the index is malformed");
-    const char *at = open + 1, *end = sql + len - 1, *from = at;
-    for (char quote = 0; at <= end; at++) {
-        if (at == end || (*at == ',' && !quote)) {
-            char **grown = mem_resize(*out, (size_t)*out_n + 1, sizeof **out);
-            if (!grown) return fail_nomem(err, "the index");
-            *out = grown;
-            grown[*out_n] = mem_text(from, (size_t)(at - from));
-            if (!grown[*out_n]) return fail_nomem(err, "the index");
-            ++*out_n;
-            from = at + 1;
-        } else if (quote ? *at == quote : (*at == '\'' || *at == '"' || *at == '`')) {
-            quote = quote ? 0 : *at;
+    if (!open || !end || end < open) return fail(err, ST_CORRUPT, "the schema of the index is malformed");
+    char *part = mem_array((size_t)(end - open) + 1, 1);
+    if (!part) return fail_nomem(err, "the index");
+    for (const char *at = open + 1; at < end && status == ST_OK;) {
+        const char *after = quote ? at : skip_comment(at, end);
+        if (after > at) {
+            at = after;
+            part[len++] = ' ';
+            continue;
         }
+        if (*at == ',' && !quote) {
+            status = add_argument(out, out_n, part, len, err);
+            len = 0;
+        } else {
+            part[len++] = *at;
+            if (quote ? *at == quote : strchr("'\"`[", *at) != NULL) quote = quote ? 0 : *at == '[' ? ']' : *at;
+        }
+        at++;
     }
-    return ST_OK;
+    if (status == ST_OK) status = add_argument(out, out_n, part, len, err);
+    mem_free(part);
+    return status;
 }
 
 Status index_open(IndexTable **out, sqlite3 *db, const char *name, Err *err) {
@@ -370,7 +399,7 @@ Status index_open(IndexTable **out, sqlite3 *db, const char *name, Err *err) {
 
     *out = NULL;
     TRY(glue_find_table(db, "rec_index", name, "_segment", &schema, &table_name, err));
-    Status status = glue_prepare(db, &statement, err, "SELECT sql FROM \"%w\".sqlite_schema WHERE lower(name)=lower(%Q)", schema, table_name);
+    Status status = glue_prepare(db, &statement, err, "SELECT sql FROM \"%w\".sqlite_schema WHERE type='table' AND lower(name)=lower(%Q)", schema, table_name);
     if (status == ST_OK) status = glue_step(db, statement, &has_row, err);
     if (status == ST_OK && !has_row) status = fail(err, ST_BADARG, "no rec_index named '%.60s'", name);
     if (status == ST_OK) status = split_arguments((const char *)sqlite3_column_text(statement, 0), &part, &n, err);

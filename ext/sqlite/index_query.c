@@ -348,7 +348,8 @@ static Status resolve_similar(IndexTable *t, Inputs *in, Err *err) {
 static double score_bound(AnnMetric metric, double distance) {
     if (isinf(distance)) return distance > 0 ? -INFINITY : INFINITY;
     double score = metric == ANN_L2 ? -(distance < 0 ? 0 : distance * distance) : metric == ANN_COSINE ? 1 - distance : -distance;
-    return score - fabs(score) * 1e-12 - 1e-300;
+    double rounding = metric == ANN_COSINE ? 1e-15 : 1e-300; /* 1 - score rounds to multiples of 2^-53 */
+    return score - fabs(score) * 1e-12 - rounding;
 }
 
 static Status run_search(IndexTable *t, IndexCursor *cursor, Inputs *in, Err *err) {

@@ -252,10 +252,14 @@ size_t index_view_cached(IndexTable *t, Err *err) {
 
 /* ---- building ---- */
 
+static Status drop_segment(IndexTable *t, Err *err) {
+    TRY(glue_execute(t->db, err, "DELETE FROM \"%w\".\"%w_config\" WHERE key='segment_seq'", t->schema, t->name));
+    return glue_execute(t->db, err, "DELETE FROM \"%w\".\"%w_segment\"", t->schema, t->name);
+}
+
 /* The log begins anew: nobody's loaded copy fits it any more, so that everybody loads what is there now. */
 static Status restart_log(IndexTable *t, Err *err) {
-    TRY(glue_execute(t->db, err, "DELETE FROM \"%w\".\"%w_segment\"", t->schema, t->name));
-    TRY(glue_execute(t->db, err, "DELETE FROM \"%w\".\"%w_config\" WHERE key='segment_seq'", t->schema, t->name));
+    TRY(drop_segment(t, err));
     TRY(glue_execute(t->db, err, "DELETE FROM \"%w\".\"%w\"", t->schema, t->log));
     return glue_execute(t->db, err, "INSERT INTO \"%w\".\"%w\"(stamp) VALUES(randomblob(16))", t->schema, t->log);
 }
@@ -301,7 +305,7 @@ Status index_view_build(IndexTable *t, BuildKind kind, Task *task, Err *err) {
     if (status == ST_OK && anew) status = restart_log(t, err);
     if (status == ST_OK && !anew) status = glue_execute(t->db, err, "INSERT INTO \"%w\".\"%w\"(stamp) VALUES(randomblob(16))", t->schema, t->log);
     if (status == ST_OK) status = index_state(t, &base->seq, base->stamp, err);
-    if (status == ST_OK && has_structure) status = index_segment_write(t, base, err);
+    if (status == ST_OK) status = has_structure ? index_segment_write(t, base, err) : drop_segment(t, err);
     if (status == ST_OK) return use_base(t, base, err);
     index_base_free(base);
     return status;

@@ -152,3 +152,37 @@ def test_null_passes_an_argument_of_the_function_form_over(shop):
     equal([row[0] for row in rows(db, "SELECT rowid FROM t('[0,0,0]', 3, NULL, NULL, ?)", f"[{nearest[0]}]")], nearest[1:])
     equal(rows(db, "SELECT rowid FROM t(NULL, 3, NULL, 4)"), rows(db, "SELECT rowid FROM t WHERE similar_to = 4 AND k = 3"))
     equal(rows(db, "SELECT rowid FROM t(NULL, 3)"), [])
+
+
+def test_dropping_an_index_leaves_tables_alone_that_only_look_like_its_own(shop):
+    db = shop.connect()
+    db.executescript("CREATE TABLE looks_queue(x); CREATE TABLE looks_meta(x); CREATE VIRTUAL TABLE looks USING rec_index(e float[2]); DROP TABLE looks")
+    equal(rows(db, "SELECT name FROM sqlite_schema ORDER BY name"), [("looks_meta",), ("looks_queue",)])
+
+
+def test_functions_open_an_index_however_its_arguments_are_written(shop):
+    db = shop.connect()
+    db.executescript("CREATE TABLE q(id, v); INSERT INTO q VALUES(1, '[1,1]'); CREATE TABLE z(a); CREATE TRIGGER x AFTER INSERT ON z BEGIN SELECT 1; END;"
+                     "CREATE VIRTUAL TABLE x USING rec_index(e float[2] -- the , vector\n, [a,b] text, [it's] text, \"q\"\"q\" integer, /* and, */ metric=l2);"
+                     "INSERT INTO x(e) VALUES('[1,2]')")
+    equal(rows(db, "SELECT id, rowid, distance FROM rec_search('x', 'q', 'id', 'v', 1)"), [(1, 1, 1.0)])
+    db.execute("ATTACH ':memory:' AS Aux")
+    db.executescript("CREATE TABLE Aux.p(id INTEGER PRIMARY KEY, e BLOB); CREATE VIRTUAL TABLE Aux.t USING rec_index(e float[2], content=p); INSERT INTO p VALUES(7, '[1,1]')")
+    equal(rows(db, "SELECT rowid FROM rec_search('Aux.t', 'q', 'id', 'v', 1)"), [(7,)])
+
+
+def test_a_bound_on_cosine_distance_keeps_rows_just_past_a_right_angle(shop):
+    db = shop.connect()
+    db.executescript("CREATE VIRTUAL TABLE c USING rec_index(e float[2]); INSERT INTO c(e) VALUES('[-1e-18,1]'), ('[0,1]'), ('[1,0]')")
+    equal(rows(db, "SELECT rowid FROM c WHERE e MATCH '[1,0]' AND distance <= 1 ORDER BY rowid"), [(1,), (2,), (3,)])
+
+
+def test_optimize_of_a_table_that_shrank_gives_up_the_structure(shop):
+    db = shop.connect()
+    db.execute("CREATE VIRTUAL TABLE t USING rec_index(e float[2], metric=l2, index='IVF4,Flat')")
+    db.executemany("INSERT INTO t(e) VALUES(?)", [(f"[{i % 30},{i // 30}]",) for i in range(300)])
+    db.execute("INSERT INTO t(t) VALUES('optimize')")
+    equal(rows(db, "SELECT engine, built_rows FROM rec_indexes"), [("IVF4,Flat", 300)])
+    db.executescript("DELETE FROM t; INSERT INTO t(rowid, e) VALUES(1000, '[1,1]'); INSERT INTO t(t) VALUES('optimize')")
+    equal(rows(db, "SELECT rows, engine, built_rows, changed_rows FROM rec_indexes"), [(1, "exact", 0, 0)])
+    equal(rows(db, "SELECT rowid FROM t('[1,1]', 3)"), [(1000,)])
