@@ -81,7 +81,7 @@ $(BUILD)/faiss/libfaiss_c.a: $(BUILD)/deps.mk
 	$(call SHOW,FAISS)cp $(FAISS_DIR)/lib/libfaiss_c.a $@
 
 $(BUILD)/obj/ext/math/%.o: CODEGEN += -O3
-$(BUILD)/obj/ext/ann/exact.o $(BUILD)/obj/ext/ann/filter.o: CODEGEN += -O3
+$(BUILD)/obj/ext/ann/exact.o $(BUILD)/obj/ext/ann/filter.o $(BUILD)/obj/ext/ann/codes.o: CODEGEN += -O3
 $(BUILD)/obj/ext/ann/faiss_engine.o: CSTD += -isystem $(FAISS_DIR)/include -isystem $(FAISS_DIR)/include/faiss/c_api -fopenmp
 $(BUILD)/obj/%.o: %.c | $(BUILD)/deps.mk
 	@mkdir -p $(@D)

@@ -17,7 +17,7 @@
 #include "ann.h"
 #include "faiss_extra.h"
 
-enum { ADD_BATCH = 16384, MIN_TRAINING = 65536, TRAINING_A_LIST = 64, DEFAULT_EF = 64, MANY_LISTS = 512, FORMAT = 1 };
+enum { ADD_BATCH = 16384, MIN_TRAINING = 65536, TRAINING_A_LIST = 256, DEFAULT_EF = 64, MANY_LISTS = 512, FORMAT = 1 };
 
 /* Called by FAISS in place of its own distance functions. */
 float rec_faiss_dot(const float *a, const float *b, size_t n);
@@ -88,7 +88,7 @@ static const struct {
     const char *word;
     long min, max;
 } limits[] = {
-    {"HNSW", 2, 512}, {"NSG", 2, 512}, {"IMI2x", 1, 10}, {"IVF", 1, 1 << 20}, {"Residual", 1, 1 << 20}, {"x", 1, 12}, {"", 1, 65536},
+    {"HNSW", 2, 512}, {"IMI2x", 1, 10}, {"IVF", 1, 1 << 20}, {"Residual", 1, 1 << 20}, {"x", 1, 12}, {"", 1, 65536},
 };
 
 /* Does the text before `at` end with the word? */
@@ -101,6 +101,7 @@ static Status check_numbers(const char *factory, Err *err) {
     for (const char *at = factory; *at; at++) {
         char *end;
         if (*at == '(') return fail(err, ST_BADARG, "index='%.60s': parts in parentheses are not taken", factory);
+        if (strncmp(at, "NSG", 3) == 0) return fail(err, ST_BADARG, "index='%.60s': NSG is not taken (FAISS's crashes where rows are few; HNSW<M> is a graph)", factory);
         if (!isdigit((unsigned char)*at)) continue;
         long value = strtol(at, &end, 10);
         for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
@@ -159,6 +160,7 @@ static Status train(const AnnIndex *index, Faiss *faiss, Task *task, Err *err) {
     if (n < MIN_TRAINING) n = MIN_TRAINING;
     if (n > vectors->n) n = vectors->n;
     if (faiss_Index_is_trained(faiss->index)) return ST_OK;
+    if (n == 0) return fail(err, ST_BADARG, "there are no rows to train on");
     float *rows = mem_array((size_t)n, dim * sizeof *rows);
     if (!rows) return fail_nomem(err, "the training vectors");
     for (int64_t i = 0; i < n; i++) copy_row(vectors, (int64_t)((double)i * (double)vectors->n / (double)n), rows + (size_t)i * dim);
@@ -320,11 +322,9 @@ static Status search_alike(const AnnIndex *index, const AnnSearch *searches, Top
         search.ef = searches->ef ? searches->ef : DEFAULT_EF;
         if (search.ef < wanted) search.ef = wanted;
         search.nprobe = faiss->kind.n_lists ? lists_to_visit(faiss, vectors, searches) : 0;
-        if (status == ST_OK) {
-            dense_begin();
-            if (faiss_extra_search(faiss->index, &search, text, sizeof text)) status = faiss_fail(err, "search", text);
-            dense_end();
-        }
+        if (faiss->kind.transforms) dense_begin(); /* else FAISS needs no BLAS for so few queries */
+        if (status == ST_OK && faiss_extra_search(faiss->index, &search, text, sizeof text)) status = faiss_fail(err, "search", text);
+        if (faiss->kind.transforms) dense_end();
         for (int i = 0; i < n && status == ST_OK; i++) score(vectors, &searches[i], c.labels + (size_t)i * (size_t)wanted, wanted, scratch, &tops[i]);
     }
     for (int i = 0; i < n && status == ST_OK; i++) {

@@ -82,9 +82,10 @@ struct Poll : faiss::InterruptCallback {
 /* On this thread FAISS polls and uses so many threads, until the end of the scope. */
 class Job {
     int host_threads;
+    int our_threads;
 
   public:
-    Job(int threads, FaissExtraPoll poll, void *host) : host_threads(omp_get_max_threads()) {
+    Job(int threads, FaissExtraPoll poll, void *host) : host_threads(omp_get_max_threads()), our_threads(threads) {
         static const bool installed = (faiss::InterruptCallback::instance.reset(new Poll), true);
         static_cast<void>(installed);
         omp_set_num_threads(threads);
@@ -94,6 +95,8 @@ class Job {
     ~Job() {
         polled = nullptr;
         omp_set_num_threads(host_threads);
+        /* OpenMP keeps a team for this thread; a forked child would wait for it for ever */
+        if (our_threads > 1) omp_pause_resource(omp_pause_hard, omp_get_initial_device());
     }
 };
 
@@ -130,9 +133,10 @@ struct AllowedRows : faiss::IDSelector {
 } // namespace
 
 FaissExtraKind faiss_extra_kind(const void *index_pointer) {
-    FaissExtraKind kind = {0, 0, 0, 0, 2};
+    FaissExtraKind kind = {0, 0, 0, 0, 0, 2};
     bool lowers = false;
     const faiss::Index *leaf = leaf_of(static_cast<const faiss::Index *>(index_pointer), 0, nullptr, nullptr, &lowers);
+    kind.transforms = dynamic_cast<const faiss::IndexPreTransform *>(static_cast<const faiss::Index *>(index_pointer)) != nullptr;
     auto *ivf = dynamic_cast<const faiss::IndexIVF *>(leaf);
     if (ivf) {
         kind.n_lists = static_cast<int64_t>(ivf->nlist);
@@ -153,6 +157,7 @@ static void refuse_nonsense(const faiss::Index *index, const faiss::Index *leaf)
         for (auto *link : transform->chain)
             if (dynamic_cast<const faiss::PCAMatrix *>(link) && link->d_out > link->d_in) throw Unfit("PCA to more dimensions than there are");
     if (dynamic_cast<const faiss::Index2Layer *>(leaf) || dynamic_cast<const faiss::IndexLattice *>(leaf)) throw Unfit("it only encodes and cannot be searched");
+    if (dynamic_cast<const faiss::IndexHNSW2Level *>(leaf)) throw Unfit("its searches fail");
 }
 
 int faiss_extra_prepare(void *index_pointer, char *text, size_t text_size) {

@@ -20,6 +20,7 @@ typedef struct FaissExtraKind {
     int takes_nprobe; /* per search */
     int takes_filter; /* IVF with a filter inside */
     int is_graph;     /* takes ef */
+    int transforms;   /* vectors are multiplied by matrices first */
     int loss;         /* 0: float32 rows; 1: scalar codes; 2: product codes, fewer dimensions and the like */
 } FaissExtraKind;
 FaissExtraKind faiss_extra_kind(const void *index);

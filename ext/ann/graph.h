@@ -2,7 +2,7 @@
 #ifndef REC_GRAPH_H
 #define REC_GRAPH_H
 
-#include "ann.h"
+#include "codes.h"
 
 typedef struct Graph {
     int64_t n;
@@ -13,7 +13,7 @@ typedef struct Graph {
     int64_t *start;      /* n + 1: a node's run is run[start[i] .. start[i + 1] - 1] */
     int64_t run_length;
     int32_t *run;        /* for each level of the node: a count and that many positions */
-    float *inverse_norm; /* n, for cosine: 1 / |y|, 0 for a zero row */
+    RowCodes codes;      /* what a walk reads; without data it reads the rows */
 } Graph;
 
 /* The count and, after it, the links of a node on a level that it has. */
@@ -22,6 +22,9 @@ static inline const int32_t *graph_links(const Graph *graph, int32_t node, int l
     for (; level > 0; level--) at += 1 + *at;
     return at;
 }
+
+/* Codes for the walk, unless they would mislead it; its scratch memory may fail. */
+Status graph_make_codes(Graph *graph, const AnnVectors *vectors, Err *err);
 
 /* Is the factory string a graph's, right or wrong in its number? */
 int graph_is_factory(const char *factory);

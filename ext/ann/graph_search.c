@@ -30,6 +30,10 @@ typedef struct Walk {
     const Graph *graph;
     const AnnSearch *search;
     const float *query;
+    int by_codes; /* else by the rows: norms, or the query's, are beyond what codes can bound */
+    CodedQuery coded;
+    int8_t *narrow;
+    int16_t *wide; /* the query's codes, padded */
     uint64_t *seen; /* a bit a node */
     Heap next;      /* nearest on top */
     Heap kept;      /* farthest on top, at most ef */
@@ -84,12 +88,24 @@ static Near heap_pop(Heap *heap, int nearest_on_top) {
     return top;
 }
 
+/* From the codes, to their precision; |x|^2 is left out of |x - y|^2, since it moves no row before another. */
+static float coded_distance(const Walk *walk, int32_t node) {
+    const RowCodes *codes = &walk->graph->codes;
+    const CodeBound *bound = row_code_bound(codes, node);
+    float dot = walk->coded.scale * bound->scale * (float)kernels()->code_dot(row_code(codes, node), walk->wide, codes->padded);
+    if (walk->vectors->metric == ANN_L2) return bound->norm * bound->norm - 2 * dot;
+    if (walk->vectors->metric == ANN_IP) return -dot;
+    return bound->norm > 0 ? -dot / bound->norm : 0;
+}
+
 static float distance(const Walk *walk, int32_t node) {
+    if (walk->by_codes) return coded_distance(walk, node);
     const AnnVectors *vectors = walk->vectors;
     const float *row = ann_vector(vectors, node, walk->scratch);
     if (vectors->metric == ANN_L2) return kernels()->l2_squared_float(walk->query, row, (size_t)vectors->dim);
     float dot = kernels()->dot_float(walk->query, row, (size_t)vectors->dim);
-    return vectors->metric == ANN_IP ? -dot : -dot * walk->graph->inverse_norm[node];
+    if (vectors->metric == ANN_IP) return -dot;
+    return vectors->norm[node] > 0 ? -dot / (float)vectors->norm[node] : 0;
 }
 
 static int first_visit(Walk *walk, int32_t node) {
@@ -114,8 +130,8 @@ static void offer(Walk *walk, int32_t node, float d) {
 
 /* Ask for the lines of a row before they are needed. */
 static void ask_for(const Walk *walk, int32_t node) {
-    const char *row = ann_stored(walk->vectors, node);
-    size_t lines = (walk->vectors->stride + LINE - 1) / LINE;
+    const char *row = walk->by_codes ? (const char *)row_code_bound(&walk->graph->codes, node) : ann_stored(walk->vectors, node);
+    size_t bytes = walk->by_codes ? walk->graph->codes.stride : walk->vectors->stride, lines = (bytes + LINE - 1) / LINE;
     for (size_t i = 0; i < lines && i < LINES_AHEAD; i++) __builtin_prefetch(row + i * LINE);
 }
 
@@ -195,37 +211,122 @@ static int scan_is_better(const Walk *walk, int64_t k) {
     return walk->search->min_score > -INFINITY || k * 4 >= allowed || walking > (double)allowed;
 }
 
+static void prepare_query(Walk *walk) {
+    int32_t dim = walk->vectors->dim;
+    walk->query = walk->search->query;
+    walk->coded = code_query(walk->query, dim, CODE_MAX, walk->narrow);
+    walk->by_codes = walk->graph->codes.data && code_is_usual(walk->coded.norm);
+    for (int32_t i = 0; i < dim; i++) walk->wide[i] = walk->narrow[i];
+}
+
+static Status scan(Walk *walk, TopK *top, Err *err) {
+    if (!walk->by_codes) return ann_scan(walk->vectors, walk->search, top, err);
+    return row_codes_scan(&walk->graph->codes, &walk->coded, walk->wide, walk->vectors, walk->search, top, err);
+}
+
 static Status search_one(Walk *walk, TopK *top, Err *err) {
     const AnnSearch *search = walk->search;
     int64_t allowed = ann_n_allowed(walk->vectors, search);
     int64_t k = (int64_t)search->k < allowed ? (int64_t)search->k : allowed, ef = search->ef ? search->ef : DEFAULT_EF;
     if (k == 0) return ST_OK;
-    walk->query = search->query;
+    prepare_query(walk);
     walk->ef = (size_t)(ef < k ? k : ef);
     walk->next.len = walk->kept.len = 0;
     walk->steps = 0;
     walk->budget = search->allowed ? allowed : INT64_MAX;
-    if (scan_is_better(walk, k)) return ann_scan(walk->vectors, search, top, err);
+    if (scan_is_better(walk, k)) return scan(walk, top, err);
     int ended = walk_graph(walk, walk->ef);
     if (walk->failed) return fail_nomem(err, "a search");
-    if (!ended || (int64_t)walk->kept.len < k) return ann_scan(walk->vectors, search, top, err);
+    if (!ended || (int64_t)walk->kept.len < k) return scan(walk, top, err);
     score_kept(walk, top);
     return ST_OK;
 }
 
+static void walk_free(Walk *walk) {
+    mem_free(walk->seen);
+    mem_free(walk->scratch);
+    mem_free(walk->narrow);
+    mem_free(walk->wide);
+    mem_free(walk->next.item);
+    mem_free(walk->kept.item);
+}
+
+static Status walk_alloc(Walk *walk, Err *err) {
+    size_t dim = (size_t)walk->vectors->dim;
+    walk->seen = mem_array(((size_t)walk->graph->n + 63) / 64, sizeof *walk->seen);
+    walk->scratch = mem_array(dim, sizeof *walk->scratch);
+    walk->narrow = mem_array(dim, 1);
+    walk->wide = mem_zeros(dim + 16, sizeof *walk->wide);
+    if (walk->seen && walk->scratch && walk->narrow && walk->wide) return ST_OK;
+    walk_free(walk);
+    *walk = (Walk){.vectors = walk->vectors, .graph = walk->graph};
+    return fail_nomem(err, "a search");
+}
+
+/* ---- are the codes good enough? ---- */
+
+/* Of the distances from a row to its links on level 0: the variance, and that of what the codes make of them, summed. */
+static void compare_links(Walk *walk, int32_t node, double *variance, double *error_variance) {
+    const int32_t *link = graph_links(walk->graph, node, 0);
+    int32_t n = *link++;
+    double sum = 0, squares = 0, error_sum = 0, error_squares = 0;
+    for (int32_t i = 0; i < n; i++) {
+        walk->by_codes = 1;
+        double coded = (double)distance(walk, link[i]);
+        walk->by_codes = 0;
+        double true_one = (double)distance(walk, link[i]), error = coded - true_one;
+        sum += true_one;
+        squares += true_one * true_one;
+        error_sum += error;
+        error_squares += error * error;
+    }
+    if (n == 0) return;
+    *variance += squares - sum * sum / n;
+    *error_variance += error_squares - error_sum * error_sum / n;
+}
+
+/* Codes lose their use where rows lie close together and far from the origin. They are kept if, over the links of some
+ * rows, their error spreads by less than a tenth of what the distances do. */
+static Status are_precise(const Graph *graph, const AnnVectors *vectors, int *out, Err *err) {
+    enum { SAMPLE = 64 };
+    double variance = 0, error_variance = 0;
+    AnnSearch search = {0};
+    Walk walk = {.vectors = vectors, .graph = graph, .search = &search};
+    TRY(walk_alloc(&walk, err));
+    float *query = mem_array((size_t)vectors->dim, sizeof *query);
+    int64_t n = graph->n < SAMPLE ? graph->n : SAMPLE;
+    for (int64_t i = 0; i < n && query; i++) {
+        int32_t node = (int32_t)(i * graph->n / n);
+        memcpy(query, ann_vector(vectors, node, walk.scratch), (size_t)vectors->dim * sizeof *query);
+        search.query = query;
+        prepare_query(&walk);
+        compare_links(&walk, node, &variance, &error_variance);
+    }
+    *out = error_variance <= 0.01 * variance;
+    walk_free(&walk);
+    Status status = query ? ST_OK : fail_nomem(err, "a vector");
+    mem_free(query);
+    return status;
+}
+
+Status graph_make_codes(Graph *graph, const AnnVectors *vectors, Err *err) {
+    int precise = 0;
+    TRY(row_codes_build(&graph->codes, vectors, err));
+    if (!graph->codes.data) return ST_OK;
+    Status status = are_precise(graph, vectors, &precise, err);
+    if (!precise) row_codes_clear(&graph->codes);
+    return status;
+}
+
+/* ---- searches ---- */
+
 Status graph_search(const AnnIndex *index, const AnnSearch *searches, TopK *tops, int n, Err *err) {
-    const Graph *graph = index->state;
-    Walk walk = {.vectors = index->vectors, .graph = graph};
-    walk.seen = mem_array(((size_t)graph->n + 63) / 64, sizeof *walk.seen);
-    walk.scratch = mem_array((size_t)index->vectors->dim, sizeof *walk.scratch);
-    Status status = walk.seen && walk.scratch ? ST_OK : fail_nomem(err, "a search");
+    Walk walk = {.vectors = index->vectors, .graph = index->state};
+    Status status = walk_alloc(&walk, err);
     for (int i = 0; i < n && status == ST_OK; i++) {
         walk.search = &searches[i];
         status = search_one(&walk, &tops[i], err);
     }
-    mem_free(walk.seen);
-    mem_free(walk.scratch);
-    mem_free(walk.next.item);
-    mem_free(walk.kept.item);
+    walk_free(&walk);
     return status;
 }

@@ -30,6 +30,12 @@ double naive_l1(const float *a, const float *b, size_t n) {
 }
 
 int64_t vector_first_bad(const float *a, size_t n) {
+    uint32_t bits, bad = 0;
+    for (size_t i = 0; i < n; i++) { /* no early end, so that the compiler makes SIMD of it */
+        memcpy(&bits, &a[i], sizeof bits);
+        bad |= (bits & 0x7f800000) == 0x7f800000;
+    }
+    if (!bad) return -1;
     for (size_t i = 0; i < n; i++)
         if (!isfinite(a[i])) return (int64_t)i;
     return -1;
@@ -112,9 +118,32 @@ static void scalar_from_code(const int8_t *code, float scale, float *out, size_t
     for (size_t i = 0; i < n; i++) out[i] = scale * (float)code[i];
 }
 
+/* Below this the inverse of the scale would not be a float. */
+static const float TINY = 1e-30F;
+
+static float scalar_quantize(const float *x, size_t n, int limit, int8_t *out, float *scale) {
+    float largest = 0, error = 0;
+    for (size_t i = 0; i < n; i++) largest = fmaxf(largest, fabsf(x[i]));
+    float inverse = largest < TINY ? 0 : (float)limit / largest;
+    *scale = largest < TINY ? 0 : largest / (float)limit;
+    for (size_t i = 0; i < n; i++) {
+        float code = fminf(fmaxf(rintf(x[i] * inverse), (float)-limit), (float)limit);
+        float e = x[i] - *scale * code;
+        out[i] = (int8_t)code;
+        error += e * e;
+    }
+    return error;
+}
+
+static int32_t scalar_code_dot(const int8_t *code, const int16_t *query, size_t n) {
+    int32_t sum = 0;
+    for (size_t i = 0; i < n; i++) sum += code[i] * query[i];
+    return sum;
+}
+
 static const Kernels scalar_kernels = {
     "scalar",         scalar_dot,       scalar_l2_squared, scalar_l1, scalar_dot_float, scalar_l2_squared_float,
-    scalar_code_dot8, scalar_from_half, scalar_from_code,
+    scalar_code_dot8, scalar_quantize,  scalar_code_dot,   scalar_from_half, scalar_from_code,
 };
 
 #if defined(__x86_64__)

@@ -22,6 +22,11 @@ typedef struct Kernels {
     /* out_j = sum_i query_i code_ij for 8 rows j. Codes are stored in groups of four dimensions: code[g][j][0..3],
      * g < groups. query: 4 * groups signed bytes, |query_i| <= 63, so that the pair sums stay within int16. */
     void (*code_dot8)(const uint8_t *code, const int8_t *query, size_t groups, int32_t out[8]);
+    /* out_i = round(x_i / scale), |out_i| <= limit, with scale = max|x| / limit (0, and all codes 0, where that is tiny).
+     * Returns sum (x_i - scale out_i)^2, to about 1e-5 of it. */
+    float (*quantize)(const float *x, size_t n, int limit, int8_t *out, float *scale);
+    /* sum code_i query_i, n a multiple of 16 */
+    int32_t (*code_dot)(const int8_t *code, const int16_t *query, size_t n);
     /* Stored forms of a vector as float32: IEEE half precision (exact), and scale * code (rounded to float32). */
     void (*from_half)(const uint16_t *half, float *out, size_t n);
     void (*from_code)(const int8_t *code, float scale, float *out, size_t n);

@@ -124,6 +124,65 @@ AVX2 static void code_dot8_avx2(const uint8_t *code, const int8_t *query, size_t
     _mm256_storeu_si256((__m256i *)(void *)out, _mm256_add_epi32(s0, s1));
 }
 
+AVX2 static float largest_avx2(const float *x, size_t n) {
+    const __m256 sign = _mm256_set1_ps(-0.0F);
+    __m256 most = _mm256_setzero_ps();
+    float lane[8], largest = 0;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) most = _mm256_max_ps(most, _mm256_andnot_ps(sign, _mm256_loadu_ps(x + i)));
+    _mm256_storeu_ps(lane, most);
+    for (int l = 0; l < 8; l++) largest = lane[l] > largest ? lane[l] : largest;
+    for (; i < n; i++) largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
+    return largest;
+}
+
+AVX2 static float quantize_avx2(const float *x, size_t n, int limit, int8_t *out, float *scale) {
+    float largest = largest_avx2(x, n);
+    float inverse = largest < 1e-30F ? 0 : (float)limit / largest;
+    *scale = largest < 1e-30F ? 0 : largest / (float)limit;
+    const __m256 inverses = _mm256_set1_ps(inverse), scales = _mm256_set1_ps(*scale);
+    const __m256i most = _mm256_set1_epi32(limit), least = _mm256_set1_epi32(-limit);
+    __m256 error = _mm256_setzero_ps();
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256 value = _mm256_loadu_ps(x + i);
+        __m256i code = _mm256_cvtps_epi32(_mm256_mul_ps(value, inverses));
+        code = _mm256_max_epi32(_mm256_min_epi32(code, most), least);
+        __m256 e = _mm256_sub_ps(value, _mm256_mul_ps(scales, _mm256_cvtepi32_ps(code)));
+        error = _mm256_fmadd_ps(e, e, error);
+        __m128i half = _mm_packs_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
+        _mm_storel_epi64((__m128i *)(void *)(out + i), _mm_packs_epi16(half, half));
+    }
+    float sum = sum8(error);
+    for (; i < n; i++) {
+        float code = rintf(x[i] * inverse);
+        code = code > (float)limit ? (float)limit : code < (float)-limit ? (float)-limit : code;
+        float e = x[i] - *scale * code;
+        out[i] = (int8_t)code;
+        sum += e * e;
+    }
+    return sum;
+}
+
+AVX2 static int32_t code_dot_avx2(const int8_t *code, const int16_t *query, size_t n) {
+    __m256i s0 = _mm256_setzero_si256(), s1 = s0;
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        __m256i c0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(code + i)));
+        __m256i c1 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(code + i + 16)));
+        s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(c0, _mm256_loadu_si256((const __m256i *)(const void *)(query + i))));
+        s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(c1, _mm256_loadu_si256((const __m256i *)(const void *)(query + i + 16))));
+    }
+    if (i < n) {
+        __m256i c0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(code + i)));
+        s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(c0, _mm256_loadu_si256((const __m256i *)(const void *)(query + i))));
+    }
+    s0 = _mm256_add_epi32(s0, s1);
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(s0), _mm256_extracti128_si256(s0, 1));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
+}
+
 AVX2 static void from_half_avx2(const uint16_t *half, float *out, size_t n) {
     size_t i = 0;
     for (; i + 8 <= n; i += 8) _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(half + i))));
@@ -141,7 +200,7 @@ AVX2 static void from_code_avx2(const int8_t *code, float scale, float *out, siz
 }
 
 const Kernels kernels_avx2 = {
-    "avx2", dot_avx2, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_dot8_avx2, from_half_avx2, from_code_avx2,
+    "avx2", dot_avx2, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_dot8_avx2, quantize_avx2, code_dot_avx2, from_half_avx2, from_code_avx2,
 };
 
 /* Two registers of eight doubles: lane l of register r is partial sum 8 r + l. */
@@ -167,6 +226,6 @@ AVX512 static double dot_avx512(const float *a, const float *b, size_t n) {
 }
 
 const Kernels kernels_avx512 = {
-    "avx512", dot_avx512, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_dot8_avx2, from_half_avx2, from_code_avx2,
+    "avx512", dot_avx512, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_dot8_avx2, quantize_avx2, code_dot_avx2, from_half_avx2, from_code_avx2,
 };
 #endif

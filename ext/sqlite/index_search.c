@@ -1,15 +1,15 @@
 /* Searching the loaded copy of a rec_index: which rows of the base a request allows, the engine's answer over those, and
  * the rows of the overlay scored one by one. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../base/memory.h"
 #include "../math/kernels.h"
 #include "index_table.h"
 
-/* Queries that a worker answers in one call: they share the passes over the codes. */
-enum { GROUP = 16 };
+/* GROUP queries are answered by a worker in one call: they share the passes over the codes. One alone past a k of MANY,
+ * which takes so long that an interrupt should not wait for the others. */
+enum { GROUP = 16, MANY = 1000 };
 
 static int contains(const int64_t *sorted, size_t n, int64_t id) {
     size_t low = 0, high = n;
@@ -135,53 +135,32 @@ static Status search_once(IndexTable *t, const IndexRequest *request, TopK *top,
 
 /* ---- rows that have gone without a word ---- */
 
-static int ascending(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* Found ids whose row is not there any more, or has no vector: appended to gone. */
-static Status find_gone(IndexTable *t, const TopK *top, int64_t *gone, size_t *n, Err *err) {
+/* Is some found row not there any more, or without a vector? */
+static Status has_gone(IndexTable *t, const TopK *top, int *out, Err *err) {
     sqlite3_stmt *statement;
     int has_row;
     Status status = ST_OK;
+    *out = 0;
     TRY(index_statement(t, GET_ROW, &statement, err));
-    for (size_t i = 0; i < top->len && status == ST_OK; i++) {
+    for (size_t i = 0; i < top->len && status == ST_OK && !*out; i++) {
         sqlite3_bind_int64(statement, 1, top->item[i].id);
         status = glue_step(t->db, statement, &has_row, err);
-        if (status == ST_OK && (!has_row || sqlite3_column_type(statement, ROW_VECTOR) == SQLITE_NULL)) gone[(*n)++] = top->item[i].id;
+        *out = status == ST_OK && (!has_row || sqlite3_column_type(statement, ROW_VECTOR) == SQLITE_NULL);
         sqlite3_reset(statement);
     }
     return status;
 }
 
-/* REPLACE through another key deletes a row of the user's table without firing a trigger. Such rows are left out, and
- * the search runs again for those that move up. */
+/* REPLACE through another key deletes a row of the user's table without firing a trigger. When a search meets such a
+ * row, one pass over the table hides all of them, and it is asked again. */
 static Status without_gone(IndexTable *t, const IndexRequest *request, TopK *top, Err *err) {
-    IndexRequest again = *request;
-    int64_t *exclude = NULL;
-    size_t n = request->n_exclude;
-    Status status = ST_OK;
-    while (status == ST_OK) {
-        size_t before = n;
-        int64_t *grown = mem_resize(exclude, n + top->len + 1, sizeof *grown);
-        if (!grown) {
-            status = fail_nomem(err, "the rows that have gone");
-            break;
-        }
-        if (!exclude && n) memcpy(grown, request->exclude, n * sizeof *grown);
-        exclude = grown;
-        status = find_gone(t, top, exclude, &n, err);
-        if (status != ST_OK || n == before) break;
-        qsort(exclude, n, sizeof *exclude, ascending);
-        again.exclude = exclude;
-        again.n_exclude = n;
-        topk_clear(top);
-        *top = (TopK){0};
-        status = search_once(t, &again, top, err);
-    }
-    mem_free(exclude);
-    return status;
+    int gone;
+    TRY(has_gone(t, top, &gone, err));
+    if (!gone) return ST_OK;
+    TRY(index_view_hide_gone(t, err));
+    topk_clear(top);
+    *top = (TopK){0};
+    return search_once(t, request, top, err);
 }
 
 Status index_search(IndexTable *t, const IndexRequest *request, TopK *top, Err *err) {
@@ -198,6 +177,7 @@ typedef struct Batch {
     int64_t n_allowed;
     const float *queries;
     int64_t n;
+    int64_t group; /* queries of a piece */
     TopK *tops;
     Status status[64]; /* of each worker: the first failure */
     Err err[64];
@@ -205,7 +185,7 @@ typedef struct Batch {
 
 static void search_piece(void *context, int64_t piece, int worker) {
     Batch *b = context;
-    int64_t from = piece * GROUP, n = b->n - from < GROUP ? b->n - from : GROUP;
+    int64_t from = piece * b->group, n = b->n - from < b->group ? b->n - from : b->group;
     if (b->status[worker] != ST_OK) return;
     b->status[worker] = search_group(b->table, b->request, b->allowed, b->n_allowed, b->queries + from * b->table->dim, (int)n, b->tops + from, &b->err[worker]);
 }
@@ -214,13 +194,13 @@ Status index_search_batch(IndexTable *t, const IndexRequest *request, const floa
     uint64_t *allowed;
     Batch *b = mem_zeros(1, sizeof *b);
     if (!b) return fail_nomem(err, "a batch of queries");
-    *b = (Batch){.table = t, .request = request, .queries = queries, .n = n, .tops = tops};
+    *b = (Batch){.table = t, .request = request, .queries = queries, .n = n, .tops = tops, .group = request->k > MANY ? 1 : GROUP};
     Status status = allowed_positions(t, request, &allowed, &b->n_allowed, err);
     if (status == ST_OK) {
         b->allowed = allowed;
-        int64_t pieces = (n + GROUP - 1) / GROUP;
-        if (pieces == 1)
-            search_piece(b, 0, 0); /* on this thread */
+        int64_t pieces = (n + b->group - 1) / b->group;
+        if (pieces == 1 && b->group > 1)
+            search_piece(b, 0, 0); /* on this thread: too short to be interrupted */
         else
             status = task_run(task, pieces, search_piece, b, err);
         for (int w = 0; w < 64 && status == ST_OK; w++) {

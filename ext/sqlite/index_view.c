@@ -231,6 +231,44 @@ int64_t index_view_count(const IndexTable *t) {
     return n;
 }
 
+/* Mark which loaded rows the table has: those of the base in `there`, of the overlay by its slots. */
+static Status find_present(IndexTable *t, uint64_t *there, uint8_t *slot_there, Err *err) {
+    sqlite3_stmt *statement;
+    int has_row = 1;
+    int64_t at = 0;
+    TRY(index_select_rows(t, &statement, "WHERE v.vector IS NOT NULL ORDER BY v.id", err));
+    Status status = ST_OK;
+    while (status == ST_OK) {
+        status = glue_step(t->db, statement, &has_row, err);
+        if (status != ST_OK || !has_row) break;
+        sqlite3_int64 id = sqlite3_column_int64(statement, ROW_ID);
+        while (at < t->loaded->vectors.n && t->loaded->id[at] < id) at++;
+        if (at < t->loaded->vectors.n && t->loaded->id[at] == id) there[at >> 6] |= (uint64_t)1 << (at & 63);
+        int32_t slot = keymap_find(t->overlay.slot, (Key){.integer = id});
+        if (slot >= 0) slot_there[slot] = 1;
+    }
+    sqlite3_finalize(statement);
+    return status;
+}
+
+Status index_view_hide_gone(IndexTable *t, Err *err) {
+    IndexOverlay *overlay = &t->overlay;
+    int32_t n = keymap_count(overlay->slot);
+    uint64_t *there = mem_zeros(live_words(t->loaded), sizeof *there);
+    uint8_t *slot_there = mem_zeros((size_t)n, 1);
+    Status status = there && slot_there ? find_present(t, there, slot_there, err) : fail_nomem(err, "the rows that have gone");
+    for (int64_t at = 0; at < t->loaded->vectors.n && status == ST_OK; at++)
+        if (!ann_allows(there, at)) hide_base_row(t, at);
+    for (int32_t s = 0; s < n && status == ST_OK; s++) {
+        if (slot_there[s] || overlay->kind[s] == SLOT_GONE) continue;
+        overlay->n_meta_only -= overlay->kind[s] == SLOT_META;
+        overlay->kind[s] = SLOT_GONE;
+    }
+    mem_free(there);
+    mem_free(slot_there);
+    return status;
+}
+
 size_t index_view_cached(IndexTable *t, Err *err) {
     unsigned char stamp[STAMP];
     int64_t seq;

@@ -138,6 +138,19 @@ TEST(engines_find_what_is_near_and_survive_storage) {
         }
 }
 
+TEST(graph_over_rows_far_from_the_origin_is_walked_without_codes) {
+    AnnVectors v;
+    Task task = {.threads = 1};
+    make(&v, 3000, 16, ANN_L2, 0);
+    for (int64_t i = 0; i < 3000 * 16; i++) v.row[i] += 1000;
+    ann_vectors_finish(&v);
+    AnnIndex index = {.engine = &ann_graph_engine, .vectors = &v, .factory = "HNSW16"};
+    CHECK(index.engine->build(&index, &task, NULL) == ST_OK);
+    CHECK(recall(&index, &v, 128) >= 0.9);
+    index.engine->free(&index);
+    ann_vectors_clear(&v);
+}
+
 TEST(graph_takes_new_rows_and_gives_up_old_ones) {
     for (int metric = ANN_IP; metric <= ANN_COSINE; metric++) {
         AnnVectors all, before, after;
@@ -173,7 +186,7 @@ TEST(engines_refuse_with_a_reason) {
     Err err = {0};
     CHECK(ann_faiss_engine.check("NoSuchIndex", 16, ANN_L2, &err) == ST_BADARG);
     CHECK(strncmp(err.text, "FAISS cannot make index 'NoSuchIndex' of 16 dimensions: ", 56) == 0);
-    static const char *const refused[] = {"HNSW0", "HNSW1", "HNSW513", "HNSW-8", "HNSW1,PQ4", "HNSW0,SQ8", "NSG1", "IVF0,Flat", "IVF99999999,Flat", "IVF4,PQ3", "IVF4,PQ0", "PQ4x20",
+    static const char *const refused[] = {"HNSW0", "HNSW1", "HNSW513", "HNSW-8", "HNSW1,PQ4", "HNSW0,SQ8", "NSG1", "NSG16", "IVF16_NSG8,Flat", "HNSW16_16+PQ4", "IVF0,Flat", "IVF99999999,Flat", "IVF4,PQ3", "IVF4,PQ0", "PQ4x20",
                                           "IMI2x16,Flat", "IVF4(PQ4),Flat", "PCA99,Flat", "Flat,Flat", "", "PQ", "Residual4x8,PQ4"};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         if (ann_engine_for(refused[i])->check(refused[i], 16, ANN_L2, NULL) == ST_OK) fprintf(stderr, "taken: %s\n", refused[i]);
