@@ -14,7 +14,7 @@
 #include "../base/memory.h"
 #include "../math/dense.h"
 #include "../math/kernels.h"
-#include "ann.h"
+#include "codes.h"
 #include "faiss_extra.h"
 
 enum { ADD_BATCH = 16384, MIN_TRAINING = 65536, TRAINING_A_LIST = 256, DEFAULT_EF = 64, MANY_LISTS = 512, FORMAT = 1 };
@@ -39,6 +39,7 @@ typedef struct Faiss {
 /* FAISS's texts hold C++ signatures and paths: keep what follows the last "failed: " or "file.cpp:123: ". */
 static Status faiss_fail(Err *err, const char *what, const char *text) {
     const char *last = text && *text ? text : "no reason given";
+    if (strstr(last, "bad_alloc")) return fail_nomem(err, "FAISS");
     for (const char *at = strstr(last, "failed: "); at; at = strstr(last, "failed: ")) last = at + 8;
     for (const char *at = strstr(last, ".cpp:"); at; at = strstr(last, ".cpp:")) {
         last = at + 5;
@@ -101,6 +102,7 @@ static Status check_numbers(const char *factory, Err *err) {
     for (const char *at = factory; *at; at++) {
         char *end;
         if (*at == '(') return fail(err, ST_BADARG, "index='%.60s': parts in parentheses are not taken", factory);
+        if (strncmp(at, "LSQ", 3) == 0) return fail(err, ST_BADARG, "index='%.60s': LSQ is not taken (its training takes minutes and cannot be interrupted)", factory);
         if (strncmp(at, "NSG", 3) == 0) return fail(err, ST_BADARG, "index='%.60s': NSG is not taken (FAISS's crashes where rows are few; HNSW<M> is a graph)", factory);
         if (!isdigit((unsigned char)*at)) continue;
         long value = strtol(at, &end, 10);
@@ -188,8 +190,16 @@ static Status add_rows(const AnnIndex *index, Faiss *faiss, Task *task, Err *err
     return status;
 }
 
+/* FAISS computes in float32: past 1e15 a square overflows, and its k-means writes where it should not. */
+static Status check_norms(const AnnVectors *vectors, Err *err) {
+    for (int64_t i = 0; i < vectors->n && vectors->metric != ANN_COSINE; i++)
+        if (vectors->norm[i] > 1e15) return fail(err, ST_BADARG, "a vector of norm %g is too long for FAISS (1e15)", vectors->norm[i]);
+    return ST_OK;
+}
+
 static Status engine_build(AnnIndex *index, Task *task, Err *err) {
     Faiss *faiss;
+    TRY(check_norms(index->vectors, err));
     TRY(create(&faiss, index->factory, index->vectors->dim, index->vectors->metric, err));
     dense_begin_threads(threads_of(task));
     if (task) task_phase(task, "training", index->vectors->n);
@@ -337,13 +347,20 @@ static Status search_alike(const AnnIndex *index, const AnnSearch *searches, Top
     return status;
 }
 
-static int alike(const AnnSearch *a, const AnnSearch *b) {
-    return a->k == b->k && a->min_score == b->min_score && a->allowed == b->allowed && a->ef == b->ef && a->nprobe == b->nprobe && a->candidates == b->candidates;
+static int alike(const AnnVectors *vectors, const AnnSearch *a, const AnnSearch *b) {
+    double norm = sqrt(kernels()->dot(b->query, b->query, (size_t)vectors->dim));
+    return code_is_usual(norm) && a->k == b->k && a->min_score == b->min_score && a->allowed == b->allowed && a->ef == b->ef && a->nprobe == b->nprobe && a->candidates == b->candidates;
 }
 
 static Status engine_search(const AnnIndex *index, const AnnSearch *searches, TopK *tops, int n, Err *err) {
     for (int from = 0, to; from < n; from = to) {
-        for (to = from + 1; to < n && alike(&searches[from], &searches[to]); to++) {}
+        double norm = sqrt(kernels()->dot(searches[from].query, searches[from].query, (size_t)index->vectors->dim));
+        if (!code_is_usual(norm)) { /* not for float32: all are looked at */
+            TRY(ann_scan(index->vectors, &searches[from], &tops[from], err));
+            to = from + 1;
+            continue;
+        }
+        for (to = from + 1; to < n && alike(index->vectors, &searches[from], &searches[to]); to++) {}
         TRY(search_alike(index, searches + from, tops + from, to - from, err));
     }
     return ST_OK;

@@ -14,6 +14,7 @@ typedef struct Graph {
     int64_t run_length;
     int32_t *run;        /* for each level of the node: a count and that many positions */
     RowCodes codes;      /* what a walk reads; without data it reads the rows */
+    int unusual;         /* norms beyond what float32 distances hold: every search scans */
 } Graph;
 
 /* The count and, after it, the links of a node on a level that it has. */

@@ -30,7 +30,7 @@ typedef struct Walk {
     const Graph *graph;
     const AnnSearch *search;
     const float *query;
-    int by_codes; /* else by the rows: norms, or the query's, are beyond what codes can bound */
+    int by_codes; /* else by the rows */
     CodedQuery coded;
     int8_t *narrow;
     int16_t *wide; /* the query's codes, padded */
@@ -234,7 +234,7 @@ static Status search_one(Walk *walk, TopK *top, Err *err) {
     walk->next.len = walk->kept.len = 0;
     walk->steps = 0;
     walk->budget = search->allowed ? allowed : INT64_MAX;
-    if (scan_is_better(walk, k)) return scan(walk, top, err);
+    if (walk->graph->unusual || !code_is_usual(walk->coded.norm) || scan_is_better(walk, k)) return scan(walk, top, err);
     int ended = walk_graph(walk, walk->ef);
     if (walk->failed) return fail_nomem(err, "a search");
     if (!ended || (int64_t)walk->kept.len < k) return scan(walk, top, err);
@@ -312,6 +312,7 @@ static Status are_precise(const Graph *graph, const AnnVectors *vectors, int *ou
 Status graph_make_codes(Graph *graph, const AnnVectors *vectors, Err *err) {
     int precise = 0;
     TRY(row_codes_build(&graph->codes, vectors, err));
+    graph->unusual = graph->codes.data == NULL && graph->n > 0;
     if (!graph->codes.data) return ST_OK;
     Status status = are_precise(graph, vectors, &precise, err);
     if (!precise) row_codes_clear(&graph->codes);

@@ -70,8 +70,10 @@ static Status check_column(IndexTable *t, const IndexColumn *column, Err *err) {
     TRY(glue_prepare(t->db, &statement, err, "SELECT type FROM pragma_table_xinfo(%Q, %Q) WHERE lower(name)=lower(%Q)", t->content, t->schema, column->name));
     Status status = glue_step(t->db, statement, &has_row, err);
     if (status == ST_OK && !has_row) status = fail(err, ST_BADARG, "content=%.60s has no column %.60s", t->content, column->name);
-    if (status == ST_OK && column->type && !alike(affinity_of(column->type), affinity_of((const char *)sqlite3_column_text(statement, 0))))
-        status = fail(err, ST_BADARG, "column %.60s is %s here and '%.40s' in %.60s, which compare differently", column->name, column->type, (const char *)sqlite3_column_text(statement, 0), t->content);
+    const char *type = status == ST_OK && has_row ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+    int any = type && sqlite3_stricmp(type, "ANY") == 0; /* of a STRICT table: nothing is converted */
+    if (status == ST_OK && column->type && (any || !alike(affinity_of(column->type), affinity_of(type))))
+        status = fail(err, ST_BADARG, "column %.60s is %s here and '%.40s' in %.60s, which compare differently", column->name, column->type, type, t->content);
     sqlite3_finalize(statement);
     return status;
 }
@@ -184,6 +186,19 @@ Status index_content_drop_triggers(IndexTable *t, Err *err) {
 
 /* ---- integrity ---- */
 
+/* Are the loaded metadata of a row those of the statement's row? */
+static int same_meta(const IndexTable *t, sqlite3_stmt *statement, int32_t slot, int64_t at) {
+    for (int i = 0; i < t->n_meta; i++) {
+        static const Cell null = {.kind = CELL_NULL};
+        const FilterColumn *column = &t->loaded->meta[i];
+        Cell now = index_cell(sqlite3_column_value(statement, ROW_META + i));
+        uint32_t rank = slot < 0 ? column->rank[at] : 0;
+        const Cell *held = slot >= 0 ? &t->overlay.cell[(size_t)slot * (size_t)t->n_meta + (size_t)i] : rank ? &column->value[rank - 1] : &null;
+        if (cell_compare(held, &now) != 0) return 0;
+    }
+    return 1;
+}
+
 /* Every row of the user's table against the loaded copy. (What the copy has beside them went without a word, and
  * searches leave it out.) */
 static Status compare_rows(IndexTable *t, Err *err) {
@@ -204,7 +219,7 @@ static Status compare_rows(IndexTable *t, Err *err) {
         int32_t slot = keymap_find(t->overlay.slot, (Key){.integer = id});
         int64_t at = index_base_position(t->loaded, id);
         if (slot >= 0 && t->overlay.kind[slot] == SLOT_ROW) continue; /* read a moment ago */
-        if (at < 0 || !ann_allows(t->overlay.live, at) || memcmp(ann_stored(&t->loaded->vectors, at), stored, bytes) != 0) n++;
+        if (at < 0 || !same_meta(t, statement, slot, at) || !ann_allows(t->overlay.live, at) || memcmp(ann_stored(&t->loaded->vectors, at), stored, bytes) != 0) n++;
     }
     sqlite3_finalize(statement);
     sqlite3_free(stored);

@@ -331,7 +331,10 @@ static Status read_segment(IndexTable *t, const Segment *segment, IndexBase **ou
         if (base->id[i] <= base->id[i - 1]) return fail(err, ST_CORRUPT, "the stored index is malformed (rebuild mends it)");
     TRY(read_segment_rows(t, base, &capacity, err));
     TRY(note_stale(t, base, &capacity, err));
-    if (segment->length == 0) return index_build_base(t, base, segment->factory, err);
+    if (segment->length == 0) {
+        Status status = index_build_base(t, base, segment->factory, err);
+        return status == ST_BADARG ? index_build_base(t, base, "exact", err) : status; /* its rows have changed too much */
+    }
     index_use_engine(base, segment->factory);
     return base->index.engine->load(&base->index, segment->structure, (size_t)segment->length, err);
 }

@@ -233,6 +233,7 @@ static Status each_setting(IndexTable *t, Sample *s, json_t *options, double exa
         varied = key;
     }
     size_t n = list ? json_array_size(list) : 1;
+    if (n == 0) return fail(err, ST_BADARG, "options: %.40s is an empty list", varied);
     Status status = ST_OK;
     for (size_t i = 0; i < n && status == ST_OK; i++) {
         json_t *setting = json_copy(options);
@@ -256,6 +257,7 @@ static Status measure(IndexTable *t, int64_t wanted, int64_t k, const char *text
     json_error_t json_error;
     InterruptPoll poll;
     TRY(index_view_sync(t, err));
+    if (k > index_view_count(t)) k = index_view_count(t);
     json_t *options = json_loads(text ? text : ladder(t), JSON_REJECT_DUPLICATES, &json_error);
     if (!json_is_object(options)) {
         json_decref(options);

@@ -11,8 +11,6 @@
 #include "cache.h"
 #include "index_table.h"
 
-enum { FEW_ROWS = 65536 };
-
 static void overlay_clear(IndexOverlay *overlay, int n_meta) {
     for (int64_t i = 0; i < (int64_t)overlay->capacity * n_meta && overlay->cell; i++) cell_free(&overlay->cell[i]);
     keymap_free(overlay->slot);
@@ -317,13 +315,13 @@ static Status extend(IndexTable *t, IndexBase *base, Task *task, Err *err) {
     return status;
 }
 
-/* Too few rows to train on: the table goes on searching exactly. `train` says so instead. */
+/* Too few rows to train on, or vectors too long for FAISS: the table goes on searching exactly. `train` says so instead. */
 static Status build_structure(IndexTable *t, IndexBase *base, const char *factory, BuildKind kind, Task *task, Err *err) {
     index_use_engine(base, factory);
     if (kind == BUILD_OPTIMIZE) TRY(extend(t, base, task, err));
     if (base->index.state) return ST_OK;
     Status status = base->index.engine->build(&base->index, task, err);
-    if (status != ST_BADARG || kind == BUILD_TRAIN || base->vectors.n >= FEW_ROWS) return status;
+    if (status != ST_BADARG || kind == BUILD_TRAIN) return status;
     return index_build_base(t, base, "exact", err);
 }
 

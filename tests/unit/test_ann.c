@@ -157,7 +157,6 @@ TEST(graph_takes_new_rows_and_gives_up_old_ones) {
         Task task = {.threads = 1};
         int64_t *old_position = mem_array(3000, sizeof *old_position);
         make(&all, 3000, 16, (AnnMetric)metric, 0);
-        for (int32_t j = 0; j < 16; j++) all.row[j] = 9; /* the largest norm stays */
         CHECK(ann_vectors_alloc(&before, 2600, 16, (AnnMetric)metric, NULL) == ST_OK);
         memcpy(before.row, all.row, 2600 * 16 * sizeof(float));
         CHECK(ann_vectors_alloc(&after, 2900, 16, (AnnMetric)metric, NULL) == ST_OK);
@@ -186,7 +185,7 @@ TEST(engines_refuse_with_a_reason) {
     Err err = {0};
     CHECK(ann_faiss_engine.check("NoSuchIndex", 16, ANN_L2, &err) == ST_BADARG);
     CHECK(strncmp(err.text, "FAISS cannot make index 'NoSuchIndex' of 16 dimensions: ", 56) == 0);
-    static const char *const refused[] = {"HNSW0", "HNSW1", "HNSW513", "HNSW-8", "HNSW1,PQ4", "HNSW0,SQ8", "NSG1", "NSG16", "IVF16_NSG8,Flat", "HNSW16_16+PQ4", "IVF0,Flat", "IVF99999999,Flat", "IVF4,PQ3", "IVF4,PQ0", "PQ4x20",
+    static const char *const refused[] = {"HNSW0", "HNSW1", "HNSW513", "HNSW-8", "HNSW1,PQ4", "HNSW0,SQ8", "NSG1", "NSG16", "IVF16_NSG8,Flat", "HNSW16_16+PQ4", "LSQ4x4", "IVF0,Flat", "IVF99999999,Flat", "IVF4,PQ3", "IVF4,PQ0", "PQ4x20",
                                           "IMI2x16,Flat", "IVF4(PQ4),Flat", "PCA99,Flat", "Flat,Flat", "", "PQ", "Residual4x8,PQ4"};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         if (ann_engine_for(refused[i])->check(refused[i], 16, ANN_L2, NULL) == ST_OK) fprintf(stderr, "taken: %s\n", refused[i]);
