@@ -1,6 +1,7 @@
 /* Searching the loaded copy of a rec_index: which rows of the base a request allows, the engine's answer over those, and
  * the rows of the overlay scored one by one. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../base/memory.h"
@@ -135,32 +136,76 @@ static Status search_once(IndexTable *t, const IndexRequest *request, TopK *top,
 
 /* ---- rows that have gone without a word ---- */
 
-/* Is some found row not there any more, or without a vector? */
-static Status has_gone(IndexTable *t, const TopK *top, int *out, Err *err) {
+static int ascending(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Ids that a search leaves out besides those of its request. */
+typedef struct Left {
+    int64_t *id; /* ascending */
+    size_t n;
+} Left;
+
+static Status left_add(Left *left, const int64_t *id, size_t n, Err *err) {
+    int64_t *grown = mem_resize(left->id, left->n + n, sizeof *grown);
+    if (!grown) return fail_nomem(err, "the rows that have gone");
+    left->id = grown;
+    if (n) memcpy(grown + left->n, id, n * sizeof *grown);
+    left->n += n;
+    if (left->n) qsort(grown, left->n, sizeof *grown, ascending);
+    return ST_OK;
+}
+
+/* Found ids whose row is not there any more, or has no vector; *any says whether there were some. */
+static Status leave_out_gone(IndexTable *t, const TopK *top, Left *left, int *any, Err *err) {
     sqlite3_stmt *statement;
     int has_row;
+    size_t before = left->n;
     Status status = ST_OK;
-    *out = 0;
     TRY(index_statement(t, GET_ROW, &statement, err));
-    for (size_t i = 0; i < top->len && status == ST_OK && !*out; i++) {
+    for (size_t i = 0; i < top->len && status == ST_OK; i++) {
         sqlite3_bind_int64(statement, 1, top->item[i].id);
         status = glue_step(t->db, statement, &has_row, err);
-        *out = status == ST_OK && (!has_row || sqlite3_column_type(statement, ROW_VECTOR) == SQLITE_NULL);
+        int gone = status == ST_OK && (!has_row || sqlite3_column_type(statement, ROW_VECTOR) == SQLITE_NULL);
         sqlite3_reset(statement);
+        if (gone) status = left_add(left, &top->item[i].id, 1, err);
     }
+    *any = left->n > before;
     return status;
 }
 
-/* REPLACE through another key deletes a row of the user's table without firing a trigger. When a search meets such a
- * row, one pass over the table hides all of them, and it is asked again. */
+/* All of them, by one pass over the table. */
+static Status leave_out_all_gone(IndexTable *t, Left *left, Err *err) {
+    int64_t *id;
+    size_t n;
+    Status status = index_view_gone(t, &id, &n, err);
+    if (status == ST_OK) status = left_add(left, id, n, err);
+    mem_free(id);
+    return status;
+}
+
+/* REPLACE through another key deletes a row of the user's table without firing a trigger. Rows that were found and are
+ * gone are left out, and the search runs again; where that goes on, all rows that are gone are looked for. Nothing of
+ * it is remembered: neither such a deletion nor its rollback leaves a change behind. */
 static Status without_gone(IndexTable *t, const IndexRequest *request, TopK *top, Err *err) {
-    int gone;
-    TRY(has_gone(t, top, &gone, err));
-    if (!gone) return ST_OK;
-    TRY(index_view_hide_gone(t, err));
-    topk_clear(top);
-    *top = (TopK){0};
-    return search_once(t, request, top, err);
+    enum { ROUNDS = 3 };
+    Left left = {0};
+    int any = 0;
+    Status status = leave_out_gone(t, top, &left, &any, err);
+    if (status == ST_OK && any) status = left_add(&left, request->exclude, request->n_exclude, err);
+    for (int round = 1; status == ST_OK && any; round++) {
+        IndexRequest again = *request;
+        if (round == ROUNDS) status = leave_out_all_gone(t, &left, err);
+        again.exclude = left.id;
+        again.n_exclude = left.n;
+        topk_clear(top);
+        *top = (TopK){0};
+        if (status == ST_OK) status = search_once(t, &again, top, err);
+        if (status == ST_OK) status = leave_out_gone(t, top, &left, &any, err);
+    }
+    mem_free(left.id);
+    return status;
 }
 
 Status index_search(IndexTable *t, const IndexRequest *request, TopK *top, Err *err) {

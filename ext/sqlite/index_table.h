@@ -173,8 +173,8 @@ int64_t index_view_count(const IndexTable *table);
 void index_view_clear(IndexTable *table);
 /* Bytes of what this process has loaded under the present stamp or the segment's, else 0. */
 size_t index_view_cached(IndexTable *table, Err *err);
-/* Rows that are loaded and not in the table any more: they do not count until the overlay starts anew. */
-Status index_view_hide_gone(IndexTable *table, Err *err);
+/* The ids of rows that are loaded and count, but are not in the table any more: ascending, to be mem_free'd. */
+Status index_view_gone(IndexTable *table, int64_t **out, size_t *n, Err *err);
 /* The position of id in the base, or -1. */
 int64_t index_base_position(const IndexBase *base, int64_t id);
 /* Build the engine's structure over the present rows, store it and use it. */

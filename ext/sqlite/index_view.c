@@ -5,6 +5,7 @@
  * overlay's own change is still in the log, its content is an ancestor: the ids changed since are read again. If only
  * the base's is (a rollback), the overlay starts anew. Otherwise the table is loaded. So a transaction sees its own
  * rows, a rollback takes them back, and another process's commit is picked up. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "../base/memory.h"
@@ -249,19 +250,24 @@ static Status find_present(IndexTable *t, uint64_t *there, uint8_t *slot_there, 
     return status;
 }
 
-Status index_view_hide_gone(IndexTable *t, Err *err) {
-    IndexOverlay *overlay = &t->overlay;
-    int32_t n = keymap_count(overlay->slot);
+static int ascending(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+Status index_view_gone(IndexTable *t, int64_t **out, size_t *n, Err *err) {
+    const IndexOverlay *overlay = &t->overlay;
+    int32_t slots = keymap_count(overlay->slot);
     uint64_t *there = mem_zeros(live_words(t->loaded), sizeof *there);
-    uint8_t *slot_there = mem_zeros((size_t)n, 1);
-    Status status = there && slot_there ? find_present(t, there, slot_there, err) : fail_nomem(err, "the rows that have gone");
+    uint8_t *slot_there = mem_zeros((size_t)slots, 1);
+    *out = mem_array((size_t)(overlay->n_live + slots), sizeof **out);
+    *n = 0;
+    Status status = there && slot_there && *out ? find_present(t, there, slot_there, err) : fail_nomem(err, "the rows that have gone");
     for (int64_t at = 0; at < t->loaded->vectors.n && status == ST_OK; at++)
-        if (!ann_allows(there, at)) hide_base_row(t, at);
-    for (int32_t s = 0; s < n && status == ST_OK; s++) {
-        if (slot_there[s] || overlay->kind[s] == SLOT_GONE) continue;
-        overlay->n_meta_only -= overlay->kind[s] == SLOT_META;
-        overlay->kind[s] = SLOT_GONE;
-    }
+        if (ann_allows(overlay->live, at) && !ann_allows(there, at)) (*out)[(*n)++] = t->loaded->id[at];
+    for (int32_t s = 0; s < slots && status == ST_OK; s++)
+        if (overlay->kind[s] == SLOT_ROW && !slot_there[s]) (*out)[(*n)++] = keymap_key(overlay->slot, s).integer;
+    if (*n) qsort(*out, *n, sizeof **out, ascending);
     mem_free(there);
     mem_free(slot_there);
     return status;
