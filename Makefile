@@ -46,6 +46,7 @@ help:
 	@echo 'make demo        load the real sample, train, recommend, evaluate: a SQL session, printed'
 	@echo 'make test        every test; the last line is "N passed, N failed, N skipped"'
 	@echo 'make bench       timings against peers and limits (REC_DATA=DIR for the larger data sets)'
+	@echo 'make bench-index vector search against its peers and the linked FAISS (SIZE=100k|1m, SECTION=...)'
 	@echo 'make lint        layers, symbols, sizes, warnings under gcc and clang'
 	@echo 'make deps        install missing Debian packages, build FAISS once (cached outside the tree)'
 	@echo 'make docs        regenerate the option tables in docs/reference'

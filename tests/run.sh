@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs the suites given as arguments, each a command whose last line is "N passed, N failed[, N skipped]", and adds up.
 #
-#   tests/run.sh BUILD SUITE...      a SUITE is one of: unit sql docs oracle behaviour asan lint
+#   tests/run.sh BUILD SUITE...      a SUITE is one of: unit sql docs oracle behaviour fault asan lint
 set -u
 build=$1; shift
 passed=0 failed=0 skipped=0
@@ -15,6 +15,7 @@ suite_command() {
     docs) echo "/usr/bin/python3 tests/docs_examples.py $build" ;;
     oracle) echo "/usr/bin/python3 tests/oracle/run.py $build" ;;
     behaviour) echo "/usr/bin/python3 tests/behaviour/run.py $build" ;;
+    fault) echo "$build/tests/session" ;;
     asan) echo "tests/asan.sh" ;;
     lint) echo "tools/lint.sh $build" ;;
     esac

@@ -1,6 +1,6 @@
 # Tests, demo, benchmarks, lint: included by the Makefile.
 
-SUITES ?= lint unit sql docs oracle behaviour asan
+SUITES ?= lint unit sql docs oracle behaviour fault asan
 UNIT_OBJECTS := $(patsubst %.c,$(BUILD)/tests/%.o,$(wildcard tests/unit/*.c))
 
 $(BUILD)/tests/%.o: %.c | $(BUILD)/deps.mk
@@ -16,7 +16,7 @@ $(BUILD)/test-deps: tools/deps.sh
 	@tools/deps.sh packages test
 	@touch $@
 
-test: all $(BUILD)/tests/unit $(BUILD)/test-deps
+test: all $(BUILD)/tests/unit $(BUILD)/tests/session $(BUILD)/test-deps
 	@tests/run.sh $(BUILD) $(SUITES)
 
 $(BUILD)/shop.db: sql/shop.sql data/online_retail.csv.gz
@@ -30,9 +30,25 @@ demo: all $(BUILD)/shop.db
 
 $(BUILD)/tests/serve: $(BUILD)/tests/tests/bench/serve.o $(CORE_OBJECTS) $(FAISS_LIBS)
 	$(call SHOW,LINK)$(CC) $(CODEGEN) -o $@ $^ $(LIBS) -lsqlite3
+# Every allocation failing in turn.
+$(BUILD)/tests/session: $(BUILD)/tests/tests/fault/session.o $(CORE_OBJECTS) $(FAISS_LIBS)
+	$(call SHOW,LINK)$(CC) $(CODEGEN) -o $@ $^ $(LIBS) -lsqlite3
+-include $(BUILD)/tests/tests/fault/session.d
 bench: all $(BUILD)/tests/serve $(BUILD)/test-deps
 	@[ -f $(BUILD)/demo.db ] || $(MAKE) --no-print-directory demo >/dev/null
 	@/usr/bin/python3 tests/bench/run.py $(BUILD)
+# Vector search against its peers and the linked FAISS: options at the top of tests/bench/index.py. The program that
+# asks FAISS itself has FAISS with our kernels but with its own printing, which writes its files.
+$(BUILD)/tests/libfaiss.a: $(BUILD)/deps.mk
+	@mkdir -p $(@D)
+	$(call SHOW,FAISS)objcopy $(FAISS_WEAK:%=--weaken-symbol=%) $(FAISS_DIR)/lib/libfaiss.a $@
+$(BUILD)/tests/tests/bench/index_raw.o: CSTD += -isystem $(FAISS_DIR)/include -isystem $(FAISS_DIR)/include/faiss/c_api
+$(BUILD)/tests/tests/bench/index_raw.o: CODEGEN += -O3
+$(BUILD)/tests/index_raw: $(BUILD)/tests/tests/bench/index_raw.o $(HOUSE_OBJECTS) $(BUILD)/faiss/libfaiss_c.a $(BUILD)/tests/libfaiss.a
+	$(call SHOW,LINK)$(CC) $(CODEGEN) -o $@ $^ $(LIBS) -lsqlite3
+bench-index: all $(BUILD)/tests/index_raw $(BUILD)/test-deps
+	@/usr/bin/python3 tests/bench/index.py $(BUILD)
+.PHONY: bench-index
 lint: all $(BUILD)/test-deps
 	@tools/deps.sh packages lint
 	@tools/lint.sh $(BUILD)

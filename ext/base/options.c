@@ -1,7 +1,7 @@
 #include "options.h"
 
 #include <errno.h>
-#include <jansson.h>
+#include "json.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,7 +141,7 @@ Status options_set_json(const OptTarget *targets, size_t n_targets, const char *
     const char *name;
     json_t *value;
 
-    if (!root && json_error_code(&json_error) == json_error_out_of_memory) return fail_nomem(err, "the options");
+    if (json_lacks_memory(root, &json_error)) return fail_nomem(err, "the options");
     if (!root || !json_is_object(root)) {
         status = fail(err, ST_BADARG, "options: %s (a JSON object such as {\"name\":value})",
                       root ? "not an object" : json_error.text);

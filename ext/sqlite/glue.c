@@ -1,7 +1,7 @@
 #include "glue.h"
 
 #include <ctype.h>
-#include <jansson.h>
+#include "../base/json.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -183,7 +183,7 @@ Status key_list_parse(KeyList *out, const char *what, const char *text, Affinity
     json_error_t json_error;
     json_t *root = text ? json_loads(text, JSON_ALLOW_NUL, &json_error) : NULL;
     Status status = ST_OK;
-    if (text && !root && json_error_code(&json_error) == json_error_out_of_memory) return fail_nomem(err, what);
+    if (text && json_lacks_memory(root, &json_error)) return fail_nomem(err, what);
 
     *out = (KeyList){.json = root};
     if (!json_is_array(root)) {
@@ -223,7 +223,7 @@ static Status vector_from_json(const char *text, const float **out, int *out_dim
     json_error_t json_error;
     json_t *root = json_loads(text, 0, &json_error);
     Status status = ST_OK;
-    if (!root && json_error_code(&json_error) == json_error_out_of_memory) return fail_nomem(err, "a vector");
+    if (json_lacks_memory(root, &json_error)) return fail_nomem(err, "a vector");
     if (!json_is_array(root)) {
         json_decref(root);
         return fail(err, ST_BADARG, "a vector is a BLOB of float32 or a JSON array of numbers, not '%.40s'", text);

@@ -153,9 +153,12 @@ static void append_trim(const IndexTable *t, sqlite3_str *sql) {
                         t->log, t->log, t->log, t->name);
 }
 
-static char *trigger_sql(const IndexTable *t, int event) {
+/* With the schema, to make it; without, as SQLite keeps it. */
+static char *trigger_sql(const IndexTable *t, int event, int with_schema) {
     sqlite3_str *sql = sqlite3_str_new(NULL);
-    sqlite3_str_appendf(sql, "CREATE TRIGGER \"%w\".\"%w_content_%s\" AFTER %s ON \"%w\"", t->schema, t->name, EVENTS[event], EVENTS[event], t->content);
+    sqlite3_str_appendall(sql, "CREATE TRIGGER ");
+    if (with_schema) sqlite3_str_appendf(sql, "\"%w\".", t->schema);
+    sqlite3_str_appendf(sql, "\"%w_content_%s\" AFTER %s ON \"%w\"", t->name, EVENTS[event], EVENTS[event], t->content);
     if (event == 1) append_when(t, sql);
     sqlite3_str_appendall(sql, " BEGIN");
     int whole = event == 2 || append_check(t, sql);
@@ -170,7 +173,7 @@ static char *trigger_sql(const IndexTable *t, int event) {
 
 Status index_content_create_triggers(IndexTable *t, Err *err) {
     for (int event = 0; event < 3; event++) {
-        char *sql = trigger_sql(t, event);
+        char *sql = trigger_sql(t, event, 1);
         Status status = sql ? glue_execute(t->db, err, "%s", sql) : fail_nomem(err, "SQL");
         sqlite3_free(sql);
         TRY(status);
@@ -182,6 +185,21 @@ Status index_content_drop_triggers(IndexTable *t, Err *err) {
     for (int event = 0; event < 3; event++)
         TRY(glue_execute(t->db, err, "DROP TRIGGER IF EXISTS \"%w\".\"%w_content_%s\"", t->schema, t->name, EVENTS[event]));
     return ST_OK;
+}
+
+Status index_content_mend_triggers(IndexTable *t, Err *err) {
+    sqlite3_int64 right = 0;
+    Status status = ST_OK;
+    for (int event = 0; event < 3 && status == ST_OK; event++) {
+        sqlite3_int64 found;
+        char *sql = trigger_sql(t, event, 0);
+        status = sql ? glue_integer(t->db, 0, &found, err, "SELECT 1 FROM \"%w\".sqlite_schema WHERE type='trigger' AND sql=%Q", t->schema, sql) : fail_nomem(err, "SQL");
+        right += status == ST_OK && found;
+        sqlite3_free(sql);
+    }
+    if (status != ST_OK || right == 3) return status;
+    TRY(index_content_drop_triggers(t, err));
+    return index_content_create_triggers(t, err);
 }
 
 /* ---- integrity ---- */

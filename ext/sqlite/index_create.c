@@ -238,7 +238,8 @@ static int open_table(sqlite3 *db, int argc, const char *const *argv, int create
     if (status == ST_OK && !create) status = check_format(table, &err);
     if (status == ST_OK && !create && table->content) status = connect_content(table, &err);
     if (status != ST_OK) {
-        *error = sqlite3_mprintf("%s %s: %s", MODULE, argv[2], err.text);
+        /* after a failure inside SQL, SQLite may have freed argv */
+        *error = sqlite3_mprintf("%s %s: %s", MODULE, table && table->name ? table->name : argv[2], err.text);
         table_free(table);
         return glue_code(status, &err);
     }

@@ -72,6 +72,7 @@ static void append_content(const IndexTable *t, sqlite3_str *sql) {
 
 Status index_select_rows(IndexTable *t, sqlite3_stmt **out, const char *tail, Err *err) {
     sqlite3_str *sql = sqlite3_str_new(NULL);
+    *out = NULL;
     sqlite3_str_appendall(sql, "SELECT v.id, v.vector");
     for (int i = 0; i < t->n_meta; i++) sqlite3_str_appendf(sql, ", c%d", i);
     sqlite3_str_appendall(sql, " FROM ");

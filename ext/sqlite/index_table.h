@@ -124,6 +124,8 @@ Status index_content_check(IndexTable *table, Err *err);
 Status index_content_find(IndexTable *table, Err *err);
 Status index_content_create_triggers(IndexTable *table, Err *err);
 Status index_content_drop_triggers(IndexTable *table, Err *err);
+/* Make them anew unless they are there as they should be: other connections need not read the schema again. */
+Status index_content_mend_triggers(IndexTable *table, Err *err);
 Status index_content_integrity(IndexTable *table, Err *err);
 
 /* index_store.c: the shadow tables */

@@ -1,10 +1,10 @@
 /* rec_indexes: what indexes the connection's databases hold. rec_recall_at: recall and time of one against exact search. */
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "../base/json.h"
 #include "../base/memory.h"
 #include "index_table.h"
 #include "modules.h"
@@ -259,6 +259,7 @@ static Status measure(IndexTable *t, int64_t wanted, int64_t k, const char *text
     TRY(index_view_sync(t, err));
     if (k > index_view_count(t)) k = index_view_count(t);
     json_t *options = json_loads(text ? text : ladder(t), JSON_REJECT_DUPLICATES, &json_error);
+    if (json_lacks_memory(options, &json_error)) return fail_nomem(err, "the options");
     if (!json_is_object(options)) {
         json_decref(options);
         return fail(err, ST_BADARG, "options: a JSON object such as {\"ef\":[16,64]}");

@@ -179,8 +179,7 @@ static Status command_build(IndexTable *t, BuildKind kind, sqlite3_value *argume
     options_default(build_options, &options);
     if (sqlite3_value_type(argument) != SQLITE_NULL) TRY(options_set_json(&target, 1, (const char *)sqlite3_value_text(argument), err));
     task.threads = (int)options.build_threads;
-    if (kind != BUILD_OPTIMIZE && t->content) TRY(index_content_drop_triggers(t, err));
-    if (kind != BUILD_OPTIMIZE && t->content) TRY(index_content_create_triggers(t, err));
+    if (kind != BUILD_OPTIMIZE && t->content) TRY(index_content_mend_triggers(t, err));
     TRY(progress_begin(&job, kind == BUILD_OPTIMIZE ? "optimize" : "rebuild", t->name, &task, t->db, (int)options.progress, err));
     Status status = index_view_build(t, kind, &task, err);
     progress_end(&job);
