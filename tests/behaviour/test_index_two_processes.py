@@ -4,7 +4,7 @@ Every row's vector follows from its tag, so a hit shows by itself whether vector
 There are GROUPS groups of SIZE rows that share a tag; a transaction renews all rows of a group or none. The row with a
 negative tag is a clock: most transactions advance it and report the time once they are committed, and a search that
 begins after the report may not show an earlier one."""
-import itertools, math, os, random, select, sqlite3, struct, sys, time
+import itertools, math, os, random, select, struct, sys, time
 from collections import Counter
 
 from support import equal, one, rows, start
@@ -132,18 +132,9 @@ class Reader:
         lines = self.said.split(b"\n")[:-1]
         self.acknowledged = int(lines[-1]) if lines else self.acknowledged
 
-    def rows(self, db, sql, *arguments):
-        """`rebuild` may change the schema (triggers): then SQLite may ask a reader of any virtual table to try again."""
-        for attempt in range(5):
-            try:
-                return rows(db, sql, *arguments)
-            except sqlite3.OperationalError as error:
-                if "schema has changed" not in str(error) or attempt == 4:
-                    raise
-
     def search(self, db, query, k, condition=""):
         """Rows (distance, rowid, tag, vector), each of which is right in itself."""
-        found = self.rows(db, f"SELECT distance, rowid, tag, e FROM t WHERE e MATCH ? AND k = ? {condition} ORDER BY rank", query, k)
+        found = rows(db, f"SELECT distance, rowid, tag, e FROM t WHERE e MATCH ? AND k = ? {condition} ORDER BY rank", query, k)
         self.searches += 1
         for d, rowid, tag, e in found:
             equal((e, d), (vector_of(tag), distance(query, vector_of(tag))), f"vector and distance of row {rowid} with tag {tag}")
@@ -186,7 +177,7 @@ class Reader:
         equal(len(nearest), 20)
         if self.kind.name == "exact":
             equal([row[:2] for row in nearest], expected, "the nearest")
-        batch = self.rows(db, "SELECT id, s.distance, s.rowid FROM rec_search('t', 'q', 'tag', 'e', 10000) s")
+        batch = rows(db, "SELECT id, s.distance, s.rowid FROM rec_search('t', 'q', 'tag', 'e', 10000) s")
         distances = {}
         for tag, d, _ in batch:
             distances.setdefault(tag, []).append(d)
