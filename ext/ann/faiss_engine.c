@@ -139,10 +139,6 @@ static void copy_row(const AnnVectors *vectors, int64_t position, float *out) {
     for (int32_t j = 0; norm > 0 && j < vectors->dim; j++) out[j] = (float)((double)out[j] / norm);
 }
 
-static int poll(void *task) {
-    return task && task_poll(task);
-}
-
 static int threads_of(const Task *task) {
     return task ? task->threads : 1;
 }
@@ -167,7 +163,7 @@ static Status train(const AnnIndex *index, Faiss *faiss, Task *task, Err *err) {
     if (!rows) return fail_nomem(err, "the training vectors");
     for (int64_t i = 0; i < n; i++) copy_row(vectors, (int64_t)((double)i * (double)vectors->n / (double)n), rows + (size_t)i * dim);
     int threads = faiss->kind.n_lists >= MANY_LISTS ? threads_of(task) : 1;
-    int failed = faiss_extra_train(faiss->index, n, rows, threads, poll, task, text, sizeof text);
+    int failed = faiss_extra_train(faiss->index, n, rows, threads, task_poll_any, task, text, sizeof text);
     mem_free(rows);
     return after(failed, "train", text, task, err);
 }
@@ -181,7 +177,7 @@ static Status add_rows(const AnnIndex *index, Faiss *faiss, Task *task, Err *err
     for (int64_t from = 0; from < vectors->n && status == ST_OK; from += ADD_BATCH) {
         int64_t n = vectors->n - from < ADD_BATCH ? vectors->n - from : ADD_BATCH;
         for (int64_t i = 0; i < n; i++) copy_row(vectors, from + i, batch + (size_t)i * dim);
-        int failed = faiss_extra_add(faiss->index, n, batch, threads_of(task), poll, task, text, sizeof text);
+        int failed = faiss_extra_add(faiss->index, n, batch, threads_of(task), task_poll_any, task, text, sizeof text);
         if (task) atomic_store(&task->done, from + n);
         if (task) task_poll(task);
         status = after(failed, "add vectors", text, task, err);

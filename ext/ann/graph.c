@@ -85,10 +85,6 @@ static void build_row(const AnnVectors *vectors, int64_t position, float *out) {
     for (size_t j = 0; norm > 0 && j < dim; j++) out[j] = (float)((double)out[j] / norm);
 }
 
-static int poll(void *task) {
-    return task && task_poll(task);
-}
-
 /* The rows order[from .. from + n - 1] into the graph. order NULL: the positions themselves. */
 static Status add_rows(void *built, const AnnVectors *vectors, const int64_t *order, int64_t from, int64_t n, Task *task, Err *err) {
     size_t dim = (size_t)vectors->dim;
@@ -96,7 +92,7 @@ static Status add_rows(void *built, const AnnVectors *vectors, const int64_t *or
     float *rows = mem_array((size_t)n, dim * sizeof *rows);
     if (!rows) return fail_nomem(err, "a batch of vectors");
     for (int64_t i = 0; i < n; i++) build_row(vectors, order ? order[from + i] : from + i, rows + (size_t)i * dim);
-    int failed = faiss_extra_graph_add(built, n, rows, task ? task->threads : 1, poll, task, text, sizeof text);
+    int failed = faiss_extra_graph_add(built, n, rows, task ? task->threads : 1, task_poll_any, task, text, sizeof text);
     mem_free(rows);
     if (task && task_cancelled(task)) return fail(err, ST_CANCELLED, "interrupted");
     return failed ? fail(err, ST_NOMEM, "FAISS cannot build the graph: %.200s", text) : ST_OK;

@@ -108,3 +108,7 @@ int task_default_threads(void) {
     int n = CPU_COUNT(&set);
     return n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : n;
 }
+
+int task_poll_any(void *task) {
+    return task && task_poll(task);
+}

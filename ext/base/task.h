@@ -25,6 +25,8 @@ void task_phase(Task *task, const char *phase, int64_t total);
 
 /* From the starting thread, now and then: polls the host. From any thread: is the job cancelled? */
 int task_poll(Task *task);
+/* The same as a callback; NULL is a job that nobody cancels. */
+int task_poll_any(void *task);
 static inline int task_cancelled(Task *task) {
     return atomic_load_explicit(&task->cancelled, memory_order_relaxed);
 }

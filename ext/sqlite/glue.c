@@ -355,6 +355,34 @@ Status glue_find_table(sqlite3 *db, const char *what, const char *name, const ch
     return status;
 }
 
+static Status each_table_of(sqlite3 *db, const char *schema, const char *module, const char *suffix, GlueVisit visit, void *context, Err *err) {
+    sqlite3_stmt *tables;
+    int has_table = 1;
+    TRY(glue_prepare(db, &tables, err, "SELECT name FROM \"%w\".sqlite_schema v WHERE type='table' AND sql LIKE 'CREATE VIRTUAL TABLE%%%q%%' AND EXISTS (SELECT 1 FROM \"%w\".sqlite_schema s WHERE s.name = v.name || %Q) ORDER BY name", schema, module, schema, suffix));
+    Status status = ST_OK;
+    while (status == ST_OK) {
+        status = glue_step(db, tables, &has_table, err);
+        if (status != ST_OK || !has_table) break;
+        status = visit(context, schema, (const char *)sqlite3_column_text(tables, 0), err);
+    }
+    sqlite3_finalize(tables);
+    return status;
+}
+
+Status glue_each_table(sqlite3 *db, const char *module, const char *suffix, GlueVisit visit, void *context, Err *err) {
+    sqlite3_stmt *schemas;
+    int has_schema = 1;
+    TRY(glue_prepare(db, &schemas, err, "SELECT name FROM pragma_database_list ORDER BY name<>'temp', seq"));
+    Status status = ST_OK;
+    while (status == ST_OK) {
+        status = glue_step(db, schemas, &has_schema, err);
+        if (status != ST_OK || !has_schema) break;
+        status = each_table_of(db, (const char *)sqlite3_column_text(schemas, 0), module, suffix, visit, context, err);
+    }
+    sqlite3_finalize(schemas);
+    return status;
+}
+
 char *glue_unquote(const char *text, int len) {
     while (len > 0 && isspace((unsigned char)*text)) text++, len--;
     while (len > 0 && isspace((unsigned char)text[len - 1])) len--;

@@ -87,6 +87,11 @@ int interrupt_poll(void *poll);
 Status glue_find_table(sqlite3 *db, const char *what, const char *name, const char *suffix, char **out_schema,
                        char **out_name, Err *err);
 
+/* Call visit for every virtual table of a module that has its shadow table name<suffix>, in all schemas: temp, main,
+ * attached; by name. */
+typedef Status (*GlueVisit)(void *context, const char *schema, const char *name, Err *err);
+Status glue_each_table(sqlite3 *db, const char *module, const char *suffix, GlueVisit visit, void *context, Err *err);
+
 /* CREATE VIRTUAL TABLE's arguments: "key = value", the value unquoted. Returns 0 when there is no '='. Both outputs are
  * sqlite3_malloc'ed. */
 int glue_split_argument(const char *argument, char **out_key, char **out_value);

@@ -76,18 +76,12 @@ static Status finish_rows(IndexBase *base, Err *err) {
     return ST_OK;
 }
 
-static Status count_rows(IndexTable *t, sqlite3_int64 *out, Err *err) {
-    if (t->content)
-        return glue_integer(t->db, 0, out, err, "SELECT count(*) FROM \"%w\".\"%w\" e WHERE e.\"%w\" IS NOT NULL", t->schema, t->content, t->column[t->vector_column].name);
-    return glue_integer(t->db, 0, out, err, "SELECT count(*) FROM \"%w\".\"%w_vectors\"", t->schema, t->name);
-}
-
 Status index_load_rows(IndexTable *t, IndexBase **out, Err *err) {
     sqlite3_stmt *statement;
     sqlite3_int64 n, at = 0;
     int has_row = 1, is_null;
     *out = NULL;
-    TRY(count_rows(t, &n, err));
+    TRY(index_count_rows(t, &n, err));
     TRY(index_select_rows(t, &statement, "ORDER BY v.id", err));
     Status status = alloc_base(out, t, n, err);
     while (status == ST_OK) {

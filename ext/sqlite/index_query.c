@@ -1,8 +1,8 @@
 /* Reading a rec_index: searches (materialised at once) and scans of the stored rows. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "../base/ids.h"
 #include "../base/memory.h"
 #include "../base/options.h"
 #include "index_table.h"
@@ -128,16 +128,11 @@ static Status take_integer(Inputs *in, const char *what, sqlite3_value *value, i
     return ST_OK;
 }
 
-static int ascending(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* Keep of the ascending list only what is in another ascending list. */
 static size_t intersect(int64_t *list, size_t n, const int64_t *other, size_t n_other) {
     size_t kept = 0;
     for (size_t i = 0; i < n; i++)
-        if (n_other && bsearch(&list[i], other, n_other, sizeof *other, ascending)) list[kept++] = list[i];
+        if (ids_find(other, (int64_t)n_other, list[i]) >= 0) list[kept++] = list[i];
     return kept;
 }
 
@@ -159,7 +154,7 @@ static Status take_rowids(Inputs *in, sqlite3_value *list, Err *err) {
         }
         id[n++] = sqlite3_value_int64(value);
     }
-    if (n) qsort(id, n, sizeof *id, ascending);
+    ids_sort(id, n);
     if (in->has_only) n = intersect(id, n, in->only, in->n_only);
     mem_free(in->only);
     in->only = id;
@@ -366,7 +361,7 @@ static Status run_search(IndexTable *t, IndexCursor *cursor, Inputs *in, Err *er
     in->request.min_score = score_bound(t->metric, in->max_distance);
     in->request.only = in->has_only ? in->only : NULL;
     in->request.n_only = in->n_only;
-    if (in->request.n_exclude) qsort(in->exclude_id, in->request.n_exclude, sizeof *in->exclude_id, ascending);
+    ids_sort(in->exclude_id, in->request.n_exclude);
     in->request.exclude = in->exclude_id;
     in->request.condition = in->condition;
     in->request.n_conditions = in->n_conditions;

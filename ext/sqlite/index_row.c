@@ -101,3 +101,9 @@ Status index_find_key(IndexTable *t, sqlite3_value *key, sqlite3_int64 *id, int 
     sqlite3_clear_bindings(statement);
     return status;
 }
+
+Status index_count_rows(IndexTable *t, sqlite3_int64 *out, Err *err) {
+    if (t->content)
+        return glue_integer(t->db, 0, out, err, "SELECT count(*) FROM \"%w\".\"%w\" e WHERE e.\"%w\" IS NOT NULL", t->schema, t->content, t->column[t->vector_column].name);
+    return glue_integer(t->db, 0, out, err, "SELECT count(*) FROM \"%w\".\"%w_vectors\"", t->schema, t->name);
+}

@@ -1,9 +1,9 @@
 /* Searching the loaded copy of a rec_index: which rows of the base a request allows, the engine's answer over those, and
  * the rows of the overlay scored one by one. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "../base/ids.h"
 #include "../base/memory.h"
 #include "../math/kernels.h"
 #include "index_table.h"
@@ -13,15 +13,7 @@
 enum { GROUP = 16, MANY = 1000 };
 
 static int contains(const int64_t *sorted, size_t n, int64_t id) {
-    size_t low = 0, high = n;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (sorted[mid] < id)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low < n && sorted[low] == id;
+    return ids_find(sorted, (int64_t)n, id) >= 0;
 }
 
 static int conditions_hold(const IndexTable *t, const IndexRequest *request, int32_t slot) {
@@ -136,11 +128,6 @@ static Status search_once(IndexTable *t, const IndexRequest *request, TopK *top,
 
 /* ---- rows that have gone without a word ---- */
 
-static int ascending(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* Ids that a search leaves out besides those of its request. */
 typedef struct Left {
     int64_t *id; /* ascending */
@@ -153,7 +140,7 @@ static Status left_add(Left *left, const int64_t *id, size_t n, Err *err) {
     left->id = grown;
     if (n) memcpy(grown + left->n, id, n * sizeof *grown);
     left->n += n;
-    if (left->n) qsort(grown, left->n, sizeof *grown, ascending);
+    ids_sort(grown, left->n);
     return ST_OK;
 }
 

@@ -148,6 +148,8 @@ Status index_take_vector(const IndexTable *table, sqlite3_stmt *statement, int c
 Cell index_cell(sqlite3_value *value);
 /* One row: its vector as float32 and (if cell is given) its metadata as cells of their own. */
 Status index_read_row(IndexTable *table, sqlite3_int64 id, float *vector, Cell *cell, int *found, Err *err);
+/* Rows that have a vector, counted in the table. */
+Status index_count_rows(IndexTable *table, sqlite3_int64 *out, Err *err);
 /* The id of a key, and whether there is one. */
 Status index_find_key(IndexTable *table, sqlite3_value *key, sqlite3_int64 *id, int *found, Err *err);
 

@@ -25,10 +25,7 @@ static Status visit(IndexTable *t, RowSink *sink, Err *err) {
     int64_t built = 0;
     int found;
     char engine[64] = "exact";
-    if (t->content)
-        TRY(glue_integer(t->db, 0, &rows, err, "SELECT count(*) FROM \"%w\".\"%w\" e WHERE e.\"%w\" IS NOT NULL", t->schema, t->content, t->column[t->vector_column].name));
-    else
-        TRY(glue_integer(t->db, 0, &rows, err, "SELECT count(*) FROM \"%w\".\"%w_vectors\"", t->schema, t->name));
+    TRY(index_count_rows(t, &rows, err));
     TRY(index_segment_summary(t, engine, &built, &found, err));
     TRY(glue_integer(t->db, 0, &changed, err, "SELECT count(DISTINCT id) FROM \"%w\".\"%w\" WHERE NOT coalesce(meta, 0) AND seq>(SELECT value FROM \"%w\".\"%w_config\" WHERE key='segment_seq')", t->schema, t->log, t->schema, t->name));
     row_text(sink, t->name);
@@ -57,39 +54,29 @@ static void damaged(RowSink *sink, const char *schema, const char *name, const E
     for (int i = 0; i < 6; i++) row_null(sink);
 }
 
-static Status visit_named(sqlite3 *db, const char *schema, const char *name, RowSink *sink, Err *err) {
+typedef struct Listing {
+    sqlite3 *db;
+    RowSink *sink;
+} Listing;
+
+static Status visit_named(void *context, const char *schema, const char *name, Err *err) {
+    const Listing *listing = context;
     IndexTable *t = NULL;
     char *full = sqlite3_mprintf("%s.%s", schema, name);
     if (!full) return fail_nomem(err, "a name");
-    Status status = index_open(&t, db, full, err);
+    Status status = index_open(&t, listing->db, full, err);
     sqlite3_free(full);
-    if (status == ST_OK) status = visit(t, sink, err);
+    if (status == ST_OK) status = visit(t, listing->sink, err);
     if (t) index_close(t);
     if (status == ST_OK || status == ST_NOMEM || status == ST_CANCELLED) return status;
-    damaged(sink, schema, name, err);
+    damaged(listing->sink, schema, name, err);
     return ST_OK;
 }
 
 static Status indexes_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
-    sqlite3_stmt *schemas, *tables;
-    int has_schema = 1, has_table = 1;
+    Listing listing = {db, sink};
     (void)argv;
-    TRY(glue_prepare(db, &schemas, err, "SELECT name FROM pragma_database_list ORDER BY name<>'temp', seq"));
-    Status status = ST_OK;
-    while (status == ST_OK) {
-        status = glue_step(db, schemas, &has_schema, err);
-        if (status != ST_OK || !has_schema) break;
-        const char *schema = (const char *)sqlite3_column_text(schemas, 0);
-        status = glue_prepare(db, &tables, err, "SELECT name FROM \"%w\".sqlite_schema v WHERE type='table' AND sql LIKE 'CREATE VIRTUAL TABLE%%rec_index%%' AND EXISTS (SELECT 1 FROM \"%w\".sqlite_schema s WHERE s.name = v.name || '_segment') ORDER BY name", schema, schema);
-        while (status == ST_OK) {
-            status = glue_step(db, tables, &has_table, err);
-            if (status != ST_OK || !has_table) break;
-            status = visit_named(db, schema, (const char *)sqlite3_column_text(tables, 0), sink, err);
-        }
-        sqlite3_finalize(tables);
-    }
-    sqlite3_finalize(schemas);
-    return status;
+    return glue_each_table(db, "rec_index", "_segment", visit_named, &listing, err);
 }
 
 /* ---- rec_recall_at ---- */

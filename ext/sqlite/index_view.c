@@ -5,9 +5,9 @@
  * overlay's own change is still in the log, its content is an ancestor: the ids changed since are read again. If only
  * the base's is (a rollback), the overlay starts anew. Otherwise the table is loaded. So a transaction sees its own
  * rows, a rollback takes them back, and another process's commit is picked up. */
-#include <stdlib.h>
 #include <string.h>
 
+#include "../base/ids.h"
 #include "../base/memory.h"
 #include "cache.h"
 #include "index_table.h"
@@ -38,15 +38,7 @@ static void mark_all(uint64_t *bits, int64_t n) {
 }
 
 int64_t index_base_position(const IndexBase *base, int64_t id) {
-    int64_t low = 0, high = base->vectors.n;
-    while (low < high) {
-        int64_t mid = low + (high - low) / 2;
-        if (base->id[mid] < id)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low < base->vectors.n && base->id[low] == id ? low : -1;
+    return ids_find(base->id, base->vectors.n, id);
 }
 
 /* Room for one slot more. The capacity grows only when all arrays have grown, so that each holds at least that many. */
@@ -250,11 +242,6 @@ static Status find_present(IndexTable *t, uint64_t *there, uint8_t *slot_there, 
     return status;
 }
 
-static int ascending(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 Status index_view_gone(IndexTable *t, int64_t **out, size_t *n, Err *err) {
     const IndexOverlay *overlay = &t->overlay;
     int32_t slots = keymap_count(overlay->slot);
@@ -267,7 +254,7 @@ Status index_view_gone(IndexTable *t, int64_t **out, size_t *n, Err *err) {
         if (ann_allows(overlay->live, at) && !ann_allows(there, at)) (*out)[(*n)++] = t->loaded->id[at];
     for (int32_t s = 0; s < slots && status == ST_OK; s++)
         if (overlay->kind[s] == SLOT_ROW && !slot_there[s]) (*out)[(*n)++] = keymap_key(overlay->slot, s).integer;
-    if (*n) qsort(*out, *n, sizeof **out, ascending);
+    if (status == ST_OK) ids_sort(*out, *n);
     mem_free(there);
     mem_free(slot_there);
     return status;

@@ -6,35 +6,31 @@
 #include "modules.h"
 #include "row_table.h"
 
+typedef struct Listing {
+    sqlite3 *db;
+    RowSink *sink;
+    Status (*visit)(const ModelDefinition *, RowSink *, Err *);
+    void (*damaged)(RowSink *, const char *, const char *, const Err *);
+} Listing;
+
+static Status visit_named(void *context, const char *schema, const char *name, Err *err) {
+    const Listing *listing = context;
+    ModelDefinition d = {0};
+    Status status = definition_load(&d, listing->db, schema, name, err);
+    if (status == ST_OK) {
+        status = listing->visit(&d, listing->sink, err);
+    } else if (status != ST_NOMEM && status != ST_CANCELLED) { /* one damaged model does not hide the others */
+        if (listing->damaged) listing->damaged(listing->sink, schema, name, err);
+        status = ST_OK;
+    }
+    definition_clear(&d);
+    return status;
+}
+
 /* Call visit for every rec_model of every schema, and damaged, unless it is NULL, for one that cannot be read. */
 static Status each_model(sqlite3 *db, RowSink *sink, Status (*visit)(const ModelDefinition *, RowSink *, Err *), void (*damaged)(RowSink *, const char *, const char *, const Err *), Err *err) {
-    sqlite3_stmt *schemas, *models;
-    int has_schema = 1, has_model = 1;
-    TRY(glue_prepare(db, &schemas, err, "SELECT name FROM pragma_database_list ORDER BY name<>'temp', seq"));
-    Status status = ST_OK;
-    while (status == ST_OK) {
-        status = glue_step(db, schemas, &has_schema, err);
-        if (status != ST_OK || !has_schema) break;
-        const char *schema = (const char *)sqlite3_column_text(schemas, 0);
-        status = glue_prepare(db, &models, err, "SELECT name FROM \"%w\".sqlite_schema v WHERE type='table' AND sql LIKE 'CREATE VIRTUAL TABLE%%rec_model%%' AND EXISTS (SELECT 1 FROM \"%w\".sqlite_schema s WHERE s.name = v.name || '_deployments') ORDER BY name", schema, schema);
-        while (status == ST_OK) {
-            ModelDefinition d = {0};
-            status = glue_step(db, models, &has_model, err);
-            if (status != ST_OK || !has_model) break;
-            const char *name = (const char *)sqlite3_column_text(models, 0);
-            status = definition_load(&d, db, schema, name, err);
-            if (status == ST_OK) {
-                status = visit(&d, sink, err);
-            } else if (status != ST_NOMEM && status != ST_CANCELLED) { /* one damaged model does not hide the others */
-                if (damaged) damaged(sink, schema, name, err);
-                status = ST_OK;
-            }
-            definition_clear(&d);
-        }
-        sqlite3_finalize(models);
-    }
-    sqlite3_finalize(schemas);
-    return status;
+    Listing listing = {db, sink, visit, damaged};
+    return glue_each_table(db, "rec_model", "_deployments", visit_named, &listing, err);
 }
 
 static Status visit_model(const ModelDefinition *d, RowSink *sink, Err *err) {
