@@ -47,6 +47,7 @@ help:
 	@echo 'make test        every test; the last line is "N passed, N failed, N skipped"'
 	@echo 'make bench       timings against peers and limits (REC_DATA=DIR for the larger data sets)'
 	@echo 'make bench-index vector search against its peers and the linked FAISS (SIZE=100k|1m, SECTION=...)'
+	@echo 'make accuracy    accuracy beside published figures (REC_DATA=DIR; SET=gowalla,beauty,...; TUNE=1 chooses the settings again)'
 	@echo 'make lint        layers, symbols, sizes, warnings under gcc and clang'
 	@echo 'make deps        install missing Debian packages, build FAISS once (cached outside the tree)'
 	@echo 'make docs        regenerate the option tables in docs/reference'
@@ -112,3 +113,7 @@ clean:
 	rm -rf $(BUILD)
 
 include tests/tests.mk
+
+accuracy: all
+	@/usr/bin/python3 tests/accuracy/run.py $(BUILD) --sets '$(SET)' $(if $(TUNE),--tune)
+.PHONY: accuracy

@@ -120,6 +120,7 @@ struct AnnIndex {
     const AnnEngine *engine;
     const AnnVectors *vectors;
     const char *factory; /* borrowed */
+    int build_ef;        /* a graph's: candidates looked at for a new node; 0: FAISS's default, 40 */
     void *state;         /* the engine's own */
 };
 

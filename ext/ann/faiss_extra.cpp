@@ -220,9 +220,13 @@ static faiss::IndexHNSWFlat *graph_of(void *graph) {
     return static_cast<faiss::IndexHNSWFlat *>(graph);
 }
 
-void *faiss_extra_graph_new(int dim, int links, int inner_product, char *text, size_t text_size) {
+void *faiss_extra_graph_new(int dim, int links, int inner_product, int build_ef, char *text, size_t text_size) {
     void *graph = nullptr;
-    guarded(text, text_size, [&] { graph = new faiss::IndexHNSWFlat(dim, links, inner_product ? faiss::METRIC_INNER_PRODUCT : faiss::METRIC_L2); });
+    guarded(text, text_size, [&] {
+        auto *made = new faiss::IndexHNSWFlat(dim, links, inner_product ? faiss::METRIC_INNER_PRODUCT : faiss::METRIC_L2);
+        if (build_ef > 0) made->hnsw.efConstruction = build_ef;
+        graph = made;
+    });
     return graph;
 }
 

@@ -51,7 +51,7 @@ int faiss_extra_load(void *index, int64_t n, const void *data, size_t len, char 
 
 /* ---- a graph: HNSW over float32 rows, by Euclidean distances or inner products ---- */
 
-void *faiss_extra_graph_new(int dim, int links, int inner_product, char *text, size_t text_size);
+void *faiss_extra_graph_new(int dim, int links, int inner_product, int build_ef, char *text, size_t text_size);
 void faiss_extra_graph_free(void *graph);
 int faiss_extra_graph_add(void *graph, int64_t n, const float *rows, int threads, FaissExtraPoll poll, void *host, char *text, size_t text_size);
 /* Append a node with its row and so many levels, without links; then its links. */

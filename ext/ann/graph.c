@@ -153,7 +153,7 @@ static Status take_over(AnnIndex *index, const FaissExtraGraph *from, const int6
 static Status graph_build(AnnIndex *index, Task *task, Err *err) {
     char text[400] = "";
     if (index->vectors->n > INT32_MAX) return fail(err, ST_BADARG, "a graph of %lld rows (2147483647 at most)", (long long)index->vectors->n);
-    void *built = faiss_extra_graph_new(index->vectors->dim, links_of(index->factory), index->vectors->metric == ANN_IP, text, sizeof text);
+    void *built = faiss_extra_graph_new(index->vectors->dim, links_of(index->factory), index->vectors->metric == ANN_IP, index->build_ef, text, sizeof text);
     if (!built) return fail(err, ST_NOMEM, "FAISS cannot make the graph: %.200s", text);
     Status status = add_all(built, index->vectors, NULL, 0, task, err);
     if (status == ST_OK) {
@@ -249,7 +249,7 @@ static Status graph_extend(AnnIndex *index, const AnnIndex *from, const int64_t 
         Restoring r = {.old = old, .row_of = row_of, .old_position = old_position};
         r.kept = extension_order(index, old_position, row_of);
         if (r.kept > 0 && r.kept >= n - n / 4 && r.kept >= old->n - old->n / 10) {
-            r.built = faiss_extra_graph_new(vectors->dim, links_of(index->factory), index->vectors->metric == ANN_IP, text, sizeof text);
+            r.built = faiss_extra_graph_new(vectors->dim, links_of(index->factory), index->vectors->metric == ANN_IP, index->build_ef, text, sizeof text);
             status = r.built ? extend_into(index, &r, node_of, task, err) : fail(err, ST_NOMEM, "FAISS cannot make the graph: %.200s", text);
             faiss_extra_graph_free(r.built);
         }

@@ -73,3 +73,45 @@ void scored_sort(Scored *item, size_t n) {
 void topk_sort(TopK *top) {
     scored_sort(top->item, top->len);
 }
+
+static int larger(Scored a, Scored b) {
+    double x = fabs(a.score), y = fabs(b.score);
+    return x > y || (x == y && a.id < b.id);
+}
+
+static int compare_larger(const void *a, const void *b) {
+    return larger(*(const Scored *)a, *(const Scored *)b) ? -1 : 1;
+}
+
+static Scored median_of(Scored a, Scored b, Scored c) {
+    if (larger(a, b)) return larger(b, c) ? b : larger(a, c) ? c : a;
+    return larger(a, c) ? a : larger(b, c) ? c : b;
+}
+
+/* Quickselect; where the pivots are bad, the rest is sorted. */
+void scored_select(Scored *item, size_t n, size_t k) {
+    for (int rounds = 0; k > 0 && k < n; rounds++) {
+        if (n < 16 || rounds > 60) {
+            qsort(item, n, sizeof *item, compare_larger);
+            return;
+        }
+        Scored pivot = median_of(item[0], item[n / 2], item[n - 1]);
+        size_t low = 0, high = n - 1;
+        for (;;) {
+            while (larger(item[low], pivot)) low++;
+            while (larger(pivot, item[high])) high--;
+            if (low >= high) break;
+            Scored swap = item[low];
+            item[low++] = item[high];
+            item[high--] = swap;
+        }
+        size_t front = high + 1; /* entries 0 .. front-1 come no later than the rest */
+        if (front <= k) {
+            item += front;
+            n -= front;
+            k -= front;
+        } else {
+            n = front;
+        }
+    }
+}

@@ -46,4 +46,7 @@ void topk_sort(TopK *top);
 /* Order n entries, best first. */
 void scored_sort(Scored *item, size_t n);
 
+/* Bring the k entries that are first by (|score| descending, id) to the front, in no order; k <= n. O(n) on average. */
+void scored_select(Scored *item, size_t n, size_t k);
+
 #endif

@@ -59,7 +59,7 @@ static void evaluate_user(void *context, int64_t piece, int worker) {
     int32_t user = (int32_t)piece;
     const Csr *rows = w->holdout->history;
     int64_t from = rows->row_start[user];
-    History history = {rows->col + from, rows->val + from, csr_row_len(rows, user)};
+    History history = {rows->col + from, rows->val + from, csr_row_len(rows, user), w->holdout->history_time + from};
     Relevant *item = NULL;
     size_t n_list, n_item;
     int64_t n_allowed = allow_unseen(w, user, w->allowed[worker]);

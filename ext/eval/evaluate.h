@@ -20,6 +20,7 @@ typedef struct EvaluateOptions {
 typedef struct Holdout {
     int32_t n_users;
     const Csr *history;  /* users x items of the model */
+    double *history_time; /* per entry of history */
     const Csr *relevant; /* users x items of the model: gains. Items unknown to the model are not here, but in unknown */
     const double *const *unknown; /* per user: gains of the relevant items that the model does not know */
     const int32_t *n_unknown;

@@ -1,5 +1,8 @@
 #include "csr.h"
 
+#include <math.h>
+#include <string.h>
+
 #include "../base/memory.h"
 
 Status csr_alloc(Csr *out, int32_t n_rows, int32_t n_cols, int64_t nnz, Err *err) {
@@ -38,4 +41,40 @@ Status csr_transpose(Csr *out, const Csr *matrix, Err *err) {
     for (int32_t c = matrix->n_cols; c > 0; c--) out->row_start[c] = out->row_start[c - 1];
     out->row_start[0] = 0;
     return ST_OK;
+}
+
+void csr_write(const Csr *matrix, Bytes *out) {
+    size_t nnz = (size_t)csr_nnz(matrix);
+    for (int32_t r = 0; r < matrix->n_rows; r++) bytes_u32(out, (uint32_t)csr_row_len(matrix, r));
+    bytes_append(out, matrix->col, nnz * sizeof *matrix->col);
+    bytes_append(out, matrix->val, nnz * sizeof *matrix->val);
+}
+
+static int is_sane(const Csr *matrix) {
+    for (int32_t r = 0; r < matrix->n_rows; r++) {
+        int32_t before = -1;
+        for (int64_t e = matrix->row_start[r]; e < matrix->row_start[r + 1]; e++) {
+            if (matrix->col[e] <= before || matrix->col[e] >= matrix->n_cols || !isfinite(matrix->val[e])) return 0;
+            before = matrix->col[e];
+        }
+    }
+    return 1;
+}
+
+Status csr_read(Csr *out, int32_t n_rows, int32_t n_cols, Reader *in, Err *err) {
+    int64_t nnz = 0;
+    const void *lens = read_block(in, (uint64_t)n_rows, sizeof(uint32_t));
+    if (in->failed) return fail(err, ST_CORRUPT, "a sparse matrix is truncated");
+    Reader len = reader_of(lens, (size_t)n_rows * sizeof(uint32_t));
+    for (int32_t r = 0; r < n_rows; r++) nnz += read_u32(&len);
+    const void *col = read_block(in, (uint64_t)nnz, sizeof(int32_t)), *val = read_block(in, (uint64_t)nnz, sizeof(float));
+    if (in->failed) return fail(err, ST_CORRUPT, "a sparse matrix is truncated");
+    TRY(csr_alloc(out, n_rows, n_cols, nnz, err));
+    len = reader_of(lens, (size_t)n_rows * sizeof(uint32_t));
+    for (int32_t r = 0; r < n_rows; r++) out->row_start[r + 1] = out->row_start[r] + read_u32(&len);
+    if (nnz) {
+        memcpy(out->col, col, (size_t)nnz * sizeof *out->col);
+        memcpy(out->val, val, (size_t)nnz * sizeof *out->val);
+    }
+    return is_sane(out) ? ST_OK : fail(err, ST_CORRUPT, "a sparse matrix is malformed");
 }

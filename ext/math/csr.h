@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../base/bytes.h"
 #include "../base/status.h"
 
 typedef struct Csr {
@@ -28,5 +29,10 @@ static inline int64_t csr_row_len(const Csr *matrix, int32_t row) {
 
 /* out = the transpose of matrix; columns of a row ascend because rows are walked in order. O(rows + nnz). */
 Status csr_transpose(Csr *out, const Csr *matrix, Err *err);
+
+/* Stored: a u32 length a row, then all columns, then all values. */
+void csr_write(const Csr *matrix, Bytes *out);
+/* Back, checked: the bytes are untrusted. */
+Status csr_read(Csr *out, int32_t n_rows, int32_t n_cols, Reader *in, Err *err);
 
 #endif

@@ -4,10 +4,15 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "../base/memory.h"
+
 /* LAPACK, Fortran calling convention, column-major: a row-major upper triangle is a column-major lower one. */
 extern void spotrf_(const char *uplo, const int *n, float *a, const int *lda, int *info);
 extern void spotrs_(const char *uplo, const int *n, const int *nrhs, const float *a, const int *lda, float *b,
                     const int *ldb, int *info);
+extern void spotri_(const char *uplo, const int *n, float *a, const int *lda, int *info);
+extern void ssyevd_(const char *job, const char *uplo, const int *n, float *a, const int *lda, float *value, float *work,
+                    const int *work_len, int *iwork, const int *iwork_len, int *info);
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static int inside;
@@ -79,6 +84,10 @@ void dense_gram_add(float *gram, const float *x, float scale, int32_t n, int32_t
     if (n > 0) cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, d, n, scale, x, d, 1.0f, gram, d);
 }
 
+void dense_gram_rows(float *gram, const float *x, int32_t n, int32_t d) {
+    if (n > 0) cblas_ssyrk(CblasRowMajor, CblasUpper, CblasNoTrans, n, d, 1, x, d, 0, gram, n);
+}
+
 int dense_solve_spd(float *a, float *b, int32_t d, int32_t n_rhs) {
     int info = 0;
     spotrf_("L", &d, a, &d, &info);
@@ -90,6 +99,44 @@ int dense_solve_spd(float *a, float *b, int32_t d, int32_t n_rhs) {
 void dense_solve_again(const float *factor, float *b, int32_t d, int32_t n_rhs) {
     int info = 0;
     spotrs_("L", &d, &n_rhs, factor, &d, b, &d, &info);
+}
+
+void dense_multiply(const DenseProduct *p) {
+    if (p->m > 0 && p->n > 0)
+        cblas_sgemm(CblasRowMajor, p->a_t ? CblasTrans : CblasNoTrans, p->b_t ? CblasTrans : CblasNoTrans, p->m, p->n, p->k, p->alpha, p->a, p->a_row, p->b, p->b_row, p->beta, p->c, p->c_row);
+}
+
+int dense_cholesky(float *a, int32_t d) {
+    int info = 0;
+    spotrf_("L", &d, a, &d, &info);
+    return info != 0;
+}
+
+int dense_invert_spd(float *a, int32_t d) {
+    int info = 0;
+    if (dense_cholesky(a, d)) return 1;
+    spotri_("L", &d, a, &d, &info);
+    mirror(a, d);
+    return info != 0;
+}
+
+void dense_divide_upper(float *x, const float *r, int32_t n, int32_t d) {
+    if (n > 0) cblas_strsm(CblasRowMajor, CblasRight, CblasUpper, CblasNoTrans, CblasNonUnit, n, d, 1, r, d, x, d);
+}
+
+int dense_eigen(float *a, float *value, int32_t d) {
+    int info = 0, ask = -1, int_len = 0;
+    float len = 0;
+    if (d == 0) return 0;
+    ssyevd_("V", "L", &d, a, &d, value, &len, &ask, &int_len, &ask, &info);
+    int work_len = (int)len;
+    float *work = mem_array((size_t)work_len, sizeof *work);
+    int *iwork = mem_array((size_t)int_len, sizeof *iwork);
+    if (work && iwork) ssyevd_("V", "L", &d, a, &d, value, work, &work_len, iwork, &int_len, &info);
+    int result = work && iwork ? info != 0 : -1;
+    mem_free(work);
+    mem_free(iwork);
+    return result;
 }
 
 const char *dense_library(void) {

@@ -141,9 +141,15 @@ static int32_t scalar_code_dot(const int8_t *code, const int16_t *query, size_t 
     return sum;
 }
 
+static void scalar_sparse_row(const int32_t *col, const float *val, int64_t n, const float *dense, size_t stride, size_t width, float *out) {
+    memset(out, 0, width * sizeof *out);
+    for (int64_t e = 0; e < n; e++)
+        for (size_t w = 0; w < width; w++) out[w] += val[e] * dense[(size_t)col[e] * stride + w];
+}
+
 static const Kernels scalar_kernels = {
     "scalar",         scalar_dot,       scalar_l2_squared, scalar_l1, scalar_dot_float, scalar_l2_squared_float,
-    scalar_code_dot8, scalar_quantize,  scalar_code_dot,   scalar_from_half, scalar_from_code,
+    scalar_code_dot8, scalar_quantize,  scalar_code_dot,   scalar_from_half, scalar_from_code, scalar_sparse_row,
 };
 
 #if defined(__x86_64__)

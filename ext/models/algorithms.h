@@ -7,5 +7,13 @@
 extern const Algorithm popular_algorithm;
 extern const Algorithm item_knn_algorithm;
 extern const Algorithm ials_algorithm;
+extern const Algorithm bpr_algorithm;
+extern const Algorithm mf_algorithm;
+extern const Algorithm ease_algorithm;
+extern const Algorithm graph_algorithm;
+extern const Algorithm slim_algorithm;
+extern const Algorithm user_knn_algorithm;
+extern const Algorithm session_knn_algorithm;
+extern const Algorithm repeat_algorithm;
 
 #endif

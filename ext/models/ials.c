@@ -9,7 +9,12 @@
  *
  * One sweep solves all users, then all items. The user step, and the fold-in of anybody at query time, is
  *
- *     A_u x_u = sum_i c_ui y_i,   A_u = a0 Y'Y + sum_i c_ui y_i y_i' + reg (d_u + a0 I) Id        (Cholesky)
+ *     A_u x_u = sum_i c_ui y_i,   A_u = a0 Y'Y + sum_i c_ui y_i y_i' + reg (d_u + a0 I) Id
+ *
+ * solver=exact turns the factors of the other side so that Y'Y is diagonal (its eigenvectors, once a half sweep) and
+ * solves each row in the cheaper of two exact ways (ials_solve.h), then turns the solutions back. solver=blocks moves
+ * `block` factors at a time, users then items, block after block (iALS++, Rendle et al. 2021): cheaper for long rows and
+ * many factors, and a little less far a sweep. init_from=V starts from the item factors of version V of the model.
  *
  * Only item factors are stored: a user's follow from the history, so a purchase made a second ago counts.
  * Factors start from N(0, (0.1 / sqrt d)^2), one random stream a row. Sums over all rows are taken over chunks of fixed
@@ -17,21 +22,38 @@
  *
  * score = x_u . y_i. Neighbours of an item: cosine of the factors. Explanation: score = sum over the history of
  * c_uj y_i' A_u^-1 y_j, exactly.
- * Cost of a sweep: nnz d^2 + (U + I) d^3 / 3 multiply-adds; a fold-in n d^2 + d^3 / 3. */
-#include "ials.h"
-
+ * Cost of a sweep: for a row of n entries the lesser of n d^2 / 2 + d^3 / 6 and n^2 d / 2 + n^3 / 6 multiply-adds; blocks of
+ * b: n (d^2 / b + d b / 2) + d b^2 / 6. A fold-in: n d^2 / 2 + d^3 / 6. */
 #include <math.h>
 #include <string.h>
 #include <time.h>
 
-#include "../ann/ann.h"
 #include "../base/memory.h"
-#include "../base/random.h"
 #include "../math/dense.h"
 #include "../math/kernels.h"
 #include "algorithms.h"
+#include "factors.h"
+#include "ials_solve.h"
 
-enum { ROWS_A_PIECE = 32, GRAM_CHUNK = 4096, GATHER = 256 };
+typedef struct IalsParams {
+    int64_t factors;
+    int64_t sweeps;
+    double reg;
+    double unobserved_weight;
+    double confidence;
+    int64_t solver;
+    int64_t block;
+    int64_t init_from;
+} IalsParams;
+
+typedef struct IalsState {
+    Factors factors; /* y */
+    IalsParams params;
+    float *gram; /* a0 Y'Y */
+} IalsState;
+
+enum { EXACT, BLOCKS };
+enum { ROWS_A_PIECE = 32, GRAM_CHUNK = 4096 };
 
 static const OptSpec ials_options[] = {
     {"factors", OPT_INT, offsetof(IalsParams, factors), 1, 1024, 64, NULL, "length of a factor vector (d)"},
@@ -42,90 +64,66 @@ static const OptSpec ials_options[] = {
      "weight of the pairs that were not seen (a0); smaller for larger catalogues: .01 to .1"},
     {"confidence", OPT_REAL, offsetof(IalsParams, confidence), 0, 1e6, 1, NULL,
      "extra weight of a seen pair, times its scaled weight; raises what is bought again"},
+    {"solver", OPT_CHOICE, offsetof(IalsParams, solver), 0, 0, EXACT, "exact|blocks", "solve a row at once, or block after block (iALS++)"},
+    {"block", OPT_INT, offsetof(IalsParams, block), 1, 1024, 64, NULL, "factors in a block of solver=blocks"},
+    {"init_from", OPT_INT, offsetof(IalsParams, init_from), 0, 1e12, 0, NULL, "start from the item factors of this version of the model; 0: from random ones"},
     {0},
 };
 
-/* ---- one least-squares problem ---- */
-
-/* A row's system: its columns' factors, what each pair weighs, and the shared part of A. */
-typedef struct Solver {
-    int32_t d;
-    const float *gram;  /* a0 F'F, d x d */
-    const float *other; /* F: factors of the columns */
-    double ridge_base;  /* reg * a0 * number of columns */
-    double ridge_entry; /* reg, an entry */
-    double confidence;
-} Solver;
-
-typedef struct SolverScratch {
-    float *a;      /* d x d: A, then its Cholesky factor */
-    float *gather; /* GATHER x d */
-} SolverScratch;
-
-static Status scratch_init(SolverScratch *scratch, int32_t d, Err *err) {
-    scratch->a = mem_aligned((size_t)d, (size_t)d * sizeof(float));
-    scratch->gather = mem_aligned(GATHER, (size_t)d * sizeof(float));
-    return scratch->a && scratch->gather ? ST_OK : fail_nomem(err, "the solver");
-}
-
-static void scratch_clear(SolverScratch *scratch) {
-    mem_free(scratch->a);
-    mem_free(scratch->gather);
-    *scratch = (SolverScratch){0};
-}
-
-/* Add sum c y y' to A and sum c y to b, in blocks of GATHER rows scaled by sqrt(c). */
-static void add_entries(const Solver *s, SolverScratch *scratch, const int32_t *col, const float *scaled, int64_t n,
-                        float *b) {
-    size_t d = (size_t)s->d;
-    for (int64_t from = 0; from < n; from += GATHER) {
-        int32_t block = (int32_t)(n - from < GATHER ? n - from : GATHER);
-        for (int32_t k = 0; k < block; k++) {
-            const float *y = s->other + (size_t)col[from + k] * d;
-            float c = (float)(1 + s->confidence * (double)scaled[from + k]);
-            float root = sqrtf(c);
-            float *row = scratch->gather + (size_t)k * d;
-            for (size_t f = 0; f < d; f++) {
-                row[f] = root * y[f];
-                b[f] += c * y[f];
-            }
-        }
-        dense_gram_add(scratch->a, scratch->gather, 1, block, s->d);
-    }
-}
-
-/* x = the solution for one row; 0 where there are no entries. Leaves A's factor in the scratch. */
-static int solve_row(const Solver *s, SolverScratch *scratch, const int32_t *col, const float *scaled, int64_t n,
-                     float *x) {
-    size_t d = (size_t)s->d;
-    memset(x, 0, d * sizeof *x);
-    if (n == 0) return 0;
-    memcpy(scratch->a, s->gram, d * d * sizeof *scratch->a);
-    add_entries(s, scratch, col, scaled, n, x);
-    float ridge = (float)(s->ridge_base + s->ridge_entry * (double)n);
-    for (size_t f = 0; f < d; f++) scratch->a[f * d + f] += ridge;
-    return dense_solve_spd(scratch->a, x, s->d, 1);
-}
-
 /* ---- training ---- */
 
+/* Users or items, solved against the other side. */
 typedef struct Half {
     Solver solver;
     const Csr *rows;
     const float *scaled; /* per entry of rows */
     float *x;
+    const float *basis;  /* d x d, rows: eigenvectors of the Gram matrix; NULL: factors are not turned */
+    const float *other;  /* factors of the columns, as they are */
+    float *turned;       /* the same in the basis */
+    float **solved;      /* per worker: ROWS_A_PIECE x d */
+    int32_t from, b;     /* the block of solver=blocks */
     SolverScratch *scratch; /* per worker */
     _Atomic int singular;
 } Half;
 
+static int32_t piece_end(int64_t piece, int32_t rows) {
+    int64_t end = (piece + 1) * ROWS_A_PIECE;
+    return (int32_t)(end < rows ? end : rows);
+}
+
+static int64_t pieces_of(int32_t rows) {
+    return ((int64_t)rows + ROWS_A_PIECE - 1) / ROWS_A_PIECE;
+}
+
+/* Rows of the other side in the basis: y becomes E y. */
+static void turn_piece(void *context, int64_t piece, int worker) {
+    const Half *half = context;
+    int32_t d = half->solver.d, from = (int32_t)(piece * ROWS_A_PIECE);
+    size_t at = (size_t)from * (size_t)d;
+    (void)worker;
+    dense_multiply(&(DenseProduct){.m = piece_end(piece, half->rows->n_cols) - from, .n = d, .k = d, .alpha = 1, .c = half->turned + at, .c_row = d,
+                                   .a = half->other + at, .a_row = d, .b = half->basis, .b_row = d, .b_t = 1});
+}
+
+/* Rows solved in the basis, and turned back: x = E' z. */
 static void solve_piece(void *context, int64_t piece, int worker) {
     Half *half = context;
-    int32_t from = (int32_t)(piece * ROWS_A_PIECE);
-    int32_t to = from + ROWS_A_PIECE < half->rows->n_rows ? from + ROWS_A_PIECE : half->rows->n_rows;
+    int32_t d = half->solver.d, from = (int32_t)(piece * ROWS_A_PIECE), to = piece_end(piece, half->rows->n_rows);
+    float *solved = half->solved[worker];
     for (int32_t r = from; r < to; r++) {
         int64_t e = half->rows->row_start[r];
-        if (solve_row(&half->solver, &half->scratch[worker], half->rows->col + e, half->scaled + e,
-                      csr_row_len(half->rows, r), half->x + (size_t)r * (size_t)half->solver.d))
+        if (solver_row(&half->solver, &half->scratch[worker], half->rows->col + e, half->scaled + e, csr_row_len(half->rows, r), solved + (size_t)(r - from) * (size_t)d))
+            half->singular = 1;
+    }
+    dense_multiply(&(DenseProduct){.m = to - from, .n = d, .k = d, .alpha = 1, .c = half->x + (size_t)from * (size_t)d, .c_row = d, .a = solved, .a_row = d, .b = half->basis, .b_row = d});
+}
+
+static void block_piece(void *context, int64_t piece, int worker) {
+    Half *half = context;
+    for (int32_t r = (int32_t)(piece * ROWS_A_PIECE); r < piece_end(piece, half->rows->n_rows); r++) {
+        int64_t e = half->rows->row_start[r];
+        if (solver_block(&half->solver, &half->scratch[worker], half->from, half->b, half->rows->col + e, half->scaled + e, csr_row_len(half->rows, r), half->x + (size_t)r * (size_t)half->solver.d))
             half->singular = 1;
     }
 }
@@ -159,7 +157,7 @@ static void objective_piece(void *context, int64_t piece, int worker) {
     Objective *o = context;
     size_t d = (size_t)o->params->factors;
     int32_t from = (int32_t)(piece * ROWS_A_PIECE);
-    int32_t to = from + ROWS_A_PIECE < o->by_user->n_rows ? from + ROWS_A_PIECE : o->by_user->n_rows;
+    int32_t to = piece_end(piece, o->by_user->n_rows);
     double sum = 0;
     (void)worker;
     for (int32_t u = from; u < to; u++) {
@@ -174,24 +172,21 @@ static void objective_piece(void *context, int64_t piece, int worker) {
     o->piece[piece] = sum;
 }
 
-static int64_t pieces_of(const Csr *rows) {
-    return ((int64_t)rows->n_rows + ROWS_A_PIECE - 1) / ROWS_A_PIECE;
-}
-
-Status ials_objective(double *out, const float *x, const float *y, const Csr *by_user, const Csr *by_item, const float *scaled, const IalsParams *p, Task *task, Err *err) {
+/* The objective at the top; users are summed in pieces, the pieces in order. */
+static Status objective(double *out, const float *x, const float *y, const Csr *by_user, const Csr *by_item, const float *scaled, const IalsParams *p, Task *task, Err *err) {
     int32_t d = (int32_t)p->factors, n_users = by_user->n_rows, n_items = by_user->n_cols;
     size_t size = (size_t)d * (size_t)d;
     float *xx = mem_array(size, sizeof *xx), *yy = mem_array(size, sizeof *yy);
-    Objective o = {x, y, scaled, by_user, p, mem_zeros((size_t)pieces_of(by_user), sizeof(double))};
+    Objective o = {x, y, scaled, by_user, p, mem_zeros((size_t)pieces_of(by_user->n_rows), sizeof(double))};
     Status status = xx && yy && o.piece ? ST_OK : fail_nomem(err, "the objective");
     double sum = 0, all = 0;
 
     if (status == ST_OK) status = full_gram(xx, x, 1, n_users, d, err);
     if (status == ST_OK) status = full_gram(yy, y, 1, n_items, d, err);
-    if (status == ST_OK) status = task_run(task, pieces_of(by_user), objective_piece, &o, err);
+    if (status == ST_OK) status = task_run(task, pieces_of(by_user->n_rows), objective_piece, &o, err);
     if (status == ST_OK) {
         for (size_t i = 0; i < size; i++) all += (double)xx[i] * (double)yy[i]; /* sum (x_u.y_i)^2 = tr(X'X Y'Y) */
-        for (int64_t i = 0; i < pieces_of(by_user); i++) sum += o.piece[i];
+        for (int64_t i = 0; i < pieces_of(by_user->n_rows); i++) sum += o.piece[i];
         for (int32_t i = 0; i < n_items; i++) {
             const float *yi = y + (size_t)i * (size_t)d;
             sum += p->reg * ((double)csr_row_len(by_item, i) + p->unobserved_weight * n_users) * kernels()->dot(yi, yi, (size_t)d);
@@ -210,23 +205,61 @@ typedef struct Fit {
     float *item_scaled; /* by_item order */
     float *x;           /* users x d */
     float *gram;        /* d x d */
+    float *basis;       /* d x d */
+    float *diagonal;    /* d */
+    float *turned;      /* the larger of users and items x d */
+    float **solved;     /* per worker */
     SolverScratch *scratch;
 } Fit;
 
-static Status solve_half(Fit *fit, const Csr *rows, const float *scaled, float *x, const float *other, Task *task,
-                         Err *err) {
-    int32_t d = (int32_t)fit->params.factors;
+static Half make_half(const Fit *fit, const Csr *rows, const float *scaled, float *x, const float *other) {
     double a0 = fit->params.unobserved_weight;
-    TRY(full_gram(fit->gram, other, a0, rows->n_cols, d, err));
-    Half half = {
-        .solver = {d, fit->gram, other, fit->params.reg * a0 * rows->n_cols, fit->params.reg, fit->params.confidence},
+    return (Half){
+        .solver = {.d = (int32_t)fit->params.factors, .gram = fit->gram, .other = other, .ridge_base = fit->params.reg * a0 * rows->n_cols,
+                   .ridge_entry = fit->params.reg, .confidence = fit->params.confidence},
         .rows = rows,
         .scaled = scaled,
         .x = x,
+        .other = other,
+        .turned = fit->turned,
+        .solved = fit->solved,
         .scratch = fit->scratch,
     };
-    TRY(task_run(task, pieces_of(rows), solve_piece, &half, err));
-    return half.singular ? fail(err, ST_BADARG, "reg=%g is too small: a system has no solution", fit->params.reg) : ST_OK;
+}
+
+static Status singular(const Fit *fit, Err *err) {
+    return fail(err, ST_BADARG, "reg=%g is too small: a system has no solution", fit->params.reg);
+}
+
+static Status solve_exactly(Fit *fit, Half *half, Task *task, Err *err) {
+    size_t d = (size_t)fit->params.factors;
+    memcpy(fit->basis, fit->gram, d * d * sizeof *fit->basis);
+    int failed = dense_eigen(fit->basis, fit->diagonal, (int32_t)d);
+    if (failed) return failed < 0 ? fail_nomem(err, "the eigenvectors") : singular(fit, err);
+    for (size_t f = 0; f < d; f++) fit->diagonal[f] = fit->diagonal[f] > 0 ? fit->diagonal[f] : 0; /* rounding apart they are */
+    half->basis = fit->basis;
+    half->solver.diagonal = fit->diagonal;
+    half->solver.other = fit->turned;
+    TRY(task_run(task, pieces_of(half->rows->n_cols), turn_piece, half, err));
+    return task_run(task, pieces_of(half->rows->n_rows), solve_piece, half, err);
+}
+
+static Status solve_half(Fit *fit, const Csr *rows, const float *scaled, float *x, const float *other, Task *task, Err *err) {
+    TRY(full_gram(fit->gram, other, fit->params.unobserved_weight, rows->n_cols, (int32_t)fit->params.factors, err));
+    Half half = make_half(fit, rows, scaled, x, other);
+    TRY(solve_exactly(fit, &half, task, err));
+    return half.singular ? singular(fit, err) : ST_OK;
+}
+
+/* The block [from, from + block) of all rows. */
+static Status move_block(Fit *fit, int32_t from, const Csr *rows, const float *scaled, float *x, const float *other, Task *task, Err *err) {
+    int32_t d = (int32_t)fit->params.factors, b = (int32_t)fit->params.block;
+    TRY(full_gram(fit->gram, other, fit->params.unobserved_weight, rows->n_cols, d, err));
+    Half half = make_half(fit, rows, scaled, x, other);
+    half.from = from;
+    half.b = from + b < d ? b : d - from;
+    TRY(task_run(task, pieces_of(rows->n_rows), block_piece, &half, err));
+    return half.singular ? singular(fit, err) : ST_OK;
 }
 
 static double seconds_since(const struct timespec *begin) {
@@ -235,29 +268,54 @@ static double seconds_since(const struct timespec *begin) {
     return (double)(now.tv_sec - begin->tv_sec) + 1e-9 * (double)(now.tv_nsec - begin->tv_nsec);
 }
 
-static Status sweep_all(Fit *fit, Model *model, const Dataset *data, float *y, Task *task, Err *err) {
-    struct timespec begin;
-    clock_gettime(CLOCK_MONOTONIC, &begin);
+static Status sweep_exact(Fit *fit, Model *model, const Dataset *data, float *y, const struct timespec *begin, Task *task, Err *err) {
     for (int64_t half = 0; half < 2 * fit->params.sweeps; half++) {
-        double objective;
-        int users = half % 2 == 0;
-        if (users)
+        double value;
+        if (half % 2 == 0)
             TRY(solve_half(fit, &data->by_user, fit->user_scaled, fit->x, y, task, err));
         else
             TRY(solve_half(fit, &data->by_item, fit->item_scaled, y, fit->x, task, err));
-        TRY(ials_objective(&objective, fit->x, y, &data->by_user, &data->by_item, fit->user_scaled, &fit->params, task, err));
-        TRY(model_log_step(model, (double)(half + 1) / 2, objective, seconds_since(&begin), err));
+        TRY(objective(&value, fit->x, y, &data->by_user, &data->by_item, fit->user_scaled, &fit->params, task, err));
+        TRY(model_log_step(model, (double)(half + 1) / 2, value, seconds_since(begin), err));
     }
     return ST_OK;
 }
 
-void ials_start(float *factors, int32_t n, int32_t d, uint64_t seed) {
-    double spread = 0.1 / sqrt((double)d);
-    for (int32_t r = 0; r < n; r++) {
-        Random random;
-        random_init(&random, seed, (uint64_t)r);
-        for (int32_t f = 0; f < d; f++) factors[(size_t)r * (size_t)d + (size_t)f] = (float)(spread * random_normal(&random));
+/* All users against the items as they start: block by block, from 0. */
+static Status solve_first(Fit *fit, const Dataset *data, const float *y, Task *task, Err *err) {
+    memset(fit->x, 0, (size_t)data->by_user.n_rows * (size_t)fit->params.factors * sizeof *fit->x);
+    for (int64_t from = 0; from < fit->params.factors; from += fit->params.block)
+        TRY(move_block(fit, (int32_t)from, &data->by_user, fit->user_scaled, fit->x, y, task, err));
+    return ST_OK;
+}
+
+static Status sweep_blocks(Fit *fit, Model *model, const Dataset *data, float *y, const struct timespec *begin, Task *task, Err *err) {
+    for (int64_t sweep = 1; sweep <= fit->params.sweeps; sweep++) {
+        double value;
+        for (int64_t from = 0; from < fit->params.factors; from += fit->params.block) {
+            TRY(move_block(fit, (int32_t)from, &data->by_user, fit->user_scaled, fit->x, y, task, err));
+            TRY(move_block(fit, (int32_t)from, &data->by_item, fit->item_scaled, y, fit->x, task, err));
+        }
+        TRY(objective(&value, fit->x, y, &data->by_user, &data->by_item, fit->user_scaled, &fit->params, task, err));
+        TRY(model_log_step(model, (double)sweep, value, seconds_since(begin), err));
     }
+    return ST_OK;
+}
+
+/* Random factors, then those of the version to start from where it knows the item. */
+static Status start_items(const Model *model, float *y, const IalsParams *params, Err *err) {
+    const Model *start = model->start;
+    size_t d = (size_t)params->factors;
+    factors_start(y, model->n_items, (int32_t)d, 0.1 / sqrt((double)d), (uint64_t)model->common.seed);
+    if (!start) return ST_OK;
+    const IalsState *before = start->state;
+    if (start->algorithm != model->algorithm || before->params.factors != params->factors)
+        return fail(err, ST_BADARG, "init_from: the version is %s%s", start->algorithm->name, start->algorithm == model->algorithm ? " with another number of factors" : "");
+    for (int32_t i = 0; i < model->n_items; i++) {
+        int32_t known = keymap_find(start->items, keymap_key(model->items, i));
+        if (known >= 0) memcpy(y + (size_t)i * d, ann_row(&before->factors.items, known), d * sizeof *y);
+    }
+    return ST_OK;
 }
 
 static Status scaled_values(float **out, const Model *model, const Csr *matrix, Err *err) {
@@ -272,14 +330,12 @@ static Status scaled_values(float **out, const Model *model, const Csr *matrix, 
 static Status finish_state(Model *model, Err *err) {
     IalsState *state = model->state;
     int32_t d = (int32_t)state->params.factors;
-    ann_vectors_finish(&state->items);
     state->gram = mem_aligned((size_t)d, (size_t)d * sizeof *state->gram);
     if (!state->gram) return fail_nomem(err, "the Gram matrix");
     dense_begin();
-    Status status = full_gram(state->gram, state->items.row, state->params.unobserved_weight, model->n_items, d, err);
+    Status status = full_gram(state->gram, state->factors.items.row, state->params.unobserved_weight, model->n_items, d, err);
     dense_end();
-    state->index = (AnnIndex){.engine = &ann_exact_engine, .vectors = &state->items, .factory = "exact"};
-    return status == ST_OK ? state->index.engine->build(&state->index, NULL, err) : status;
+    return status == ST_OK ? factors_finish(&state->factors, err) : status;
 }
 
 static Status new_state(Model *model, Err *err) {
@@ -287,22 +343,59 @@ static Status new_state(Model *model, Err *err) {
     model->state = state;
     if (!state) return fail_nomem(err, "the factors");
     memcpy(&state->params, &model->params, sizeof state->params);
-    return ann_vectors_alloc(&state->items, model->n_items, (int32_t)state->params.factors, ANN_IP, err);
+    return factors_init(&state->factors, model->n_items, (int32_t)state->params.factors, (int32_t)state->params.factors, err);
+}
+
+static Status allocate(Fit *fit, const Dataset *data, int threads, Err *err) {
+    size_t d = (size_t)fit->params.factors, users = (size_t)data->by_user.n_rows, items = (size_t)data->by_item.n_rows;
+    int exact = fit->params.solver == EXACT;
+    fit->x = mem_aligned(users, d * sizeof(float));
+    fit->gram = mem_aligned(d, d * sizeof(float));
+    fit->basis = mem_aligned(d, d * sizeof(float));
+    fit->diagonal = mem_aligned(d, sizeof(float));
+    fit->turned = mem_aligned(!exact ? 0 : users > items ? users : items, d * sizeof(float));
+    fit->scratch = mem_zeros((size_t)threads, sizeof *fit->scratch);
+    fit->solved = mem_zeros((size_t)threads, sizeof *fit->solved);
+    if (!fit->x || !fit->gram || !fit->basis || !fit->diagonal || !fit->turned || !fit->scratch || !fit->solved) return fail_nomem(err, "the factors");
+    for (int w = 0; w < threads; w++) {
+        TRY(solver_scratch_init(&fit->scratch[w], (int32_t)d, err));
+        if (!(fit->solved[w] = mem_aligned(ROWS_A_PIECE, d * sizeof(float)))) return fail_nomem(err, "the factors");
+    }
+    return ST_OK;
+}
+
+static void fit_clear(Fit *fit, int threads) {
+    for (int w = 0; w < threads; w++) {
+        if (fit->scratch) solver_scratch_clear(&fit->scratch[w]);
+        if (fit->solved) mem_free(fit->solved[w]);
+    }
+    mem_free(fit->scratch);
+    mem_free(fit->solved);
+    mem_free(fit->x);
+    mem_free(fit->gram);
+    mem_free(fit->basis);
+    mem_free(fit->diagonal);
+    mem_free(fit->turned);
+    mem_free(fit->user_scaled);
+    mem_free(fit->item_scaled);
 }
 
 static Status fit_factors(Fit *fit, Model *model, const Dataset *data, Task *task, Err *err) {
-    IalsState *state = model->state;
-    int32_t d = (int32_t)fit->params.factors;
-    fit->x = mem_aligned((size_t)data->by_user.n_rows, (size_t)d * sizeof(float));
-    fit->gram = mem_aligned((size_t)d, (size_t)d * sizeof(float));
-    fit->scratch = mem_zeros((size_t)task->threads, sizeof *fit->scratch);
-    if (!fit->x || !fit->gram || !fit->scratch) return fail_nomem(err, "the factors");
-    for (int w = 0; w < task->threads; w++) TRY(scratch_init(&fit->scratch[w], d, err));
+    float *y = ((IalsState *)model->state)->factors.items.row;
+    struct timespec begin;
+    TRY(allocate(fit, data, task->threads, err));
     TRY(scaled_values(&fit->user_scaled, model, &data->by_user, err));
     TRY(scaled_values(&fit->item_scaled, model, &data->by_item, err));
-    ials_start(state->items.row, model->n_items, d, (uint64_t)model->common.seed);
+    TRY(start_items(model, y, &fit->params, err));
+    clock_gettime(CLOCK_MONOTONIC, &begin);
     dense_begin();
-    Status status = sweep_all(fit, model, data, state->items.row, task, err);
+    Status status = ST_OK;
+    if (fit->params.solver == BLOCKS) {
+        status = solve_first(fit, data, y, task, err);
+        if (status == ST_OK) status = sweep_blocks(fit, model, data, y, &begin, task, err);
+    } else {
+        status = sweep_exact(fit, model, data, y, &begin, task, err);
+    }
     dense_end();
     return status;
 }
@@ -310,45 +403,32 @@ static Status fit_factors(Fit *fit, Model *model, const Dataset *data, Task *tas
 static Status ials_train(Model *model, const Dataset *data, Task *task, Err *err) {
     Fit fit = {0};
     memcpy(&fit.params, &model->params, sizeof fit.params);
-    /* a sweep solves users and items, and takes the objective after each */
-    task_phase(task, "sweeps", (3 * pieces_of(&data->by_user) + pieces_of(&data->by_item)) * fit.params.sweeps);
+    int64_t users = pieces_of(data->by_user.n_rows), items = pieces_of(data->by_item.n_rows), blocks = (fit.params.factors + fit.params.block - 1) / fit.params.block;
+    /* exact: a sweep turns and solves users and items, and takes the objective after each */
+    task_phase(task, "sweeps", fit.params.sweeps * (fit.params.solver == EXACT ? 4 * users + 2 * items : blocks * (users + items) + users));
     Status status = new_state(model, err);
     if (status == ST_OK) status = fit_factors(&fit, model, data, task, err);
     if (status == ST_OK) status = finish_state(model, err);
-    for (int w = 0; fit.scratch && w < task->threads; w++) scratch_clear(&fit.scratch[w]);
-    mem_free(fit.scratch);
-    mem_free(fit.x);
-    mem_free(fit.gram);
-    mem_free(fit.user_scaled);
-    mem_free(fit.item_scaled);
+    fit_clear(&fit, task->threads);
     return status;
 }
 
 /* ---- storage: the item factors ---- */
 
 static void ials_write(const Model *model, Bytes *out) {
-    const IalsState *state = model->state;
-    bytes_append(out, state->items.row, (size_t)model->n_items * (size_t)state->items.dim * sizeof(float));
+    factors_write(&((const IalsState *)model->state)->factors, out);
 }
 
 static Status ials_read(Model *model, Reader *in, Err *err) {
-    IalsParams params;
-    memcpy(&params, &model->params, sizeof params);
-    const void *stored = read_block(in, (uint64_t)model->n_items * (uint64_t)params.factors, sizeof(float));
-    if (!stored) return fail(err, ST_CORRUPT, "item factors are truncated");
     TRY(new_state(model, err));
-    IalsState *state = model->state;
-    size_t n = (size_t)model->n_items * (size_t)params.factors;
-    if (n) memcpy(state->items.row, stored, n * sizeof(float));
-    if (vector_first_bad(state->items.row, n) >= 0) return fail(err, ST_CORRUPT, "item factors hold no numbers");
+    TRY(factors_read(&((IalsState *)model->state)->factors, in, err));
     return finish_state(model, err);
 }
 
 static void ials_free(Model *model) {
     IalsState *state = model->state;
     if (!state) return;
-    if (state->index.engine) state->index.engine->free(&state->index);
-    ann_vectors_clear(&state->items);
+    factors_clear(&state->factors);
     mem_free(state->gram);
     mem_free(state);
     model->state = NULL;
@@ -356,112 +436,70 @@ static void ials_free(Model *model) {
 
 static size_t ials_memory(const Model *model) {
     const IalsState *state = model->state;
-    size_t d = (size_t)state->items.dim;
-    return (size_t)model->n_items * (d * sizeof(float) + sizeof(double)) + d * d * sizeof(float) +
-           state->index.engine->memory(&state->index);
+    return factors_memory(&state->factors) + (size_t)state->params.factors * (size_t)state->params.factors * sizeof(float);
 }
 
 /* ---- queries ---- */
 
 typedef struct IalsQuery {
+    FactorQuery base;
     SolverScratch scratch;
-    float *x;      /* d: the user's factors, or the item's whose neighbours are asked for */
-    double x_norm; /* for neighbours */
-    float *scaled;
-    int64_t scaled_capacity;
     float *z; /* d */
 } IalsQuery;
 
 static void ials_query_free(ModelQuery *query) {
     IalsQuery *ials = query->scratch;
     if (!ials) return;
-    scratch_clear(&ials->scratch);
-    mem_free(ials->x);
+    factor_query_clear(&ials->base);
+    solver_scratch_clear(&ials->scratch);
     mem_free(ials->z);
-    mem_free(ials->scaled);
     mem_free(ials);
     query->scratch = NULL;
 }
 
 static Status ials_query_new(ModelQuery *query, Err *err) {
     const IalsState *state = query->model->state;
-    size_t d = (size_t)state->items.dim;
     IalsQuery *ials = mem_zeros(1, sizeof *ials);
     query->scratch = ials;
     if (!ials) return fail_nomem(err, "a query");
-    ials->x = mem_array(d, sizeof *ials->x);
-    ials->z = mem_array(d, sizeof *ials->z);
-    if (ials->x && ials->z && scratch_init(&ials->scratch, state->items.dim, err) == ST_OK) return ST_OK;
+    Status status = factor_query_init(&ials->base, &state->factors, err);
+    if (status == ST_OK) status = solver_scratch_init(&ials->scratch, state->factors.items.dim, err);
+    ials->z = mem_array((size_t)state->factors.items.dim, sizeof *ials->z);
+    if (status == ST_OK && ials->z) return ST_OK;
     ials_query_free(query);
     return fail_nomem(err, "a query");
 }
 
-static Solver query_solver(const Model *model) {
-    const IalsState *state = model->state;
-    return (Solver){state->items.dim,
-                    state->gram,
-                    state->items.row,
-                    state->params.reg * state->params.unobserved_weight * model->n_items,
-                    state->params.reg,
-                    state->params.confidence};
-}
-
-static Status prepare_history(ModelQuery *query, Err *err) {
-    IalsQuery *ials = query->scratch;
-    const History *history = &query->history;
-    if (history->n > ials->scaled_capacity) {
-        float *grown = mem_resize(ials->scaled, (size_t)history->n, sizeof *grown);
-        if (!grown) return fail_nomem(err, "a query");
-        ials->scaled = grown;
-        ials->scaled_capacity = history->n;
-    }
-    for (int64_t h = 0; h < history->n; h++) ials->scaled[h] = (float)model_scaled(query->model, history->weight[h]);
-    Solver solver = query_solver(query->model);
-    dense_begin();
-    int singular = solve_row(&solver, &ials->scratch, history->item, ials->scaled, history->n, ials->x);
-    dense_end();
-    return singular ? fail(err, ST_BADARG, "the user's system has no solution") : ST_OK;
-}
-
 static Status ials_prepare(ModelQuery *query, Err *err) {
     const IalsState *state = query->model->state;
+    const IalsParams *p = &state->params;
     IalsQuery *ials = query->scratch;
-    if (query->similar < 0) return prepare_history(query, err);
-    memcpy(ials->x, ann_row(&state->items, query->similar), (size_t)state->items.dim * sizeof *ials->x);
-    ials->x_norm = state->items.norm[query->similar];
-    return ST_OK;
-}
-
-static double ials_score(const ModelQuery *query, int32_t item) {
-    const IalsState *state = query->model->state;
-    const IalsQuery *ials = query->scratch;
-    return ann_score(query->similar < 0 ? ANN_IP : ANN_COSINE, ials->x, ials->x_norm, ann_row(&state->items, item),
-                     state->items.norm[item], state->items.dim);
-}
-
-static Status ials_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err) {
-    const IalsState *state = query->model->state;
-    const IalsQuery *ials = query->scratch;
-    AnnSearch search = {.query = ials->x, .k = top->k, .min_score = -INFINITY, .allowed = allowed, .n_allowed = n_allowed};
-    if (query->similar < 0) return state->index.engine->search(&state->index, &search, top, 1, err);
-    for (int32_t i = 0; i < query->model->n_items; i++)
-        if (ann_allows(allowed, i)) topk_push(top, ials_score(query, i), i);
-    return ST_OK;
+    if (query->similar >= 0) {
+        factors_prepare_similar(query);
+        return ST_OK;
+    }
+    TRY(factor_query_scale(query, err));
+    Solver solver = {.d = state->factors.items.dim, .gram = state->gram, .other = state->factors.items.row, .ridge_base = p->reg * p->unobserved_weight * query->model->n_items,
+                     .ridge_entry = p->reg, .confidence = p->confidence};
+    dense_begin();
+    int failed = solver_row(&solver, &ials->scratch, query->history.item, ials->base.scaled, query->history.n, ials->base.x);
+    dense_end();
+    return failed ? fail(err, ST_BADARG, "the user's system has no solution") : ST_OK;
 }
 
 /* z = A^-1 y_i, then part_j = c_j z . y_j. */
 static Status ials_contributions(const ModelQuery *query, int32_t item, double *part, Err *err) {
     const IalsState *state = query->model->state;
     const IalsQuery *ials = query->scratch;
-    size_t d = (size_t)state->items.dim;
+    const AnnVectors *items = &state->factors.items;
+    size_t d = (size_t)items->dim;
     (void)err;
-    memcpy(ials->z, ann_row(&state->items, item), d * sizeof *ials->z);
+    memcpy(ials->z, ann_row(items, item), d * sizeof *ials->z);
     dense_begin();
-    dense_solve_again(ials->scratch.a, ials->z, state->items.dim, 1);
+    dense_solve_again(ials->scratch.a, ials->z, items->dim, 1);
     dense_end();
     for (int64_t h = 0; h < query->history.n; h++)
-        part[h] = (1 + state->params.confidence * (double)ials->scaled[h]) *
-                  kernels()->dot(ials->z, ann_row(&state->items, query->history.item[h]), d);
+        part[h] = (1 + state->params.confidence * (double)ials->base.scaled[h]) * kernels()->dot(ials->z, ann_row(items, query->history.item[h]), d);
     return ST_OK;
 }
 
@@ -479,7 +517,7 @@ const Algorithm ials_algorithm = {
     .query_new = ials_query_new,
     .query_free = ials_query_free,
     .query_prepare = ials_prepare,
-    .score = ials_score,
-    .rank = ials_rank,
+    .score = factors_score,
+    .rank = factors_rank,
     .contributions = ials_contributions,
 };

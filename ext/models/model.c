@@ -73,7 +73,7 @@ static Status set_popularity(Model *model, const Dataset *data, Err *err) {
 }
 
 Status model_train(Model **out, const Algorithm *algorithm, const CommonParams *common, const AlgorithmParams *params,
-                   Dataset *data, Task *task, Err *err) {
+                   const Model *start, Dataset *data, Task *task, Err *err) {
     struct timespec begin, end;
     Model *model = mem_zeros(1, sizeof *model);
     *out = NULL;
@@ -90,7 +90,9 @@ Status model_train(Model **out, const Algorithm *algorithm, const CommonParams *
     model->newest = data->newest;
     task->threads = common->threads ? (int)common->threads : task_default_threads();
     Status status = set_popularity(model, data, err);
+    model->start = start;
     if (status == ST_OK) status = algorithm->train(model, data, task, err);
+    model->start = NULL;
     if (status != ST_OK) {
         model_free(model);
         return status;
@@ -132,6 +134,13 @@ Status model_query_similar(ModelQuery *query, int32_t item, Err *err) {
     query->history = (History){0};
     query->similar = item;
     return query->model->algorithm->query_prepare(query, err);
+}
+
+double model_query_score(const ModelQuery *query, int32_t item) {
+    const Algorithm *algorithm = query->model->algorithm;
+    if (query->history.n == 0 && query->similar < 0 && !algorithm->impersonal) return 0;
+    double score = algorithm->score(query, item);
+    return score < 0 && !algorithm->scores_all ? 0 : score;
 }
 
 /* Fill up from the popular list, leaving out what is listed already. */

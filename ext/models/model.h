@@ -62,6 +62,7 @@ typedef struct Model {
     float *popularity; /* n_items: distinct users of the item */
     int32_t *popular;  /* n_items: ids by (popularity descending, id) */
     void *state;       /* the algorithm's own */
+    const struct Model *start; /* while training: the version of init_from, borrowed; or NULL */
     double trained_seconds;
     TrainingStep *step;
     int64_t n_steps;
@@ -73,6 +74,7 @@ typedef struct History {
     int32_t *item;
     float *weight;
     int64_t n;
+    double *time; /* when each was had last: unix seconds, in a cart its place; NULL: unknown */
 } History;
 
 typedef struct ModelQuery {
@@ -89,6 +91,10 @@ struct Algorithm {
     int impersonal;      /* ranks without a history */
     int scores_all;      /* has something to say about every item: nothing is filled in */
     int no_similar;      /* has no neighbours of an item */
+    int by_session;      /* trains on sessions, and a history is the asker's latest session (where there is session=) */
+    int own_items;       /* scores nothing but what is in the history */
+    int rates;           /* predicts the weight itself, a rating; that a user has an item means nothing */
+    int keeps_seen;      /* offers what the asker has, unless exclude_seen says otherwise */
     const OptSpec *options;
     size_t params_size;
     /* Fill model->state from the data; model->params, common, items and popularity are set. */
@@ -115,11 +121,14 @@ const Algorithm *algorithm_find(const char *name);
 /* NULL-terminated. */
 extern const Algorithm *const algorithm_registry[];
 
-/* Train on a finished dataset, whose item dictionary moves into the model. */
+/* Train on a finished dataset, whose item dictionary moves into the model. start: the version to start from, or NULL. */
 Status model_train(Model **out, const Algorithm *algorithm, const CommonParams *common, const AlgorithmParams *params,
-                   Dataset *data, Task *task, Err *err);
+                   const Model *start, Dataset *data, Task *task, Err *err);
 void model_free(Model *model);
 size_t model_memory(const Model *model);
+
+/* The score of an item, or 0 where the model has nothing good to say about it; only after model_query_history or _similar. */
+double model_query_score(const ModelQuery *query, int32_t item);
 
 /* What a summed weight counts for, by the scale option: log(1 + w), w or 1. */
 double model_scaled(const Model *model, float weight);

@@ -26,7 +26,7 @@ enum { FORMAT = 1, DIGEST = 32 };
 void model_options_json(const Model *model, Bytes *out) {
     bytes_append(out, "{", 1);
     options_json(model->algorithm->options, &model->params, out);
-    bytes_append(out, ",", 1);
+    if (model->algorithm->options->name) bytes_append(out, ",", 1);
     options_json(model_common_options, &model->common, out);
     bytes_append(out, "}", 1);
 }

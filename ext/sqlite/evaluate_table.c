@@ -33,7 +33,7 @@ typedef struct CallOptions {
 enum { UNKNOWN_SKIP, UNKNOWN_POPULAR };
 
 static const OptSpec evaluate_options[] = {
-    {"exclude_seen", OPT_FLAG, offsetof(CallOptions, exclude_seen), 0, 0, 1, NULL, "rank what is not in the history; false: everything (repeat purchases)"},
+    {"exclude_seen", OPT_FLAG, offsetof(CallOptions, exclude_seen), 0, 0, -1, NULL, "rank what is not in the history; false: everything (repeat purchases); default: true, for session_knn and repeat false"},
     {"version", OPT_INT, offsetof(CallOptions, version), 0, 1e12, 0, NULL, "judge this version; 0: the active one"},
     {"bootstrap", OPT_INT, offsetof(CallOptions, bootstrap), 0, 100000, 1000, NULL, "resamples of the users for the 95 % intervals; 0: none"},
     {"seed", OPT_INT, offsetof(CallOptions, seed), 0, 9007199254740991.0, 1, NULL, "seed of the resamples"},
@@ -165,7 +165,7 @@ static Status check_overlap(const Loaded *l, const CallOptions *call, Err *err) 
     return fail(err, ST_BADARG, "%lld hold-out rows are also in the history that the model reads: it has seen the answers. Train with {\"until\":t} (or pass until) so that the history ends where the hold-out begins", (long long)l->overlap);
 }
 
-static Status load_all(Loaded *l, sqlite3 *db, sqlite3_value **argv, const CallOptions *call, Err *err) {
+static Status load_all(Loaded *l, sqlite3 *db, sqlite3_value **argv, CallOptions *call, Err *err) {
     char sha256[65];
     sqlite3_stmt *rows = NULL;
     int has_row = 1;
@@ -173,6 +173,7 @@ static Status load_all(Loaded *l, sqlite3 *db, sqlite3_value **argv, const CallO
     l->reader.definition = &l->definition;
     TRY(store_lookup(&l->definition, NULL, call->version, &l->version, sha256, err));
     TRY(store_model(&l->definition, l->version, sha256, &l->model, err));
+    if (call->exclude_seen < 0) call->exclude_seen = !l->model->algorithm->keeps_seen;
     l->rules = history_rules(l->model);
     if (isfinite(call->until)) {
         l->rules.has_until = 1;
@@ -198,6 +199,7 @@ static Status load_all(Loaded *l, sqlite3 *db, sqlite3_value **argv, const CallO
 typedef struct Aligned {
     Holdout holdout;
     Csr history;
+    double *history_time;
     Csr relevant;
     double *unknown_gain;
     const double **unknown;
@@ -206,6 +208,7 @@ typedef struct Aligned {
 
 static void aligned_clear(Aligned *a) {
     csr_clear(&a->history);
+    mem_free(a->history_time);
     csr_clear(&a->relevant);
     mem_free(a->unknown_gain);
     mem_free(a->unknown);
@@ -228,16 +231,18 @@ static Status align(const Loaded *l, const CallOptions *call, Aligned *a, Err *e
     }
     TRY(csr_alloc(&a->history, n, n_items, history_nnz, err));
     TRY(csr_alloc(&a->relevant, n, n_items, csr_nnz(pairs), err));
+    a->history_time = mem_array((size_t)history_nnz, sizeof *a->history_time);
     a->unknown_gain = mem_array((size_t)csr_nnz(pairs), sizeof *a->unknown_gain);
     a->unknown = mem_zeros((size_t)n, sizeof *a->unknown);
     a->n_unknown = mem_zeros((size_t)n, sizeof *a->n_unknown);
-    if (!a->unknown_gain || !a->unknown || !a->n_unknown) return fail_nomem(err, "the hold-out");
+    if (!a->history_time || !a->unknown_gain || !a->unknown || !a->n_unknown) return fail_nomem(err, "the hold-out");
     for (int32_t p = 0; p < n; p++) {
         int32_t row = history_row(l, p);
         if (row < 0 && call->unknown_users == UNKNOWN_SKIP) continue;
         for (int64_t e = row >= 0 ? l->all.rows.row_start[row] : 0; row >= 0 && e < l->all.rows.row_start[row + 1]; e++, at_history++) {
             a->history.col[at_history] = l->all.rows.col[e];
             a->history.val[at_history] = l->all.rows.val[e];
+            a->history_time[at_history] = l->all.time[e];
         }
         a->unknown[u] = a->unknown_gain + at_unknown;
         for (int64_t e = pairs->row_start[p]; e < pairs->row_start[p + 1]; e++) {
@@ -255,7 +260,7 @@ static Status align(const Loaded *l, const CallOptions *call, Aligned *a, Err *e
         a->relevant.row_start[u] = at_relevant;
     }
     a->history.n_rows = a->relevant.n_rows = u;
-    a->holdout = (Holdout){u, &a->history, &a->relevant, a->unknown, a->n_unknown};
+    a->holdout = (Holdout){u, &a->history, a->history_time, &a->relevant, a->unknown, a->n_unknown};
     return ST_OK;
 }
 
@@ -295,11 +300,11 @@ static Status evaluate_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Er
 
     const char *text = argv[2] && sqlite3_value_type(argv[2]) != SQLITE_NULL ? (const char *)sqlite3_value_text(argv[2]) : NULL;
     TRY(parse_options(text, &call, &options, err));
-    options.exclude_seen = (int)call.exclude_seen;
     options.bootstrap = call.bootstrap;
     options.seed = (uint64_t)call.seed;
     task.threads = call.threads ? (int)call.threads : task_default_threads();
     Status status = load_all(&l, db, argv, &call, err);
+    options.exclude_seen = (int)call.exclude_seen;
     if (status == ST_OK) status = align(&l, &call, &a, err);
     if (status == ST_OK) status = progress_begin(&job, "evaluate", l.definition.name, &task, db, (int)call.progress, err);
     if (status == ST_OK) {

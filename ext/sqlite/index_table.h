@@ -97,6 +97,7 @@ typedef struct IndexTable {
     int key_column; /* text primary key, or -1 */
     int n_meta;
     int dim;
+    int build_ef; /* of the command that builds now */
     AnnMetric metric;
     AnnStorage storage;
     char factory[64];    /* index= */

@@ -311,6 +311,7 @@ static Status extend(IndexTable *t, IndexBase *base, Task *task, Err *err) {
 /* Too few rows to train on, or vectors too long for FAISS: the table goes on searching exactly. `train` says so instead. */
 static Status build_structure(IndexTable *t, IndexBase *base, const char *factory, BuildKind kind, Task *task, Err *err) {
     index_use_engine(base, factory);
+    base->index.build_ef = t->build_ef;
     if (kind == BUILD_OPTIMIZE) TRY(extend(t, base, task, err));
     if (base->index.state) return ST_OK;
     Status status = base->index.engine->build(&base->index, task, err);

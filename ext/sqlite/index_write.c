@@ -161,12 +161,15 @@ static Status write_row(IndexTable *t, const Write *w, int *constraint, Err *err
 
 typedef struct BuildOptions {
     int64_t build_threads;
+    int64_t ef_construction;
     int64_t progress;
 } BuildOptions;
 
 static const OptSpec build_options[] = {
     {"build_threads", OPT_INT, offsetof(BuildOptions, build_threads), 1, 64, 1, NULL,
      "threads that build a graph: with 1 the same rows give the same graph, more are faster"},
+    {"ef_construction", OPT_INT, offsetof(BuildOptions, ef_construction), 0, 10000, 0, NULL,
+     "graphs: candidates looked at for a new row; more take longer to build and find more in a large table; 0: FAISS's 40"},
     {"progress", OPT_CHOICE, offsetof(BuildOptions, progress), 0, 0, 0, "none|stderr", "print lines on stderr"},
     {0},
 };
@@ -179,6 +182,7 @@ static Status command_build(IndexTable *t, BuildKind kind, sqlite3_value *argume
     options_default(build_options, &options);
     if (sqlite3_value_type(argument) != SQLITE_NULL) TRY(options_set_json(&target, 1, (const char *)sqlite3_value_text(argument), err));
     task.threads = (int)options.build_threads;
+    t->build_ef = (int)options.ef_construction;
     if (kind != BUILD_OPTIMIZE && t->content) TRY(index_content_mend_triggers(t, err));
     TRY(progress_begin(&job, kind == BUILD_OPTIMIZE ? "optimize" : "rebuild", t->name, &task, t->db, (int)options.progress, err));
     Status status = index_view_build(t, kind, &task, err);

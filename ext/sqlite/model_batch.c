@@ -22,10 +22,7 @@ typedef struct Batch {
 static void rank_batch_user(void *context, int64_t piece, int worker) {
     Batch *b = context;
     const ModelCursor *c = b->cursor;
-    const Csr *rows = &c->all.rows;
-    int32_t user = b->first + (int32_t)piece;
-    int64_t from = rows->row_start[user];
-    History history = {rows->col + from, rows->val + from, csr_row_len(rows, user)};
+    History history = all_histories_row(&c->all, b->first + (int32_t)piece);
     Allowed a = {.bit = b->bit[worker]};
     memcpy(a.bit, c->common, model_words(c->model) * sizeof *a.bit);
     if (c->request.call.exclude_seen) allowed_forbid_history(&a, &history);
@@ -36,8 +33,7 @@ static void rank_batch_user(void *context, int64_t piece, int worker) {
 }
 
 static Status explain_batch_row(ModelCursor *c, Row *row, Err *err) {
-    int64_t from = c->all.rows.row_start[row->user];
-    History history = {c->all.rows.col + from, c->all.rows.val + from, csr_row_len(&c->all.rows, row->user)};
+    History history = all_histories_row(&c->all, row->user);
     TRY(model_query_history(c->query, &history, err));
     return model_explain(c, row, err);
 }

@@ -11,7 +11,7 @@ static const char MODULE[] = "rec_model";
 static const char *const SUFFIXES[] = {"config", "versions", "chunks", "deployments"};
 
 void definition_clear(ModelDefinition *d) {
-    char **text[] = {&d->schema, &d->name, &d->events, &d->user, &d->item, &d->weight, &d->time, &d->user_type, &d->item_type};
+    char **text[] = {&d->schema, &d->name, &d->events, &d->user, &d->item, &d->weight, &d->time, &d->session, &d->user_type, &d->item_type};
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
         sqlite3_free(*text[i]);
         *text[i] = NULL;
@@ -23,7 +23,7 @@ static char **text_argument(ModelDefinition *d, const char *key) {
     const struct {
         const char *key;
         char **place;
-    } list[] = {{"events", &d->events}, {"user", &d->user}, {"item", &d->item}, {"weight", &d->weight}, {"time", &d->time},
+    } list[] = {{"events", &d->events}, {"user", &d->user}, {"item", &d->item}, {"weight", &d->weight}, {"time", &d->time}, {"session", &d->session},
                 {"user_type", &d->user_type}, {"item_type", &d->item_type}};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         if (strcmp(list[i].key, key) == 0) return list[i].place;
@@ -35,7 +35,7 @@ static Status unknown_argument(const ModelDefinition *d, const char *key, Err *e
     TRY(options_unknown(tables, key, err) == ST_BADARG ? ST_OK : ST_NOMEM);
     Err rest = *err;
     const char *allowed = strstr(rest.text, "(allowed: ");
-    return fail(err, ST_BADARG, "unknown option '%.60s' (allowed: events, user, item, weight, time, algorithm, %.400s", key, allowed ? allowed + 10 : ")");
+    return fail(err, ST_BADARG, "unknown option '%.60s' (allowed: events, user, item, weight, time, session, algorithm, %.400s", key, allowed ? allowed + 10 : ")");
 }
 
 static Status set_option(ModelDefinition *d, const char *key, const char *value, Err *err) {
@@ -130,8 +130,8 @@ static Status check_columns(ModelDefinition *d, Err *err) {
     char *type = NULL;
     TRY(column_type(d, d->user, &d->user_type, err));
     TRY(column_type(d, d->item, &d->item_type, err));
-    char *optional[] = {d->weight, d->time};
-    for (int i = 0; i < 2; i++) {
+    char *optional[] = {d->weight, d->time, d->session};
+    for (int i = 0; i < 3; i++) {
         if (!optional[i]) continue;
         TRY(column_type(d, optional[i], &type, err));
         sqlite3_free(type);

@@ -62,7 +62,8 @@ Status model_set_common(ModelCursor *c, const ModelDefinition *d, Err *err) {
 enum { BECAUSE_ITEMS = 5 };
 
 /* {"source":"history","items":[{"item":x,"share":0.4},...]}: the history items that raised the score most, with their
- * shares of the sum of absolute contributions; {"source":"popular"} for what was filled in. */
+ * shares of the sum of absolute contributions (none where the score is no sum over the history); {"source":"popular"} for
+ * what was filled in. */
 Status model_explain(const ModelCursor *c, Row *row, Err *err) {
     const Model *model = c->model;
     const History *history = &c->query->history;
@@ -71,7 +72,7 @@ Status model_explain(const ModelCursor *c, Row *row, Err *err) {
     TopK top = {.item = best, .k = BECAUSE_ITEMS, .capacity = BECAUSE_ITEMS};
     double *part = NULL, sum = 0;
 
-    if (row->from_popular || row->id < 0 || model->algorithm->impersonal || !model->algorithm->contributions) {
+    if (row->from_popular || row->id < 0 || model->algorithm->impersonal) {
         bytes_append(&out, "{\"source\":\"popular\"}", 21);
     } else if (c->query->similar >= 0) {
         bytes_append(&out, "{\"source\":\"similar\",\"item\":", 27);
@@ -80,7 +81,8 @@ Status model_explain(const ModelCursor *c, Row *row, Err *err) {
     } else {
         part = mem_array((size_t)history->n, sizeof *part);
         if (!part) return fail_nomem(err, "because");
-        Status status = model->algorithm->contributions(c->query, row->id, part, err);
+        memset(part, 0, (size_t)history->n * sizeof *part);
+        Status status = model->algorithm->contributions ? model->algorithm->contributions(c->query, row->id, part, err) : ST_OK;
         if (status != ST_OK) {
             mem_free(part);
             return status;
@@ -180,7 +182,7 @@ static Status distinct_candidates(const ModelCursor *c, Candidate *out, size_t *
         status = keymap_add(seen, list->key[i], &at, err);
         if (status != ST_OK || (size_t)at < *n) continue; /* given before */
         int32_t id = keymap_find(model->items, list->key[i]);
-        double score = id >= 0 && !has_nothing_to_say(c) ? model->algorithm->score(c->query, id) : 0;
+        double score = id >= 0 ? model_query_score(c->query, id) : 0;
         out[(*n)++] = (Candidate){.row = {.item = list->key[i], .id = id, .score = score, .from_popular = id < 0 || is_filled(c, score)},
                                   .popularity = id >= 0 ? (double)model->popularity[id] : 0, .given = i};
     }
@@ -212,12 +214,11 @@ static Status rank_pair(ModelCursor *c, const ModelDefinition *d, Allowed *a, Er
     sqlite3_int64 better = 0;
     int32_t item = glue_key(c->request.item, d->item_affinity, buffer, &key) ? keymap_find(model->items, key) : -1;
     if (item < 0 || !is_allowed(a, item)) return ST_OK;
-    int silent = has_nothing_to_say(c);
-    double score = silent ? 0 : model->algorithm->score(c->query, item);
+    double score = model_query_score(c->query, item);
     Candidate own = {.row = {.id = item, .score = score, .from_popular = is_filled(c, score)}, .popularity = (double)model->popularity[item]};
     for (int32_t i = 0; i < model->n_items; i++) {
         if (i == item || !is_allowed(a, i)) continue;
-        double s = silent ? 0 : model->algorithm->score(c->query, i);
+        double s = model_query_score(c->query, i);
         Candidate other = {.row = {.id = i, .score = s, .from_popular = is_filled(c, s)}, .popularity = (double)model->popularity[i]};
         better += compare_candidates(&other, &own) < 0;
     }
@@ -237,28 +238,28 @@ HistoryRules model_history_rules(const ModelCursor *c) {
     return rules;
 }
 
-/* The cart as a history: an item counts as often as it is in the list. */
+/* The cart as a history: an item counts as often as it is in the list, and its time is its last place there. */
 static Status basket_history(const ModelCursor *c, OwnedHistory *out, Err *err) {
     const KeyList *list = &c->request.basket;
     int32_t n = c->model->n_items;
     float *count = mem_zeros((size_t)n, sizeof *count);
-    out->history.item = mem_array(list->n, sizeof *out->history.item);
-    out->history.weight = mem_array(list->n, sizeof *out->history.weight);
-    if (!count || !out->history.item || !out->history.weight) {
-        mem_free(count);
-        return fail_nomem(err, "the basket");
-    }
-    for (size_t i = 0; i < list->n; i++) {
+    double *place = mem_array((size_t)n, sizeof *place);
+    Status status = count && place ? owned_history_reserve(out, (int64_t)list->n, err) : fail_nomem(err, "the basket");
+    for (size_t i = 0; i < list->n && status == ST_OK; i++) {
         int32_t item = keymap_find(c->model->items, list->key[i]);
-        if (item >= 0) count[item] += 1;
+        if (item < 0) continue;
+        count[item] += 1;
+        place[item] = (double)i;
     }
-    for (int32_t i = 0; i < n; i++)
-        if (count[i] > 0) {
-            out->history.item[out->history.n] = i;
-            out->history.weight[out->history.n++] = count[i];
-        }
+    for (int32_t i = 0; i < n && status == ST_OK; i++) {
+        if (count[i] == 0) continue;
+        out->history.item[out->history.n] = i;
+        out->history.weight[out->history.n] = count[i];
+        out->history.time[out->history.n++] = place[i];
+    }
     mem_free(count);
-    return ST_OK;
+    mem_free(place);
+    return status;
 }
 
 /* Prepare the query for the subject, and leave out what has been seen. *known is 0 for an unknown similar_to. */

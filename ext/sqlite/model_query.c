@@ -90,6 +90,7 @@ int model_filter(sqlite3_vtab_cursor *base, int because, const char *plan, int a
     c->request.because = because;
     if (status == ST_OK && c->request.null_input) return SQLITE_OK; /* = NULL is never true */
     if (status == ST_OK) status = model_table_take(t, c->request.call.version, &c->model, &c->version, &c->query, &err);
+    if (status == ST_OK && c->request.call.exclude_seen < 0) c->request.call.exclude_seen = !c->model->algorithm->keeps_seen;
     if (status == ST_OK) status = model_set_common(c, &t->definition, &err);
     if (status == ST_OK) status = c->request.subject ? model_fill_one(t, c, &err) : model_fill_everybody(t, c, &err);
     return glue_vtab_error(base->pVtab, "rec_model", t->definition.name, status, &err);

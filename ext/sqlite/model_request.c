@@ -8,7 +8,7 @@
 #include "model_cursor.h"
 
 static const OptSpec call_options[] = {
-    {"exclude_seen", OPT_FLAG, offsetof(CallOptions, exclude_seen), 0, 0, 1, NULL, "leave out what is in the history (or in the cart)"},
+    {"exclude_seen", OPT_FLAG, offsetof(CallOptions, exclude_seen), 0, 0, -1, NULL, "leave out what is in the history (or in the cart); default: true, for session_knn and repeat false"},
     {"version", OPT_INT, offsetof(CallOptions, version), 0, 1e12, 0, NULL, "answer with this version; 0: the active one"},
     {"until", OPT_REAL, offsetof(CallOptions, until), -1e15, 1e15, INFINITY, NULL, "read the history before this time (unix seconds); default: the version's own until"},
     {0},

@@ -24,7 +24,7 @@ typedef struct ModelDefinition {
     sqlite3 *db;
     char *schema;
     char *name;
-    char *events, *user, *item, *weight, *time; /* weight and time may be NULL */
+    char *events, *user, *item, *weight, *time, *session; /* the last three may be NULL */
     char *user_type, *item_type;                /* declared types, "" where there is none */
     Affinity user_affinity, item_affinity;
     const Algorithm *algorithm;
@@ -63,19 +63,24 @@ HistoryRules history_rules(const Model *model);
 typedef struct OwnedHistory {
     History history;
     int64_t capacity;
-    double *time; /* latest event of each item */
 } OwnedHistory;
 void owned_history_clear(OwnedHistory *history);
+/* Room for n items; n of the history becomes 0. */
+Status owned_history_reserve(OwnedHistory *history, int64_t n, Err *err);
 Status events_read_user(EventsReader *reader, const Model *model, const HistoryRules *rules, sqlite3_value *user, OwnedHistory *out, Err *err);
 
-/* All events before until (if has_until) into a dataset, not yet finished. */
-Status events_read_all(EventsReader *reader, int has_until, double until, Dataset *data, Err *err);
+/* All events before until (if has_until) into a dataset, not yet finished. definition: the reader's, or a copy with another
+ * algorithm. */
+Status events_read_all(EventsReader *reader, const ModelDefinition *definition, int has_until, double until, Dataset *data, Err *err);
 
 /* Every user's history, by user in key order; items in the model's ids. */
 typedef struct AllHistories {
     KeyMap *users;
     Csr rows; /* users x model items */
+    double *time; /* per entry: when the item was had last */
 } AllHistories;
+/* One user's; it borrows. */
+History all_histories_row(const AllHistories *all, int32_t user);
 void all_histories_clear(AllHistories *all);
 Status events_read_histories(EventsReader *reader, const Model *model, const HistoryRules *rules, AllHistories *out, Err *err);
 

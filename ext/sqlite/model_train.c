@@ -5,6 +5,7 @@
 
 #include "../base/memory.h"
 #include "../base/options.h"
+#include "cache.h"
 #include "model_table.h"
 #include "modules.h"
 #include "progress.h"
@@ -58,12 +59,25 @@ static Status read_options(ModelDefinition *d, TrainOptions *train, const char *
     return status;
 }
 
+/* The version that an option init_from names; *out stays NULL without one. The caller releases it. */
+static Status take_start(const ModelDefinition *d, Model **out, Err *err) {
+    const OptSpec *spec = options_find(d->algorithm->options, "init_from");
+    int64_t version = 0;
+    sqlite3_int64 found;
+    char sha256[65];
+    if (spec) memcpy(&version, d->params.bytes + spec->offset, sizeof version);
+    if (!version) return ST_OK;
+    TRY(store_lookup(d, NULL, version, &found, sha256, err));
+    return store_model(d, found, sha256, out, err);
+}
+
 Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options, Model **out, int *activate, Err *err) {
     ModelDefinition d = *definition; /* options change a copy; the texts stay the definition's */
     TrainOptions train;
     Dataset data = {0};
     Task task = {0};
     Job job;
+    Model *start = NULL;
 
     *out = NULL;
     options_default(train_options, &train);
@@ -74,11 +88,13 @@ Status train_model(const ModelDefinition *definition, EventsReader *reader, cons
     TRY(progress_begin(&job, "train", d.name, &task, d.db, (int)train.progress, err));
     task_phase(&task, "reading events", 0);
     Status status = dataset_init(&data, err);
-    if (status == ST_OK) status = events_read_all(reader, has_until, train.until, &data, err);
+    if (status == ST_OK) status = events_read_all(reader, &d, has_until, train.until, &data, err);
     DatasetRules rules = {d.common.half_life, d.common.min_support, d.common.max_history};
     if (status == ST_OK) status = dataset_finish(&data, &rules, &task, err);
     if (status == ST_OK && task_poll(&task)) status = fail(err, ST_CANCELLED, "interrupted");
-    if (status == ST_OK) status = model_train(out, d.algorithm, &d.common, &d.params, &data, &task, err);
+    if (status == ST_OK) status = take_start(&d, &start, err);
+    if (status == ST_OK) status = model_train(out, d.algorithm, &d.common, &d.params, start, &data, &task, err);
+    cache_release(start);
     if (status == ST_OK) {
         (*out)->has_until = has_until;
         (*out)->until = has_until ? train.until : 0;

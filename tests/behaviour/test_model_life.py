@@ -1,7 +1,7 @@
 """A rec_model through versions, live histories, transactions, names, threads."""
 import json, threading, time
 
-from support import ALGORITHMS, equal, make_events, make_model, one, refused, rows, same_rows
+from support import ALGORITHMS, HIDES_SEEN, equal, make_events, make_model, one, refused, rows, same_rows
 
 
 def versions(db, name="m"):
@@ -97,7 +97,7 @@ def test_because_names_items_of_the_history_and_its_shares(shop):
 
 
 def test_seen_items_are_left_out_unless_asked_for(shop):
-    for algorithm in ALGORITHMS:
+    for algorithm in HIDES_SEEN:
         db = shop.connect()
         make_events(db)
         make_model(db, algorithm=algorithm)
@@ -110,6 +110,18 @@ def test_seen_items_are_left_out_unless_asked_for(shop):
         equal([row[1] for row in listed], sorted((row[1] for row in listed), reverse=True))
         if algorithm != "popular":
             equal({row[0] for row in rows(db, "SELECT item FROM m WHERE basket = '[1, 2]'")}, everything - {1, 2})
+
+
+def test_algorithms_of_repeats_offer_what_was_seen_unless_told_not_to(shop):
+    for algorithm in set(ALGORITHMS) - set(HIDES_SEEN):
+        db = shop.connect()
+        make_events(db)
+        make_model(db, algorithm=algorithm)
+        history = {row[0] for row in rows(db, "SELECT item FROM events WHERE user = 7")}
+        everything = {row[0] for row in rows(db, "SELECT DISTINCT item FROM events")}
+        equal({row[0] for row in rows(db, "SELECT item FROM m WHERE user = 7")}, everything)
+        equal({row[0] for row in rows(db, """SELECT item FROM m WHERE user = 7 AND options = '{"exclude_seen":true}'""")}, everything - history)
+        equal({row[0] for row in rows(db, "SELECT item FROM m WHERE user = 7 AND k = 1")} <= history, True, algorithm)
 
 
 def test_keys_keep_the_type_of_the_users_table(shop):

@@ -110,6 +110,7 @@ def test_commands(shop):
         refused(db, "INSERT INTO t(t) VALUES(3)", says="unknown command '3'")
         refused(db, "INSERT INTO t(t, arg) VALUES('optimize', '{\"build_threads\":0}')", says="build_threads=0 (1..64)")
         refused(db, "INSERT INTO t(t, arg) VALUES('optimize', '{\"build_threads\":65}')", says="build_threads=65 (1..64)")
+        refused(db, "INSERT INTO t(t, arg) VALUES('optimize', '{\"ef_construction\":-1}')", says="ef_construction=-1 (0..10000)")
         refused(db, "INSERT INTO t(t, arg) VALUES('optimize', '{\"threads\":1}')", says=("unknown option 'threads'", "build_threads"))
         refused(db, "INSERT INTO t(t, arg) VALUES('optimize', '{\"progress\":\"stderr\",\"progress\":\"none\"}')", says="duplicate")
         refused(db, "INSERT INTO t(t, arg) VALUES('optimize', 'x')", says="JSON object")

@@ -1,0 +1,300 @@
+/* ease: a linear model of all items from all items, in closed form (Steck 2019, "Embarrassingly shallow autoencoders").
+ *
+ *     minimise |X - X B|^2 + reg |B|^2  with B_jj = 0:      P = (X'X + reg Id)^-1,   B_ij = -P_ij / P_jj  (i != j)
+ *
+ *     X: users x items, 1 where the user has the item (pairs=binary) or its scaled weight (pairs=weighted)
+ *     B: items x items; score_uj = sum over the items i of u of B_ij x_ui
+ *
+ * The inverse is taken in float32 by sweeping one block of TILE items after the other (Gauss and Jordan, no pivots: the
+ * matrix is positive definite) through a lower triangle of tiles. For the block k, with D = A_kk:
+ *
+ *     A_ij -= A_ik D^-1 A_kj,   A_ik = A_ik D^-1,   A_kk = -D^-1            until A = -(X'X + reg Id)^-1
+ *
+ * A tile is one matrix product on one thread, so threads do not change a bit and a cancel waits for a few tiles. Of a
+ * row of B the `neighbours` largest by |B_ij| are kept. Only the `items` with the most users take part: the others have no
+ * neighbours, score 0, and come after the model's own from the popular list (a blend with item_knn serves them).
+ *
+ * Cost: I^3 multiply-adds for I items, memory 2 I^2 bytes, foretold and refused beyond `memory`. */
+#include <math.h>
+#include <string.h>
+
+#include "../base/memory.h"
+#include "../math/dense.h"
+#include "algorithms.h"
+#include "neighbours.h"
+
+typedef struct EaseParams {
+    double reg;
+    int64_t neighbours;
+    int64_t items;
+    double memory;
+    int64_t pairs;
+} EaseParams;
+
+enum { TILE = 512 };
+
+static const OptSpec ease_options[] = {
+    {"reg", OPT_REAL, offsetof(EaseParams, reg), 1e-3, 1e9, 200, NULL, "added to the diagonal of X'X: 50 to 1000, more where histories are short"},
+    {"neighbours", OPT_INT, offsetof(EaseParams, neighbours), 1, 100000, 500, NULL, "items kept an item"},
+    {"items", OPT_INT, offsetof(EaseParams, items), 0, 1e6, 0, NULL, "only so many items, those with the most users, take part; 0: all"},
+    {"memory", OPT_REAL, offsetof(EaseParams, memory), 0.001, 1024, 4, NULL, "GiB that training may use; more is refused before it begins"},
+    {"pairs", OPT_CHOICE, offsetof(EaseParams, pairs), 0, 0, PAIRS_BINARY, "binary|weighted", "whether X holds that a user has an item, or its scaled weight"},
+    {0},
+};
+
+typedef struct Ease {
+    EaseParams params;
+    const Model *model;
+    const Dataset *data;
+    int32_t n;       /* items that take part */
+    int32_t tiles;   /* tiles a side */
+    int32_t *item;   /* n: ascending ids of those that take part */
+    int32_t *place;  /* model items: where in item[], or -1 */
+    float **tile;    /* lower triangle by rows, TILE x TILE each; item rows past n are those of the identity */
+    float *panel;    /* tiles x TILE x TILE: A_ik */
+    float *swept;    /* the same: A_ik D^-1 */
+    float *inverse;  /* TILE x TILE: D^-1 */
+    int32_t pivot;   /* k */
+    float *diagonal; /* n: P_jj */
+    double **sum;    /* per worker: n */
+    float **row;     /* per worker: NEIGHBOUR_PIECE x tiles x TILE */
+    Scored **list;   /* per worker: n */
+    NeighbourRows rows;
+    _Atomic int failed;
+} Ease;
+
+static const size_t TILE_FLOATS = (size_t)TILE * TILE;
+
+static float *tile_at(const Ease *e, int32_t row, int32_t col) {
+    return e->tile[(size_t)row * ((size_t)row + 1) / 2 + (size_t)col];
+}
+
+static int64_t n_tiles(const Ease *e) {
+    return (int64_t)e->tiles * (e->tiles + 1) / 2;
+}
+
+/* ---- X'X + reg Id ---- */
+
+static void gram_row(const Ease *e, int32_t row, double *sum) {
+    const Csr *by_item = &e->data->by_item, *by_user = &e->data->by_user;
+    int32_t item = e->item[row];
+    memset(sum, 0, (size_t)e->n * sizeof *sum);
+    for (int64_t a = by_item->row_start[item]; a < by_item->row_start[item + 1]; a++) {
+        int32_t user = by_item->col[a];
+        double x = pair_value(e->model, e->params.pairs, by_item->val[a]);
+        for (int64_t b = by_user->row_start[user]; b < by_user->row_start[user + 1]; b++) {
+            int32_t place = e->place[by_user->col[b]];
+            if (place >= 0) sum[place] += x * pair_value(e->model, e->params.pairs, by_user->val[b]);
+        }
+    }
+    sum[row] += e->params.reg;
+    for (int32_t col = 0; col < e->n && col / TILE <= row / TILE; col++)
+        tile_at(e, row / TILE, col / TILE)[(size_t)(row % TILE) * TILE + (size_t)(col % TILE)] = (float)sum[col];
+}
+
+static void gram_piece(void *context, int64_t piece, int worker) {
+    const Ease *e = context;
+    int32_t from = (int32_t)piece * TILE, to = from + TILE;
+    for (int32_t row = from; row < to; row++) {
+        if (row < e->n)
+            gram_row(e, row, e->sum[worker]);
+        else
+            tile_at(e, row / TILE, row / TILE)[(size_t)(row % TILE) * (TILE + 1)] = 1;
+    }
+}
+
+/* ---- the inverse ---- */
+
+static void transpose(float *out, const float *in) {
+    for (size_t i = 0; i < TILE; i++)
+        for (size_t j = 0; j < TILE; j++) out[j * TILE + i] = in[i * TILE + j];
+}
+
+/* A_ik D^-1 for one i. */
+static void panel_piece(void *context, int64_t piece, int worker) {
+    const Ease *e = context;
+    int32_t i = (int32_t)piece;
+    float *panel = e->panel + (size_t)i * TILE_FLOATS;
+    (void)worker;
+    if (i == e->pivot) return;
+    if (i > e->pivot)
+        memcpy(panel, tile_at(e, i, e->pivot), TILE_FLOATS * sizeof *panel);
+    else
+        transpose(panel, tile_at(e, e->pivot, i));
+    dense_multiply(&(DenseProduct){.m = TILE, .n = TILE, .k = TILE, .alpha = 1, .c = e->swept + (size_t)i * TILE_FLOATS, .c_row = TILE, .a = panel, .a_row = TILE, .b = e->inverse, .b_row = TILE});
+}
+
+/* One tile of the lower triangle: an update, or what the sweep puts in the pivot's row and column. */
+static void update_piece(void *context, int64_t piece, int worker) {
+    const Ease *e = context;
+    int32_t i = (int32_t)((sqrt(8 * (double)piece + 1) - 1) / 2);
+    (void)worker;
+    while ((int64_t)i * (i + 1) / 2 > piece) i--; /* the root may be rounded */
+    while ((int64_t)(i + 1) * (i + 2) / 2 <= piece) i++;
+    int32_t j = (int32_t)(piece - (int64_t)i * (i + 1) / 2);
+    float *tile = tile_at(e, i, j);
+    if (i == e->pivot && j == e->pivot)
+        for (size_t c = 0; c < TILE_FLOATS; c++) tile[c] = -e->inverse[c];
+    else if (j == e->pivot)
+        memcpy(tile, e->swept + (size_t)i * TILE_FLOATS, TILE_FLOATS * sizeof *tile);
+    else if (i == e->pivot)
+        transpose(tile, e->swept + (size_t)j * TILE_FLOATS);
+    else
+        dense_multiply(&(DenseProduct){.m = TILE, .n = TILE, .k = TILE, .alpha = -1, .beta = 1, .c = tile, .c_row = TILE, .a = e->swept + (size_t)i * TILE_FLOATS, .a_row = TILE,
+                                       .b = e->panel + (size_t)j * TILE_FLOATS, .b_row = TILE, .b_t = 1});
+}
+
+static Status sweep_all(Ease *e, Task *task, Err *err) {
+    for (e->pivot = 0; e->pivot < e->tiles; e->pivot++) {
+        memcpy(e->inverse, tile_at(e, e->pivot, e->pivot), TILE_FLOATS * sizeof *e->inverse);
+        for (size_t i = 0; i < TILE; i++) /* rounding has made the halves differ a little */
+            for (size_t j = 0; j < i; j++) e->inverse[j * TILE + i] = e->inverse[i * TILE + j];
+        if (dense_invert_spd(e->inverse, TILE)) return fail(err, ST_BADARG, "reg=%g is too small: X'X + reg has no inverse in float32", e->params.reg);
+        TRY(task_run(task, e->tiles, panel_piece, e, err));
+        TRY(task_run(task, n_tiles(e), update_piece, e, err));
+    }
+    return ST_OK;
+}
+
+/* ---- rows of B ---- */
+
+/* Rows [from, to) of A in full, out of its lower triangle. */
+static void full_rows(const Ease *e, int32_t from, int32_t to, float *out) {
+    size_t width = (size_t)e->tiles * TILE;
+    for (int32_t r = from; r < to; r++)
+        for (int32_t j = 0; j <= r / TILE; j++)
+            memcpy(out + (size_t)(r - from) * width + (size_t)j * TILE, tile_at(e, r / TILE, j) + (size_t)(r % TILE) * TILE, TILE * sizeof *out);
+    for (int32_t j = from / TILE + 1; j < e->tiles; j++)
+        for (size_t c = 0; c < TILE; c++)
+            for (int32_t r = from; r < to; r++)
+                if (j > r / TILE) out[(size_t)(r - from) * width + (size_t)j * TILE + c] = tile_at(e, j, r / TILE)[c * TILE + (size_t)(r % TILE)];
+}
+
+static void rows_piece(void *context, int64_t piece, int worker) {
+    Ease *e = context;
+    int32_t first = -1, last = -1, to = neighbour_to(&e->rows, piece);
+    size_t width = (size_t)e->tiles * TILE;
+    for (int32_t i = neighbour_from(piece); i < to; i++) {
+        if (e->place[i] < 0) continue;
+        if (first < 0) first = e->place[i];
+        last = e->place[i];
+    }
+    if (first >= 0) full_rows(e, first, last + 1, e->row[worker]);
+    for (int32_t i = neighbour_from(piece); i < to; i++) {
+        float *row = e->place[i] < 0 ? NULL : e->row[worker] + (size_t)(e->place[i] - first) * width;
+        for (int32_t j = 0; row && j < e->n; j++) row[j] = j == e->place[i] ? 0 : row[j] / e->diagonal[j];
+        if (!neighbour_rows_keep_dense(&e->rows, i, row, e->item, row ? e->n : 0, e->list[worker], (size_t)e->params.neighbours)) e->failed = 1;
+    }
+}
+
+/* ---- training ---- */
+
+/* The items with the most users, in id order. */
+static Status choose_items(Ease *e, Err *err) {
+    int32_t n_items = e->model->n_items, at = 0;
+    e->n = e->params.items && e->params.items < n_items ? (int32_t)e->params.items : n_items;
+    e->tiles = (e->n + TILE - 1) / TILE;
+    e->item = mem_array((size_t)e->n, sizeof *e->item);
+    e->place = mem_array((size_t)n_items, sizeof *e->place);
+    if (!e->item || !e->place) return fail_nomem(err, "the items");
+    for (int32_t i = 0; i < n_items; i++) e->place[i] = -1;
+    for (int32_t i = 0; i < e->n; i++) e->place[e->model->popular[i]] = 0;
+    for (int32_t i = 0; i < n_items; i++) {
+        if (e->place[i] < 0) continue;
+        e->place[i] = at;
+        e->item[at++] = i;
+    }
+    return ST_OK;
+}
+
+static Status check_memory(const Ease *e, int threads, Err *err) {
+    double tiles = (double)n_tiles(e) + 2.0 * e->tiles + 1, n = e->n;
+    double bytes = tiles * (double)TILE_FLOATS * 4 + threads * n * (24 + 4.0 * NEIGHBOUR_PIECE) + 24.0 * n * (double)(e->params.neighbours < e->n ? e->params.neighbours : e->n);
+    double gib = bytes / (1 << 30);
+    if (gib <= e->params.memory) return ST_OK;
+    return fail(err, ST_BADARG, "training on %d items needs %.2g GiB (memory=%g; allow more, or fewer items=)", e->n, gib, e->params.memory);
+}
+
+static Status allocate(Ease *e, int threads, Err *err) {
+    size_t t = (size_t)threads, n = (size_t)e->n, panel = (size_t)e->tiles * TILE_FLOATS * sizeof(float);
+    e->tile = mem_zeros((size_t)n_tiles(e), sizeof *e->tile);
+    e->panel = mem_aligned(1, panel);
+    e->swept = mem_aligned(1, panel);
+    e->inverse = mem_aligned(1, TILE_FLOATS * sizeof(float));
+    e->diagonal = mem_array(n, sizeof *e->diagonal);
+    e->sum = mem_zeros(t, sizeof *e->sum);
+    e->row = mem_zeros(t, sizeof *e->row);
+    e->list = mem_zeros(t, sizeof *e->list);
+    if (!e->tile || !e->panel || !e->swept || !e->inverse || !e->diagonal || !e->sum || !e->row || !e->list) return fail_nomem(err, "the inverse");
+    for (int64_t i = 0; i < n_tiles(e); i++) {
+        if (!(e->tile[i] = mem_aligned(1, TILE_FLOATS * sizeof(float)))) return fail_nomem(err, "the inverse");
+        memset(e->tile[i], 0, TILE_FLOATS * sizeof(float));
+    }
+    for (size_t w = 0; w < t; w++) {
+        e->sum[w] = mem_array(n, sizeof **e->sum);
+        e->row[w] = mem_array((size_t)NEIGHBOUR_PIECE * (size_t)e->tiles, TILE * sizeof **e->row);
+        e->list[w] = mem_array(n, sizeof **e->list);
+        if (!e->sum[w] || !e->row[w] || !e->list[w]) return fail_nomem(err, "the inverse");
+    }
+    return neighbour_rows_init(&e->rows, e->model->n_items, err);
+}
+
+static void free_tiles(Ease *e) {
+    for (int64_t i = 0; e->tile && i < n_tiles(e); i++) mem_free(e->tile[i]);
+    mem_free(e->tile);
+    e->tile = NULL;
+}
+
+static void clear(Ease *e, int threads) {
+    free_tiles(e);
+    for (int w = 0; w < threads; w++) {
+        if (e->sum) mem_free(e->sum[w]);
+        if (e->row) mem_free(e->row[w]);
+        if (e->list) mem_free(e->list[w]);
+    }
+    mem_free(e->sum);
+    mem_free(e->row);
+    mem_free(e->list);
+    mem_free(e->panel);
+    mem_free(e->swept);
+    mem_free(e->inverse);
+    mem_free(e->diagonal);
+    mem_free(e->item);
+    mem_free(e->place);
+    neighbour_rows_clear(&e->rows);
+}
+
+static Status invert(Ease *e, Task *task, Err *err) {
+    task_phase(task, "inverse", e->tiles + e->tiles * (e->tiles + n_tiles(e)));
+    dense_begin();
+    Status status = task_run(task, e->tiles, gram_piece, e, err);
+    if (status == ST_OK) status = sweep_all(e, task, err);
+    dense_end();
+    for (int32_t j = 0; j < e->n; j++) e->diagonal[j] = -tile_at(e, j / TILE, j / TILE)[(size_t)(j % TILE) * (TILE + 1)];
+    return status;
+}
+
+static Status ease_train(Model *model, const Dataset *data, Task *task, Err *err) {
+    Ease e = {.model = model, .data = data};
+    memcpy(&e.params, &model->params, sizeof e.params);
+    Status status = choose_items(&e, err);
+    if (status == ST_OK) status = check_memory(&e, task->threads, err);
+    if (status == ST_OK) status = allocate(&e, task->threads, err);
+    if (status == ST_OK) status = invert(&e, task, err);
+    task_phase(task, "neighbours", e.rows.n_pieces);
+    if (status == ST_OK) status = task_run(task, e.rows.n_pieces, rows_piece, &e, err);
+    if (status == ST_OK && e.failed) status = fail_nomem(err, "the neighbours");
+    free_tiles(&e);
+    if (status == ST_OK) status = neighbours_finish(model, &e.rows, 0, err);
+    clear(&e, task->threads);
+    return status;
+}
+
+const Algorithm ease_algorithm = {
+    .name = "ease",
+    .summary = "the best linear model of every item from all others, in closed form; for catalogues up to some ten thousand items",
+    .options = ease_options,
+    .params_size = sizeof(EaseParams),
+    .train = ease_train,
+    NEIGHBOURS_SERVE,
+};

@@ -1,0 +1,49 @@
+/* The least-squares problems of ials: one row x against the factors of its n entries.
+ *
+ *     A x = sum_k c_k y_k,   A = G + sum_k c_k y_k y_k' + ridge Id,   G = a0 F'F,   c_k = 1 + confidence * scaled_k
+ *
+ * Two exact ways, by which is cheaper. Many entries: A is summed up and factored (n d^2 / 2 + d^3 / 6 multiply-adds). Few
+ * entries, and factors turned so that G is diagonal: with D = G + ridge Id the solution is
+ *
+ *     x = D^-1 Y' z,   (C^-1 + Y D^-1 Y') z = 1        Y: n x d, C = diag(c)
+ *
+ * an n x n system (n^2 d / 2 + n^3 / 6): (D + Y'CY)^-1 Y'C = D^-1 Y' (C^-1 + Y D^-1 Y')^-1. */
+#ifndef REC_IALS_SOLVE_H
+#define REC_IALS_SOLVE_H
+
+#include <stdint.h>
+
+#include "../base/status.h"
+
+typedef struct Solver {
+    int32_t d;
+    const float *gram;     /* G, d x d */
+    const float *diagonal; /* d: G where it is diagonal; NULL: it is not */
+    const float *other;    /* F: factors of the columns */
+    double ridge_base;     /* ridge = base + entry * n */
+    double ridge_entry;
+    double confidence;
+} Solver;
+
+typedef struct SolverScratch {
+    float *a;      /* d x d: A, then its Cholesky factor */
+    float *gather; /* rows x d */
+    float *root;   /* d */
+    float *z;      /* d */
+} SolverScratch;
+
+Status solver_scratch_init(SolverScratch *scratch, int32_t d, Err *err);
+void solver_scratch_clear(SolverScratch *scratch);
+
+static inline double solver_weight(const Solver *s, float scaled) {
+    return 1 + s->confidence * (double)scaled;
+}
+
+/* x = the solution for one row; 0 where there are no entries. Leaves A's factor in scratch->a when diagonal is NULL.
+ * Returns 1 when A has no inverse in float32. The caller holds dense_begin(). */
+int solver_row(const Solver *s, SolverScratch *scratch, const int32_t *col, const float *scaled, int64_t n, float *x);
+
+/* One step of the block solver (iALS++): the part [from, from + b) of x moves to where it is best with the rest as it is. */
+int solver_block(const Solver *s, SolverScratch *scratch, int32_t from, int32_t b, const int32_t *col, const float *scaled, int64_t n, float *x);
+
+#endif

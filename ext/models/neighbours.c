@@ -1,0 +1,224 @@
+#include "neighbours.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "../base/memory.h"
+#include "../math/kernels.h"
+#include "scoreboard.h"
+
+/* ---- training ---- */
+
+/* A piece: for each row its Kept for itself, whose item is the row, a count, and so many Kept. */
+typedef struct Kept {
+    int32_t item;
+    float value;
+} Kept;
+
+Status neighbour_rows_init(NeighbourRows *rows, int32_t n_items, Err *err) {
+    *rows = (NeighbourRows){.n_items = n_items, .n_pieces = ((int64_t)n_items + NEIGHBOUR_PIECE - 1) / NEIGHBOUR_PIECE};
+    rows->piece = mem_zeros((size_t)rows->n_pieces, sizeof *rows->piece);
+    return rows->piece ? ST_OK : fail_nomem(err, "the neighbours");
+}
+
+void neighbour_rows_clear(NeighbourRows *rows) {
+    for (int64_t p = 0; rows->piece && p < rows->n_pieces; p++) bytes_clear(&rows->piece[p]);
+    mem_free(rows->piece);
+    *rows = (NeighbourRows){0};
+}
+
+int neighbour_rows_keep(NeighbourRows *rows, int32_t row, double self, Scored *list, size_t n, size_t k, int l1) {
+    Bytes *out = &rows->piece[row / NEIGHBOUR_PIECE];
+    double sum = 0;
+    if (n > k) scored_select(list, n, k);
+    if (n > k) n = k;
+    for (size_t i = 0; i < n && l1; i++) sum += fabs(list[i].score);
+    bytes_append(out, &(Kept){row, (float)self}, sizeof(Kept));
+    bytes_u32(out, (uint32_t)n);
+    for (size_t i = 0; i < n; i++)
+        bytes_append(out, &(Kept){(int32_t)list[i].id, (float)(sum > 0 ? list[i].score / sum : list[i].score)}, sizeof(Kept));
+    return !out->failed;
+}
+
+/* Candidates gather until there are several times k; then only the k largest stay, and set the floor for the rest. */
+int neighbour_rows_keep_dense(NeighbourRows *rows, int32_t row, const float *value, const int32_t *item, int32_t n, Scored *list, size_t k) {
+    size_t found = 0, room = 4 * k + 64;
+    double self = 0, floor = 0;
+    for (int32_t i = 0; i < n; i++) {
+        int32_t id = item ? item[i] : i;
+        double size = fabs((double)value[i]);
+        if (id == row) {
+            self = (double)value[i];
+        } else if (size > floor) {
+            list[found++] = (Scored){(double)value[i], id};
+            if (found < room) continue;
+            scored_select(list, found, k);
+            found = k;
+            floor = INFINITY;
+            for (size_t c = 0; c < k; c++) floor = fmin(floor, fabs(list[c].score));
+        }
+    }
+    return neighbour_rows_keep(rows, row, self, list, found, k, 0);
+}
+
+static Kept read_kept(Reader *in) {
+    Kept kept;
+    memcpy(&kept, read_block(in, 1, sizeof kept), sizeof kept);
+    return kept;
+}
+
+/* All pieces as a matrix, each freed as soon as it is read; a row's columns are in the order they were kept in. */
+static Status join_pieces(NeighbourRows *rows, Csr *out, float *self, Err *err) {
+    int64_t nnz = 0, at = 0;
+    for (int64_t p = 0; p < rows->n_pieces; p++) nnz += (int64_t)(rows->piece[p].len / sizeof(Kept)); /* an upper bound */
+    TRY(csr_alloc(out, rows->n_items, rows->n_items, nnz, err));
+    for (int64_t p = 0; p < rows->n_pieces; p++) {
+        Reader in = reader_of(rows->piece[p].data, rows->piece[p].len);
+        while (in.pos < in.len) {
+            Kept own = read_kept(&in);
+            uint32_t n = read_u32(&in);
+            self[own.item] = own.value;
+            for (uint32_t i = 0; i < n; i++, at++) {
+                Kept kept = read_kept(&in);
+                out->col[at] = kept.item;
+                out->val[at] = kept.value;
+            }
+            out->row_start[own.item + 1] = at;
+        }
+        bytes_clear(&rows->piece[p]);
+    }
+    return ST_OK;
+}
+
+static Neighbours *new_state(Model *model, Err *err) {
+    Neighbours *state = mem_zeros(1, sizeof *state);
+    model->state = state;
+    if (state) state->self = mem_zeros((size_t)model->n_items, sizeof *state->self);
+    if (state && state->self) return state;
+    fail_nomem(err, "the neighbours");
+    return NULL;
+}
+
+static void find_negative(Neighbours *state) {
+    for (int64_t e = 0; e < csr_nnz(&state->row); e++) state->negative |= state->row.val[e] < 0;
+}
+
+Status neighbours_finish(Model *model, NeighbourRows *rows, int by_target, Err *err) {
+    Csr joined = {0};
+    Neighbours *state = new_state(model, err);
+    if (!state) return ST_NOMEM;
+    Status status = join_pieces(rows, &joined, state->self, err);
+    /* Two transposes sort the columns; one does when rows are targets, since sources are wanted. */
+    if (status == ST_OK) status = csr_transpose(&state->row, &joined, err);
+    csr_clear(&joined);
+    if (status == ST_OK && !by_target) {
+        joined = state->row;
+        status = csr_transpose(&state->row, &joined, err);
+        csr_clear(&joined);
+    }
+    if (status == ST_OK) find_negative(state);
+    return status;
+}
+
+/* ---- storage: self, then the rows ---- */
+
+void neighbours_write(const Model *model, Bytes *out) {
+    const Neighbours *state = model->state;
+    bytes_append(out, state->self, (size_t)model->n_items * sizeof *state->self);
+    csr_write(&state->row, out);
+}
+
+Status neighbours_read(Model *model, Reader *in, Err *err) {
+    size_t n = (size_t)model->n_items;
+    const void *self = read_block(in, n, sizeof(float));
+    if (in->failed) return fail(err, ST_CORRUPT, "neighbours are truncated");
+    Neighbours *state = new_state(model, err);
+    if (!state) return ST_NOMEM;
+    if (n) memcpy(state->self, self, n * sizeof *state->self);
+    if (vector_first_bad(state->self, n) >= 0) return fail(err, ST_CORRUPT, "neighbours hold no numbers");
+    TRY(csr_read(&state->row, model->n_items, model->n_items, in, err));
+    find_negative(state);
+    return ST_OK;
+}
+
+void neighbours_free(Model *model) {
+    Neighbours *state = model->state;
+    if (!state) return;
+    csr_clear(&state->row);
+    mem_free(state->self);
+    mem_free(state);
+    model->state = NULL;
+}
+
+size_t neighbours_memory(const Model *model) {
+    const Neighbours *state = model->state;
+    return (size_t)csr_nnz(&state->row) * 8 + (size_t)model->n_items * 12;
+}
+
+/* ---- queries ---- */
+
+void neighbours_query_free(ModelQuery *query) {
+    if (query->scratch) scoreboard_clear(query->scratch);
+    mem_free(query->scratch);
+    query->scratch = NULL;
+}
+
+Status neighbours_query_new(ModelQuery *query, Err *err) {
+    query->scratch = mem_zeros(1, sizeof(Scoreboard));
+    if (!query->scratch) return fail_nomem(err, "a query");
+    Status status = scoreboard_init(query->scratch, query->model->n_items, err);
+    if (status != ST_OK) neighbours_query_free(query);
+    return status;
+}
+
+static void add_row(Scoreboard *board, const Neighbours *state, int32_t j, double x) {
+    for (int64_t e = state->row.row_start[j]; e < state->row.row_start[j + 1]; e++) scoreboard_add(board, state->row.col[e], (double)state->row.val[e] * x);
+}
+
+Status neighbours_prepare(ModelQuery *query, Err *err) {
+    Scoreboard *board = query->scratch;
+    const Neighbours *state = query->model->state;
+    const History *history = &query->history;
+    int64_t work = 0;
+    (void)err;
+    for (int64_t h = 0; h < history->n; h++) work += csr_row_len(&state->row, history->item[h]);
+    scoreboard_reset(board, state->negative || work > query->model->n_items / 4);
+    if (query->similar >= 0) add_row(board, state, query->similar, 1);
+    for (int64_t h = 0; h < history->n; h++) {
+        double x = model_scaled(query->model, history->weight[h]);
+        add_row(board, state, history->item[h], x);
+        scoreboard_add(board, history->item[h], (double)state->self[history->item[h]] * x);
+    }
+    return ST_OK;
+}
+
+double neighbours_score(const ModelQuery *query, int32_t item) {
+    return ((const Scoreboard *)query->scratch)->score[item];
+}
+
+Status neighbours_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err) {
+    (void)n_allowed, (void)err;
+    scoreboard_rank(query->scratch, allowed, top);
+    return ST_OK;
+}
+
+/* s_ji, found by bisection in row j. */
+static double value_at(const Neighbours *state, int32_t j, int32_t i) {
+    int64_t low = state->row.row_start[j], high = state->row.row_start[j + 1];
+    if (i == j) return (double)state->self[j];
+    while (low < high) {
+        int64_t mid = low + (high - low) / 2;
+        if (state->row.col[mid] < i)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < state->row.row_start[j + 1] && state->row.col[low] == i ? (double)state->row.val[low] : 0;
+}
+
+Status neighbours_contributions(const ModelQuery *query, int32_t item, double *part, Err *err) {
+    (void)err;
+    for (int64_t h = 0; h < query->history.n; h++)
+        part[h] = value_at(query->model->state, query->history.item[h], item) * model_scaled(query->model, query->history.weight[h]);
+    return ST_OK;
+}
