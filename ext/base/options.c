@@ -17,10 +17,17 @@ static void set_real(const OptSpec *spec, void *params, double value) {
     memcpy((char *)params + spec->offset, &value, sizeof value);
 }
 
+/* The rest of the field becomes 0, so that equal texts are equal bytes. */
+static void set_text(const OptSpec *spec, void *params, const char *text) {
+    strncpy((char *)params + spec->offset, text, (size_t)spec->max);
+}
+
 void options_default(const OptSpec *specs, void *params) {
     for (const OptSpec *spec = specs; spec->name; spec++) {
         if (spec->kind == OPT_REAL)
             set_real(spec, params, spec->initial);
+        else if (spec->kind == OPT_TEXT)
+            set_text(spec, params, spec->choices);
         else
             set_integer(spec, params, (int64_t)spec->initial);
     }
@@ -47,6 +54,8 @@ void options_range(const OptSpec *spec, Bytes *out) {
         bytes_format(out, "%s", spec->choices);
     else if (spec->kind == OPT_FLAG)
         bytes_format(out, "true|false");
+    else if (spec->kind == OPT_TEXT)
+        bytes_format(out, "up to %d bytes", (int)spec->max - 1);
     else if (spec->kind == OPT_INT)
         bytes_format(out, "%lld..%lld", (long long)spec->min, (long long)spec->max);
     else
@@ -98,6 +107,11 @@ Status options_set(const OptSpec *spec, void *params, const char *text, Err *err
         set_integer(spec, params, integer);
         return ST_OK;
     }
+    if (spec->kind == OPT_TEXT) {
+        if (strlen(text) >= (size_t)spec->max) return out_of_range(spec, text, err);
+        set_text(spec, params, text);
+        return ST_OK;
+    }
     if (!parse_number(text, &number) || number < spec->min || number > spec->max) return out_of_range(spec, text, err);
     if (spec->kind == OPT_REAL) {
         set_real(spec, params, number);
@@ -123,6 +137,12 @@ Status options_unknown(const OptSpec *const *tables, const char *name, Err *err)
 static Status set_json_value(const OptSpec *spec, void *params, const json_t *value, Err *err) {
     char text[64];
     if (json_is_string(value)) return options_set(spec, params, json_string_value(value), err);
+    if (spec->kind == OPT_TEXT && (json_is_array(value) || json_is_object(value))) {
+        char *dumped = json_dumps(value, JSON_COMPACT);
+        Status status = dumped ? options_set(spec, params, dumped, err) : fail_nomem(err, "the options");
+        free(dumped);
+        return status;
+    }
     if (json_is_integer(value))
         snprintf(text, sizeof text, "%lld", (long long)json_integer_value(value));
     else if (json_is_real(value))
@@ -176,6 +196,8 @@ void options_value_json(const OptSpec *spec, const void *params, Bytes *out) {
         bytes_format(out, "%.15g", real);
     else if (spec->kind == OPT_FLAG)
         bytes_format(out, integer ? "true" : "false");
+    else if (spec->kind == OPT_TEXT)
+        bytes_json_string(out, field, strlen(field));
     else if (spec->kind == OPT_INT)
         bytes_format(out, "%lld", (long long)integer);
     else {

@@ -21,7 +21,8 @@ typedef enum OptKind {
     OPT_INT,   /* int64_t field */
     OPT_REAL,  /* double field */
     OPT_FLAG,  /* int64_t field, 0 or 1: true, false, 1, 0 */
-    OPT_CHOICE /* int64_t field: the index of the word in choices */
+    OPT_CHOICE, /* int64_t field: the index of the word in choices */
+    OPT_TEXT   /* char field of max bytes, NUL included; the default is choices; a JSON array or object is taken as its text */
 } OptKind;
 
 typedef struct OptSpec {
@@ -31,7 +32,7 @@ typedef struct OptSpec {
     double min;
     double max;
     double initial;      /* default; for OPT_CHOICE the index */
-    const char *choices; /* "cosine|jaccard|..." for OPT_CHOICE */
+    const char *choices; /* "cosine|jaccard|..." for OPT_CHOICE; the default of OPT_TEXT */
     const char *help;
 } OptSpec;
 

@@ -37,7 +37,7 @@ extern const OptSpec model_common_options[];
 
 /* Room for any algorithm's own parameters. */
 typedef struct AlgorithmParams {
-    _Alignas(16) unsigned char bytes[512];
+    _Alignas(16) unsigned char bytes[2048];
 } AlgorithmParams;
 
 typedef struct TrainingStep {
@@ -97,6 +97,8 @@ struct Algorithm {
     int keeps_seen;      /* offers what the asker has, unless exclude_seen says otherwise */
     const OptSpec *options;
     size_t params_size;
+    /* What the option table cannot say about options that do not go together; NULL: nothing. */
+    Status (*check)(const AlgorithmParams *params, Err *err);
     /* Fill model->state from the data; model->params, common, items and popularity are set. */
     Status (*train)(Model *model, const Dataset *data, Task *task, Err *err);
     void (*write)(const Model *model, Bytes *out);

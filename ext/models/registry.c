@@ -13,5 +13,6 @@ const Algorithm *const algorithm_registry[] = {
     &user_knn_algorithm,
     &session_knn_algorithm,
     &repeat_algorithm,
+    &blend_algorithm,
     NULL,
 };

@@ -4,14 +4,16 @@
  *     score_i = sum over those n that hold i of sim(s, n) g(s, n) h(n, i) f(i)
  *
  *     p: place of an item in s, 1 .. L, the last is L     p*: the last place in s whose item is in n     n(i): i's place in n
- *     N: clicks (or sessions), N_i: those of item i        t: time of a session's last click
+ *     N: sessions (of vmis: clicks), N_i: those of item i  t_n: time of n's last click
+ *     t_s: the later of the asker's last click and of the newest event that was trained on
  *
  *     variant   sim                                             g                        h                     f
- *     vmis      sum of p / L over shared items                  max(0, 1 - .1 (L + 1 - p*))    1    idf_weight ln(N / N_i)
+ *     vmis      sum of p / L over shared items                  max(0, 1 - .1 (L + 1 - p*))    1    idf_weight ln(N / N_i), 1 for idf_weight 0
  *     vsknn     the same                                        max(0, 1 - .1 (L - p*))  1                     1 + idf_weight ln(N / N_i)
  *     stan      sum of e^((p - L) / l1) / (|w| sqrt |n|)        e^(-(t_s - t_n) / l2 days)   e^(-|n(i) - n(p*)| / l3)   1
  *     vstan     the same                                        the same e^((p* - L) / l4)   the same          1 + idf_weight ln(N / N_i)
  *
+ * The k kept are the best by sim, of stan and vstan faded by t; of two alike the later.
  * vmis: Kersbergen, Sprangers and Schelter 2022 ("Serenade"); vsknn: Ludewig and Jannach 2018; stan: Garg et al. 2019;
  * vstan: Ludewig et al. 2021. An option l of 0 switches its factor off; |w| is the root of the sum of e^(2 (p - L) / l1).
  *

@@ -157,7 +157,6 @@ static size_t user_knn_memory(const Model *model) {
 typedef struct UserKnnQuery {
     Scoreboard users; /* c_uv */
     Scoreboard items;
-    int32_t *shared; /* users: items in common */
     Scored *list;    /* users */
 } UserKnnQuery;
 
@@ -166,7 +165,6 @@ static void user_knn_query_free(ModelQuery *query) {
     if (!q) return;
     scoreboard_clear(&q->users);
     scoreboard_clear(&q->items);
-    mem_free(q->shared);
     mem_free(q->list);
     mem_free(q);
     query->scratch = NULL;
@@ -180,9 +178,8 @@ static Status user_knn_query_new(ModelQuery *query, Err *err) {
     if (!q) return fail_nomem(err, "a query");
     Status status = scoreboard_init(&q->users, state->by_user.n_rows, err);
     if (status == ST_OK) status = scoreboard_init(&q->items, query->model->n_items, err);
-    q->shared = mem_zeros(users, sizeof *q->shared);
     q->list = mem_array(users, sizeof *q->list);
-    if (status == ST_OK && q->shared && q->list) return ST_OK;
+    if (status == ST_OK && q->list) return ST_OK;
     user_knn_query_free(query);
     return fail_nomem(err, "a query");
 }
@@ -202,12 +199,15 @@ static SimilarityThing meet_users(ModelQuery *query, UserKnnQuery *q) {
         u.norm += w * w;
         for (int64_t e = state->by_item.row_start[i]; e < state->by_item.row_start[i + 1]; e++) {
             double amount = w * (double)state->by_item.val[e];
-            if (amount <= 0) continue;
-            scoreboard_add(&q->users, state->by_item.col[e], amount);
-            q->shared[state->by_item.col[e]]++;
+            if (amount > 0) scoreboard_add(&q->users, state->by_item.col[e], amount);
         }
     }
     return u;
+}
+
+/* Has v exactly the items of the history? */
+static int is_twin(const Csr *by_user, int32_t v, const History *history) {
+    return csr_row_len(by_user, v) == history->n && memcmp(by_user->col + by_user->row_start[v], history->item, (size_t)history->n * sizeof *history->item) == 0;
 }
 
 static Status user_knn_prepare(ModelQuery *query, Err *err) {
@@ -220,10 +220,8 @@ static Status user_knn_prepare(ModelQuery *query, Err *err) {
     SimilarityThing u = meet_users(query, q);
     for (int32_t t = 0; t < q->users.n_touched; t++) {
         int32_t v = q->users.touched[t];
-        int same = q->shared[v] == (int32_t)query->history.n && (double)q->shared[v] == state->thing[v].degree;
         double value = similarity_value(&state->similarity, &u, &state->thing[v], q->users.score[v], query->model->n_items);
-        q->shared[v] = 0;
-        if (value > 0 && !same) q->list[n++] = (Scored){value, v};
+        if (value > 0 && !is_twin(&state->by_user, v, &query->history)) q->list[n++] = (Scored){value, v};
     }
     if (n > k) {
         scored_select(q->list, n, k);

@@ -41,7 +41,7 @@ static Status info_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *e
 }
 
 static const char *kind_name(OptKind kind) {
-    static const char *const names[] = {"integer", "real", "flag", "choice"};
+    static const char *const names[] = {"integer", "real", "flag", "choice", "text"};
     return names[kind];
 }
 
@@ -63,6 +63,8 @@ static Status option_rows(const Algorithm *algorithm, const OptSpec *specs, RowS
             if (spec->kind == OPT_CHOICE) { /* without the JSON quotes */
                 initial.data[initial.len - 2] = 0;
                 row_text(sink, (const char *)initial.data + 1);
+            } else if (spec->kind == OPT_TEXT) {
+                row_text(sink, (const char *)&params + spec->offset);
             } else {
                 row_text(sink, (const char *)initial.data);
             }

@@ -104,6 +104,7 @@ static Status definition_set(ModelDefinition *d, const Arguments *a, Err *err) {
             TRY(set_option(d, a->key[i], a->value[i], err));
         }
     }
+    if (d->algorithm->check) TRY(d->algorithm->check(&d->params, err));
     if (!d->events || !d->user || !d->item) return fail(err, ST_BADARG, "events=, user= and item= are needed");
     return ST_OK;
 }

@@ -56,7 +56,7 @@ static Status read_options(ModelDefinition *d, TrainOptions *train, const char *
     OptTarget target[] = {{specs, train}, {d->algorithm->options, &d->params}, {model_common_options, &d->common}};
     if (status == ST_OK) status = options_set_json(target, 3, options, err);
     bytes_clear(&names);
-    return status;
+    return status == ST_OK && d->algorithm->check ? d->algorithm->check(&d->params, err) : status;
 }
 
 /* The version that an option init_from names; *out stays NULL without one. The caller releases it. */

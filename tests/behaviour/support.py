@@ -2,7 +2,7 @@
 import os, random, sqlite3, subprocess, sys
 
 EXTENSION = os.environ["REC_EXTENSION"]
-ALGORITHMS = ("popular", "item_knn", "ials", "bpr", "mf", "ease", "slim", "graph", "user_knn", "session_knn", "repeat")
+ALGORITHMS = ("popular", "item_knn", "ials", "bpr", "mf", "ease", "slim", "graph", "user_knn", "session_knn", "repeat", "blend")
 HIDES_SEEN = tuple(name for name in ALGORITHMS if name not in ("session_knn", "repeat"))  # the two offer it unless exclude_seen=true
 HAS_SIMILAR = tuple(name for name in ALGORITHMS if name not in ("popular", "user_knn", "repeat"))
 

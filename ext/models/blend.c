@@ -1,0 +1,316 @@
+/* blend: several models as one. Each part is trained on the same events and asked for the same history.
+ *
+ *     fusion=score    score_i = sum over parts c of weight_c s_ci / m_c,   m_c: root of the mean of s_cj^2 over all items j
+ *     fusion=rrf      score_i = sum over parts c of weight_c / (60 + rank_c(i)) over the first DEPTH items of each part's list
+ *                     (reciprocal rank fusion, Cormack, Clarke and Buettcher 2009)
+ *     fusion=switch   the scores of the last part whose min_history is not above the number of items in the history
+ *
+ * models is a JSON array of parts: [{"algorithm":"item_knn","weight":2,"similarity":"rp3beta"},{"algorithm":"repeat"}]. weight
+ * (1) and min_history (0) belong to the blend, all else are options of the part; the common options are the blend's own.
+ * A part that has nothing to say about an item adds 0. Cost: the parts'; a list scores all items with every part. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/json.h"
+#include "../base/memory.h"
+#include "algorithms.h"
+#include "scoreboard.h"
+
+enum { MAX_PARTS = 8, MODELS_BYTES = 1500, DEPTH = 1000, RRF_CONSTANT = 60 };
+enum { FUSION_SCORE, FUSION_RRF, FUSION_SWITCH };
+
+typedef struct BlendParams {
+    int64_t fusion;
+    char models[MODELS_BYTES];
+} BlendParams;
+
+static const OptSpec blend_options[] = {
+    {"models", OPT_TEXT, offsetof(BlendParams, models), 0, MODELS_BYTES, 0, "[{\"algorithm\":\"item_knn\"},{\"algorithm\":\"ials\"}]",
+     "JSON array of the parts: algorithm, weight, min_history, and the options of each"},
+    {"fusion", OPT_CHOICE, offsetof(BlendParams, fusion), 0, 0, FUSION_SCORE, "score|rrf|switch", "how their scores become one"},
+    {0},
+};
+
+typedef struct Part {
+    const Algorithm *algorithm;
+    AlgorithmParams params;
+    double weight;
+    int64_t min_history;
+} Part;
+
+typedef struct Blend {
+    int64_t fusion;
+    int n;
+    Part part[MAX_PARTS];
+    Model *model[MAX_PARTS]; /* items and popularity are the blend's */
+} Blend;
+
+/* ---- what the parts are ---- */
+
+static double take_number(json_t *object, const char *name, double otherwise) {
+    json_t *value = json_object_get(object, name);
+    double number = json_is_number(value) ? json_number_value(value) : value ? NAN : otherwise;
+    json_object_del(object, name);
+    return number;
+}
+
+/* One element of models; it is taken apart. */
+static Status read_part(json_t *object, Part *out, Err *err) {
+    const char *name = json_string_value(json_object_get(object, "algorithm"));
+    out->algorithm = name ? algorithm_find(name) : NULL;
+    if (!out->algorithm || strcmp(name, "blend") == 0) return fail(err, ST_BADARG, "models: algorithm '%.60s' (one of rec_options, but no blend)", name ? name : "");
+    json_object_del(object, "algorithm");
+    out->weight = take_number(object, "weight", 1);
+    double min_history = take_number(object, "min_history", 0);
+    if (!isfinite(out->weight) || fabs(out->weight) > 1e6) return fail(err, ST_BADARG, "models: weight must be a number (-1e6..1e6)");
+    if (!(min_history >= 0 && min_history <= 1e9)) return fail(err, ST_BADARG, "models: min_history must be a number (0..1e9)");
+    out->min_history = (int64_t)min_history;
+    options_default(out->algorithm->options, &out->params);
+    char *rest = json_dumps(object, JSON_COMPACT);
+    OptTarget target = {out->algorithm->options, &out->params};
+    Status status = rest ? options_set_json(&target, 1, rest, err) : fail_nomem(err, "the options");
+    free(rest);
+    return status == ST_OK && out->algorithm->check ? out->algorithm->check(&out->params, err) : status;
+}
+
+static Status read_parts(const BlendParams *params, Blend *out, Err *err) {
+    json_error_t json_error;
+    json_t *root = json_loads(params->models, JSON_REJECT_DUPLICATES, &json_error);
+    if (json_lacks_memory(root, &json_error)) return fail_nomem(err, "the options");
+    Status status = ST_OK;
+    if (!json_is_array(root) || json_array_size(root) < 1 || json_array_size(root) > MAX_PARTS)
+        status = fail(err, ST_BADARG, "models must be a JSON array of 1 to %d objects such as {\"algorithm\":\"item_knn\",\"weight\":2}", MAX_PARTS);
+    out->fusion = params->fusion;
+    for (size_t i = 0; status == ST_OK && i < json_array_size(root); i++) {
+        if (!json_is_object(json_array_get(root, i))) status = fail(err, ST_BADARG, "models: element %zu is no object", i + 1);
+        if (status == ST_OK) status = read_part(json_array_get(root, i), &out->part[out->n++], err);
+    }
+    json_decref(root);
+    return status;
+}
+
+static Status blend_check(const AlgorithmParams *params, Err *err) {
+    BlendParams blend;
+    Blend *parts = mem_zeros(1, sizeof *parts);
+    if (!parts) return fail_nomem(err, "the options");
+    memcpy(&blend, params, sizeof blend);
+    Status status = read_parts(&blend, parts, err);
+    mem_free(parts);
+    return status;
+}
+
+/* ---- training ---- */
+
+static Status new_state(Model *model, Err *err) {
+    BlendParams params;
+    Blend *blend = mem_zeros(1, sizeof *blend);
+    model->state = blend;
+    if (!blend) return fail_nomem(err, "the parts");
+    memcpy(&params, &model->params, sizeof params);
+    return read_parts(&params, blend, err);
+}
+
+/* The model of a part, without a state yet. */
+static Status new_part(const Model *model, Blend *blend, int c, Err *err) {
+    Model *part = mem_zeros(1, sizeof *part);
+    if (!part) return fail_nomem(err, "a part");
+    *part = *model; /* dictionary and popular list are borrowed */
+    part->algorithm = blend->part[c].algorithm;
+    part->params = blend->part[c].params;
+    part->state = NULL;
+    part->start = NULL;
+    part->step = NULL;
+    part->n_steps = 0;
+    blend->model[c] = part;
+    return ST_OK;
+}
+
+static Status blend_train(Model *model, const Dataset *data, Task *task, Err *err) {
+    TRY(new_state(model, err));
+    Blend *blend = model->state;
+    for (int c = 0; c < blend->n; c++) {
+        TRY(new_part(model, blend, c, err));
+        TRY(blend->part[c].algorithm->train(blend->model[c], data, task, err));
+        if (task_poll(task)) return fail(err, ST_CANCELLED, "interrupted");
+    }
+    return ST_OK;
+}
+
+/* ---- storage: a length and the stored form of each part ---- */
+
+static void blend_write(const Model *model, Bytes *out) {
+    const Blend *blend = model->state;
+    for (int c = 0; c < blend->n; c++) {
+        Bytes part = {0};
+        blend->part[c].algorithm->write(blend->model[c], &part);
+        bytes_u64(out, part.len);
+        bytes_append(out, part.data, part.len);
+        out->failed |= part.failed;
+        bytes_clear(&part);
+    }
+}
+
+static Status blend_read(Model *model, Reader *in, Err *err) {
+    Status status = new_state(model, err);
+    if (status == ST_BADARG) return fail(err, ST_CORRUPT, "the parts of the blend are malformed");
+    Blend *blend = model->state;
+    for (int c = 0; status == ST_OK && c < blend->n; c++) {
+        uint64_t len = read_u64(in);
+        const void *stored = read_block(in, len, 1);
+        if (in->failed) return fail(err, ST_CORRUPT, "the parts of the blend are truncated");
+        Reader part = reader_of(stored, (size_t)len);
+        status = new_part(model, blend, c, err);
+        if (status == ST_OK) status = blend->part[c].algorithm->read(blend->model[c], &part, err);
+        if (status == ST_OK && part.pos != part.len) status = fail(err, ST_CORRUPT, "a part of the blend has bytes that nobody wants");
+    }
+    return status;
+}
+
+static void blend_free(Model *model) {
+    Blend *blend = model->state;
+    if (!blend) return;
+    for (int c = 0; c < blend->n; c++) {
+        if (!blend->model[c]) continue;
+        blend->part[c].algorithm->free_state(blend->model[c]);
+        mem_free(blend->model[c]->step);
+        mem_free(blend->model[c]);
+    }
+    mem_free(blend);
+    model->state = NULL;
+}
+
+static size_t blend_memory(const Model *model) {
+    const Blend *blend = model->state;
+    size_t sum = sizeof *blend;
+    for (int c = 0; c < blend->n; c++) sum += blend->part[c].algorithm->memory(blend->model[c]);
+    return sum;
+}
+
+/* ---- queries ---- */
+
+typedef struct BlendQuery {
+    ModelQuery *part[MAX_PARTS];
+    double factor[MAX_PARTS]; /* what a part's score is multiplied by; 0: it does not speak */
+    Scoreboard board;
+    double *score; /* items: of one part */
+    TopK top;
+} BlendQuery;
+
+static void blend_query_free(ModelQuery *query) {
+    BlendQuery *q = query->scratch;
+    if (!q) return;
+    for (int c = 0; c < MAX_PARTS; c++) model_query_free(q->part[c]);
+    scoreboard_clear(&q->board);
+    mem_free(q->score);
+    topk_clear(&q->top);
+    mem_free(q);
+    query->scratch = NULL;
+}
+
+static Status blend_query_new(ModelQuery *query, Err *err) {
+    const Blend *blend = query->model->state;
+    BlendQuery *q = mem_zeros(1, sizeof *q);
+    query->scratch = q;
+    if (!q) return fail_nomem(err, "a query");
+    Status status = scoreboard_init(&q->board, query->model->n_items, err);
+    q->score = mem_array((size_t)query->model->n_items, sizeof *q->score);
+    if (!q->score) status = fail_nomem(err, "a query");
+    for (int c = 0; c < blend->n && status == ST_OK; c++) status = model_query_new(&q->part[c], blend->model[c], err);
+    if (status != ST_OK) blend_query_free(query);
+    return status;
+}
+
+/* The part that speaks when the blend switches. */
+static int chosen(const Blend *blend, int64_t n) {
+    int last = 0;
+    for (int c = 0; c < blend->n; c++)
+        if (blend->part[c].min_history <= n) last = c;
+    return last;
+}
+
+static int speaks(const Blend *blend, const ModelQuery *query, int c) {
+    if (query->similar >= 0 && blend->part[c].algorithm->no_similar) return 0;
+    return blend->fusion != FUSION_SWITCH || query->similar >= 0 || c == chosen(blend, query->history.n);
+}
+
+static Status add_ranks(ModelQuery *query, BlendQuery *q, int c, double weight, Err *err) {
+    TRY(topk_init(&q->top, DEPTH, err));
+    TRY(query->model->state ? ((const Blend *)query->model->state)->part[c].algorithm->rank(q->part[c], NULL, query->model->n_items, &q->top, err) : ST_OK);
+    topk_sort(&q->top);
+    for (size_t i = 0; i < q->top.len; i++) q->board.score[q->top.item[i].id] += weight / (double)(RRF_CONSTANT + i + 1);
+    return ST_OK;
+}
+
+/* The part's scores, divided by the root of their mean square unless it speaks alone. */
+static void add_scores(ModelQuery *query, BlendQuery *q, int c, double weight, int alone) {
+    int32_t n = query->model->n_items;
+    double square = 0;
+    for (int32_t i = 0; i < n; i++) {
+        q->score[i] = model_query_score(q->part[c], i);
+        square += q->score[i] * q->score[i];
+    }
+    q->factor[c] = alone ? 1 : square > 0 ? weight / sqrt(square / n) : 0;
+    for (int32_t i = 0; i < n; i++) q->board.score[i] += q->factor[c] * q->score[i];
+}
+
+static Status blend_prepare(ModelQuery *query, Err *err) {
+    const Blend *blend = query->model->state;
+    BlendQuery *q = query->scratch;
+    scoreboard_reset(&q->board, 1);
+    for (int c = 0; c < blend->n; c++) {
+        q->factor[c] = 0;
+        if (!speaks(blend, query, c)) continue;
+        TRY(query->similar >= 0 ? model_query_similar(q->part[c], query->similar, err) : model_query_history(q->part[c], &query->history, err));
+        if (blend->fusion == FUSION_RRF)
+            TRY(add_ranks(query, q, c, blend->part[c].weight, err));
+        else
+            add_scores(query, q, c, blend->part[c].weight, blend->fusion == FUSION_SWITCH);
+    }
+    return ST_OK;
+}
+
+static double blend_score(const ModelQuery *query, int32_t item) {
+    return ((const BlendQuery *)query->scratch)->board.score[item];
+}
+
+static Status blend_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err) {
+    (void)n_allowed, (void)err;
+    scoreboard_rank(&((const BlendQuery *)query->scratch)->board, allowed, top);
+    return ST_OK;
+}
+
+/* The parts' contributions, as they were weighed; of ranks there are none. */
+static Status blend_contributions(const ModelQuery *query, int32_t item, double *part, Err *err) {
+    const Blend *blend = query->model->state;
+    const BlendQuery *q = query->scratch;
+    double *own = mem_array((size_t)query->history.n, sizeof *own);
+    Status status = own ? ST_OK : fail_nomem(err, "because");
+    if (own) memset(part, 0, (size_t)query->history.n * sizeof *part);
+    for (int c = 0; c < blend->n && status == ST_OK; c++) {
+        if (q->factor[c] == 0 || !blend->part[c].algorithm->contributions) continue;
+        status = blend->part[c].algorithm->contributions(q->part[c], item, own, err);
+        for (int64_t h = 0; h < query->history.n && status == ST_OK; h++) part[h] += q->factor[c] * own[h];
+    }
+    mem_free(own);
+    return status;
+}
+
+const Algorithm blend_algorithm = {
+    .name = "blend",
+    .summary = "several models as one: weighted scores, reciprocal ranks, or switched by the length of the history",
+    .options = blend_options,
+    .params_size = sizeof(BlendParams),
+    .check = blend_check,
+    .train = blend_train,
+    .write = blend_write,
+    .read = blend_read,
+    .free_state = blend_free,
+    .memory = blend_memory,
+    .query_new = blend_query_new,
+    .query_free = blend_query_free,
+    .query_prepare = blend_prepare,
+    .score = blend_score,
+    .rank = blend_rank,
+    .contributions = blend_contributions,
+};
