@@ -15,6 +15,7 @@ extern const Algorithm slim_algorithm;
 extern const Algorithm user_knn_algorithm;
 extern const Algorithm session_knn_algorithm;
 extern const Algorithm repeat_algorithm;
+extern const Algorithm content_algorithm;
 extern const Algorithm blend_algorithm;
 
 #endif

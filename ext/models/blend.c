@@ -296,8 +296,17 @@ static Status blend_contributions(const ModelQuery *query, int32_t item, double 
     return status;
 }
 
+/* By the first part that can tell. */
+static double blend_alike(const Model *model, int32_t a, int32_t b) {
+    const Blend *blend = model->state;
+    for (int c = 0; c < blend->n; c++)
+        if (blend->part[c].algorithm->alike) return blend->part[c].algorithm->alike(blend->model[c], a, b);
+    return 0;
+}
+
 const Algorithm blend_algorithm = {
     .name = "blend",
+    .wants_items = 1,
     .summary = "several models as one: weighted scores, reciprocal ranks, or switched by the length of the history",
     .options = blend_options,
     .params_size = sizeof(BlendParams),
@@ -313,4 +322,5 @@ const Algorithm blend_algorithm = {
     .score = blend_score,
     .rank = blend_rank,
     .contributions = blend_contributions,
+    .alike = blend_alike,
 };

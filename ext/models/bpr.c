@@ -295,4 +295,6 @@ const Algorithm bpr_algorithm = {
     .query_prepare = bpr_prepare,
     .score = factors_score,
     .rank = factors_rank,
+    .item_vector = factors_item_vector,
+    .alike = factors_alike,
 };

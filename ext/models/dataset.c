@@ -16,6 +16,9 @@ Status dataset_init(Dataset *data, Err *err) {
 }
 
 void dataset_clear(Dataset *data) {
+    for (int32_t i = 0; data->item_text && i < data->by_user.n_cols; i++) mem_free(data->item_text[i]);
+    mem_free(data->item_text);
+    mem_free(data->item_vector);
     keymap_free(data->users);
     keymap_free(data->items);
     mem_free(data->event);
@@ -45,6 +48,13 @@ Status dataset_add(Dataset *data, Key user, Key item, double weight, double time
     TRY(keymap_add(data->items, item, &event.item, err));
     if (time > data->newest) data->newest = time;
     data->event[data->n_events++] = event;
+    return ST_OK;
+}
+
+Status dataset_list_item(Dataset *data, Key item, Err *err) {
+    int32_t id;
+    TRY(keymap_add(data->items, item, &id, err));
+    data->n_listed = keymap_count(data->items);
     return ST_OK;
 }
 
@@ -117,15 +127,16 @@ static Status drop_rare_items(Event *pair, int64_t *n, int32_t n_items, int64_t 
     return ST_OK;
 }
 
-/* Replace a map by one that holds only the ids in use, still in key order, and renumber them in the pairs. */
-static Status keep_used(KeyMap **map, Event *pair, int64_t n, int32_t *(*id_of)(Event *), Err *err) {
+/* Replace a map by one that holds only the ids in use or listed (NULL: none is), still in key order, and renumber them in
+ * the pairs. */
+static Status keep_used(KeyMap **map, const uint8_t *listed, Event *pair, int64_t n, int32_t *(*id_of)(Event *), Err *err) {
     int32_t count = keymap_count(*map);
     int32_t *new_id = mem_array((size_t)count, sizeof *new_id);
     KeyMap *kept = keymap_new();
     Status status = new_id && kept ? ST_OK : fail_nomem(err, "the keys in use");
 
     if (status == ST_OK) {
-        for (int32_t i = 0; i < count; i++) new_id[i] = -1;
+        for (int32_t i = 0; i < count; i++) new_id[i] = listed && listed[i] ? 0 : -1;
         for (int64_t i = 0; i < n; i++) new_id[*id_of(&pair[i])] = 0;
         for (int32_t i = 0; i < count && status == ST_OK; i++)
             if (new_id[i] == 0) status = keymap_add(kept, keymap_key(*map, i), &new_id[i], err);
@@ -149,7 +160,8 @@ static int32_t *item_of(Event *event) {
     return &event->item;
 }
 
-static Status number_in_key_order(Dataset *data, Err *err) {
+/* *listed: per new item id, is it of the catalogue? */
+static Status number_in_key_order(Dataset *data, uint8_t **listed, Err *err) {
     int32_t *user = NULL, *item = NULL;
     Status status = keymap_sort(data->users, &user, err);
     if (status == ST_OK) status = keymap_sort(data->items, &item, err);
@@ -157,6 +169,9 @@ static Status number_in_key_order(Dataset *data, Err *err) {
         data->event[i].user = user[data->event[i].user];
         data->event[i].item = item[data->event[i].item];
     }
+    *listed = mem_zeros((size_t)keymap_count(data->items), 1);
+    if (status == ST_OK && !*listed) status = fail_nomem(err, "the items");
+    for (int32_t i = 0; status == ST_OK && i < data->n_listed; i++) (*listed)[item[i]] = 1;
     mem_free(user);
     mem_free(item);
     return status;
@@ -202,14 +217,21 @@ static Status sort_events(Dataset *data, Task *task, Err *err) {
     return status;
 }
 
-Status dataset_finish(Dataset *data, const DatasetRules *rules, Task *task, Err *err) {
-    TRY(number_in_key_order(data, err));
+static Status finish(Dataset *data, uint8_t **listed, const DatasetRules *rules, Task *task, Err *err) {
+    TRY(number_in_key_order(data, listed, err));
     TRY(sort_events(data, task, err));
     int64_t n_pairs = events_net(data->event, data->n_events, data->newest, rules->half_life, rules->max_history);
     TRY(drop_rare_items(data->event, &n_pairs, keymap_count(data->items), rules->min_support, err));
-    TRY(keep_used(&data->users, data->event, n_pairs, user_of, err));
-    TRY(keep_used(&data->items, data->event, n_pairs, item_of, err));
-    TRY(fill_matrix(data, n_pairs, err));
+    TRY(keep_used(&data->users, NULL, data->event, n_pairs, user_of, err));
+    TRY(keep_used(&data->items, *listed, data->event, n_pairs, item_of, err));
+    return fill_matrix(data, n_pairs, err);
+}
+
+Status dataset_finish(Dataset *data, const DatasetRules *rules, Task *task, Err *err) {
+    uint8_t *listed = NULL;
+    Status status = finish(data, &listed, rules, task, err);
+    mem_free(listed);
+    if (status != ST_OK) return status;
     mem_free(data->event);
     data->event = NULL;
     if (!(data->newest > -INFINITY)) data->newest = 0;

@@ -35,6 +35,11 @@ typedef struct Dataset {
     Csr by_user;   /* users x items: summed weight, > 0 */
     Csr by_item;   /* its transpose */
     double *pair_time; /* time of the latest event of each entry of by_user */
+    /* Of the items table, where the algorithm wants it. */
+    int32_t n_listed;    /* items that were added by dataset_list_item: they stay without an event too */
+    char **item_text;    /* per item: its text, or NULL; owned */
+    float *item_vector;  /* items x vector_dim: 0 where there is none */
+    int32_t vector_dim;
 } Dataset;
 
 Status dataset_init(Dataset *data, Err *err);
@@ -42,6 +47,9 @@ void dataset_clear(Dataset *data);
 
 /* |weight| <= 1e12 and finite; negative weights (cancellations) are netted against the pair's others. */
 Status dataset_add(Dataset *data, Key user, Key item, double weight, double time, Err *err);
+
+/* Before all events: an item of the catalogue, whether anybody has it or not. */
+Status dataset_list_item(Dataset *data, Key item, Err *err);
 
 /* Build the matrices; pairs whose weights sum to 0 or less are dropped, and so are the items and users that are left
  * with nothing. Cancellable by task. O(n log n). */

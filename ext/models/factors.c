@@ -94,6 +94,20 @@ Status factors_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_
     return ST_OK;
 }
 
+const float *factors_item_vector(const Model *model, int32_t item, int32_t *dim) {
+    const Factors *factors = model->state;
+    *dim = factors->similar_dim;
+    return *dim ? ann_row(&factors->items, item) : NULL;
+}
+
+double factors_alike(const Model *model, int32_t a, int32_t b) {
+    const Factors *factors = model->state;
+    const float *x = ann_row(&factors->items, a), *y = ann_row(&factors->items, b);
+    size_t d = (size_t)factors->similar_dim;
+    double norms = sqrt(kernels()->dot(x, x, d) * kernels()->dot(y, y, d));
+    return norms > 0 ? fmax(0, kernels()->dot(x, y, d) / norms) : 0;
+}
+
 void factors_start(float *factors, int32_t n, int32_t d, double spread, uint64_t seed) {
     for (int32_t r = 0; r < n; r++) {
         Random random;

@@ -39,6 +39,12 @@ void factors_prepare_similar(ModelQuery *query);
 double factors_score(const ModelQuery *query, int32_t item);
 Status factors_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err);
 
+/* An Algorithm's item_vector: the numbers that similar items share. */
+const float *factors_item_vector(const Model *model, int32_t item, int32_t *dim);
+
+/* An Algorithm's alike: the cosine, 0 where it is negative. */
+double factors_alike(const Model *model, int32_t a, int32_t b);
+
 /* Starting factors: row r of n x d from stream r of the seed, N(0, spread^2). */
 void factors_start(float *factors, int32_t n, int32_t d, double spread, uint64_t seed);
 

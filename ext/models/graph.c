@@ -252,7 +252,7 @@ static Status normalise(Graph *g, const Dataset *data, Err *err) {
     if (!g->degree || !g->favour) return fail_nomem(err, "the degrees");
     memcpy(g->by_user.row_start, x->row_start, ((size_t)g->n_users + 1) * sizeof *x->row_start);
     for (int64_t e = 0; e < csr_nnz(x); e++) g->degree[x->col[e]] += pair_value(g->model, g->params.pairs, x->val[e]);
-    for (int32_t i = 0; i < g->n_items; i++) g->favour[i] = (float)pow(g->degree[i], g->params.filter == CHEBYCF ? g->params.degree_power : .5);
+    for (int32_t i = 0; i < g->n_items; i++) g->favour[i] = g->degree[i] > 0 ? (float)pow(g->degree[i], g->params.filter == CHEBYCF ? g->params.degree_power : .5) : 1;
     for (int32_t u = 0; u < g->n_users; u++) {
         double sum = 0;
         for (int64_t e = x->row_start[u]; e < x->row_start[u + 1]; e++) sum += pair_value(g->model, g->params.pairs, x->val[e]);

@@ -519,5 +519,7 @@ const Algorithm ials_algorithm = {
     .query_prepare = ials_prepare,
     .score = factors_score,
     .rank = factors_rank,
+    .item_vector = factors_item_vector,
+    .alike = factors_alike,
     .contributions = ials_contributions,
 };

@@ -283,4 +283,6 @@ const Algorithm mf_algorithm = {
     .query_prepare = mf_prepare,
     .score = factors_score,
     .rank = factors_rank,
+    .item_vector = factors_item_vector,
+    .alike = factors_alike,
 };

@@ -91,6 +91,7 @@ struct Algorithm {
     int impersonal;      /* ranks without a history */
     int scores_all;      /* has something to say about every item: nothing is filled in */
     int no_similar;      /* has no neighbours of an item */
+    int wants_items;     /* reads texts and vectors of the items table, and knows its items without events */
     int by_session;      /* trains on sessions, and a history is the asker's latest session (where there is session=) */
     int own_items;       /* scores nothing but what is in the history */
     int rates;           /* predicts the weight itself, a rating; that a user has an item means nothing */
@@ -117,6 +118,10 @@ struct Algorithm {
     Status (*rank)(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err);
     /* part[j] = what history item j adds to the score of item; the parts sum to the score. NULL: not additive. */
     Status (*contributions)(const ModelQuery *query, int32_t item, double *part, Err *err);
+    /* How alike two items are, 0..1; NULL: the model cannot tell. */
+    double (*alike)(const Model *model, int32_t a, int32_t b);
+    /* An item's vector of *dim numbers, for a rec_index of one's own; NULL: the model has none. */
+    const float *(*item_vector)(const Model *model, int32_t item, int32_t *dim);
 };
 
 const Algorithm *algorithm_find(const char *name);

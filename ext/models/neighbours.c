@@ -94,13 +94,18 @@ static Neighbours *new_state(Model *model, Err *err) {
     Neighbours *state = mem_zeros(1, sizeof *state);
     model->state = state;
     if (state) state->self = mem_zeros((size_t)model->n_items, sizeof *state->self);
-    if (state && state->self) return state;
+    if (state) state->largest = mem_zeros((size_t)model->n_items, sizeof *state->largest);
+    if (state && state->self && state->largest) return state;
     fail_nomem(err, "the neighbours");
     return NULL;
 }
 
-static void find_negative(Neighbours *state) {
-    for (int64_t e = 0; e < csr_nnz(&state->row); e++) state->negative |= state->row.val[e] < 0;
+static void describe_rows(Neighbours *state) {
+    for (int32_t j = 0; j < state->row.n_rows; j++)
+        for (int64_t e = state->row.row_start[j]; e < state->row.row_start[j + 1]; e++) {
+            state->negative |= state->row.val[e] < 0;
+            if (state->row.val[e] > state->largest[j]) state->largest[j] = state->row.val[e];
+        }
 }
 
 Status neighbours_finish(Model *model, NeighbourRows *rows, int by_target, Err *err) {
@@ -116,7 +121,7 @@ Status neighbours_finish(Model *model, NeighbourRows *rows, int by_target, Err *
         status = csr_transpose(&state->row, &joined, err);
         csr_clear(&joined);
     }
-    if (status == ST_OK) find_negative(state);
+    if (status == ST_OK) describe_rows(state);
     return status;
 }
 
@@ -137,7 +142,7 @@ Status neighbours_read(Model *model, Reader *in, Err *err) {
     if (n) memcpy(state->self, self, n * sizeof *state->self);
     if (vector_first_bad(state->self, n) >= 0) return fail(err, ST_CORRUPT, "neighbours hold no numbers");
     TRY(csr_read(&state->row, model->n_items, model->n_items, in, err));
-    find_negative(state);
+    describe_rows(state);
     return ST_OK;
 }
 
@@ -146,13 +151,14 @@ void neighbours_free(Model *model) {
     if (!state) return;
     csr_clear(&state->row);
     mem_free(state->self);
+    mem_free(state->largest);
     mem_free(state);
     model->state = NULL;
 }
 
 size_t neighbours_memory(const Model *model) {
     const Neighbours *state = model->state;
-    return (size_t)csr_nnz(&state->row) * 8 + (size_t)model->n_items * 12;
+    return (size_t)csr_nnz(&state->row) * 8 + (size_t)model->n_items * 16;
 }
 
 /* ---- queries ---- */
@@ -214,6 +220,13 @@ static double value_at(const Neighbours *state, int32_t j, int32_t i) {
             high = mid;
     }
     return low < state->row.row_start[j + 1] && state->row.col[low] == i ? (double)state->row.val[low] : 0;
+}
+
+double neighbours_alike(const Model *model, int32_t a, int32_t b) {
+    const Neighbours *state = model->state;
+    double there = state->largest[a] > 0 ? value_at(state, a, b) / (double)state->largest[a] : 0;
+    double back = state->largest[b] > 0 ? value_at(state, b, a) / (double)state->largest[b] : 0;
+    return a == b ? 1 : fmax(0, fmax(there, back));
 }
 
 Status neighbours_contributions(const ModelQuery *query, int32_t item, double *part, Err *err) {

@@ -12,7 +12,8 @@
 typedef struct Neighbours {
     Csr row;      /* items x items: row j holds s_ji, i ascending, no diagonal */
     float *self;  /* s_jj */
-    int negative; /* some s_ji < 0 */
+    float *largest; /* max over i of s_ji */
+    int negative;   /* some s_ji < 0 */
 } Neighbours;
 
 /* What an entry of the training matrix is worth, by the option pairs. */
@@ -63,9 +64,12 @@ double neighbours_score(const ModelQuery *query, int32_t item);
 Status neighbours_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err);
 Status neighbours_contributions(const ModelQuery *query, int32_t item, double *part, Err *err);
 
+/* The larger of s_ab and s_ba, each as a share of its row's largest. */
+double neighbours_alike(const Model *model, int32_t a, int32_t b);
+
 #define NEIGHBOURS_SERVE                                                                                               \
     .write = neighbours_write, .read = neighbours_read, .free_state = neighbours_free, .memory = neighbours_memory,    \
     .query_new = neighbours_query_new, .query_free = neighbours_query_free, .query_prepare = neighbours_prepare,       \
-    .score = neighbours_score, .rank = neighbours_rank, .contributions = neighbours_contributions
+    .score = neighbours_score, .rank = neighbours_rank, .contributions = neighbours_contributions, .alike = neighbours_alike
 
 #endif

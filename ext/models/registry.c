@@ -13,6 +13,7 @@ const Algorithm *const algorithm_registry[] = {
     &user_knn_algorithm,
     &session_knn_algorithm,
     &repeat_algorithm,
+    &content_algorithm,
     &blend_algorithm,
     NULL,
 };

@@ -11,8 +11,9 @@ enum { BATCH_USERS = 128 };
 typedef struct Batch {
     ModelCursor *cursor;
     int32_t first;
-    size_t k;
-    Ranked *ranked; /* BATCH_USERS x k */
+    size_t k, pool;
+    const int32_t *category; /* for a list in another order */
+    Ranked *ranked; /* BATCH_USERS x pool */
     size_t *n;      /* per user of the batch */
     ModelQuery **query; /* per worker */
     uint64_t **bit;     /* per worker */
@@ -27,9 +28,12 @@ static void rank_batch_user(void *context, int64_t piece, int worker) {
     memcpy(a.bit, c->common, model_words(c->model) * sizeof *a.bit);
     if (c->request.call.exclude_seen) allowed_forbid_history(&a, &history);
     allowed_count(&a, c->model);
-    if (model_query_history(b->query[worker], &history, NULL) ||
-        model_query_rank(b->query[worker], a.bit, a.n, b->k, b->ranked + (size_t)piece * b->k, &b->n[piece], NULL))
-        b->failed = 1;
+    Ranked *list = b->ranked + (size_t)piece * b->pool;
+    const RerankRules *rules = &c->request.call.rerank;
+    Status status = model_query_history(b->query[worker], &history, NULL);
+    if (status == ST_OK) status = model_query_rank(b->query[worker], a.bit, a.n, b->pool, list, &b->n[piece], NULL);
+    if (status == ST_OK && rerank_is_on(rules)) status = rerank(b->query[worker], rules, b->category, list, &b->n[piece], b->k, NULL);
+    if (status != ST_OK) b->failed = 1;
 }
 
 static Status explain_batch_row(ModelCursor *c, Row *row, Err *err) {
@@ -45,7 +49,7 @@ static Status batch_rows(ModelCursor *c, const Batch *b, int32_t n_users, Err *e
     TRY(model_reserve_rows(c, total, err));
     for (int32_t u = 0; u < n_users && status == ST_OK; u++)
         for (size_t i = 0; i < b->n[u] && status == ST_OK; i++) {
-            const Ranked *r = &b->ranked[(size_t)u * b->k + i];
+            const Ranked *r = &b->ranked[(size_t)u * b->pool + i];
             c->row[c->n_rows++] = (Row){.item = keymap_key(c->model->items, r->item), .id = r->item, .score = r->score, .rank = (sqlite3_int64)i + 1,
                                         .from_popular = r->from_popular, .user = b->first + u};
             if (c->request.because) status = explain_batch_row(c, &c->row[c->n_rows - 1], err);
@@ -60,9 +64,10 @@ Status model_next_batch(ModelTable *t, ModelCursor *c, Err *err) {
     Batch b = {.cursor = c};
     int32_t n_users = keymap_count(c->all.users);
 
-    Status status = ST_OK;
+    Status status = model_categories(t, c, &b.category, err);
     b.k = model_rows_wanted(&c->request, c->model->n_items);
-    b.ranked = mem_array(BATCH_USERS * b.k, sizeof *b.ranked);
+    b.pool = model_pool_of(&c->request, b.k, c->model->n_items);
+    b.ranked = mem_array(BATCH_USERS * b.pool, sizeof *b.ranked);
     b.n = mem_zeros(BATCH_USERS, sizeof *b.n);
     b.query = mem_zeros((size_t)task.threads, sizeof *b.query);
     b.bit = mem_zeros((size_t)task.threads, sizeof *b.bit);
@@ -98,6 +103,7 @@ Status model_next_batch(ModelTable *t, ModelCursor *c, Err *err) {
 Status model_fill_everybody(ModelTable *t, ModelCursor *c, Err *err) {
     HistoryRules rules = model_history_rules(c);
     if (c->request.has_k != 1) return fail(err, ST_BADARG, "k is needed where no user, similar_to or basket is given (WHERE k = 10)");
+    if (c->request.call.rerank.diversity > 0 && !c->model->algorithm->alike) return fail(err, ST_BADARG, "diversity: algorithm %s cannot tell how alike two items are", c->model->algorithm->name);
     if (c->request.has_candidates) return fail(err, ST_BADARG, "candidates need a user or a basket");
     TRY(events_read_histories(&t->reader, c->model, &rules, &c->all, err));
     c->batched = 1;

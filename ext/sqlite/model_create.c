@@ -11,7 +11,7 @@ static const char MODULE[] = "rec_model";
 static const char *const SUFFIXES[] = {"config", "versions", "chunks", "deployments"};
 
 void definition_clear(ModelDefinition *d) {
-    char **text[] = {&d->schema, &d->name, &d->events, &d->user, &d->item, &d->weight, &d->time, &d->session, &d->user_type, &d->item_type};
+    char **text[] = {&d->schema, &d->name, &d->events, &d->user, &d->item, &d->weight, &d->time, &d->session, &d->items, &d->item_key, &d->item_text, &d->item_vector, &d->item_category, &d->user_type, &d->item_type};
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
         sqlite3_free(*text[i]);
         *text[i] = NULL;
@@ -24,6 +24,7 @@ static char **text_argument(ModelDefinition *d, const char *key) {
         const char *key;
         char **place;
     } list[] = {{"events", &d->events}, {"user", &d->user}, {"item", &d->item}, {"weight", &d->weight}, {"time", &d->time}, {"session", &d->session},
+                {"items", &d->items}, {"item_key", &d->item_key}, {"item_text", &d->item_text}, {"item_vector", &d->item_vector}, {"item_category", &d->item_category},
                 {"user_type", &d->user_type}, {"item_type", &d->item_type}};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         if (strcmp(list[i].key, key) == 0) return list[i].place;
@@ -35,7 +36,7 @@ static Status unknown_argument(const ModelDefinition *d, const char *key, Err *e
     TRY(options_unknown(tables, key, err) == ST_BADARG ? ST_OK : ST_NOMEM);
     Err rest = *err;
     const char *allowed = strstr(rest.text, "(allowed: ");
-    return fail(err, ST_BADARG, "unknown option '%.60s' (allowed: events, user, item, weight, time, session, algorithm, %.400s", key, allowed ? allowed + 10 : ")");
+    return fail(err, ST_BADARG, "unknown option '%.60s' (allowed: events, user, item, weight, time, session, items, item_key, item_text, item_vector, item_category, algorithm, %.400s", key, allowed ? allowed + 10 : ")");
 }
 
 static Status set_option(ModelDefinition *d, const char *key, const char *value, Err *err) {
@@ -110,17 +111,17 @@ static Status definition_set(ModelDefinition *d, const Arguments *a, Err *err) {
 }
 
 /* The declared type of a column of the events, "" when it has none; an error when it does not exist. */
-static Status column_type(ModelDefinition *d, const char *column, char **out, Err *err) {
+static Status column_type(ModelDefinition *d, const char *table, const char *column, char **out, Err *err) {
     sqlite3_stmt *statement;
     int has_row;
-    TRY(glue_prepare(d->db, &statement, err, "SELECT type FROM pragma_table_xinfo(%Q, %Q) WHERE lower(name)=lower(%Q)", d->events, d->schema, column));
+    TRY(glue_prepare(d->db, &statement, err, "SELECT type FROM pragma_table_xinfo(%Q, %Q) WHERE lower(name)=lower(%Q)", table, d->schema, column));
     Status status = glue_step(d->db, statement, &has_row, err);
     if (status == ST_OK && !has_row) {
         sqlite3_int64 exists = 0;
-        status = glue_integer(d->db, 0, &exists, err, "SELECT 1 FROM \"%w\".sqlite_schema WHERE lower(name)=lower(%Q)", d->schema, d->events);
+        status = glue_integer(d->db, 0, &exists, err, "SELECT 1 FROM \"%w\".sqlite_schema WHERE lower(name)=lower(%Q)", d->schema, table);
         if (status == ST_OK)
-            status = exists ? fail(err, ST_BADARG, "%s has no column '%.60s'", d->events, column)
-                            : fail(err, ST_BADARG, "no table or view '%.60s' in schema %s", d->events, d->schema);
+            status = exists ? fail(err, ST_BADARG, "%s has no column '%.60s'", table, column)
+                            : fail(err, ST_BADARG, "no table or view '%.60s' in schema %s", table, d->schema);
     }
     if (status == ST_OK && !(*out = sqlite3_mprintf("%s", sqlite3_column_text(statement, 0)))) status = fail_nomem(err, "a type");
     sqlite3_finalize(statement);
@@ -129,12 +130,13 @@ static Status column_type(ModelDefinition *d, const char *column, char **out, Er
 
 static Status check_columns(ModelDefinition *d, Err *err) {
     char *type = NULL;
-    TRY(column_type(d, d->user, &d->user_type, err));
-    TRY(column_type(d, d->item, &d->item_type, err));
-    char *optional[] = {d->weight, d->time, d->session};
-    for (int i = 0; i < 3; i++) {
+    TRY(column_type(d, d->events, d->user, &d->user_type, err));
+    TRY(column_type(d, d->events, d->item, &d->item_type, err));
+    char *optional[] = {d->weight, d->time, d->session, d->item_key, d->item_text, d->item_vector, d->item_category};
+    if (!d->items != !d->item_key || (!d->items && (d->item_text || d->item_vector || d->item_category))) return fail(err, ST_BADARG, "items= and item_key= go together, and item_text=, item_vector= and item_category= need them");
+    for (int i = 0; i < 7; i++) {
         if (!optional[i]) continue;
-        TRY(column_type(d, optional[i], &type, err));
+        TRY(column_type(d, i < 3 ? d->events : d->items, optional[i], &type, err));
         sqlite3_free(type);
         type = NULL;
     }
@@ -229,6 +231,7 @@ static Status define_new(ModelTable *table, sqlite3 *db, int argc, const char *c
 static void table_free(ModelTable *table) {
     if (!table) return;
     model_query_free(table->spare);
+    mem_free(table->category);
     cache_release(table->loaded);
     events_reader_clear(&table->reader);
     sqlite3_finalize(table->lookup);

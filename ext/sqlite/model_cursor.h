@@ -4,6 +4,7 @@
 #define REC_MODEL_CURSOR_H
 
 #include "../base/topk.h"
+#include "../models/rerank.h"
 #include "model_table.h"
 
 typedef struct Row {
@@ -20,6 +21,7 @@ typedef struct CallOptions {
     int64_t exclude_seen;
     int64_t version;
     double until;
+    RerankRules rerank;
 } CallOptions;
 
 enum { SUBJECT_NONE, SUBJECT_USER, SUBJECT_SIMILAR, SUBJECT_BASKET };
@@ -79,6 +81,9 @@ Status model_read_request(ModelCursor *c, const ModelDefinition *d, const char *
 sqlite3_uint64 model_hash_bytes(sqlite3_uint64 hash, const void *data, size_t len);
 
 /* model_list.c */
+/* The catalogue's categories when the request's rules need them, else NULL; valid while the model is taken. */
+Status model_categories(ModelTable *t, const ModelCursor *c, const int32_t **out, Err *err);
+
 /* What holds for every list of the request, IN and exclude, into c->common. An IN list can be read inside xFilter only. */
 Status model_set_common(ModelCursor *c, const ModelDefinition *d, Err *err);
 void allowed_forbid_history(Allowed *a, const History *history);
@@ -86,6 +91,8 @@ void allowed_count(Allowed *a, const Model *model);
 Status model_reserve_rows(ModelCursor *c, size_t n, Err *err);
 /* LIMIT asks for limit + offset rows; without k or LIMIT the list is whole. */
 size_t model_rows_wanted(const Request *r, int64_t available);
+/* The k rows that are wanted come out of so many. */
+size_t model_pool_of(const Request *r, size_t k, int64_t available);
 HistoryRules model_history_rules(const ModelCursor *c);
 /* Fill row->because; the query must be prepared for the row's list. */
 Status model_explain(const ModelCursor *c, Row *row, Err *err);

@@ -86,6 +86,13 @@ static int64_t latest_session(Event *event, const uint64_t *session, int64_t n) 
     return kept;
 }
 
+/* Decay counts from the newest event that was trained on, or of this history where that is later: what came after the training
+ * fades in its own order. */
+static double newest_of(const Event *event, int64_t n, double trained) {
+    for (int64_t i = 0; i < n; i++) trained = fmax(trained, event[i].time);
+    return trained;
+}
+
 typedef Status (*RowVisitor)(void *context, sqlite3_stmt *row, Key user, Key item, double weight, double time, Err *err);
 
 static Status visit_all(EventsReader *reader, int has_until, double until, RowVisitor visit, void *context, Err *err) {
@@ -238,7 +245,7 @@ Status events_read_user(EventsReader *reader, const Model *model, const HistoryR
     if (status == ST_OK) {
         int64_t n = c.session ? latest_session(c.event, c.session, c.n) : c.n;
         events_sort(c.event, n);
-        status = fill_history(out, c.event, events_net(c.event, n, rules->newest, rules->half_life, rules->max_history), err);
+        status = fill_history(out, c.event, events_net(c.event, n, newest_of(c.event, n, rules->newest), rules->half_life, rules->max_history), err);
     }
     collected_clear(&c);
     return status;
@@ -284,7 +291,7 @@ static Status group_histories(Collected *c, const int32_t *new_id, const History
         for (int32_t u = 0; u < n_users; u++) { /* start[u] is now the end of user u */
             int64_t n = c->session ? latest_session(sorted + from, session + from, start[u] - from) : start[u] - from;
             events_sort(sorted + from, n);
-            int64_t kept = events_net(sorted + from, n, rules->newest, rules->half_life, rules->max_history);
+            int64_t kept = events_net(sorted + from, n, newest_of(sorted + from, n, rules->newest), rules->half_life, rules->max_history);
             for (int64_t i = 0; i < kept; i++, at++) {
                 out->rows.col[at] = sorted[from + i].item;
                 out->rows.val[at] = (float)sorted[from + i].weight;

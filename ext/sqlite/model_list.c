@@ -129,12 +129,21 @@ size_t model_rows_wanted(const Request *r, int64_t available) {
     return (size_t)(k > available ? available : k);
 }
 
-static Status rank_catalogue(ModelCursor *c, Allowed *a, Err *err) {
+size_t model_pool_of(const Request *r, size_t k, int64_t available) {
+    size_t pool = rerank_is_on(&r->call.rerank) && (size_t)r->call.rerank.pool > k ? (size_t)r->call.rerank.pool : k;
+    return pool > (size_t)available ? (size_t)available : pool;
+}
+
+static Status rank_catalogue(ModelTable *t, ModelCursor *c, Allowed *a, Err *err) {
+    const RerankRules *rules = &c->request.call.rerank;
+    const int32_t *category;
     allowed_count(a, c->model);
-    size_t k = model_rows_wanted(&c->request, a->n), n;
-    Ranked *ranked = mem_array(k, sizeof *ranked);
+    size_t k = model_rows_wanted(&c->request, a->n), n, pool = model_pool_of(&c->request, k, a->n);
+    TRY(model_categories(t, c, &category, err));
+    Ranked *ranked = mem_array(pool, sizeof *ranked);
     if (!ranked) return fail_nomem(err, "the list");
-    Status status = model_query_rank(c->query, a->bit, a->n, k, ranked, &n, err);
+    Status status = model_query_rank(c->query, a->bit, a->n, pool, ranked, &n, err);
+    if (status == ST_OK && rerank_is_on(rules)) status = rerank(c->query, rules, category, ranked, &n, k, err);
     if (status == ST_OK) status = model_reserve_rows(c, n, err);
     for (size_t i = 0; i < n && status == ST_OK; i++)
         c->row[c->n_rows++] = (Row){.item = keymap_key(c->model->items, ranked[i].item), .id = ranked[i].item, .score = ranked[i].score,
@@ -229,6 +238,17 @@ static Status rank_pair(ModelCursor *c, const ModelDefinition *d, Allowed *a, Er
     return ST_OK;
 }
 
+/* Of a list in another order only the row of item =. */
+static void keep_item(ModelCursor *c, const ModelDefinition *d) {
+    char buffer[32];
+    Key key;
+    size_t kept = 0;
+    int32_t item = glue_key(c->request.item, d->item_affinity, buffer, &key) ? keymap_find(c->model->items, key) : -1;
+    for (size_t i = 0; i < c->n_rows; i++)
+        if (c->row[i].id == item) c->row[kept++] = c->row[i];
+    c->n_rows = kept;
+}
+
 HistoryRules model_history_rules(const ModelCursor *c) {
     HistoryRules rules = history_rules(c->model);
     if (isfinite(c->request.call.until)) {
@@ -291,10 +311,11 @@ Status model_fill_one(ModelTable *t, ModelCursor *c, Err *err) {
     if (status == ST_OK && known) {
         if (c->request.has_candidates)
             status = rank_candidates(c, err);
-        else if (c->request.item)
+        else if (c->request.item && !rerank_is_on(&c->request.call.rerank))
             status = rank_pair(c, &t->definition, &a, err);
         else
-            status = rank_catalogue(c, &a, err);
+            status = rank_catalogue(t, c, &a, err);
+        if (status == ST_OK && c->request.item && rerank_is_on(&c->request.call.rerank)) keep_item(c, &t->definition);
     }
     for (size_t i = 0; c->request.because && i < c->n_rows && status == ST_OK; i++) status = model_explain(c, &c->row[i], err);
     c->query->history = (History){0}; /* ours is about to go */

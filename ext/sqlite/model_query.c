@@ -17,6 +17,8 @@ Status model_table_take(ModelTable *t, sqlite3_int64 wanted, Model **out, sqlite
         model_query_free(t->spare);
         t->spare = NULL;
         cache_release(t->loaded);
+        mem_free(t->category);
+        t->category = NULL;
         t->loaded = model;
         t->loaded_version = *out_version;
     }

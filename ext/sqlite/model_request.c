@@ -11,6 +11,11 @@ static const OptSpec call_options[] = {
     {"exclude_seen", OPT_FLAG, offsetof(CallOptions, exclude_seen), 0, 0, -1, NULL, "leave out what is in the history (or in the cart); default: true, for session_knn and repeat false"},
     {"version", OPT_INT, offsetof(CallOptions, version), 0, 1e12, 0, NULL, "answer with this version; 0: the active one"},
     {"until", OPT_REAL, offsetof(CallOptions, until), -1e15, 1e15, INFINITY, NULL, "read the history before this time (unix seconds); default: the version's own until"},
+    {"diversity", OPT_REAL, offsetof(CallOptions, rerank.diversity), 0, 1, 0, NULL, "how much an item should be unlike those before it; 0: not"},
+    {"popularity_penalty", OPT_REAL, offsetof(CallOptions, rerank.popularity_penalty), 0, 10, 0, NULL, "divide scores by (users of the item) to this power"},
+    {"calibration", OPT_REAL, offsetof(CallOptions, rerank.calibration), 0, 1000, 0, NULL, "how much the list's categories should be those of the history (item_category=)"},
+    {"max_per_category", OPT_INT, offsetof(CallOptions, rerank.max_per_category), 0, 1e9, 0, NULL, "so many items of a category at most (item_category=); 0: any number"},
+    {"pool", OPT_INT, offsetof(CallOptions, rerank.pool), 1, 1e6, 200, NULL, "the first so many items of the list are put in a new order"},
     {0},
 };
 

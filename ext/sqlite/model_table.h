@@ -25,6 +25,7 @@ typedef struct ModelDefinition {
     char *schema;
     char *name;
     char *events, *user, *item, *weight, *time, *session; /* the last three may be NULL */
+    char *items, *item_key, *item_text, *item_vector, *item_category; /* the catalogue; may be NULL */
     char *user_type, *item_type;                /* declared types, "" where there is none */
     Affinity user_affinity, item_affinity;
     const Algorithm *algorithm;
@@ -87,6 +88,12 @@ Status events_read_histories(EventsReader *reader, const Model *model, const His
 /* "index", "scan", or an error's text: how a user's events are found. sqlite3_malloc'ed. */
 Status events_access(const ModelDefinition *definition, const char **out, Err *err);
 
+/* ---- model_items.c: the items table, where the algorithm wants it ---- */
+
+/* Before the events: every item of the catalogue. After dataset_finish: their texts and vectors. */
+Status items_list(const ModelDefinition *definition, Dataset *data, Err *err);
+Status items_read(const ModelDefinition *definition, Dataset *data, Err *err);
+
 /* ---- model_store.c: versions ---- */
 
 Status store_create(const ModelDefinition *definition, Err *err);
@@ -117,6 +124,8 @@ typedef struct ModelTable {
     sqlite3_stmt *lookup;
     Model *loaded; /* a reference into the cache */
     sqlite3_int64 loaded_version;
+    int32_t *category; /* per item of `loaded`, -1 for none; what model_rerank.c read at category_stamp */
+    sqlite3_int64 category_stamp[2];
     ModelQuery *spare; /* a query of `loaded`, between uses */
 } ModelTable;
 

@@ -88,10 +88,12 @@ Status train_model(const ModelDefinition *definition, EventsReader *reader, cons
     TRY(progress_begin(&job, "train", d.name, &task, d.db, (int)train.progress, err));
     task_phase(&task, "reading events", 0);
     Status status = dataset_init(&data, err);
+    if (status == ST_OK) status = items_list(&d, &data, err);
     if (status == ST_OK) status = events_read_all(reader, &d, has_until, train.until, &data, err);
     DatasetRules rules = {d.common.half_life, d.common.min_support, d.common.max_history};
     if (status == ST_OK) status = dataset_finish(&data, &rules, &task, err);
     if (status == ST_OK && task_poll(&task)) status = fail(err, ST_CANCELLED, "interrupted");
+    if (status == ST_OK) status = items_read(&d, &data, err);
     if (status == ST_OK) status = take_start(&d, &start, err);
     if (status == ST_OK) status = model_train(out, d.algorithm, &d.common, &d.params, start, &data, &task, err);
     cache_release(start);

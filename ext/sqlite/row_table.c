@@ -77,6 +77,17 @@ void row_text(RowSink *sink, const char *text) {
         row_null(sink);
 }
 
+void row_blob(RowSink *sink, const void *data, size_t len) {
+    row_bytes(sink, SQLITE_BLOB, data, len);
+}
+
+void row_key(RowSink *sink, Key key) {
+    if (key.text)
+        row_bytes(sink, SQLITE_TEXT, key.text, key.len);
+    else
+        row_integer(sink, key.integer);
+}
+
 void row_value(RowSink *sink, sqlite3_value *value) {
     switch (sqlite3_value_type(value)) {
     case SQLITE_INTEGER: row_integer(sink, sqlite3_value_int64(value)); break;

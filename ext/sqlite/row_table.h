@@ -28,6 +28,8 @@ int row_table_register(sqlite3 *db, const RowTable *table);
 void row_integer(RowSink *sink, sqlite3_int64 value);
 void row_real(RowSink *sink, double value);
 void row_text(RowSink *sink, const char *text); /* NULL: SQL NULL */
+void row_blob(RowSink *sink, const void *data, size_t len);
+void row_key(RowSink *sink, Key key);
 void row_null(RowSink *sink);
 void row_value(RowSink *sink, sqlite3_value *value);
 /* The value of a column of a statement. */

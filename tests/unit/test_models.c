@@ -1,4 +1,5 @@
 /* The conformance suite that every recommender passes, as the registry lists them. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "../../ext/base/memory.h"
@@ -21,6 +22,19 @@ static Status make_data(Dataset *data, int users, int items, Err *err) {
     return ST_OK;
 }
 
+/* A text for every item: even ones are of wood, odd ones of iron. */
+static Status make_texts(Dataset *data, Err *err) {
+    data->item_text = mem_zeros((size_t)data->by_user.n_cols, sizeof *data->item_text);
+    if (!data->item_text) return fail_nomem(err, "texts");
+    for (int32_t i = 0; i < data->by_user.n_cols; i++) {
+        char text[40];
+        int n = snprintf(text, sizeof text, "%s thing %d", keymap_key(data->items, i).integer % 2 ? "iron" : "wood", (int)(i % 7));
+        data->item_text[i] = mem_text(text, (size_t)n);
+        if (!data->item_text[i]) return fail_nomem(err, "texts");
+    }
+    return ST_OK;
+}
+
 static Status train(Model **out, const Algorithm *algorithm, int threads, int users, Task *task, Err *err) {
     Dataset data = {0};
     CommonParams common;
@@ -34,6 +48,7 @@ static Status train(Model **out, const Algorithm *algorithm, int threads, int us
     rules.half_life = 30;
     Status status = make_data(&data, users, ITEMS, err);
     if (status == ST_OK) status = dataset_finish(&data, &rules, task, err);
+    if (status == ST_OK && algorithm->wants_items) status = make_texts(&data, err);
     if (status == ST_OK) status = model_train(out, algorithm, &common, &params, NULL, &data, task, err);
     dataset_clear(&data);
     return status;

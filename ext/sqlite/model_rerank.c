@@ -1,0 +1,54 @@
+/* The categories of a model's items, for lists in another order: read from the items table when they are first asked for, and again
+ * once the database has changed. */
+#include "../base/memory.h"
+#include "model_cursor.h"
+
+/* What changes when this connection or another one writes. */
+static Status stamp(const ModelDefinition *d, sqlite3_int64 out[2], Err *err) {
+    out[0] = sqlite3_total_changes64(d->db);
+    return glue_integer(d->db, 0, &out[1], err, "PRAGMA \"%w\".data_version", d->schema);
+}
+
+/* A category is an INTEGER or a TEXT; what is neither has none. */
+static Status read_categories(const ModelDefinition *d, const Model *model, int32_t *category, Err *err) {
+    sqlite3_stmt *rows = NULL;
+    int has_row = 1;
+    KeyMap *names = keymap_new();
+    Status status = names ? glue_prepare(d->db, &rows, err, "SELECT i.\"%w\", i.\"%w\" FROM \"%w\".\"%w\" AS i", d->item_key, d->item_category, d->schema, d->items) : fail_nomem(err, "the categories");
+    for (int32_t i = 0; i < model->n_items; i++) category[i] = -1;
+    while (status == ST_OK) {
+        char buffer[64];
+        Key item, name;
+        status = glue_step(d->db, rows, &has_row, err);
+        if (status != ST_OK || !has_row) break;
+        int32_t id = glue_key(sqlite3_column_value(rows, 0), d->item_affinity, buffer, &item) ? keymap_find(model->items, item) : -1;
+        if (id >= 0 && glue_key(sqlite3_column_value(rows, 1), AFFINITY_NONE, buffer + 32, &name)) status = keymap_add(names, name, &category[id], err);
+    }
+    sqlite3_finalize(rows);
+    keymap_free(names);
+    return status;
+}
+
+Status model_categories(ModelTable *t, const ModelCursor *c, const int32_t **out, Err *err) {
+    const ModelDefinition *d = &t->definition;
+    sqlite3_int64 now[2];
+    *out = NULL;
+    if (!rerank_needs_categories(&c->request.call.rerank)) return ST_OK;
+    if (!d->item_category) return fail(err, ST_BADARG, "calibration and max_per_category need the model's items=, item_key= and item_category=");
+    TRY(stamp(d, now, err));
+    if (!t->category || c->model != t->loaded || now[0] != t->category_stamp[0] || now[1] != t->category_stamp[1]) {
+        mem_free(t->category);
+        t->category = mem_array((size_t)c->model->n_items, sizeof *t->category);
+        if (!t->category) return fail_nomem(err, "the categories");
+        Status status = read_categories(d, c->model, t->category, err);
+        if (status != ST_OK) {
+            mem_free(t->category);
+            t->category = NULL;
+            return status;
+        }
+        t->category_stamp[0] = now[0];
+        t->category_stamp[1] = now[1];
+    }
+    *out = t->category;
+    return ST_OK;
+}
