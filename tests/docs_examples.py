@@ -37,6 +37,7 @@ class Runner:
     def __init__(self, build, folder):
         self.library = (ROOT / build / "recommend").resolve()
         self.folder = pathlib.Path(folder)
+        (self.folder / "sql").symlink_to(ROOT / "sql")  # for .read sql/...
 
     def shop(self):
         """A fresh copy of the sample shop."""

@@ -55,6 +55,13 @@ static double take_number(json_t *object, const char *name, double otherwise) {
     return number;
 }
 
+static int starts_from_version(const Part *part) {
+    const OptSpec *spec = options_find(part->algorithm->options, "init_from");
+    int64_t version = 0;
+    if (spec) memcpy(&version, part->params.bytes + spec->offset, sizeof version);
+    return version != 0;
+}
+
 /* One element of models; it is taken apart. */
 static Status read_part(json_t *object, Part *out, Err *err) {
     const char *name = json_string_value(json_object_get(object, "algorithm"));
@@ -71,6 +78,7 @@ static Status read_part(json_t *object, Part *out, Err *err) {
     OptTarget target = {out->algorithm->options, &out->params};
     Status status = rest ? options_set_json(&target, 1, rest, err) : fail_nomem(err, "the options");
     free(rest);
+    if (status == ST_OK && starts_from_version(out)) status = fail(err, ST_BADARG, "models: init_from is for a model of its own, not for a part");
     return status == ST_OK && out->algorithm->check ? out->algorithm->check(&out->params, err) : status;
 }
 
@@ -221,17 +229,22 @@ static Status blend_query_new(ModelQuery *query, Err *err) {
     return status;
 }
 
-/* The part that speaks when the blend switches. */
-static int chosen(const Blend *blend, int64_t n) {
-    int last = 0;
+/* Can the part be asked at all? Not every one has items similar to an item. */
+static int can_speak(const Blend *blend, const ModelQuery *query, int c) {
+    return query->similar < 0 || !blend->part[c].algorithm->no_similar;
+}
+
+/* The part that speaks when the blend switches; an item is a history of one. */
+static int chosen(const Blend *blend, const ModelQuery *query) {
+    int64_t n = query->similar >= 0 ? 1 : query->history.n;
+    int last = -1;
     for (int c = 0; c < blend->n; c++)
-        if (blend->part[c].min_history <= n) last = c;
+        if (can_speak(blend, query, c) && (last < 0 || blend->part[c].min_history <= n)) last = c;
     return last;
 }
 
 static int speaks(const Blend *blend, const ModelQuery *query, int c) {
-    if (query->similar >= 0 && blend->part[c].algorithm->no_similar) return 0;
-    return blend->fusion != FUSION_SWITCH || query->similar >= 0 || c == chosen(blend, query->history.n);
+    return can_speak(blend, query, c) && (blend->fusion != FUSION_SWITCH || c == chosen(blend, query));
 }
 
 static Status add_ranks(ModelQuery *query, BlendQuery *q, int c, double weight, Err *err) {

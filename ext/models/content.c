@@ -221,7 +221,7 @@ static Status content_read(Model *model, Reader *in, Err *err) {
     if (in->failed || words > INT32_MAX) return fail(err, ST_CORRUPT, "the texts are truncated");
     Status status = csr_read(&text, model->n_items, (int32_t)words, in, err);
     uint32_t dim = read_u32(in);
-    if (status == ST_OK && (in->failed || dim > 65536)) status = fail(err, ST_CORRUPT, "the vectors are truncated");
+    if (status == ST_OK && (in->failed || dim > DATASET_MAX_DIM)) status = fail(err, ST_CORRUPT, "the vectors are truncated");
     if (status == ST_OK) status = new_state(model, (int32_t)dim, err);
     Content *state = model->state;
     if (!state) {

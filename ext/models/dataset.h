@@ -67,6 +67,9 @@ int64_t events_net(Event *event, int64_t n, double newest, double half_life, int
  * full. */
 double dataset_decay(double weight, double time, double newest, double half_life);
 
+/* The longest vector of an item. */
+#define DATASET_MAX_DIM 65536
+
 /* Largest |weight| that an event may have. */
 #define DATASET_MAX_WEIGHT 1e12
 

@@ -119,12 +119,31 @@ typedef struct Training {
     Dataset *data;
 } Training;
 
-/* Where sessions count, they are the users of the dataset. */
+/* A key as a part of a longer one, in an order that is the key's own. */
+static void append_key(Bytes *out, Key key) {
+    if (key.text) {
+        bytes_append(out, "t", 1);
+        bytes_append(out, key.text, key.len);
+    } else {
+        bytes_format(out, "i%016llx", (unsigned long long)key.integer ^ 1ULL << 63);
+    }
+    bytes_append(out, "\x1f", 1);
+}
+
+/* Where sessions count, they are the users of the dataset: a user may number her own. */
 static Status add_event(void *context, sqlite3_stmt *row, Key user, Key item, double weight, double time, Err *err) {
     const Training *t = context;
     char buffer[32];
-    if (has_sessions(t->definition, t->definition->algorithm)) TRY(read_session(t->definition, row, buffer, &user, err));
-    return dataset_add(t->data, user, item, weight, time, err);
+    Key session;
+    Bytes both = {0};
+    if (!has_sessions(t->definition, t->definition->algorithm)) return dataset_add(t->data, user, item, weight, time, err);
+    TRY(read_session(t->definition, row, buffer, &session, err));
+    append_key(&both, user);
+    append_key(&both, session);
+    bytes_format(&both, "%zx", user.len); /* whatever is in the texts, no two pairs are the same */
+    Status status = both.failed ? fail_nomem(err, "a session") : dataset_add(t->data, (Key){.text = (const char *)both.data, .len = both.len}, item, weight, time, err);
+    bytes_clear(&both);
+    return status;
 }
 
 Status events_read_all(EventsReader *reader, const ModelDefinition *definition, int has_until, double until, Dataset *data, Err *err) {

@@ -42,7 +42,8 @@ static Status read_vector(const ModelDefinition *d, Dataset *data, int32_t item,
     if (sqlite3_value_type(value) == SQLITE_NULL) return ST_OK;
     TRY(glue_vector(value, &vector, &dim, &owned, err));
     Status status = ST_OK;
-    if (!data->item_vector) {
+    if (dim < 1 || dim > DATASET_MAX_DIM) status = fail(err, ST_BADARG, "%s.%s has a vector of %d elements (1..%d)", d->items, d->item_vector, dim, DATASET_MAX_DIM);
+    if (status == ST_OK && !data->item_vector) {
         data->vector_dim = dim;
         data->item_vector = mem_zeros((size_t)data->by_user.n_cols, (size_t)dim * sizeof *data->item_vector);
         if (!data->item_vector) status = fail_nomem(err, "the items' vectors");
@@ -54,7 +55,7 @@ static Status read_vector(const ModelDefinition *d, Dataset *data, int32_t item,
     return status;
 }
 
-/* The last row of a key counts. */
+/* Of several rows of a key the last text and the last vector count. */
 static Status content_row(const ModelDefinition *d, Dataset *data, sqlite3_stmt *row, Err *err) {
     char buffer[32];
     int has;
@@ -62,7 +63,7 @@ static Status content_row(const ModelDefinition *d, Dataset *data, sqlite3_stmt 
     int32_t item = has ? keymap_find(data->items, key) : -1;
     const char *text = (const char *)sqlite3_column_text(row, 1);
     if (item < 0) return ST_OK;
-    if (text) {
+    if (text && data->item_text) {
         mem_free(data->item_text[item]);
         data->item_text[item] = mem_text(text, (size_t)sqlite3_column_bytes(row, 1));
         if (!data->item_text[item]) return fail_nomem(err, "the items' texts");
@@ -89,8 +90,8 @@ Status items_list(const ModelDefinition *d, Dataset *data, Err *err) {
 
 Status items_read(const ModelDefinition *d, Dataset *data, Err *err) {
     if (!d->items || !d->algorithm->wants_items) return ST_OK;
-    data->item_text = mem_zeros((size_t)data->by_user.n_cols, sizeof *data->item_text);
-    return data->item_text ? each_item(d, data, content_row, err) : fail_nomem(err, "the items' texts");
+    if (d->item_text && !(data->item_text = mem_zeros((size_t)data->by_user.n_cols, sizeof *data->item_text))) return fail_nomem(err, "the items' texts");
+    return each_item(d, data, content_row, err);
 }
 
 /* ---- rec_item_vectors(model [, version]) ---- */
@@ -100,6 +101,7 @@ static Status vectors_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
     Model *model = NULL;
     char sha256[65];
     sqlite3_int64 version = argv[1] ? sqlite3_value_int64(argv[1]) : 0;
+    if (argv[1] && sqlite3_value_numeric_type(argv[1]) != SQLITE_INTEGER) return fail(err, ST_BADARG, "the version must be a whole number");
     Status status = definition_find(&d, db, (const char *)sqlite3_value_text(argv[0]), err);
     if (status == ST_OK) status = store_lookup(&d, NULL, version, &version, sha256, err);
     if (status == ST_OK) status = store_model(&d, version, sha256, &model, err);

@@ -35,18 +35,22 @@ Status model_categories(ModelTable *t, const ModelCursor *c, const int32_t **out
     *out = NULL;
     if (!rerank_needs_categories(&c->request.call.rerank)) return ST_OK;
     if (!d->item_category) return fail(err, ST_BADARG, "calibration and max_per_category need the model's items=, item_key= and item_category=");
+    if (t->reader.busy) return fail(err, ST_BADARG, "%s reads the model itself", d->items);
     TRY(stamp(d, now, err));
-    if (!t->category || c->model != t->loaded || now[0] != t->category_stamp[0] || now[1] != t->category_stamp[1]) {
+    int in_transaction = !sqlite3_get_autocommit(d->db); /* a rollback leaves no trace in the stamp */
+    if (in_transaction || !t->category || c->model != t->loaded || now[0] != t->category_stamp[0] || now[1] != t->category_stamp[1]) {
         mem_free(t->category);
         t->category = mem_array((size_t)c->model->n_items, sizeof *t->category);
         if (!t->category) return fail_nomem(err, "the categories");
+        t->reader.busy = 1;
         Status status = read_categories(d, c->model, t->category, err);
+        t->reader.busy = 0;
         if (status != ST_OK) {
             mem_free(t->category);
             t->category = NULL;
             return status;
         }
-        t->category_stamp[0] = now[0];
+        t->category_stamp[0] = in_transaction ? -1 : now[0];
         t->category_stamp[1] = now[1];
     }
     *out = t->category;
