@@ -2,10 +2,13 @@
  * regularisation of Rendle, Krichene, Zhang and Koren 2021 ("Revisiting the performance of iALS").
  *
  *     minimise  sum_{(u,i) observed} c_ui (x_u . y_i - 1)^2  +  a0 sum_{all u,i} (x_u . y_i)^2
- *               + reg ( sum_u (d_u + a0 I) |x_u|^2 + sum_i (d_i + a0 U) |y_i|^2 )
+ *               + reg ( sum_u (d_u + a0 I)^power |x_u|^2 + sum_i (d_i + a0 U)^power |y_i|^2 )
  *
  *     x_u: d factors of user u (U users)      d_u: items of u       c_ui = 1 + confidence * scaled weight of (u, i)
  *     y_i: d factors of item i (I items)      d_i: users of i       a0 = unobserved_weight
+ *
+ * That is form=rendle. form=hkv is the loss as Hu, Koren and Volinsky wrote it: sum over all pairs of C_ui (x_u . y_i - p_ui)^2,
+ * p_ui = 1 and C_ui = a0 + confidence * scaled weight where the pair was observed, else 0 and a0 (theirs: a0 = 1, reg_power=0).
  *
  * One sweep solves all users, then all items. The user step, and the fold-in of anybody at query time, is
  *
@@ -44,6 +47,8 @@ typedef struct IalsParams {
     int64_t solver;
     int64_t block;
     int64_t init_from;
+    int64_t form;
+    double reg_power;
 } IalsParams;
 
 typedef struct IalsState {
@@ -53,6 +58,7 @@ typedef struct IalsState {
 } IalsState;
 
 enum { EXACT, BLOCKS };
+enum { FORM_RENDLE, FORM_HKV };
 enum { ROWS_A_PIECE = 32, GRAM_CHUNK = 4096 };
 
 static const OptSpec ials_options[] = {
@@ -67,6 +73,8 @@ static const OptSpec ials_options[] = {
     {"solver", OPT_CHOICE, offsetof(IalsParams, solver), 0, 0, EXACT, "exact|blocks", "solve a row at once, or block after block (iALS++)"},
     {"block", OPT_INT, offsetof(IalsParams, block), 1, 1024, 64, NULL, "factors in a block of solver=blocks"},
     {"init_from", OPT_INT, offsetof(IalsParams, init_from), 0, 1e12, 0, NULL, "start from the item factors of this version of the model; 0: from random ones"},
+    {"form", OPT_CHOICE, offsetof(IalsParams, form), 0, 0, FORM_RENDLE, "rendle|hkv", "what a seen pair weighs beside unobserved_weight: 1 + confidence x, or, of Hu, Koren and Volinsky, confidence x"},
+    {"reg_power", OPT_REAL, offsetof(IalsParams, reg_power), 0, 2, 1, NULL, "how regularisation grows with the counts: 1 in proportion, 0 the same for all"},
     {0},
 };
 
@@ -153,6 +161,10 @@ typedef struct Objective {
     double *piece; /* per piece of users: the observed part and the users' ridge */
 } Objective;
 
+static double ridge(const IalsParams *p, int64_t entries, int32_t columns) {
+    return p->reg * pow((double)entries + p->unobserved_weight * columns, p->reg_power);
+}
+
 static void objective_piece(void *context, int64_t piece, int worker) {
     Objective *o = context;
     size_t d = (size_t)o->params->factors;
@@ -163,11 +175,13 @@ static void objective_piece(void *context, int64_t piece, int worker) {
     for (int32_t u = from; u < to; u++) {
         const float *xu = o->x + (size_t)u * d;
         for (int64_t e = o->by_user->row_start[u]; e < o->by_user->row_start[u + 1]; e++) {
-            double miss = kernels()->dot(xu, o->y + (size_t)o->by_user->col[e] * d, d) - 1;
-            sum += (1 + o->params->confidence * (double)o->scaled[e]) * miss * miss;
+            double score = kernels()->dot(xu, o->y + (size_t)o->by_user->col[e] * d, d), more = o->params->confidence * (double)o->scaled[e], a0 = o->params->unobserved_weight;
+            if (o->params->form == FORM_HKV) /* all pairs are counted with a0 x.y^2: this one takes that back */
+                sum += (a0 + more) * (score - 1) * (score - 1) - a0 * score * score;
+            else
+                sum += (1 + more) * (score - 1) * (score - 1);
         }
-        double count = (double)csr_row_len(o->by_user, u) + o->params->unobserved_weight * o->by_user->n_cols;
-        sum += o->params->reg * count * kernels()->dot(xu, xu, d);
+        sum += ridge(o->params, csr_row_len(o->by_user, u), o->by_user->n_cols) * kernels()->dot(xu, xu, d);
     }
     o->piece[piece] = sum;
 }
@@ -189,7 +203,7 @@ static Status objective(double *out, const float *x, const float *y, const Csr *
         for (int64_t i = 0; i < pieces_of(by_user->n_rows); i++) sum += o.piece[i];
         for (int32_t i = 0; i < n_items; i++) {
             const float *yi = y + (size_t)i * (size_t)d;
-            sum += p->reg * ((double)csr_row_len(by_item, i) + p->unobserved_weight * n_users) * kernels()->dot(yi, yi, (size_t)d);
+            sum += ridge(p, csr_row_len(by_item, i), n_users) * kernels()->dot(yi, yi, (size_t)d);
         }
         *out = sum + p->unobserved_weight * all;
     }
@@ -215,8 +229,8 @@ typedef struct Fit {
 static Half make_half(const Fit *fit, const Csr *rows, const float *scaled, float *x, const float *other) {
     double a0 = fit->params.unobserved_weight;
     return (Half){
-        .solver = {.d = (int32_t)fit->params.factors, .gram = fit->gram, .other = other, .ridge_base = fit->params.reg * a0 * rows->n_cols,
-                   .ridge_entry = fit->params.reg, .confidence = fit->params.confidence},
+        .solver = {.d = (int32_t)fit->params.factors, .gram = fit->gram, .other = other, .reg = fit->params.reg, .unseen = a0 * rows->n_cols,
+                   .power = fit->params.reg_power, .confidence = fit->params.confidence, .hkv = fit->params.form == FORM_HKV ? a0 : 0},
         .rows = rows,
         .scaled = scaled,
         .x = x,
@@ -470,27 +484,32 @@ static Status ials_query_new(ModelQuery *query, Err *err) {
     return fail_nomem(err, "a query");
 }
 
-static Status ials_prepare(ModelQuery *query, Err *err) {
-    const IalsState *state = query->model->state;
+static Solver query_solver(const Model *model) {
+    const IalsState *state = model->state;
     const IalsParams *p = &state->params;
+    return (Solver){.d = state->factors.items.dim, .gram = state->gram, .other = state->factors.items.row, .reg = p->reg, .unseen = p->unobserved_weight * model->n_items,
+                    .power = p->reg_power, .confidence = p->confidence, .hkv = p->form == FORM_HKV ? p->unobserved_weight : 0};
+}
+
+static Status ials_prepare(ModelQuery *query, Err *err) {
     IalsQuery *ials = query->scratch;
     if (query->similar >= 0) {
         factors_prepare_similar(query);
         return ST_OK;
     }
     TRY(factor_query_scale(query, err));
-    Solver solver = {.d = state->factors.items.dim, .gram = state->gram, .other = state->factors.items.row, .ridge_base = p->reg * p->unobserved_weight * query->model->n_items,
-                     .ridge_entry = p->reg, .confidence = p->confidence};
+    Solver solver = query_solver(query->model);
     dense_begin();
     int failed = solver_row(&solver, &ials->scratch, query->history.item, ials->base.scaled, query->history.n, ials->base.x);
     dense_end();
     return failed ? fail(err, ST_BADARG, "the user's system has no solution") : ST_OK;
 }
 
-/* z = A^-1 y_i, then part_j = c_j z . y_j. */
+/* z = A^-1 y_i, then part_j = b_j z . y_j. */
 static Status ials_contributions(const ModelQuery *query, int32_t item, double *part, Err *err) {
     const IalsState *state = query->model->state;
     const IalsQuery *ials = query->scratch;
+    Solver solver = query_solver(query->model);
     const AnnVectors *items = &state->factors.items;
     size_t d = (size_t)items->dim;
     (void)err;
@@ -499,7 +518,7 @@ static Status ials_contributions(const ModelQuery *query, int32_t item, double *
     dense_solve_again(ials->scratch.a, ials->z, items->dim, 1);
     dense_end();
     for (int64_t h = 0; h < query->history.n; h++)
-        part[h] = (1 + state->params.confidence * (double)ials->base.scaled[h]) * kernels()->dot(ials->z, ann_row(items, query->history.item[h]), d);
+        part[h] = solver_target(&solver, ials->base.scaled[h]) * kernels()->dot(ials->z, ann_row(items, query->history.item[h]), d);
     return ST_OK;
 }
 

@@ -30,18 +30,18 @@ void solver_scratch_clear(SolverScratch *scratch) {
     *scratch = (SolverScratch){0};
 }
 
-/* Add sum c y y' to A and sum c y to b, in blocks of GATHER rows scaled by sqrt(c). */
+/* Add sum c y y' to A and sum b y to b, in blocks of GATHER rows scaled by sqrt(c). */
 static void add_entries(const Solver *s, SolverScratch *scratch, const int32_t *col, const float *scaled, int64_t n, float *b) {
     size_t d = (size_t)s->d;
     for (int64_t from = 0; from < n; from += GATHER) {
         int32_t block = (int32_t)(n - from < GATHER ? n - from : GATHER);
         for (int32_t k = 0; k < block; k++) {
             const float *y = s->other + (size_t)col[from + k] * d;
-            float c = (float)solver_weight(s, scaled[from + k]), root = sqrtf(c);
+            float c = (float)solver_weight(s, scaled[from + k]), target = (float)solver_target(s, scaled[from + k]), root = sqrtf(c);
             float *row = scratch->gather + (size_t)k * d;
             for (size_t f = 0; f < d; f++) {
                 row[f] = root * y[f];
-                b[f] += c * y[f];
+                b[f] += target * y[f];
             }
         }
         dense_gram_add(scratch->a, scratch->gather, 1, block, s->d);
@@ -70,8 +70,9 @@ static int solve_few(const Solver *s, SolverScratch *scratch, const int32_t *col
     }
     dense_gram_rows(scratch->a, scratch->gather, n, s->d);
     for (int32_t k = 0; k < n; k++) {
-        scratch->a[(size_t)k * (size_t)n + (size_t)k] += 1 / (float)solver_weight(s, scaled[k]);
-        scratch->z[k] = 1;
+        float c = (float)solver_weight(s, scaled[k]);
+        scratch->a[(size_t)k * (size_t)n + (size_t)k] += 1 / c;
+        scratch->z[k] = s->hkv > 0 ? (float)solver_target(s, scaled[k]) / c : 1;
     }
     if (dense_solve_spd(scratch->a, scratch->z, n, 1)) return 1;
     for (int32_t k = 0; k < n; k++) {
@@ -82,18 +83,30 @@ static int solve_few(const Solver *s, SolverScratch *scratch, const int32_t *col
     return 0;
 }
 
+static float ridge_of(const Solver *s, int64_t n) {
+    double count = s->unseen + (double)n;
+    return (float)(s->reg * (s->power == 1 ? count : pow(count, s->power)));
+}
+
+/* The n x n system divides by every c. */
+static int weighs_all(const Solver *s, const float *scaled, int64_t n) {
+    for (int64_t k = 0; k < n && s->hkv > 0; k++)
+        if (solver_weight(s, scaled[k]) < 1e-9) return 0;
+    return 1;
+}
+
 int solver_row(const Solver *s, SolverScratch *scratch, const int32_t *col, const float *scaled, int64_t n, float *x) {
-    float ridge = (float)(s->ridge_base + s->ridge_entry * (double)n);
+    float ridge = ridge_of(s, n);
     memset(x, 0, (size_t)s->d * sizeof *x);
     if (n == 0) return 0;
-    if (s->diagonal && n * 4 < (int64_t)s->d * 3 && ridge > 0) return solve_few(s, scratch, col, scaled, (int32_t)n, ridge, x);
+    if (s->diagonal && n * 4 < (int64_t)s->d * 3 && ridge > 0 && weighs_all(s, scaled, n)) return solve_few(s, scratch, col, scaled, (int32_t)n, ridge, x);
     return solve_whole(s, scratch, col, scaled, n, ridge, x);
 }
 
-/* H step = -g with g = sum c y_B (x.y - 1) + (G x)_B + ridge x_B and H = G_BB + sum c y_B y_B' + ridge. */
+/* H step = -g with g = sum y_B (c x.y - b) + (G x)_B + ridge x_B and H = G_BB + sum c y_B y_B' + ridge. */
 int solver_block(const Solver *s, SolverScratch *scratch, int32_t from, int32_t b, const int32_t *col, const float *scaled, int64_t n, float *x) {
     size_t d = (size_t)s->d, width = (size_t)b;
-    float ridge = (float)(s->ridge_base + s->ridge_entry * (double)n), *g = scratch->z, *h = scratch->a;
+    float ridge = ridge_of(s, n), *g = scratch->z, *h = scratch->a;
     if (n == 0) return 0;
     for (size_t f = 0; f < width; f++) {
         const float *gram = s->gram + (size_t)(from + (int32_t)f) * d;
@@ -105,7 +118,7 @@ int solver_block(const Solver *s, SolverScratch *scratch, int32_t from, int32_t 
         int32_t block = (int32_t)(n - begin < GATHER ? n - begin : GATHER);
         for (int32_t k = 0; k < block; k++) {
             const float *y = s->other + (size_t)col[begin + k] * d;
-            float c = (float)solver_weight(s, scaled[begin + k]), root = sqrtf(c), miss = c * (1 - kernels()->dot_float(x, y, d));
+            float c = (float)solver_weight(s, scaled[begin + k]), root = sqrtf(c), miss = (float)solver_target(s, scaled[begin + k]) - c * kernels()->dot_float(x, y, d);
             float *row = scratch->gather + (size_t)k * width;
             for (size_t f = 0; f < width; f++) {
                 row[f] = root * y[(size_t)from + f];

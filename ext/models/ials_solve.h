@@ -1,11 +1,12 @@
 /* The least-squares problems of ials: one row x against the factors of its n entries.
  *
- *     A x = sum_k c_k y_k,   A = G + sum_k c_k y_k y_k' + ridge Id,   G = a0 F'F,   c_k = 1 + confidence * scaled_k
+ *     A x = sum_k b_k y_k,   A = G + sum_k c_k y_k y_k' + ridge Id,   G = a0 F'F
+ *     c_k = b_k = 1 + confidence * scaled_k       or, of Hu, Koren and Volinsky (hkv),  b_k = a0 + confidence * scaled_k,  c_k = b_k - a0
  *
  * Two exact ways, by which is cheaper. Many entries: A is summed up and factored (n d^2 / 2 + d^3 / 6 multiply-adds). Few
  * entries, and factors turned so that G is diagonal: with D = G + ridge Id the solution is
  *
- *     x = D^-1 Y' z,   (C^-1 + Y D^-1 Y') z = 1        Y: n x d, C = diag(c)
+ *     x = D^-1 Y' z,   (C^-1 + Y D^-1 Y') z = C^-1 b        Y: n x d, C = diag(c)
  *
  * an n x n system (n^2 d / 2 + n^3 / 6): (D + Y'CY)^-1 Y'C = D^-1 Y' (C^-1 + Y D^-1 Y')^-1. */
 #ifndef REC_IALS_SOLVE_H
@@ -20,9 +21,11 @@ typedef struct Solver {
     const float *gram;     /* G, d x d */
     const float *diagonal; /* d: G where it is diagonal; NULL: it is not */
     const float *other;    /* F: factors of the columns */
-    double ridge_base;     /* ridge = base + entry * n */
-    double ridge_entry;
+    double reg;            /* ridge = reg (unseen + n)^power */
+    double unseen;         /* a0 times the columns */
+    double power;
     double confidence;
+    double hkv; /* a0 in the form of Hu, Koren and Volinsky, else 0 */
 } Solver;
 
 typedef struct SolverScratch {
@@ -35,8 +38,12 @@ typedef struct SolverScratch {
 Status solver_scratch_init(SolverScratch *scratch, int32_t d, Err *err);
 void solver_scratch_clear(SolverScratch *scratch);
 
+/* c_k and b_k. */
 static inline double solver_weight(const Solver *s, float scaled) {
-    return 1 + s->confidence * (double)scaled;
+    return (s->hkv > 0 ? 0 : 1) + s->confidence * (double)scaled;
+}
+static inline double solver_target(const Solver *s, float scaled) {
+    return s->hkv + solver_weight(s, scaled);
 }
 
 /* x = the solution for one row; 0 where there are no entries. Leaves A's factor in scratch->a when diagonal is NULL.

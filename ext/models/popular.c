@@ -2,7 +2,9 @@
  *
  *     count=users    score_i = sum over users u who have i of d_ui,     d_ui = 2^(-(newest - latest time of (u, i)) / half_life)
  *     count=events   score_i = sum over pairs of the summed, decayed weights
- *     prior > 0      score_i = (s_i + prior m) / (n_i + prior),  s_i the summed weights, n_i the users of i,
+ *     count=trend    score_i = (s_i - e_i) / sqrt(e_i + prior),  s_i as for users, e_i = n_i sum s / sum n: how far the item is above
+ *                    what all its users would give it if it faded like all items; half_life says what lately means
+ *     prior > 0      (users, events) score_i = (s_i + prior m) / (n_i + prior),  s_i the summed weights, n_i the users of i,
  *                    m = sum s / sum n: the mean weight, drawn to the mean of all items by `prior` imaginary users
  *
  * Cost: O(pairs). */
@@ -17,13 +19,13 @@ typedef struct PopularParams {
     double prior;
 } PopularParams;
 
-enum { COUNT_USERS, COUNT_EVENTS };
+enum { COUNT_USERS, COUNT_EVENTS, COUNT_TREND };
 
 static const OptSpec popular_options[] = {
-    {"count", OPT_CHOICE, offsetof(PopularParams, count), 0, 0, COUNT_USERS, "users|events",
-     "what is added up: each user once, or the events' weights"},
+    {"count", OPT_CHOICE, offsetof(PopularParams, count), 0, 0, COUNT_USERS, "users|events|trend",
+     "what is added up: each user once, the events' weights, or how much more than usual an item is bought lately (needs half_life)"},
     {"prior", OPT_REAL, offsetof(PopularParams, prior), 0, 1e9, 0, NULL,
-     "imaginary users with the mean weight: ranks by the shrunk mean weight; 0: ranks by the sum"},
+     "imaginary users with the mean weight: ranks by the shrunk mean weight; 0: ranks by the sum; of trend: 1 or more keeps rare items down"},
     {0},
 };
 
@@ -43,12 +45,18 @@ static Status popular_train(Model *model, const Dataset *data, Task *task, Err *
     (void)task;
     if (!score) return fail_nomem(err, "the popular scores");
     memcpy(&params, &model->params, sizeof params);
-    add_pairs(model, data, params.count == COUNT_USERS && params.prior <= 0, score);
-    for (int32_t i = 0; i < model->n_items; i++) sum += score[i];
-    for (int32_t i = 0; i < model->n_items && params.prior > 0; i++)
-        score[i] = (score[i] + params.prior * sum / (double)csr_nnz(&data->by_item)) /
-                   ((double)csr_row_len(&data->by_item, i) + params.prior);
     model->state = score;
+    if (params.count == COUNT_TREND && model->common.half_life <= 0) return fail(err, ST_BADARG, "count=trend needs half_life");
+    add_pairs(model, data, params.count == COUNT_TREND || (params.count == COUNT_USERS && params.prior <= 0), score);
+    for (int32_t i = 0; i < model->n_items; i++) sum += score[i];
+    double mean = sum / (double)csr_nnz(&data->by_item);
+    for (int32_t i = 0; i < model->n_items; i++) {
+        double users = (double)csr_row_len(&data->by_item, i), expected = users * mean;
+        if (params.count == COUNT_TREND)
+            score[i] = expected + params.prior > 0 ? (score[i] - expected) / sqrt(expected + params.prior) : 0;
+        else if (params.prior > 0)
+            score[i] = (score[i] + params.prior * mean) / (users + params.prior);
+    }
     return ST_OK;
 }
 

@@ -130,7 +130,9 @@ size_t model_rows_wanted(const Request *r, int64_t available) {
 }
 
 size_t model_pool_of(const Request *r, size_t k, int64_t available) {
-    size_t pool = rerank_is_on(&r->call.rerank) && (size_t)r->call.rerank.pool > k ? (size_t)r->call.rerank.pool : k;
+    const RerankRules *rules = &r->call.rerank;
+    size_t pool = rerank_is_on(rules) && (size_t)rules->pool > k ? (size_t)rules->pool : k;
+    if (rules->max_per_category > 0) pool = (size_t)available; /* who comes in for those that are too many may be far down */
     return pool > (size_t)available ? (size_t)available : pool;
 }
 

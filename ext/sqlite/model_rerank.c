@@ -4,8 +4,9 @@
 #include "model_cursor.h"
 
 /* What changes when this connection or another one writes. */
-static Status stamp(const ModelDefinition *d, sqlite3_int64 out[2], Err *err) {
+static Status stamp(const ModelDefinition *d, sqlite3_int64 out[3], Err *err) {
     out[0] = sqlite3_total_changes64(d->db);
+    TRY(glue_integer(d->db, 0, &out[2], err, "PRAGMA \"%w\".schema_version", d->schema));
     return glue_integer(d->db, 0, &out[1], err, "PRAGMA \"%w\".data_version", d->schema);
 }
 
@@ -31,14 +32,14 @@ static Status read_categories(const ModelDefinition *d, const Model *model, int3
 
 Status model_categories(ModelTable *t, const ModelCursor *c, const int32_t **out, Err *err) {
     const ModelDefinition *d = &t->definition;
-    sqlite3_int64 now[2];
+    sqlite3_int64 now[3];
     *out = NULL;
     if (!rerank_needs_categories(&c->request.call.rerank)) return ST_OK;
     if (!d->item_category) return fail(err, ST_BADARG, "calibration and max_per_category need the model's items=, item_key= and item_category=");
     if (t->reader.busy) return fail(err, ST_BADARG, "%s reads the model itself", d->items);
     TRY(stamp(d, now, err));
     int in_transaction = !sqlite3_get_autocommit(d->db); /* a rollback leaves no trace in the stamp */
-    if (in_transaction || !t->category || c->model != t->loaded || now[0] != t->category_stamp[0] || now[1] != t->category_stamp[1]) {
+    if (in_transaction || !t->category || c->model != t->loaded || now[0] != t->category_stamp[0] || now[1] != t->category_stamp[1] || now[2] != t->category_stamp[2]) {
         mem_free(t->category);
         t->category = mem_array((size_t)c->model->n_items, sizeof *t->category);
         if (!t->category) return fail_nomem(err, "the categories");
@@ -52,6 +53,7 @@ Status model_categories(ModelTable *t, const ModelCursor *c, const int32_t **out
         }
         t->category_stamp[0] = in_transaction ? -1 : now[0];
         t->category_stamp[1] = now[1];
+        t->category_stamp[2] = now[2];
     }
     *out = t->category;
     return ST_OK;

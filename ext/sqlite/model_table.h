@@ -125,7 +125,7 @@ typedef struct ModelTable {
     Model *loaded; /* a reference into the cache */
     sqlite3_int64 loaded_version;
     int32_t *category; /* per item of `loaded`, -1 for none; what model_rerank.c read at category_stamp */
-    sqlite3_int64 category_stamp[2];
+    sqlite3_int64 category_stamp[3];
     ModelQuery *spare; /* a query of `loaded`, between uses */
 } ModelTable;
 

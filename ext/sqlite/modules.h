@@ -16,6 +16,7 @@ int register_evaluate(sqlite3 *db);
 int register_search(sqlite3 *db);
 int register_index_tables(sqlite3 *db);
 int register_item_vectors(sqlite3 *db);
+int register_rules(sqlite3 *db);
 
 /* Bits for sqlite3_create_function: pure functions may be used in triggers, views and indexes. */
 #define FUNCTION_PURE (SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS)
