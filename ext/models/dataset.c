@@ -70,6 +70,48 @@ void events_sort(Event *event, int64_t n) {
     if (n > 1) qsort(event, (size_t)n, sizeof *event, compare_event);
 }
 
+static int compare_times(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* What the b-th basket from the latest of n gives its items. */
+static double basket_weight(int64_t b, int64_t n, const BasketRules *rules) {
+    int64_t group = b / rules->group, groups = (n + rules->group - 1) / rules->group;
+    int64_t own = group == groups - 1 ? n - group * rules->group : rules->group;
+    return pow(rules->decay, (double)(b % rules->group)) / (double)own * pow(rules->group_decay, (double)group) / (double)groups;
+}
+
+/* One user's events; time: room for n numbers. */
+static void weigh_user(Event *event, int64_t n, const BasketRules *rules, double *time) {
+    int64_t baskets = 0;
+    for (int64_t i = 0; i < n; i++) time[i] = event[i].time;
+    qsort(time, (size_t)n, sizeof *time, compare_times);
+    for (int64_t i = 0; i < n; i++)
+        if (i == 0 || time[i] != time[baskets - 1]) time[baskets++] = time[i];
+    for (int64_t from = 0, to; from < n; from = to) { /* a pair */
+        double sum = 0;
+        for (to = from; to < n && event[to].item == event[from].item; to++) sum += event[to].weight;
+        for (int64_t i = from; i < to; i++) {
+            const double *place = bsearch(&event[i].time, time, (size_t)baskets, sizeof *time, compare_times);
+            int again = i > from && event[i].time == event[i - 1].time;
+            event[i].weight = sum > 0 && !again ? basket_weight(baskets - 1 - (place - time), baskets, rules) : 0;
+        }
+    }
+}
+
+Status events_weigh_baskets(Event *event, int64_t n, const BasketRules *rules, Err *err) {
+    if (rules->group <= 0) return ST_OK;
+    double *time = mem_array((size_t)n, sizeof *time);
+    if (!time) return fail_nomem(err, "the baskets");
+    for (int64_t from = 0, to; from < n; from = to) {
+        for (to = from; to < n && event[to].user == event[from].user; to++) {}
+        weigh_user(event + from, to - from, rules, time);
+    }
+    mem_free(time);
+    return ST_OK;
+}
+
 static int64_t sum_pairs(Event *event, int64_t n, double newest, double half_life) {
     int64_t n_pairs = 0;
     for (int64_t i = 0; i < n;) {
@@ -220,7 +262,8 @@ static Status sort_events(Dataset *data, Task *task, Err *err) {
 static Status finish(Dataset *data, uint8_t **listed, const DatasetRules *rules, Task *task, Err *err) {
     TRY(number_in_key_order(data, listed, err));
     TRY(sort_events(data, task, err));
-    int64_t n_pairs = events_net(data->event, data->n_events, data->newest, rules->half_life, rules->max_history);
+    TRY(events_weigh_baskets(data->event, data->n_events, &rules->basket, err));
+    int64_t n_pairs = events_net(data->event, data->n_events, data->newest, rules->basket.group ? 0 : rules->half_life, rules->max_history);
     TRY(drop_rare_items(data->event, &n_pairs, keymap_count(data->items), rules->min_support, err));
     TRY(keep_used(&data->users, NULL, data->event, n_pairs, user_of, err));
     TRY(keep_used(&data->items, *listed, data->event, n_pairs, item_of, err));

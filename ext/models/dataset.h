@@ -19,10 +19,21 @@ typedef struct Event {
     double time; /* unix seconds; 0 where there is no time column */
 } Event;
 
+/* Weights by baskets instead of sums (TIFU-kNN): a basket is a user's events of one time. The b-th from the latest, b = 0, 1, ..,
+ * is the a-th of group g, a = b mod group and g = b / group, and gives each of its items
+ *
+ *     decay^a / (baskets of group g)  *  group_decay^g / (groups of the user) */
+typedef struct BasketRules {
+    int64_t group; /* baskets in a group; 0: no weights by baskets */
+    double decay;
+    double group_decay;
+} BasketRules;
+
 typedef struct DatasetRules {
     double half_life;    /* days; 0: no decay. Weight x 2^(-(newest - time) / half_life) */
     int64_t min_support; /* items of fewer distinct users are left out */
     int64_t max_history; /* a user counts with this many items, the latest; 0: with all */
+    BasketRules basket;
 } DatasetRules;
 
 typedef struct Dataset {
@@ -62,6 +73,9 @@ void events_sort(Event *event, int64_t n);
  * its latest event; drop the pairs that sum to 0 or less (in float32); keep each user's latest max_history pairs (0: all). Training
  * and live histories both go through here. Returns how many pairs are left, sorted. */
 int64_t events_net(Event *event, int64_t n, double newest, double half_life, int64_t max_history);
+
+/* Give sorted events the weights of their baskets; pairs that sum to 0 or less get 0. */
+Status events_weigh_baskets(Event *event, int64_t n, const BasketRules *rules, Err *err);
 
 /* The decayed weight of an event, as training and live histories both use it. An event newer than `newest` counts in
  * full. */

@@ -136,6 +136,10 @@ Status model_query_similar(ModelQuery *query, int32_t item, Err *err) {
     return query->model->algorithm->query_prepare(query, err);
 }
 
+BasketRules model_baskets(const Algorithm *algorithm, const AlgorithmParams *params) {
+    return algorithm->baskets ? algorithm->baskets(params) : (BasketRules){0};
+}
+
 double model_query_score(const ModelQuery *query, int32_t item) {
     const Algorithm *algorithm = query->model->algorithm;
     if (query->history.n == 0 && query->similar < 0 && !algorithm->impersonal) return 0;

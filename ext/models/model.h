@@ -98,6 +98,8 @@ struct Algorithm {
     int keeps_seen;      /* offers what the asker has, unless exclude_seen says otherwise */
     const OptSpec *options;
     size_t params_size;
+    /* Weights by baskets instead of sums, if the options say so; NULL: never. */
+    BasketRules (*baskets)(const AlgorithmParams *params);
     /* What the option table cannot say about options that do not go together; NULL: nothing. */
     Status (*check)(const AlgorithmParams *params, Err *err);
     /* Fill model->state from the data; model->params, common, items and popularity are set. */
@@ -133,6 +135,9 @@ Status model_train(Model **out, const Algorithm *algorithm, const CommonParams *
                    const Model *start, Dataset *data, Task *task, Err *err);
 void model_free(Model *model);
 size_t model_memory(const Model *model);
+
+/* The rules of the algorithm and its options. */
+BasketRules model_baskets(const Algorithm *algorithm, const AlgorithmParams *params);
 
 /* The score of an item, or 0 where the model has nothing good to say about it; only after model_query_history or _similar. */
 double model_query_score(const ModelQuery *query, int32_t item);

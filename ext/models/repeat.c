@@ -1,94 +1,235 @@
-/* repeat: what the customer buys again: her own items by how often and how lately, then the popular ones (the personal
- * top-frequency baseline of next-basket studies, GP-TopFreq in Li et al. 2023).
+/* repeat: what the customer buys again.
  *
- *     score_ui = x_ui + 1e-6 (users of i) / (1 + users of the most popular item)         for the items i of u
+ *     variant=frequency   her own items by how often and how lately, then the popular ones (the personal top-frequency baseline of
+ *                         next-basket studies, GP-TopFreq in Li et al. 2023):
+ *                         score_ui = x_ui + 1e-6 (users of i) / (1 + users of the most popular item)       for the items i of u
+ *                         x_ui: the sum of the weights of u's events with i, each halved every half_life days (common option), scaled
  *
- *     x_ui: the sum of the weights of u's events with i, each halved every half_life days (common option), scaled
+ *     variant=tifu        temporal item frequency and neighbours (TIFU-kNN, Hu et al. 2020):
+ *                         score_ui = alpha p_ui + (1 - alpha) mean of p_vi over the `neighbours` users v nearest to u
+ *                         p_u: weights by baskets (BasketRules in dataset.h: `group`, `decay`, `group_decay`), a basket being the events of
+ *                         one time; near by Euclidean distance of p_u and p_v, of equally near ones the lower number; who is u herself
+ *                         (distance 0) is passed over
  *
- * All other items follow from the popular list. Unlike the other algorithms it offers what is in the history unless
- * exclude_seen=true. Cost: nothing to train; a query O(history). */
+ * frequency scores nothing but the history; all other items follow from the popular list. tifu keeps the users' p without their
+ * keys (docs/decisions/0009-rows-without-keys.md). Unlike other algorithms it offers what is in the history unless exclude_seen=true.
+ * Cost: nothing to train; a query O(history), of tifu also the users and the users of the history's items. */
+#include <math.h>
 #include <string.h>
 
 #include "../base/memory.h"
 #include "algorithms.h"
 #include "scoreboard.h"
 
-static const OptSpec repeat_options[] = {{0}};
+typedef struct RepeatParams {
+    int64_t variant;
+    int64_t neighbours;
+    int64_t group;
+    double alpha;
+    double decay;
+    double group_decay;
+} RepeatParams;
+
+enum { FREQUENCY, TIFU };
+
+static const OptSpec repeat_options[] = {
+    {"variant", OPT_CHOICE, offsetof(RepeatParams, variant), 0, 0, FREQUENCY, "frequency|tifu", "her own frequencies, or those by baskets blended with her neighbours'"},
+    {"neighbours", OPT_INT, offsetof(RepeatParams, neighbours), 1, 100000, 300, NULL, "tifu: users that are asked"},
+    {"alpha", OPT_REAL, offsetof(RepeatParams, alpha), 0, 1, .7, NULL, "tifu: share of her own"},
+    {"group", OPT_INT, offsetof(RepeatParams, group), 1, 1000000, 7, NULL, "tifu: baskets in a group"},
+    {"decay", OPT_REAL, offsetof(RepeatParams, decay), 0, 1, .9, NULL, "tifu: what a basket is worth beside the next one of its group"},
+    {"group_decay", OPT_REAL, offsetof(RepeatParams, group_decay), 0, 1, .7, NULL, "tifu: what a group is worth beside the next one"},
+    {0},
+};
+
+typedef struct Repeat {
+    RepeatParams params;
+    Csr by_user;    /* tifu: p */
+    Csr by_item;    /* its transpose */
+    double *square; /* |p_v|^2 */
+} Repeat;
+
+static BasketRules repeat_baskets(const AlgorithmParams *params) {
+    RepeatParams p;
+    memcpy(&p, params, sizeof p);
+    return p.variant == TIFU ? (BasketRules){p.group, p.decay, p.group_decay} : (BasketRules){0};
+}
+
+static Repeat *new_state(Model *model, Err *err) {
+    Repeat *state = mem_zeros(1, sizeof *state);
+    model->state = state;
+    if (state) memcpy(&state->params, &model->params, sizeof state->params);
+    if (!state) fail_nomem(err, "the users");
+    return state;
+}
+
+/* What follows from by_user. */
+static Status finish_state(Repeat *state, Err *err) {
+    TRY(csr_transpose(&state->by_item, &state->by_user, err));
+    state->square = mem_zeros((size_t)state->by_user.n_rows, sizeof *state->square);
+    if (!state->square) return fail_nomem(err, "the users");
+    for (int32_t u = 0; u < state->by_user.n_rows; u++)
+        for (int64_t e = state->by_user.row_start[u]; e < state->by_user.row_start[u + 1]; e++) state->square[u] += (double)state->by_user.val[e] * (double)state->by_user.val[e];
+    return ST_OK;
+}
 
 static Status repeat_train(Model *model, const Dataset *data, Task *task, Err *err) {
-    (void)model, (void)data, (void)task, (void)err;
-    return ST_OK;
+    Repeat *state = new_state(model, err);
+    const Csr *x = &data->by_user;
+    if (!state) return ST_NOMEM;
+    if (state->params.variant == FREQUENCY) return ST_OK;
+    task_phase(task, "baskets", 0);
+    TRY(csr_alloc(&state->by_user, x->n_rows, x->n_cols, csr_nnz(x), err));
+    memcpy(state->by_user.row_start, x->row_start, ((size_t)x->n_rows + 1) * sizeof *x->row_start);
+    memcpy(state->by_user.col, x->col, (size_t)csr_nnz(x) * sizeof *x->col);
+    memcpy(state->by_user.val, x->val, (size_t)csr_nnz(x) * sizeof *x->val);
+    return finish_state(state, err);
 }
 
 static void repeat_write(const Model *model, Bytes *out) {
-    (void)model, (void)out;
+    const Repeat *state = model->state;
+    if (state->params.variant == FREQUENCY) return;
+    bytes_u32(out, (uint32_t)state->by_user.n_rows);
+    csr_write(&state->by_user, out);
 }
 
 static Status repeat_read(Model *model, Reader *in, Err *err) {
-    (void)model, (void)in, (void)err;
-    return ST_OK;
+    Repeat *state = new_state(model, err);
+    if (!state) return ST_NOMEM;
+    if (state->params.variant == FREQUENCY) return ST_OK;
+    uint32_t users = read_u32(in);
+    if (in->failed || users > INT32_MAX) return fail(err, ST_CORRUPT, "the users are truncated");
+    TRY(csr_read(&state->by_user, (int32_t)users, model->n_items, in, err));
+    for (int64_t e = 0; e < csr_nnz(&state->by_user); e++)
+        if (!(state->by_user.val[e] > 0)) return fail(err, ST_CORRUPT, "a user's weight is not above 0");
+    return finish_state(state, err);
 }
 
 static void repeat_free(Model *model) {
-    (void)model;
+    Repeat *state = model->state;
+    if (!state) return;
+    csr_clear(&state->by_user);
+    csr_clear(&state->by_item);
+    mem_free(state->square);
+    mem_free(state);
+    model->state = NULL;
 }
 
 static size_t repeat_memory(const Model *model) {
-    (void)model;
-    return 0;
+    const Repeat *state = model->state;
+    return sizeof *state + (size_t)csr_nnz(&state->by_user) * 16 + (size_t)state->by_user.n_rows * 24;
 }
 
+/* ---- queries ---- */
+
+typedef struct RepeatQuery {
+    Scoreboard items;
+    Scoreboard users; /* p_u . p_v */
+    Scored *list;     /* users */
+} RepeatQuery;
+
 static void repeat_query_free(ModelQuery *query) {
-    if (query->scratch) scoreboard_clear(query->scratch);
-    mem_free(query->scratch);
+    RepeatQuery *q = query->scratch;
+    if (!q) return;
+    scoreboard_clear(&q->items);
+    scoreboard_clear(&q->users);
+    mem_free(q->list);
+    mem_free(q);
     query->scratch = NULL;
 }
 
 static Status repeat_query_new(ModelQuery *query, Err *err) {
-    query->scratch = mem_zeros(1, sizeof(Scoreboard));
-    if (!query->scratch) return fail_nomem(err, "a query");
-    Status status = scoreboard_init(query->scratch, query->model->n_items, err);
+    const Repeat *state = query->model->state;
+    RepeatQuery *q = mem_zeros(1, sizeof *q);
+    query->scratch = q;
+    if (!q) return fail_nomem(err, "a query");
+    Status status = scoreboard_init(&q->items, query->model->n_items, err);
+    if (status == ST_OK) status = scoreboard_init(&q->users, state->by_user.n_rows, err);
+    q->list = mem_array((size_t)state->by_user.n_rows, sizeof *q->list);
+    if (status == ST_OK && !q->list) status = fail_nomem(err, "a query");
     if (status != ST_OK) repeat_query_free(query);
     return status;
 }
 
+/* The users nearest to the history into q->list; returns how many. */
+static size_t nearest(const ModelQuery *query, RepeatQuery *q) {
+    const Repeat *state = query->model->state;
+    const History *history = &query->history;
+    size_t n = 0, k = (size_t)state->params.neighbours;
+    double own = 0, farthest = 0;
+    scoreboard_reset(&q->users, 1);
+    for (int64_t h = 0; h < history->n; h++) {
+        own += (double)history->weight[h] * (double)history->weight[h];
+        for (int64_t e = state->by_item.row_start[history->item[h]]; e < state->by_item.row_start[history->item[h] + 1]; e++)
+            q->users.score[state->by_item.col[e]] += (double)history->weight[h] * (double)state->by_item.val[e];
+    }
+    for (int32_t v = 0; v < state->by_user.n_rows; v++) {
+        double distance = own + state->square[v] - 2 * q->users.score[v];
+        if (distance > 1e-10 * own) q->list[n++] = (Scored){distance, v};
+        farthest = fmax(farthest, distance);
+    }
+    for (size_t i = 0; i < n; i++) q->list[i].score = farthest + 1 - q->list[i].score; /* the nearest has the most */
+    if (n > k) scored_select(q->list, n, k);
+    if (n > k) n = k;
+    scored_sort(q->list, n);
+    return n;
+}
+
+static void add_neighbours(const ModelQuery *query, RepeatQuery *q) {
+    const Repeat *state = query->model->state;
+    size_t n = nearest(query, q);
+    double share = n ? (1 - state->params.alpha) / (double)n : 0;
+    for (size_t i = 0; i < n; i++)
+        for (int64_t e = state->by_user.row_start[q->list[i].id]; e < state->by_user.row_start[q->list[i].id + 1]; e++)
+            q->items.score[state->by_user.col[e]] += share * (double)state->by_user.val[e];
+}
+
 static Status repeat_prepare(ModelQuery *query, Err *err) {
     const Model *model = query->model;
-    Scoreboard *board = query->scratch;
+    const Repeat *state = model->state;
+    RepeatQuery *q = query->scratch;
     double most = model->n_items ? (double)model->popularity[model->popular[0]] : 0;
     (void)err;
-    scoreboard_reset(board, 0);
+    scoreboard_reset(&q->items, state->params.variant == TIFU);
     for (int64_t h = 0; h < query->history.n; h++) {
         int32_t item = query->history.item[h];
-        scoreboard_add(board, item, model_scaled(model, query->history.weight[h]) + 1e-6 * (double)model->popularity[item] / (1 + most));
+        double frequency = model_scaled(model, query->history.weight[h]) + 1e-6 * (double)model->popularity[item] / (1 + most);
+        scoreboard_add(&q->items, item, state->params.variant == TIFU ? state->params.alpha * (double)query->history.weight[h] : frequency);
     }
+    if (state->params.variant == TIFU) add_neighbours(query, q);
     return ST_OK;
 }
 
 static double repeat_score(const ModelQuery *query, int32_t item) {
-    return ((const Scoreboard *)query->scratch)->score[item];
+    return ((const RepeatQuery *)query->scratch)->items.score[item];
 }
 
 static Status repeat_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err) {
     (void)n_allowed, (void)err;
-    scoreboard_rank(query->scratch, allowed, top);
+    scoreboard_rank(&((const RepeatQuery *)query->scratch)->items, allowed, top);
     return ST_OK;
 }
 
-/* All of a score comes from the item itself. */
+/* Her own part of a score comes from the item itself. */
 static Status repeat_contributions(const ModelQuery *query, int32_t item, double *part, Err *err) {
+    const Repeat *state = query->model->state;
     (void)err;
-    for (int64_t h = 0; h < query->history.n; h++) part[h] = query->history.item[h] == item ? repeat_score(query, item) : 0;
+    for (int64_t h = 0; h < query->history.n; h++) {
+        double own = state->params.variant == TIFU ? state->params.alpha * (double)query->history.weight[h] : repeat_score(query, item);
+        part[h] = query->history.item[h] == item ? own : 0;
+    }
     return ST_OK;
 }
 
 const Algorithm repeat_algorithm = {
     .name = "repeat",
-    .summary = "what the customer buys again: her own items by how often and how lately, then the popular ones",
+    .summary = "what the customer buys again: her own items by how often and how lately, then the popular ones or her neighbours'",
     .no_similar = 1,
     .own_items = 1,
     .keeps_seen = 1,
     .options = repeat_options,
+    .params_size = sizeof(RepeatParams),
+    .baskets = repeat_baskets,
     .train = repeat_train,
     .write = repeat_write,
     .read = repeat_read,

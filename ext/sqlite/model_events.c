@@ -152,7 +152,9 @@ Status events_read_all(EventsReader *reader, const ModelDefinition *definition, 
 }
 
 HistoryRules history_rules(const Model *model) {
-    return (HistoryRules){.newest = model->newest, .half_life = model->common.half_life, .max_history = model->common.max_history,
+    BasketRules basket = model_baskets(model->algorithm, &model->params);
+    return (HistoryRules){.newest = model->newest, .basket = basket, .half_life = basket.group ? 0 : model->common.half_life,
+                          .max_history = model->common.max_history,
                           .has_until = model->has_until, .until = model->until};
 }
 
@@ -264,7 +266,8 @@ Status events_read_user(EventsReader *reader, const Model *model, const HistoryR
     if (status == ST_OK) {
         int64_t n = c.session ? latest_session(c.event, c.session, c.n) : c.n;
         events_sort(c.event, n);
-        status = fill_history(out, c.event, events_net(c.event, n, newest_of(c.event, n, rules->newest), rules->half_life, rules->max_history), err);
+        status = events_weigh_baskets(c.event, n, &rules->basket, err);
+        if (status == ST_OK) status = fill_history(out, c.event, events_net(c.event, n, newest_of(c.event, n, rules->newest), rules->half_life, rules->max_history), err);
     }
     collected_clear(&c);
     return status;
@@ -307,9 +310,10 @@ static Status group_histories(Collected *c, const int32_t *new_id, const History
             if (c->session) session[to] = c->session[i];
         }
         int64_t from = 0, at = 0;
-        for (int32_t u = 0; u < n_users; u++) { /* start[u] is now the end of user u */
+        for (int32_t u = 0; u < n_users && status == ST_OK; u++) { /* start[u] is now the end of user u */
             int64_t n = c->session ? latest_session(sorted + from, session + from, start[u] - from) : start[u] - from;
             events_sort(sorted + from, n);
+            status = events_weigh_baskets(sorted + from, n, &rules->basket, err);
             int64_t kept = events_net(sorted + from, n, newest_of(sorted + from, n, rules->newest), rules->half_life, rules->max_history);
             for (int64_t i = 0; i < kept; i++, at++) {
                 out->rows.col[at] = sorted[from + i].item;

@@ -57,6 +57,7 @@ typedef struct HistoryRules {
     int64_t max_history;
     int has_until;
     double until;       /* events before this time */
+    BasketRules basket;
 } HistoryRules;
 HistoryRules history_rules(const Model *model);
 

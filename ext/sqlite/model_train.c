@@ -90,7 +90,7 @@ Status train_model(const ModelDefinition *definition, EventsReader *reader, cons
     Status status = dataset_init(&data, err);
     if (status == ST_OK) status = items_list(&d, &data, err);
     if (status == ST_OK) status = events_read_all(reader, &d, has_until, train.until, &data, err);
-    DatasetRules rules = {d.common.half_life, d.common.min_support, d.common.max_history};
+    DatasetRules rules = {d.common.half_life, d.common.min_support, d.common.max_history, model_baskets(d.algorithm, &d.params)};
     if (status == ST_OK) status = dataset_finish(&data, &rules, &task, err);
     if (status == ST_OK && task_poll(&task)) status = fail(err, ST_CANCELLED, "interrupted");
     if (status == ST_OK) status = items_read(&d, &data, err);
