@@ -220,8 +220,10 @@ static Status content_read(Model *model, Reader *in, Err *err) {
     uint32_t words = read_u32(in);
     if (in->failed || words > INT32_MAX) return fail(err, ST_CORRUPT, "the texts are truncated");
     Status status = csr_read(&text, model->n_items, (int32_t)words, in, err);
+    if (status == ST_OK && words > (uint64_t)csr_nnz(&text)) status = fail(err, ST_CORRUPT, "%u words in %lld places", words, (long long)csr_nnz(&text)); /* each is somewhere */
     uint32_t dim = read_u32(in);
-    if (status == ST_OK && (in->failed || dim > DATASET_MAX_DIM)) status = fail(err, ST_CORRUPT, "the vectors are truncated");
+    uint64_t needed = (uint64_t)model->n_items * dim * sizeof(float);
+    if (status == ST_OK && (in->failed || dim > DATASET_MAX_DIM || needed > in->len - in->pos)) status = fail(err, ST_CORRUPT, "the vectors are truncated");
     if (status == ST_OK) status = new_state(model, (int32_t)dim, err);
     Content *state = model->state;
     if (!state) {

@@ -6,7 +6,7 @@
 #include "../base/memory.h"
 #include "model_cursor.h"
 
-enum { BATCH_USERS = 128 };
+enum { BATCH_USERS = 128, BATCH_ENTRIES = 1 << 20 };
 
 typedef struct Batch {
     ModelCursor *cursor;
@@ -67,7 +67,8 @@ Status model_next_batch(ModelTable *t, ModelCursor *c, Err *err) {
     Status status = model_categories(t, c, &b.category, err);
     b.k = model_rows_wanted(&c->request, c->model->n_items);
     b.pool = model_pool_of(&c->request, b.k, c->model->n_items);
-    b.ranked = mem_array(BATCH_USERS * b.pool, sizeof *b.ranked);
+    int32_t batch = b.pool > BATCH_ENTRIES / BATCH_USERS ? (int32_t)(BATCH_ENTRIES / b.pool) + 1 : BATCH_USERS; /* fewer users with long lists */
+    b.ranked = mem_array((size_t)batch * b.pool, sizeof *b.ranked);
     b.n = mem_zeros(BATCH_USERS, sizeof *b.n);
     b.query = mem_zeros((size_t)task.threads, sizeof *b.query);
     b.bit = mem_zeros((size_t)task.threads, sizeof *b.bit);
@@ -81,7 +82,7 @@ Status model_next_batch(ModelTable *t, ModelCursor *c, Err *err) {
     task.host = &poll;
     model_clear_rows(c);
     while (status == ST_OK && c->n_rows == 0 && c->next_user < n_users) {
-        int32_t n = n_users - c->next_user < BATCH_USERS ? n_users - c->next_user : BATCH_USERS;
+        int32_t n = n_users - c->next_user < batch ? n_users - c->next_user : batch;
         b.first = c->next_user;
         status = task_run(&task, n, rank_batch_user, &b, err);
         if (status == ST_OK && b.failed) status = fail_nomem(err, "a batch of users");
