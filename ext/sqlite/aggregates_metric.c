@@ -1,9 +1,9 @@
 /* Metric aggregates (docs/reference/metrics.md). No row, or nothing relevant, gives NULL. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../base/memory.h"
-#include "../metrics/classification.h"
 #include "../metrics/ranking.h"
 #include "modules.h"
 
@@ -29,7 +29,7 @@ static int metric_number(sqlite3_context *context, const char *function, const c
 typedef struct RankingFunction {
     const char *name;
     RankingMetric metric;
-    const char *variant; /* the word allowed as a fourth argument, or NULL */
+    const char *variant[2]; /* the words allowed as a fourth argument: variants 1 and 2; NULL: none */
 } RankingFunction;
 
 typedef struct RankingState {
@@ -42,6 +42,7 @@ typedef struct RankingState {
 } RankingState;
 
 static int read_setting(sqlite3_context *context, const RankingFunction *function, RankingState *state, int argc, sqlite3_value **argv) {
+    if (argc < 3) return 1; /* rec_r_precision */
     if (sqlite3_value_numeric_type(argv[2]) != SQLITE_INTEGER || sqlite3_value_int64(argv[2]) < 1) {
         metric_error(context, function->name, "k must be a whole number, 1 or more");
         return 0;
@@ -49,12 +50,13 @@ static int read_setting(sqlite3_context *context, const RankingFunction *functio
     state->k = sqlite3_value_int64(argv[2]);
     if (argc < 4) return 1;
     const char *word = (const char *)sqlite3_value_text(argv[3]);
-    if (word && function->variant && strcmp(word, function->variant) == 0) {
-        state->variant = 1;
-        return 1;
-    }
+    for (int v = 0; v < 2; v++)
+        if (word && function->variant[v] && strcmp(word, function->variant[v]) == 0) {
+            state->variant = v + 1;
+            return 1;
+        }
     char text[100];
-    sqlite3_snprintf(sizeof text, text, "the fourth argument may be '%s'", function->variant ? function->variant : "");
+    sqlite3_snprintf(sizeof text, text, function->variant[1] ? "the fourth argument may be '%s' or '%s'" : "the fourth argument may be '%s'", function->variant[0], function->variant[1]);
     metric_error(context, function->name, text);
     return 0;
 }
@@ -132,72 +134,6 @@ static void rrf_final(sqlite3_context *context) {
     if (state && state->n) sqlite3_result_double(context, state->sum);
 }
 
-/* ---- rec_rmse(actual, predicted) ---- */
-
-static void rmse_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
-    Sum *state = sqlite3_aggregate_context(context, sizeof *state);
-    (void)argc;
-    if (!state || sqlite3_value_type(argv[0]) == SQLITE_NULL || sqlite3_value_type(argv[1]) == SQLITE_NULL) return;
-    double actual, predicted;
-    if (!metric_number(context, "rec_rmse", "the actual value", argv[0], &actual)) return;
-    if (!metric_number(context, "rec_rmse", "the predicted value", argv[1], &predicted)) return;
-    double error = actual - predicted;
-    /* Kahan's compensation: long columns keep their last digits */
-    double y = error * error - state->extra, t = state->sum + y;
-    state->extra = (t - state->sum) - y;
-    state->sum = t;
-    state->n++;
-}
-
-static void rmse_final(sqlite3_context *context) {
-    const Sum *state = sqlite3_aggregate_context(context, 0);
-    if (state && state->n) sqlite3_result_double(context, sqrt(state->sum / (double)state->n));
-}
-
-/* ---- rec_auc(label, score) ---- */
-
-typedef struct AucState {
-    Labelled *item;
-    size_t n;
-    size_t capacity;
-} AucState;
-
-static void auc_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
-    AucState *state = sqlite3_aggregate_context(context, sizeof *state);
-    (void)argc;
-    if (!state) {
-        sqlite3_result_error_nomem(context);
-        return;
-    }
-    if (sqlite3_value_type(argv[0]) == SQLITE_NULL || sqlite3_value_type(argv[1]) == SQLITE_NULL) return;
-    double label, score;
-    if (!metric_number(context, "rec_auc", "label", argv[0], &label)) return;
-    if (!metric_number(context, "rec_auc", "score", argv[1], &score)) return;
-    if (label != 0 && label != 1) {
-        metric_error(context, "rec_auc", "label must be 0 or 1");
-        return;
-    }
-    if (state->n == state->capacity) {
-        size_t capacity = state->capacity * 2 + 64;
-        Labelled *grown = mem_resize(state->item, capacity, sizeof *grown);
-        if (!grown) {
-            sqlite3_result_error_nomem(context);
-            return;
-        }
-        state->item = grown;
-        state->capacity = capacity;
-    }
-    state->item[state->n++] = (Labelled){score, label == 1};
-}
-
-static void auc_final(sqlite3_context *context) {
-    AucState *state = sqlite3_aggregate_context(context, 0);
-    if (!state) return;
-    double value = auc(state->item, state->n);
-    if (!isnan(value)) sqlite3_result_double(context, value);
-    mem_free(state->item);
-}
-
 /* ---- rec_coverage(item, catalogue): distinct items / size of the catalogue ---- */
 
 typedef struct CoverageState {
@@ -234,6 +170,129 @@ static void coverage_final(sqlite3_context *context) {
     keymap_free(state->items);
 }
 
+/* ---- rec_diversity(vector): mean over pairs of 1 - cosine, from the sum of the unit vectors ---- */
+
+typedef struct DiversityState {
+    double *sum;
+    int dim;
+    double n, unit; /* vectors; those that are not 0 */
+} DiversityState;
+
+static void diversity_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    DiversityState *state = sqlite3_aggregate_context(context, sizeof *state);
+    const float *vector;
+    float *owned = NULL;
+    int dim;
+    Err err = {0};
+    (void)argc;
+    if (!state) {
+        sqlite3_result_error_nomem(context);
+        return;
+    }
+    if (sqlite3_value_type(argv[0]) == SQLITE_NULL) return;
+    Status status = glue_vector(argv[0], &vector, &dim, &owned, &err);
+    if (status == ST_OK && !state->sum) {
+        state->sum = mem_zeros((size_t)dim, sizeof *state->sum);
+        state->dim = dim;
+        if (!state->sum) status = fail_nomem(&err, "a vector");
+    }
+    if (status == ST_OK && dim != state->dim) status = fail(&err, ST_BADARG, "vectors of %d and %d elements", state->dim, dim);
+    if (status == ST_OK) {
+        double norm = 0;
+        for (int i = 0; i < dim; i++) norm += (double)vector[i] * (double)vector[i];
+        for (int i = 0; i < dim && norm > 0; i++) state->sum[i] += (double)vector[i] / sqrt(norm);
+        state->n++;
+        state->unit += norm > 0;
+    } else {
+        glue_function_error(context, "rec_diversity", status, &err);
+    }
+    mem_free(owned);
+}
+
+static void diversity_final(sqlite3_context *context) {
+    DiversityState *state = sqlite3_aggregate_context(context, 0);
+    double square = 0;
+    if (!state) return;
+    for (int i = 0; i < state->dim; i++) square += state->sum[i] * state->sum[i];
+    if (state->n >= 2) sqlite3_result_double(context, 1 - (square - state->unit) / (state->n * (state->n - 1)));
+    mem_free(state->sum);
+}
+
+/* ---- rec_personalization(user, item): 1 - mean over pairs of users of |A and B| / sqrt(|A| |B|) ---- */
+
+typedef struct Listed {
+    int32_t user, item;
+} Listed;
+
+typedef struct PersonalState {
+    KeyMap *users, *items;
+    Bytes listed; /* Listed */
+} PersonalState;
+
+static void personal_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    PersonalState *state = sqlite3_aggregate_context(context, sizeof *state);
+    char buffer[64];
+    Key user, item;
+    Listed listed;
+    (void)argc;
+    if (state && !state->users) state->users = keymap_new();
+    if (state && !state->items) state->items = keymap_new();
+    if (!state || !state->users || !state->items) {
+        sqlite3_result_error_nomem(context);
+        return;
+    }
+    if (sqlite3_value_type(argv[0]) == SQLITE_NULL || sqlite3_value_type(argv[1]) == SQLITE_NULL) return;
+    if (!glue_key(argv[0], AFFINITY_NONE, buffer, &user) || !glue_key(argv[1], AFFINITY_NONE, buffer + 32, &item)) {
+        metric_error(context, "rec_personalization", "users and items are integers or texts");
+        return;
+    }
+    if (keymap_add(state->users, user, &listed.user, NULL) == ST_OK && keymap_add(state->items, item, &listed.item, NULL) == ST_OK)
+        bytes_append(&state->listed, &listed, sizeof listed);
+    else
+        state->listed.failed = 1;
+    if (state->listed.failed) sqlite3_result_error_nomem(context);
+}
+
+static int by_user_and_item(const void *a, const void *b) {
+    const Listed *x = a, *y = b;
+    if (x->user != y->user) return x->user < y->user ? -1 : 1;
+    return (x->item > y->item) - (x->item < y->item);
+}
+
+/* With u's unit vector 1 / sqrt|A| at its items, the square of the sum of all is the users and twice the pairs' overlaps. */
+static double personalization(Listed *row, size_t n, double users, double *sum) {
+    double square = 0;
+    size_t kept = 0;
+    qsort(row, n, sizeof *row, by_user_and_item);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || by_user_and_item(&row[i], &row[kept - 1]) != 0) row[kept++] = row[i];
+    for (size_t from = 0, to; from < kept; from = to) {
+        for (to = from; to < kept && row[to].user == row[from].user; to++) {}
+        for (size_t i = from; i < to; i++) sum[row[i].item] += 1 / sqrt((double)(to - from));
+    }
+    for (size_t i = 0; i < kept; i++) { /* each item once */
+        square += sum[row[i].item] * sum[row[i].item];
+        sum[row[i].item] = 0;
+    }
+    return 1 - (square - users) / (users * (users - 1));
+}
+
+static void personal_final(sqlite3_context *context) {
+    PersonalState *state = sqlite3_aggregate_context(context, 0);
+    if (!state) return;
+    size_t n = state->listed.len / sizeof(Listed);
+    double users = state->users ? (double)keymap_count(state->users) : 0;
+    double *sum = state->items ? mem_zeros((size_t)keymap_count(state->items), sizeof *sum) : NULL;
+    if (users >= 2 && !sum)
+        sqlite3_result_error_nomem(context);
+    else if (users >= 2)
+        sqlite3_result_double(context, personalization((Listed *)(void *)state->listed.data, n, users, sum));
+    mem_free(sum);
+    keymap_free(state->users);
+    keymap_free(state->items);
+    bytes_clear(&state->listed);
+}
+
 typedef void (*Step)(sqlite3_context *, int, sqlite3_value **);
 typedef void (*Final)(sqlite3_context *);
 
@@ -243,18 +302,19 @@ static int aggregate(sqlite3 *db, const char *name, int arguments, const void *d
 
 int register_metric_aggregates(sqlite3 *db) {
     static const RankingFunction ranking[] = {
-        {"rec_precision", METRIC_PRECISION, NULL}, {"rec_recall", METRIC_RECALL, NULL}, {"rec_hit", METRIC_HIT, NULL},
-        {"rec_rr", METRIC_RR, NULL},               {"rec_ap", METRIC_AP, "trec"},       {"rec_ndcg", METRIC_NDCG, "exponential"},
+        {"rec_precision", METRIC_PRECISION, {NULL}}, {"rec_recall", METRIC_RECALL, {"capped"}}, {"rec_hit", METRIC_HIT, {NULL}},
+        {"rec_rr", METRIC_RR, {NULL}},               {"rec_ap", METRIC_AP, {"trec"}},           {"rec_ndcg", METRIC_NDCG, {"exponential", "full"}},
     };
-    int code = SQLITE_OK;
+    static const RankingFunction r_precision = {"rec_r_precision", METRIC_R_PRECISION, {NULL}};
+    int code = aggregate(db, r_precision.name, 2, &r_precision, ranking_step, ranking_final);
     for (size_t i = 0; i < sizeof ranking / sizeof *ranking && !code; i++) {
         code = aggregate(db, ranking[i].name, 3, &ranking[i], ranking_step, ranking_final);
-        if (!code && ranking[i].variant) code = aggregate(db, ranking[i].name, 4, &ranking[i], ranking_step, ranking_final);
+        if (!code && ranking[i].variant[0]) code = aggregate(db, ranking[i].name, 4, &ranking[i], ranking_step, ranking_final);
     }
     if (!code) code = aggregate(db, "rec_rrf", 1, NULL, rrf_step, rrf_final);
     if (!code) code = aggregate(db, "rec_rrf", 2, NULL, rrf_step, rrf_final);
-    if (!code) code = aggregate(db, "rec_rmse", 2, NULL, rmse_step, rmse_final);
-    if (!code) code = aggregate(db, "rec_auc", 2, NULL, auc_step, auc_final);
     if (!code) code = aggregate(db, "rec_coverage", 2, NULL, coverage_step, coverage_final);
+    if (!code) code = aggregate(db, "rec_diversity", 1, NULL, diversity_step, diversity_final);
+    if (!code) code = aggregate(db, "rec_personalization", 2, NULL, personal_step, personal_final);
     return code;
 }

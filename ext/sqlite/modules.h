@@ -17,6 +17,9 @@ int register_search(sqlite3 *db);
 int register_index_tables(sqlite3 *db);
 int register_item_vectors(sqlite3 *db);
 int register_rules(sqlite3 *db);
+int register_pair_aggregates(sqlite3 *db);
+int register_curves(sqlite3 *db);
+int register_experiment_functions(sqlite3 *db);
 
 /* Bits for sqlite3_create_function: pure functions may be used in triggers, views and indexes. */
 #define FUNCTION_PURE (SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS)

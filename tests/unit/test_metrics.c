@@ -1,6 +1,8 @@
 /* Expected values worked out by hand from the definitions in ranking.h. */
 #include "../../ext/metrics/bootstrap.h"
-#include "../../ext/metrics/classification.h"
+#include "../../ext/metrics/samples.h"
+#include "../../ext/metrics/special.h"
+#include "../../ext/metrics/sums.h"
 #include "../../ext/metrics/ranking.h"
 #include "check.h"
 
@@ -31,10 +33,30 @@ TEST(nothing_relevant_gives_no_number) {
 }
 
 TEST(auc_counts_ties_half) {
-    Labelled item[] = {{0.5, 1}, {0.5, 0}, {0.9, 1}, {0.1, 0}};
-    CHECK_NEAR(auc(item, 4), 3.5 / 4, 1e-15);
-    Labelled one[] = {{1, 1}};
-    CHECK(isnan(auc(one, 1)));
+    Sample item[] = {{0.5, 1}, {0.5, -1}, {0.9, 1}, {0.1, -1}};
+    CHECK_NEAR(sample_auc(item, 4, 0), 3.5 / 4, 1e-15);
+    Sample one[] = {{1, 1}};
+    CHECK(isnan(sample_auc(one, 1, 0)));
+}
+
+/* Values of tables: t(.975; 10), chi-square(.95; 3), Kolmogorov's 5 % point. */
+TEST(distributions_agree_with_tables) {
+    CHECK(fabs(student_two_sided(2.228138851986274, 10) - .05) < 1e-13);
+    CHECK(fabs(student_two_sided(63.656741162872526, 1) - .01) < 1e-13);
+    CHECK(fabs(chi_square_upper(7.814727903251179, 3) - .05) < 1e-13);
+    CHECK(fabs(chi_square_upper(.0039321400000195, 1) - .95) < 1e-9);
+    CHECK(fabs(normal_quantile(.975) - 1.959963984540054) < 1e-14);
+    CHECK(fabs(normal_quantile(1e-10) + 6.361340902404056) < 1e-12);
+    CHECK(fabs(kolmogorov_upper(1.3580986393225507) - .05) < 1e-12);
+    CHECK(fabs(kolmogorov_upper(.99999) - kolmogorov_upper(1.00001) - 2e-5 * 1.07) < 1e-6);
+}
+
+TEST(sums_forget_large_rows_that_are_taken_back) {
+    Sums sums = {0};
+    sums_add(&sums, SUM_RMSE, 1e9, 3, 1, 1);
+    sums_add(&sums, SUM_RMSE, .1, .3, 1, 1);
+    sums_add(&sums, SUM_RMSE, 1e9, 3, 1, -1);
+    CHECK(fabs(sums_value(&sums, SUM_RMSE) - .2) < 1e-12);
 }
 
 TEST(bootstrap_interval_covers_the_mean_and_is_reproducible) {

@@ -1,0 +1,88 @@
+#include "sums.h"
+
+#include <math.h>
+
+static const double EPSILON = 2.220446049250313e-16; /* 2^-52 */
+
+/* sum += high + low, both exact (Knuth's two-sum). */
+static void add(DoubleDouble *sum, double high, double low) {
+    double s = sum->high + high, part = s - sum->high;
+    double error = (sum->high - (s - part)) + (high - part) + sum->low + low;
+    sum->high = s + error;
+    sum->low = error - (sum->high - s);
+}
+
+/* sum += w x y. */
+static void add_product(DoubleDouble *sum, double w, double x, double y) {
+    double product = x * y, rest = fma(x, y, -product);
+    double high = w * product, low = fma(w, product, -high) + w * rest;
+    add(sum, high, low);
+}
+
+static long double value_of(const DoubleDouble *sum) {
+    return (long double)sum->high + (long double)sum->low;
+}
+
+void sums_add(Sums *sums, SumMetric metric, double y, double p, double w, double sign) {
+    double error = y - p, signed_w = sign * w;
+    sums->n += sign > 0 ? 1 : -1;
+    if (metric >= SUM_ACCURACY) {
+        add(&sums->sum[y == 1 ? (p == 1 ? 0 : 2) : (p == 1 ? 1 : 3)], signed_w, 0);
+        return;
+    }
+    add(&sums->sum[0], signed_w, 0);
+    switch (metric) {
+    case SUM_RMSE:
+    case SUM_BRIER: add_product(&sums->sum[1], signed_w, error, error); break;
+    case SUM_MAE: add_product(&sums->sum[1], signed_w, fabs(error), 1); break;
+    case SUM_MAPE: add_product(&sums->sum[1], signed_w, fabs(error) / fmax(fabs(y), EPSILON), 1); break;
+    case SUM_R2:
+        add_product(&sums->sum[1], signed_w, error, error);
+        add_product(&sums->sum[2], signed_w, y, 1);
+        add_product(&sums->sum[3], signed_w, y, y);
+        break;
+    default: { /* SUM_LOGLOSS */
+        double inside = fmin(fmax(p, EPSILON), 1 - EPSILON);
+        add_product(&sums->sum[1], signed_w, -(y == 1 ? log(inside) : log1p(-inside)), 1);
+    }
+    }
+}
+
+static double quotient(long double a, long double b) {
+    return b > 0 ? (double)(a / b) : NAN;
+}
+
+static double r2(const Sums *sums) {
+    long double weight = value_of(&sums->sum[0]), errors = value_of(&sums->sum[1]), mean = value_of(&sums->sum[2]);
+    if (sums->n < 2 || weight <= 0) return NAN;
+    long double squares = value_of(&sums->sum[3]), spread = squares - mean * mean / weight;
+    if (spread <= 1e-17L * squares) return errors == 0; /* rounding apart y is constant */
+    return (double)(1 - errors / spread);
+}
+
+void sums_confusion(const Sums *sums, double out[4]) {
+    for (int i = 0; i < 4; i++) out[i] = (double)value_of(&sums->sum[i]);
+}
+
+static double class_value(const Sums *sums, SumMetric metric) {
+    long double tp = value_of(&sums->sum[0]), fp = value_of(&sums->sum[1]), fn = value_of(&sums->sum[2]), tn = value_of(&sums->sum[3]);
+    long double square = (long double)sums->beta * sums->beta, margins = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn);
+    switch (metric) {
+    case SUM_ACCURACY: return quotient(tp + tn, tp + fp + fn + tn);
+    case SUM_PRECISION: return quotient(tp, tp + fp);
+    case SUM_RECALL: return quotient(tp, tp + fn);
+    case SUM_SPECIFICITY: return quotient(tn, tn + fp);
+    case SUM_BALANCED: return (quotient(tp, tp + fn) + quotient(tn, tn + fp)) / 2;
+    case SUM_F: return quotient((1 + square) * tp, (1 + square) * tp + square * fn + fp);
+    case SUM_MCC: return margins > 0 ? (double)((tp * tn - fp * fn) / sqrtl(margins)) : 0;
+    default: return NAN;
+    }
+}
+
+double sums_value(const Sums *sums, SumMetric metric) {
+    if (sums->n == 0) return NAN;
+    if (metric >= SUM_ACCURACY) return class_value(sums, metric);
+    if (metric == SUM_R2) return r2(sums);
+    double mean = quotient(value_of(&sums->sum[1]), value_of(&sums->sum[0]));
+    return metric == SUM_RMSE ? sqrt(fmax(mean, 0)) : mean;
+}

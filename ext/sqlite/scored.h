@@ -1,0 +1,11 @@
+/* What rec_scored returns and the curves read: labels, scores and weights in one BLOB. */
+#ifndef REC_SCORED_H
+#define REC_SCORED_H
+
+#include "../metrics/samples.h"
+#include "glue.h"
+
+/* Rows as LABEL_SCORE lays them out, sorted by score, the best first. */
+void scored_result(sqlite3_context *context, Sample *row, size_t n);
+
+#endif
