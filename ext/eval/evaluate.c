@@ -1,8 +1,10 @@
 #include "evaluate.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "../base/memory.h"
+#include "../metrics/samples.h"
 
 typedef struct Work {
     const Model *model;
@@ -13,7 +15,7 @@ typedef struct Work {
     ModelQuery **query;  /* per worker */
     uint64_t **allowed;  /* per worker: bits */
     Ranked **ranked;     /* per worker: k_max */
-    uint64_t **covered;  /* per worker and k: bits of recommended items */
+    int32_t **listed;    /* per worker and k: counts of the items */
     double *value;       /* metric x k x user */
     _Atomic int failed;
 } Work;
@@ -71,9 +73,8 @@ static void evaluate_user(void *context, int64_t piece, int worker) {
     if (status == ST_OK) status = relevant_items(w, user, w->ranked[worker], n_list, &item, &n_item);
     if (status != ST_OK) w->failed = 1;
     for (int k = 0; k < w->options->n_k && status == ST_OK; k++) {
-        uint64_t *covered = w->covered[worker * EVALUATE_MAX_K + k];
-        for (size_t r = 0; r < n_list && (int64_t)r < w->options->k[k]; r++)
-            covered[w->ranked[worker][r].item >> 6] |= (uint64_t)1 << (w->ranked[worker][r].item & 63);
+        int32_t *listed = w->listed[worker * EVALUATE_MAX_K + k];
+        for (size_t r = 0; r < n_list && (int64_t)r < w->options->k[k]; r++) listed[w->ranked[worker][r].item]++;
         for (int m = 0; m < N_RANKING_METRICS; m++)
             w->value[((size_t)m * EVALUATE_MAX_K + (size_t)k) * (size_t)w->holdout->n_users + (size_t)user] =
                 ranking_metric((RankingMetric)m, item, n_item, w->options->k[k], 0);
@@ -86,16 +87,16 @@ static Status allocate(Work *w, int threads, Err *err) {
     w->query = mem_zeros(t, sizeof *w->query);
     w->allowed = mem_zeros(t, sizeof *w->allowed);
     w->ranked = mem_zeros(t, sizeof *w->ranked);
-    w->covered = mem_zeros(t * EVALUATE_MAX_K, sizeof *w->covered);
+    w->listed = mem_zeros(t * EVALUATE_MAX_K, sizeof *w->listed);
     w->value = mem_zeros((size_t)N_RANKING_METRICS * EVALUATE_MAX_K * (size_t)w->holdout->n_users, sizeof *w->value);
-    if (!w->query || !w->allowed || !w->ranked || !w->covered || !w->value) return fail_nomem(err, "the evaluation");
+    if (!w->query || !w->allowed || !w->ranked || !w->listed || !w->value) return fail_nomem(err, "the evaluation");
     for (size_t i = 0; i < t; i++) {
         TRY(model_query_new(&w->query[i], w->model, err));
         w->allowed[i] = mem_array(words, sizeof **w->allowed);
         w->ranked[i] = mem_array((size_t)w->k_max, sizeof **w->ranked);
         if (!w->allowed[i] || !w->ranked[i]) return fail_nomem(err, "the evaluation");
-        for (size_t k = 0; k < EVALUATE_MAX_K; k++)
-            if (!(w->covered[i * EVALUATE_MAX_K + k] = mem_zeros(words, sizeof(uint64_t)))) return fail_nomem(err, "the evaluation");
+        for (size_t k = 0; k < (size_t)w->options->n_k; k++)
+            if (!(w->listed[i * EVALUATE_MAX_K + k] = mem_zeros((size_t)w->model->n_items, sizeof(int32_t)))) return fail_nomem(err, "the evaluation");
     }
     return ST_OK;
 }
@@ -105,27 +106,31 @@ static void work_clear(Work *w, int threads) {
         if (w->query) model_query_free(w->query[i]);
         if (w->allowed) mem_free(w->allowed[i]);
         if (w->ranked) mem_free(w->ranked[i]);
-        for (int k = 0; w->covered && k < EVALUATE_MAX_K; k++) mem_free(w->covered[i * EVALUATE_MAX_K + k]);
+        for (int k = 0; w->listed && k < EVALUATE_MAX_K; k++) mem_free(w->listed[i * EVALUATE_MAX_K + k]);
     }
     mem_free(w->query);
     mem_free(w->allowed);
     mem_free(w->ranked);
-    mem_free(w->covered);
+    mem_free(w->listed);
     mem_free(w->value);
 }
 
-static double coverage(const Work *w, int k, int threads) {
-    int64_t n = 0;
-    for (size_t word = 0; word < words_of(w->model); word++) {
-        uint64_t bits = 0;
-        for (int i = 0; i < threads; i++) bits |= w->covered[i * EVALUATE_MAX_K + k][word];
-        n += __builtin_popcountll(bits);
+/* The first worker's counts become everybody's, and the values the caller's. */
+static void hand_over(Work *w, int threads, Judged *out) {
+    for (int k = 0; k < w->options->n_k; k++) {
+        out->listed[k] = w->listed[k];
+        w->listed[k] = NULL;
+        for (int t = 1; t < threads; t++)
+            for (int32_t i = 0; i < w->model->n_items; i++) out->listed[k][i] += w->listed[t * EVALUATE_MAX_K + k][i];
     }
-    return w->model->n_items ? (double)n / (double)w->model->n_items : 0;
+    out->n_users = w->holdout->n_users;
+    out->value = w->value;
+    w->value = NULL;
 }
 
-Status evaluate(Evaluation *out, const Model *model, int popular_only, const Holdout *holdout, const EvaluateOptions *options, Task *task, Err *err) {
+Status judge(Judged *out, const Model *model, int popular_only, const Holdout *holdout, const EvaluateOptions *options, Task *task, Err *err) {
     Work w = {.model = model, .popular_only = popular_only, .holdout = holdout, .options = options};
+    *out = (Judged){0};
     for (int k = 0; k < options->n_k; k++)
         if (options->k[k] > w.k_max) w.k_max = options->k[k];
     if (w.k_max > model->n_items) w.k_max = model->n_items;
@@ -133,11 +138,35 @@ Status evaluate(Evaluation *out, const Model *model, int popular_only, const Hol
     Status status = allocate(&w, task->threads, err);
     if (status == ST_OK) status = task_run(task, holdout->n_users, evaluate_user, &w, err);
     if (status == ST_OK && w.failed) status = fail_nomem(err, "the evaluation");
-    for (int m = 0; m < N_RANKING_METRICS && status == ST_OK; m++)
-        for (int k = 0; k < options->n_k && status == ST_OK; k++)
-            status = bootstrap_mean(&out->metric[m][k], w.value + ((size_t)m * EVALUATE_MAX_K + (size_t)k) * (size_t)holdout->n_users,
-                                    holdout->n_users, options->bootstrap, options->seed, err);
-    for (int k = 0; k < options->n_k && status == ST_OK; k++) out->coverage[k] = coverage(&w, k, task->threads);
+    if (status == ST_OK) hand_over(&w, task->threads, out);
     work_clear(&w, task->threads);
     return status;
+}
+
+void judged_clear(Judged *judged) {
+    mem_free(judged->value);
+    for (int k = 0; k < EVALUATE_MAX_K; k++) mem_free(judged->listed[k]);
+    *judged = (Judged){0};
+}
+
+const double *judged_values(const Judged *judged, RankingMetric metric, int k) {
+    return judged->value + ((size_t)metric * EVALUATE_MAX_K + (size_t)k) * (size_t)judged->n_users;
+}
+
+Status judged_beyond(Beyond *out, const Judged *judged, const Model *model, int k, Err *err) {
+    double distinct = 0, lists = 0, surprise = 0;
+    Sample *count = mem_array((size_t)model->n_items, sizeof *count);
+    if (!count) return fail_nomem(err, "the evaluation");
+    for (int32_t i = 0; i < model->n_items; i++) {
+        double listed = judged->listed[k][i], users = (double)model->popularity[i];
+        count[i] = (Sample){listed, 0};
+        distinct += listed > 0;
+        if (users > 0) surprise -= listed * log2(users / (double)model->n_users); /* an item that nobody has is no news: it has no share */
+        if (users > 0) lists += listed;
+    }
+    out->coverage = model->n_items ? distinct / (double)model->n_items : 0;
+    out->gini = sample_gini(count, (size_t)model->n_items, 0);
+    out->novelty = lists > 0 ? surprise / lists : NAN;
+    mem_free(count);
+    return ST_OK;
 }

@@ -26,13 +26,26 @@ typedef struct Holdout {
     const int32_t *n_unknown;
 } Holdout;
 
-typedef struct Evaluation {
-    Interval metric[N_RANKING_METRICS][EVALUATE_MAX_K];
-    double coverage[EVALUATE_MAX_K]; /* distinct recommended items / items of the model */
-} Evaluation;
+/* What came out. */
+typedef struct Judged {
+    int32_t n_users;
+    double *value;                    /* metric x EVALUATE_MAX_K x user: see judged_values */
+    int32_t *listed[EVALUATE_MAX_K];  /* per item of the model: in how many of the users' first k it is */
+} Judged;
 
-/* popular_only: judge the popular list instead of the model. Users' values are computed on all threads and summed in
- * order. */
-Status evaluate(Evaluation *out, const Model *model, int popular_only, const Holdout *holdout, const EvaluateOptions *options, Task *task, Err *err);
+/* popular_only: judge the popular list instead of the model. Users' values are computed on all threads. judged_clear also
+ * after an error. */
+Status judge(Judged *out, const Model *model, int popular_only, const Holdout *holdout, const EvaluateOptions *options, Task *task, Err *err);
+void judged_clear(Judged *judged);
+
+/* One value a user; k: an index of options->k. */
+const double *judged_values(const Judged *judged, RankingMetric metric, int k);
+
+/* Of the lists' first k: distinct items / items of the model; Gini of how often each item is listed (0: all alike); mean of
+ * -log2(users of the item / all users of the training). NaN where nothing is listed. */
+typedef struct Beyond {
+    double coverage, gini, novelty;
+} Beyond;
+Status judged_beyond(Beyond *out, const Judged *judged, const Model *model, int k, Err *err);
 
 #endif

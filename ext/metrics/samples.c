@@ -80,7 +80,7 @@ double sample_gini(Sample *row, size_t n, double unused) {
         sum += row[i].x;
         weighted += (2 * (double)(i + 1) - (double)n - 1) * row[i].x;
     }
-    return sum > 0 ? weighted / ((double)n * sum) : NAN;
+    return sum > 0 && isfinite(sum) ? weighted / ((double)n * sum) : NAN;
 }
 
 double sample_entropy(Sample *row, size_t n, double unused) {
@@ -184,6 +184,7 @@ int sample_welch(const Sample *row, size_t n, Welch *out) {
     out->difference = mean[1] - mean[0];
     out->t = out->difference / sqrt(a + b);
     out->df = (a + b) * (a + b) / (a * a / (size[1] - 1) + b * b / (size[0] - 1));
+    if (!isfinite(out->t) || !isfinite(out->df)) return 0;
     out->p = student_two_sided(out->t, out->df);
     return 1;
 }
@@ -232,7 +233,7 @@ double sample_chi2(Sample *row, size_t n, double unused) {
     double x, y, sum = 0;
     (void)unused;
     totals(row, n, &x, &y);
-    if (n < 2 || x <= 0) return NAN;
+    if (n < 1 || x <= 0) return NAN;
     for (size_t i = 0; i < n; i++) {
         double expected = row[i].y * x / y;
         sum += (row[i].x - expected) * (row[i].x - expected) / expected;
@@ -242,5 +243,5 @@ double sample_chi2(Sample *row, size_t n, double unused) {
 
 double sample_chi2_p(Sample *row, size_t n, double unused) {
     double statistic = sample_chi2(row, n, unused);
-    return isnan(statistic) ? NAN : chi_square_upper(statistic, (double)n - 1);
+    return isnan(statistic) || n < 2 ? NAN : chi_square_upper(statistic, (double)n - 1);
 }

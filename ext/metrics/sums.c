@@ -84,5 +84,6 @@ double sums_value(const Sums *sums, SumMetric metric) {
     if (metric >= SUM_ACCURACY) return class_value(sums, metric);
     if (metric == SUM_R2) return r2(sums);
     double mean = quotient(value_of(&sums->sum[1]), value_of(&sums->sum[0]));
-    return metric == SUM_RMSE ? sqrt(fmax(mean, 0)) : mean;
+    if (metric != SUM_RMSE || isnan(mean)) return mean;
+    return mean > 0 ? sqrt(mean) : 0; /* below 0 by rounding, when a window has taken rows back */
 }

@@ -1,5 +1,6 @@
 /* Metrics of predictions that are sums over the rows: no row is kept, and a row can be taken back (window functions). Sums are in
- * double-double, so that what large rows leave behind when they are taken back is nothing.
+ * double-double (32 digits), so that rows whose squares are up to 1e15 times larger than what stays leave nothing behind when they
+ * are taken back.
  *
  *     (y, p, w): label or actual value, prediction, weight
  *

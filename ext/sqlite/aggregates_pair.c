@@ -40,7 +40,7 @@ static int has_null(int argc, sqlite3_value **argv) {
 }
 
 static void result_number(sqlite3_context *context, double value) {
-    if (!isnan(value)) sqlite3_result_double(context, value);
+    if (isfinite(value)) sqlite3_result_double(context, value); /* what overflows has no answer either */
 }
 
 static void result_json(sqlite3_context *context, Bytes *json) {
@@ -181,7 +181,7 @@ static int take_row(sqlite3_context *context, const SampleFunction *f, int argc,
     int labelled = f->layout == LABEL_SCORE || f->layout == WHICH_VALUE;
     if (has_null(argc, argv)) return 0;
     if (!take(context, f->name, f->layout == LABEL_SCORE ? "label" : f->layout == WHICH_VALUE ? "which" : "the count", labelled ? LABEL : f->x, argv[0], &first)) return -1;
-    if (n_values(f) > 1 && !take(context, f->name, f->layout == LABEL_SCORE ? "score" : labelled ? "the value" : "the second count", labelled ? f->x : f->y, argv[1], &second)) return -1;
+    if (n_values(f) > 1 && !take(context, f->name, f->layout == LABEL_SCORE ? "score" : labelled ? "the value" : f->metric == sample_novelty ? "the total" : "the second count", labelled ? f->x : f->y, argv[1], &second)) return -1;
     if (f->takes_weight && argc > 2 && !take(context, f->name, "weight", WEIGHT, argv[2], &weight)) return -1;
     *out = labelled ? (Sample){second, first == 1 ? weight : -weight} : (Sample){first, second};
     return weight > 0;
@@ -219,6 +219,7 @@ static void bootstrap_result(sqlite3_context *context, const Rows *rows, const S
         sqlite3_result_error_nomem(context);
         return;
     }
+    if (!isfinite(interval.mean) || !isfinite(interval.low) || !isfinite(interval.high)) return;
     bytes_format(&json, "{\"mean\":%.17g,\"low\":%.17g,\"high\":%.17g,\"n\":%lld}", interval.mean, interval.low, interval.high, (long long)rows->n);
     result_json(context, &json);
 }

@@ -1,333 +1,247 @@
-/* rec_evaluate(model, holdout [, options]): how good the model's lists were for what came afterwards, beside the popular
- * list's. The hold-out is a table or view with the model's user and item columns and optionally `relevance` (a gain > 0;
- * default 1) and the model's time column.
- *
- * What must not happen is that the model reads the answer. So a hold-out pair that is in the history is an error, unless
- * repeats are asked for (exclude_seen=false) and the history is known to end before the hold-out begins: the version was
- * trained with `until` (or the option until is given), and no hold-out row that has a time is earlier. */
-#include <jansson.h>
+/* rec_evaluate, rec_evaluate_users and rec_compare: how good models' lists were for what came afterwards. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../base/memory.h"
-#include "../base/options.h"
-#include "../eval/evaluate.h"
-#include "cache.h"
-#include "model_table.h"
+#include "../metrics/special.h"
+#include "evaluate_load.h"
 #include "modules.h"
 #include "progress.h"
 #include "row_table.h"
 
-typedef struct CallOptions {
-    int64_t exclude_seen;
-    int64_t version;
-    int64_t bootstrap;
-    int64_t seed;
-    int64_t threads;
-    int64_t unknown_users;
-    int64_t progress;
-    double until;
-} CallOptions;
-
-enum { UNKNOWN_SKIP, UNKNOWN_POPULAR };
-
-static const OptSpec evaluate_options[] = {
-    {"exclude_seen", OPT_FLAG, offsetof(CallOptions, exclude_seen), 0, 0, -1, NULL, "rank what is not in the history; false: everything (repeat purchases); default: true, for session_knn and repeat false"},
-    {"version", OPT_INT, offsetof(CallOptions, version), 0, 1e12, 0, NULL, "judge this version; 0: the active one"},
-    {"bootstrap", OPT_INT, offsetof(CallOptions, bootstrap), 0, 100000, 1000, NULL, "resamples of the users for the 95 % intervals; 0: none"},
-    {"seed", OPT_INT, offsetof(CallOptions, seed), 0, 9007199254740991.0, 1, NULL, "seed of the resamples"},
-    {"threads", OPT_INT, offsetof(CallOptions, threads), 0, 64, 0, NULL, "threads; 0: one a core"},
-    {"unknown_users", OPT_CHOICE, offsetof(CallOptions, unknown_users), 0, 0, UNKNOWN_SKIP, "skip|popular", "users without a history: left out, or judged on the popular list"},
-    {"progress", OPT_CHOICE, offsetof(CallOptions, progress), 0, 0, 0, "none|stderr", "print lines on stderr"},
-    {"until", OPT_REAL, offsetof(CallOptions, until), -1e15, 1e15, INFINITY, NULL, "read the history before this time; default: the version's own until"},
-    {0},
-};
-
-/* Take "k" (a number or a list) out of the JSON; the rest goes through the table. */
-static Status parse_options(const char *text, CallOptions *call, EvaluateOptions *out, Err *err) {
-    json_error_t json_error;
-    OptTarget target = {evaluate_options, call};
-    options_default(evaluate_options, call);
-    out->n_k = 1;
-    out->k[0] = 10;
-    if (!text) return ST_OK;
-    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &json_error);
-    json_t *k = json_is_object(root) ? json_object_get(root, "k") : NULL;
-    Status status = ST_OK;
-    if (k) {
-        size_t n = json_is_array(k) ? json_array_size(k) : 1;
-        out->n_k = 0;
-        if (n < 1 || n > EVALUATE_MAX_K) status = fail(err, ST_BADARG, "k: 1 to %d cut-offs", EVALUATE_MAX_K);
-        for (size_t i = 0; i < n && status == ST_OK; i++) {
-            json_t *value = json_is_array(k) ? json_array_get(k, i) : k;
-            if (!json_is_integer(value) || json_integer_value(value) < 1 || json_integer_value(value) > 1000000)
-                status = fail(err, ST_BADARG, "k must be whole numbers (1..1000000)");
-            else
-                out->k[out->n_k++] = json_integer_value(value);
-        }
-        json_object_del(root, "k");
-    }
-    if (status == ST_OK && k) {
-        char *rest = json_dumps(root, 0);
-        status = rest ? options_set_json(&target, 1, rest, err) : fail_nomem(err, "the options");
-        free(rest);
-    } else if (status == ST_OK) {
-        status = options_set_json(&target, 1, text, err);
-        if (status == ST_BADARG && strstr(err->text, "unknown option")) {
-            Err rest = *err;
-            const char *allowed = strstr(rest.text, "(allowed: ");
-            if (allowed) fail(err, ST_BADARG, "%.*s(allowed: k, %.400s", (int)(allowed - rest.text), rest.text, allowed + 10);
-        }
-    }
-    json_decref(root);
-    return status;
+static const char *text_of(sqlite3_value *value) {
+    return value && sqlite3_value_type(value) != SQLITE_NULL ? (const char *)sqlite3_value_text(value) : NULL;
 }
 
-typedef struct Loaded {
-    ModelDefinition definition;
-    EventsReader reader;
-    Model *model;
-    sqlite3_int64 version;
-    HistoryRules rules;
-    AllHistories all;     /* all users' histories */
-    Dataset pairs;        /* the hold-out as (user, item) pairs; items by key */
-    int64_t overlap;      /* hold-out pairs that are in the history */
-    int64_t too_early;    /* hold-out rows with a time before the history's end */
-} Loaded;
-
-static void loaded_clear(Loaded *l) {
-    events_reader_clear(&l->reader);
-    cache_release(l->model);
-    all_histories_clear(&l->all);
-    dataset_clear(&l->pairs);
-    definition_clear(&l->definition);
+static void number_or_null(RowSink *sink, double value) {
+    if (isnan(value))
+        row_null(sink);
+    else
+        row_real(sink, value);
 }
 
-static Status column_exists(sqlite3 *db, const char *schema, const char *table, const char *column, int *out, Err *err) {
-    sqlite3_int64 found;
-    TRY(glue_integer(db, 0, &found, err, "SELECT 1 FROM pragma_table_xinfo(%Q, %Q) WHERE lower(name)=lower(%Q)", table, schema, column));
-    *out = found != 0;
-    return ST_OK;
+static void segment_cell(RowSink *sink, const Loaded *l, int32_t segment) {
+    if (segment >= 0)
+        row_key(sink, keymap_key(l->segments, segment));
+    else
+        row_null(sink);
 }
 
-static Status holdout_sql(Loaded *l, const char *holdout, sqlite3_stmt **out, Err *err) {
-    const ModelDefinition *d = &l->definition;
-    char *schema, *table;
-    int has_user, has_item, has_relevance, has_time = 0;
-    TRY(glue_find_table(d->db, "table or view", holdout, "", &schema, &table, err));
-    Status status = column_exists(d->db, schema, table, d->user, &has_user, err);
-    if (status == ST_OK) status = column_exists(d->db, schema, table, d->item, &has_item, err);
-    if (status == ST_OK) status = column_exists(d->db, schema, table, "relevance", &has_relevance, err);
-    if (status == ST_OK && d->time) status = column_exists(d->db, schema, table, d->time, &has_time, err);
-    if (status == ST_OK && (!has_user || !has_item))
-        status = fail(err, ST_BADARG, "%s has no column '%s' (the model's user and item columns)", table, has_user ? d->item : d->user);
-    if (status == ST_OK) {
-        char *time = has_time ? sqlite3_mprintf("CASE typeof(h.\"%w\") WHEN 'text' THEN unixepoch(h.\"%w\") ELSE h.\"%w\" END", d->time, d->time, d->time) : sqlite3_mprintf("NULL");
-        status = time ? glue_prepare(d->db, out, err, "SELECT h.\"%w\", h.\"%w\", %s, %s FROM \"%w\".\"%w\" h", d->user, d->item, has_relevance ? "h.relevance" : "1", time, schema, table)
-                      : fail_nomem(err, "SQL");
-        sqlite3_free(time);
-    }
-    sqlite3_free(schema);
-    sqlite3_free(table);
-    return status;
+/* ---- rec_evaluate(model, holdout [, options]) ---- */
+
+typedef struct Report {
+    RowSink *sink;
+    const Loaded *loaded;
+    const Aligned *aligned;
+    const EvaluateOptions *options;
+    const char *model;
+    double *kept; /* values of a segment's users */
+} Report;
+
+static void emit(const Report *r, const char *metric, int k, Interval i, int64_t users, int32_t segment) {
+    row_text(r->sink, r->model);
+    row_text(r->sink, metric);
+    row_integer(r->sink, r->options->k[k]);
+    number_or_null(r->sink, i.mean);
+    number_or_null(r->sink, r->options->bootstrap > 0 ? i.low : NAN);
+    number_or_null(r->sink, r->options->bootstrap > 0 ? i.high : NAN);
+    row_integer(r->sink, users);
+    segment_cell(r->sink, r->loaded, segment);
 }
 
-/* Is (user, item) in the history? */
-static int in_history(const Loaded *l, Key user, Key item) {
-    int32_t u = keymap_find(l->all.users, user), i = keymap_find(l->model->items, item);
-    if (u < 0 || i < 0) return 0;
-    for (int64_t e = l->all.rows.row_start[u]; e < l->all.rows.row_start[u + 1]; e++)
-        if (l->all.rows.col[e] == i) return 1;
-    return 0;
-}
-
-static Status read_holdout_row(Loaded *l, sqlite3_stmt *rows, Err *err) {
-    const ModelDefinition *d = &l->definition;
-    char buffer[64];
-    Key user, item;
-    double relevance = sqlite3_column_double(rows, 2);
-    if (!glue_key(sqlite3_column_value(rows, 0), d->user_affinity, buffer, &user) || !glue_key(sqlite3_column_value(rows, 1), d->item_affinity, buffer + 32, &item))
-        return fail(err, ST_BADARG, "the hold-out has a NULL or malformed user or item");
-    if (!isfinite(relevance) || relevance < 0) return fail(err, ST_BADARG, "the hold-out's relevance must be 0 or more");
-    if (relevance == 0) return ST_OK;
-    if (sqlite3_column_type(rows, 3) != SQLITE_NULL && l->rules.has_until && sqlite3_column_double(rows, 3) < l->rules.until) l->too_early++;
-    l->overlap += in_history(l, user, item);
-    return dataset_add(&l->pairs, user, item, relevance, 0, err);
-}
-
-static Status check_overlap(const Loaded *l, const CallOptions *call, Err *err) {
-    if (l->too_early)
-        return fail(err, ST_BADARG, "%lld hold-out rows are earlier than the end of the history that the model reads (until=%.0f)", (long long)l->too_early, l->rules.until);
-    if (!l->overlap || (!call->exclude_seen && l->rules.has_until)) return ST_OK;
-    if (call->exclude_seen)
-        return fail(err, ST_BADARG, "%lld hold-out rows are also in the history that the model reads, and exclude_seen hides them: leave them out of the hold-out, or judge repeats with {\"exclude_seen\":false}", (long long)l->overlap);
-    return fail(err, ST_BADARG, "%lld hold-out rows are also in the history that the model reads: it has seen the answers. Train with {\"until\":t} (or pass until) so that the history ends where the hold-out begins", (long long)l->overlap);
-}
-
-static Status load_all(Loaded *l, sqlite3 *db, sqlite3_value **argv, CallOptions *call, Err *err) {
-    char sha256[65];
-    sqlite3_stmt *rows = NULL;
-    int has_row = 1;
-    TRY(definition_find(&l->definition, db, (const char *)sqlite3_value_text(argv[0]), err));
-    l->reader.definition = &l->definition;
-    TRY(store_lookup(&l->definition, NULL, call->version, &l->version, sha256, err));
-    TRY(store_model(&l->definition, l->version, sha256, &l->model, err));
-    if (call->exclude_seen < 0) call->exclude_seen = !l->model->algorithm->keeps_seen;
-    l->rules = history_rules(l->model);
-    if (isfinite(call->until)) {
-        l->rules.has_until = 1;
-        l->rules.until = call->until;
-    }
-    TRY(events_read_histories(&l->reader, l->model, &l->rules, &l->all, err));
-    TRY(dataset_init(&l->pairs, err));
-    TRY(holdout_sql(l, (const char *)sqlite3_value_text(argv[1]), &rows, err));
-    Status status = ST_OK;
-    while (status == ST_OK) {
-        status = glue_step(db, rows, &has_row, err);
-        if (status != ST_OK || !has_row) break;
-        status = read_holdout_row(l, rows, err);
-    }
-    sqlite3_finalize(rows);
-    if (status == ST_OK) status = check_overlap(l, call, err);
-    DatasetRules rules = {0};
-    Task task = {0};
-    return status == ST_OK ? dataset_finish(&l->pairs, &rules, &task, err) : status;
-}
-
-/* The judged users' rows, aligned: history and relevant have the same users in the same order. */
-typedef struct Aligned {
-    Holdout holdout;
-    Csr history;
-    double *history_time;
-    Csr relevant;
-    double *unknown_gain;
-    const double **unknown;
-    int32_t *n_unknown;
-} Aligned;
-
-static void aligned_clear(Aligned *a) {
-    csr_clear(&a->history);
-    mem_free(a->history_time);
-    csr_clear(&a->relevant);
-    mem_free(a->unknown_gain);
-    mem_free(a->unknown);
-    mem_free(a->n_unknown);
-}
-
-/* The user's row in the histories, -1 when she has none. */
-static int32_t history_row(const Loaded *l, int32_t user) {
-    int32_t row = keymap_find(l->all.users, keymap_key(l->pairs.users, user));
-    return row >= 0 && csr_row_len(&l->all.rows, row) > 0 ? row : -1;
-}
-
-static Status align(const Loaded *l, const CallOptions *call, Aligned *a, Err *err) {
-    const Csr *pairs = &l->pairs.by_user;
-    int32_t n = pairs->n_rows, n_items = l->model->n_items, u = 0;
-    int64_t at_history = 0, at_relevant = 0, at_unknown = 0, history_nnz = 0;
-    for (int32_t p = 0; p < n; p++) {
-        int32_t row = history_row(l, p);
-        history_nnz += row >= 0 ? csr_row_len(&l->all.rows, row) : 0;
-    }
-    TRY(csr_alloc(&a->history, n, n_items, history_nnz, err));
-    TRY(csr_alloc(&a->relevant, n, n_items, csr_nnz(pairs), err));
-    a->history_time = mem_array((size_t)history_nnz, sizeof *a->history_time);
-    a->unknown_gain = mem_array((size_t)csr_nnz(pairs), sizeof *a->unknown_gain);
-    a->unknown = mem_zeros((size_t)n, sizeof *a->unknown);
-    a->n_unknown = mem_zeros((size_t)n, sizeof *a->n_unknown);
-    if (!a->history_time || !a->unknown_gain || !a->unknown || !a->n_unknown) return fail_nomem(err, "the hold-out");
-    for (int32_t p = 0; p < n; p++) {
-        int32_t row = history_row(l, p);
-        if (row < 0 && call->unknown_users == UNKNOWN_SKIP) continue;
-        for (int64_t e = row >= 0 ? l->all.rows.row_start[row] : 0; row >= 0 && e < l->all.rows.row_start[row + 1]; e++, at_history++) {
-            a->history.col[at_history] = l->all.rows.col[e];
-            a->history.val[at_history] = l->all.rows.val[e];
-            a->history_time[at_history] = l->all.time[e];
-        }
-        a->unknown[u] = a->unknown_gain + at_unknown;
-        for (int64_t e = pairs->row_start[p]; e < pairs->row_start[p + 1]; e++) {
-            int32_t item = keymap_find(l->model->items, keymap_key(l->pairs.items, pairs->col[e]));
-            if (item < 0) {
-                a->unknown_gain[at_unknown++] = (double)pairs->val[e];
-                a->n_unknown[u]++;
-            } else {
-                a->relevant.col[at_relevant] = item;
-                a->relevant.val[at_relevant++] = pairs->val[e];
-            }
-        }
-        u++;
-        a->history.row_start[u] = at_history;
-        a->relevant.row_start[u] = at_relevant;
-    }
-    a->history.n_rows = a->relevant.n_rows = u;
-    a->holdout = (Holdout){u, &a->history, a->history_time, &a->relevant, a->unknown, a->n_unknown};
-    return ST_OK;
-}
-
-static void emit(RowSink *sink, const char *model, const char *metric, int64_t k, double value, double low, double high, int32_t users) {
-    row_text(sink, model);
-    row_text(sink, metric);
-    row_integer(sink, k);
-    double numbers[] = {value, low, high};
-    for (int i = 0; i < 3; i++) {
-        if (isnan(numbers[i]))
-            row_null(sink);
-        else
-            row_real(sink, numbers[i]);
-    }
-    row_integer(sink, users);
-}
-
-static void emit_all(RowSink *sink, const char *name, const Evaluation *e, const EvaluateOptions *options, int32_t users) {
-    for (int k = 0; k < options->n_k; k++) {
+/* The users of a segment, or all of them (-1). */
+static Status emit_users(const Report *r, const Judged *judged, int32_t segment, Err *err) {
+    for (int k = 0; k < r->options->n_k; k++)
         for (int m = 0; m < N_RANKING_METRICS; m++) {
-            const Interval *i = &e->metric[m][k];
-            int interval = options->bootstrap > 0;
-            emit(sink, name, ranking_metric_name((RankingMetric)m), options->k[k], i->mean, interval ? i->low : NAN, interval ? i->high : NAN, users);
+            const double *value = judged_values(judged, (RankingMetric)m, k);
+            int64_t n = 0;
+            Interval interval;
+            for (int32_t u = 0; u < judged->n_users; u++)
+                if (segment < 0 || r->aligned->segment[u] == segment) r->kept[n++] = value[u];
+            TRY(bootstrap_mean(&interval, r->kept, n, r->options->bootstrap, r->options->seed, err));
+            emit(r, ranking_metric_name((RankingMetric)m), k, interval, n, segment);
         }
-        emit(sink, name, "coverage", options->k[k], users ? e->coverage[k] : NAN, NAN, NAN, users);
-    }
+    return ST_OK;
 }
 
-static Status evaluate_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
-    CallOptions call;
+static Status emit_beyond(const Report *r, const Judged *judged, Err *err) {
+    for (int k = 0; k < r->options->n_k; k++) {
+        Beyond beyond;
+        TRY(judged_beyond(&beyond, judged, r->loaded->model, k, err));
+        const double value[] = {judged->n_users ? beyond.coverage : NAN, beyond.gini, beyond.novelty};
+        static const char *const name[] = {"coverage", "gini", "novelty"};
+        for (int i = 0; i < 3; i++) emit(r, name[i], k, (Interval){value[i], NAN, NAN}, judged->n_users, -1);
+    }
+    return ST_OK;
+}
+
+/* The model, then the popular list. */
+static Status report_both(Report *r, Task *task, Err *err) {
+    Status status = ST_OK;
+    for (int popular = 0; popular < 2 && status == ST_OK; popular++) {
+        Judged judged;
+        r->model = popular ? "popular" : r->loaded->definition.name;
+        status = judge(&judged, r->loaded->model, popular, &r->aligned->holdout, r->options, task, err);
+        if (status == ST_OK) status = emit_users(r, &judged, -1, err);
+        if (status == ST_OK) status = emit_beyond(r, &judged, err);
+        for (int32_t s = 0; status == ST_OK && s < keymap_count(r->loaded->segments); s++) status = emit_users(r, &judged, s, err);
+        judged_clear(&judged);
+    }
+    return status;
+}
+
+/* Read, align, and call report on it. */
+static Status with_holdout(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Status (*report)(Report *, Task *, Err *), Err *err) {
+    EvaluateCall call;
     EvaluateOptions options = {0};
     Loaded l = {0};
     Aligned a = {0};
-    Evaluation evaluation;
     Task task = {0};
     Job job;
-
-    const char *text = argv[2] && sqlite3_value_type(argv[2]) != SQLITE_NULL ? (const char *)sqlite3_value_text(argv[2]) : NULL;
-    TRY(parse_options(text, &call, &options, err));
+    TRY(evaluate_parse(text_of(argv[2]), &call, &options, err));
+    task.threads = call.threads ? (int)call.threads : task_default_threads();
+    Status status = evaluate_load(&l, db, text_of(argv[0]), text_of(argv[1]), &call, err);
     options.bootstrap = call.bootstrap;
     options.seed = (uint64_t)call.seed;
-    task.threads = call.threads ? (int)call.threads : task_default_threads();
-    Status status = load_all(&l, db, argv, &call, err);
     options.exclude_seen = (int)call.exclude_seen;
-    if (status == ST_OK) status = align(&l, &call, &a, err);
+    if (status == ST_OK) status = evaluate_align(&l, &call, &a, err);
+    Report r = {.sink = sink, .loaded = &l, .aligned = &a, .options = &options, .kept = mem_array((size_t)a.holdout.n_users, sizeof(double))};
+    if (status == ST_OK && !r.kept) status = fail_nomem(err, "the evaluation");
     if (status == ST_OK) status = progress_begin(&job, "evaluate", l.definition.name, &task, db, (int)call.progress, err);
     if (status == ST_OK) {
-        for (int popular = 0; popular < 2 && status == ST_OK; popular++) {
-            status = evaluate(&evaluation, l.model, popular, &a.holdout, &options, &task, err);
-            if (status == ST_OK) emit_all(sink, popular ? "popular" : l.definition.name, &evaluation, &options, a.holdout.n_users);
-        }
+        status = report(&r, &task, err);
         progress_end(&job);
     }
+    mem_free(r.kept);
     aligned_clear(&a);
     loaded_clear(&l);
     return status;
 }
 
+static Status evaluate_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    return with_holdout(db, argv, sink, report_both, err);
+}
+
+/* ---- rec_evaluate_users(model, holdout [, options]): one row a user, metric and k ---- */
+
+static Status report_users(Report *r, Task *task, Err *err) {
+    Judged judged;
+    Status status = judge(&judged, r->loaded->model, 0, &r->aligned->holdout, r->options, task, err);
+    for (int32_t u = 0; status == ST_OK && u < judged.n_users; u++)
+        for (int k = 0; k < r->options->n_k; k++)
+            for (int m = 0; m < N_RANKING_METRICS; m++) {
+                row_key(r->sink, keymap_key(r->loaded->pairs.users, r->aligned->user[u]));
+                row_text(r->sink, ranking_metric_name((RankingMetric)m));
+                row_integer(r->sink, r->options->k[k]);
+                number_or_null(r->sink, judged_values(&judged, (RankingMetric)m, k)[u]);
+                segment_cell(r->sink, r->loaded, r->aligned->segment[u]);
+            }
+    judged_clear(&judged);
+    return status;
+}
+
+static Status users_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    return with_holdout(db, argv, sink, report_users, err);
+}
+
+/* ---- rec_compare(model_a, model_b, holdout [, options]): the same users, paired ---- */
+
+typedef struct Side {
+    Loaded loaded;
+    Aligned aligned;
+    Judged judged;
+} Side;
+
+static Status judge_side(Side *side, sqlite3 *db, const char *model, const char *holdout, const EvaluateCall *common, EvaluateOptions *options, Task *task, Err *err) {
+    EvaluateCall call = *common; /* exclude_seen may be the algorithm's own */
+    TRY(evaluate_load(&side->loaded, db, model, holdout, &call, err));
+    TRY(evaluate_align(&side->loaded, &call, &side->aligned, err));
+    options->exclude_seen = (int)call.exclude_seen;
+    return judge(&side->judged, side->loaded.model, 0, &side->aligned.holdout, options, task, err);
+}
+
+static void side_clear(Side *side) {
+    judged_clear(&side->judged);
+    aligned_clear(&side->aligned);
+    loaded_clear(&side->loaded);
+}
+
+/* Two-sided p of a paired t test; NaN for fewer than 2 users, 1 where nobody differs. */
+static double paired_p(const double *difference, int64_t n) {
+    double mean = 0, square = 0;
+    if (n < 2) return NAN;
+    for (int64_t i = 0; i < n; i++) {
+        double before = difference[i] - mean;
+        mean += before / (double)(i + 1);
+        square += before * (difference[i] - mean);
+    }
+    if (square <= 0) return mean == 0 ? 1 : 0;
+    return student_two_sided(mean / sqrt(square / (double)(n - 1) / (double)n), (double)n - 1);
+}
+
+static Status emit_pair(RowSink *sink, const Side *a, const Side *b, const EvaluateOptions *options, int m, int k, double *difference, Err *err) {
+    const double *of_a = judged_values(&a->judged, (RankingMetric)m, k), *of_b = judged_values(&b->judged, (RankingMetric)m, k);
+    double sum_a = 0, sum_b = 0;
+    int64_t n = 0;
+    Interval interval;
+    for (int32_t u = 0, v = 0; u < a->judged.n_users; u++) { /* both in the order of the users' keys */
+        Key key = keymap_key(a->loaded.pairs.users, a->aligned.user[u]);
+        while (v < b->judged.n_users && key_compare(keymap_key(b->loaded.pairs.users, b->aligned.user[v]), key) < 0) v++;
+        if (v == b->judged.n_users || key_compare(keymap_key(b->loaded.pairs.users, b->aligned.user[v]), key) != 0) continue;
+        sum_a += of_a[u];
+        sum_b += of_b[v];
+        difference[n++] = of_b[v] - of_a[u];
+    }
+    TRY(bootstrap_mean(&interval, difference, n, options->bootstrap, options->seed, err));
+    row_text(sink, ranking_metric_name((RankingMetric)m));
+    row_integer(sink, options->k[k]);
+    number_or_null(sink, n ? sum_a / (double)n : NAN);
+    number_or_null(sink, n ? sum_b / (double)n : NAN);
+    number_or_null(sink, interval.mean);
+    number_or_null(sink, options->bootstrap > 0 ? interval.low : NAN);
+    number_or_null(sink, options->bootstrap > 0 ? interval.high : NAN);
+    number_or_null(sink, paired_p(difference, n));
+    row_integer(sink, n);
+    return ST_OK;
+}
+
+static Status compare_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    EvaluateCall call;
+    EvaluateOptions options = {0};
+    Side a = {0}, b = {0};
+    Task task = {0};
+    Job job;
+    TRY(evaluate_parse(text_of(argv[3]), &call, &options, err));
+    task.threads = call.threads ? (int)call.threads : task_default_threads();
+    options.bootstrap = call.bootstrap;
+    options.seed = (uint64_t)call.seed;
+    TRY(progress_begin(&job, "evaluate", text_of(argv[0]) ? text_of(argv[0]) : "", &task, db, (int)call.progress, err));
+    Status status = judge_side(&a, db, text_of(argv[0]), text_of(argv[2]), &call, &options, &task, err);
+    call.version = call.version_b;
+    if (status == ST_OK) status = judge_side(&b, db, text_of(argv[1]), text_of(argv[2]), &call, &options, &task, err);
+    double *difference = mem_array((size_t)a.judged.n_users, sizeof *difference);
+    if (!difference) status = fail_nomem(err, "the evaluation");
+    for (int k = 0; k < options.n_k; k++)
+        for (int m = 0; m < N_RANKING_METRICS && status == ST_OK; m++) status = emit_pair(sink, &a, &b, &options, m, k, difference, err);
+    mem_free(difference);
+    side_clear(&a);
+    side_clear(&b);
+    progress_end(&job);
+    return status;
+}
+
 int register_evaluate(sqlite3 *db) {
-    static const RowTable table = {
-        .name = "rec_evaluate",
-        .columns = "model TEXT, metric TEXT, k INTEGER, value REAL, ci_low REAL, ci_high REAL, users INTEGER",
-        .n_columns = 7,
-        .arguments = ", model_name HIDDEN, holdout HIDDEN, options HIDDEN",
-        .n_arguments = 3,
-        .n_required = 2,
-        .fill = evaluate_fill,
+    static const RowTable tables[] = {
+        {.name = "rec_evaluate", .columns = "model TEXT, metric TEXT, k INTEGER, value REAL, ci_low REAL, ci_high REAL, users INTEGER, segment", .n_columns = 8,
+         .arguments = ", model_name HIDDEN, holdout HIDDEN, options HIDDEN", .n_arguments = 3, .n_required = 2, .fill = evaluate_fill},
+        {.name = "rec_evaluate_users", .columns = "user, metric TEXT, k INTEGER, value REAL, segment", .n_columns = 5,
+         .arguments = ", model_name HIDDEN, holdout HIDDEN, options HIDDEN", .n_arguments = 3, .n_required = 2, .fill = users_fill},
+        {.name = "rec_compare", .columns = "metric TEXT, k INTEGER, a REAL, b REAL, difference REAL, ci_low REAL, ci_high REAL, p REAL, users INTEGER", .n_columns = 9,
+         .arguments = ", model_a HIDDEN, model_b HIDDEN, holdout HIDDEN, options HIDDEN", .n_arguments = 4, .n_required = 3, .fill = compare_fill},
     };
-    return row_table_register(db, &table);
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        int code = row_table_register(db, &tables[i]);
+        if (code) return code;
+    }
+    return SQLITE_OK;
 }

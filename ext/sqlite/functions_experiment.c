@@ -79,7 +79,8 @@ static void sample_size(sqlite3_context *context, int argc, sqlite3_value **argv
         return;
     }
     double root = normal_quantile(1 - x[2] / 2) * sqrt(2 * middle * (1 - middle)) + normal_quantile(x[3]) * sqrt(first * (1 - first) + second * (1 - second));
-    sqlite3_result_double(context, ceil(root * root / (x[1] * x[1])));
+    double rows = ceil(root * root / (x[1] * x[1]));
+    if (rows < 9e15) sqlite3_result_int64(context, (sqlite3_int64)rows);
 }
 
 /* A hash of (seed, key) modulo n: XXH3 over the seed, a byte for the type, and the key, all little-endian. */

@@ -1,4 +1,5 @@
 """The metric aggregates and rec_evaluate against plain Python."""
+import collections
 import functools
 import json
 import math
@@ -153,9 +154,9 @@ def _expected(lists, past, holdout, catalogue):
     for user, item, gain in holdout:
         if user in past:
             relevance.setdefault(user, {})[item] = gain
-    out = {}
+    out, buyers = {}, collections.Counter(item for items in past.values() for item in items)
     for k in KS:
-        values, shown = {}, set()
+        values, shown = {}, collections.Counter()
         for user, gain in relevance.items():
             listed = [gain.get(item, 0) for item in lists[user]]
             missed = [g for item, g in gain.items() if item not in lists[user]]
@@ -165,6 +166,9 @@ def _expected(lists, past, holdout, catalogue):
         for name in ("precision", "recall", "hit", "rr", "ap", "ndcg"):
             out[name, k] = math.fsum(values[name]) / len(relevance)
         out["coverage", k] = len(shown) / catalogue
+        counts = sorted(list(shown.values()) + [0] * (catalogue - len(shown)))
+        out["gini", k] = sum((2 * i - catalogue - 1) * count for i, count in enumerate(counts, 1)) / (catalogue * sum(counts))
+        out["novelty", k] = -math.fsum(count * math.log2(buyers[item] / len(past)) for item, count in shown.items()) / sum(counts)
     return out, len(relevance)
 
 
@@ -209,7 +213,7 @@ def evaluate_equals_the_metrics_of_the_models_lists(model, view, exclude_seen):
         for key, row in got.items():
             equal(row[3], want[key], f"{name} {key[0]}@{key[1]}")
             same(row[6], users, f"{name} {key[0]}@{key[1]}: users")
-            if key[0] != "coverage":
+            if key[0] not in ("coverage", "gini", "novelty"):
                 assert row[4] <= row[3] <= row[5], f"{name} {key}: {row[3]} is outside of its interval {row[4]}..{row[5]}"
 
 
