@@ -47,7 +47,9 @@ help:
 	@echo 'make test        every test; the last line is "N passed, N failed, N skipped"'
 	@echo 'make bench       timings against peers and limits (REC_DATA=DIR for the larger data sets)'
 	@echo 'make bench-index vector search against its peers and the linked FAISS (SIZE=100k|1m, SECTION=...)'
+	@echo 'make bench-models recommenders beside implicit (REC_DATA=DIR, SECTION=knn|ials|ranking|ease|scaling)'
 	@echo 'make accuracy    accuracy beside published figures (REC_DATA=DIR; SET=gowalla,beauty,...; TUNE=1 chooses the settings again)'
+	@echo 'make golden      tests/golden/metrics.json.gz from scikit-learn, SciPy, trec_eval and statsmodels (needs the network once)'
 	@echo 'make lint        layers, symbols, sizes, warnings under gcc and clang'
 	@echo 'make deps        install missing Debian packages, build FAISS once (cached outside the tree)'
 	@echo 'make docs        regenerate the option tables in docs/reference'
@@ -117,3 +119,13 @@ include tests/tests.mk
 accuracy: all
 	@/usr/bin/python3 tests/accuracy/run.py $(BUILD) --sets '$(SET)' $(if $(TUNE),--tune)
 .PHONY: accuracy
+
+# The golden values of the metrics, from these tools.
+GOLDEN_PACKAGES := numpy==2.4.6 scipy==1.17.1 scikit-learn==1.9.1 pytrec_eval-terrier==0.5.11 statsmodels==0.15.0
+$(BUILD)/golden-packages/ready: Makefile
+	@rm -rf $(@D)
+	@/usr/bin/python3 -m pip install --quiet --root-user-action=ignore --target $(@D) $(GOLDEN_PACKAGES)
+	@touch $@
+golden: $(BUILD)/golden-packages/ready
+	@OPENBLAS_NUM_THREADS=1 PYTHONPATH=$(BUILD)/golden-packages /usr/bin/python3 -B tests/golden/make_metrics.py tests/golden/metrics.json.gz
+.PHONY: golden

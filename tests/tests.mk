@@ -49,6 +49,11 @@ $(BUILD)/tests/index_raw: $(BUILD)/tests/tests/bench/index_raw.o $(HOUSE_OBJECTS
 bench-index: all $(BUILD)/tests/index_raw $(BUILD)/test-deps
 	@/usr/bin/python3 tests/bench/index.py $(BUILD)
 .PHONY: bench-index
+# Recommenders beside PyPI's implicit: sections at the top of tests/bench/models.py.
+bench-models: all $(BUILD)/test-deps
+	@[ -n "$(REC_DATA)" ] || { echo 'bench-models needs REC_DATA=DIR with yelp2018'; exit 1; }
+	@/usr/bin/python3 tests/bench/models.py $(BUILD) $(SECTION)
+.PHONY: bench-models
 lint: all $(BUILD)/test-deps
 	@tools/deps.sh packages lint
 	@tools/lint.sh $(BUILD)

@@ -284,6 +284,7 @@ const Algorithm bpr_algorithm = {
     .summary = "matrix factorisation that ranks what a user has above what she has not, by gradient descent",
     .scores_all = 1,
     .options = bpr_options,
+    .tune_space = "{\"factors\":[32,64],\"rate\":{\"min\":0.01,\"max\":0.1,\"log\":true},\"reg\":{\"min\":0.001,\"max\":0.05,\"log\":true}}",
     .params_size = sizeof(BprParams),
     .train = bpr_train,
     .write = bpr_write,

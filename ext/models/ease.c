@@ -294,6 +294,7 @@ const Algorithm ease_algorithm = {
     .name = "ease",
     .summary = "the best linear model of every item from all others, in closed form; for catalogues up to some ten thousand items",
     .options = ease_options,
+    .tune_space = "{\"reg\":{\"min\":10,\"max\":2000,\"log\":true}}",
     .params_size = sizeof(EaseParams),
     .train = ease_train,
     NEIGHBOURS_SERVE,

@@ -328,6 +328,7 @@ const Algorithm graph_algorithm = {
     .name = "graph",
     .summary = "filters of the user-item graph (GF-CF, Turbo-CF, BSPM, ChebyCF): the best accuracy on sparse data, no training loop",
     .options = graph_options,
+    .tune_space = "{\"filter\":[\"chebycf\"],\"flatness\":{\"min\":1,\"max\":10,\"log\":true},\"degree_power\":{\"min\":0,\"max\":0.5},\"ideal_weight\":[0.1,0.2,0.4],\"factors\":[128,256]}",
     .params_size = sizeof(GraphParams),
     .train = graph_train,
     NEIGHBOURS_SERVE,

@@ -527,6 +527,7 @@ const Algorithm ials_algorithm = {
     .summary = "matrix factorisation for implicit feedback by alternating least squares; a new purchase counts at once",
     .scores_all = 1,
     .options = ials_options,
+    .tune_space = "{\"factors\":[32,64,128],\"unobserved_weight\":{\"min\":0.003,\"max\":1,\"log\":true},\"reg\":{\"min\":0.0003,\"max\":0.03,\"log\":true},\"confidence\":[0,1,5]}",
     .params_size = sizeof(IalsParams),
     .train = ials_train,
     .write = ials_write,

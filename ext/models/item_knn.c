@@ -228,6 +228,7 @@ const Algorithm item_knn_algorithm = {
     .name = "item_knn",
     .summary = "what buyers of the user's items also have; trains in seconds",
     .options = knn_options,
+    .tune_space = "{\"similarity\":[\"bm25\",\"cosine\",\"tfidf\",\"rp3beta\"],\"neighbours\":{\"min\":20,\"max\":1000,\"log\":true},\"shrink\":[0,10,100],\"normalize\":[\"none\",\"l1\"]}",
     .params_size = sizeof(KnnParams),
     .train = knn_train,
     NEIGHBOURS_SERVE,

@@ -272,6 +272,7 @@ const Algorithm mf_algorithm = {
     .scores_all = 1,
     .rates = 1,
     .options = mf_options,
+    .tune_space = "{\"factors\":[8,16,32],\"reg\":{\"min\":0.02,\"max\":0.5,\"log\":true}}",
     .params_size = sizeof(MfParams),
     .train = mf_train,
     .write = mf_write,

@@ -98,6 +98,7 @@ struct Algorithm {
     int keeps_seen;      /* offers what the asker has, unless exclude_seen says otherwise */
     const OptSpec *options;
     size_t params_size;
+    const char *tune_space; /* JSON: what tuning explores of the options unless told otherwise; NULL: nothing */
     /* Weights by baskets instead of sums, if the options say so; NULL: never. */
     BasketRules (*baskets)(const AlgorithmParams *params);
     /* What the option table cannot say about options that do not go together; NULL: nothing. */

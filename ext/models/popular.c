@@ -113,6 +113,7 @@ const Algorithm popular_algorithm = {
     .scores_all = 1,
     .no_similar = 1,
     .options = popular_options,
+    .tune_space = "{\"half_life\":[0,7,30,90]}",
     .params_size = sizeof(PopularParams),
     .train = popular_train,
     .write = popular_write,

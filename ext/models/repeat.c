@@ -228,6 +228,7 @@ const Algorithm repeat_algorithm = {
     .own_items = 1,
     .keeps_seen = 1,
     .options = repeat_options,
+    .tune_space = "{\"variant\":[\"frequency\",\"tifu\"],\"half_life\":[0,30,90,180]}",
     .params_size = sizeof(RepeatParams),
     .baskets = repeat_baskets,
     .train = repeat_train,

@@ -383,6 +383,7 @@ const Algorithm session_knn_algorithm = {
     .by_session = 1,
     .keeps_seen = 1,
     .options = session_options,
+    .tune_space = "{\"variant\":[\"vsknn\",\"stan\",\"vstan\"],\"neighbours\":[100,500,1500],\"length\":[2,5,10,20],\"idf_weight\":[0,1,5]}",
     .params_size = sizeof(SessionParams),
     .train = session_train,
     .write = session_write,

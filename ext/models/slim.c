@@ -172,6 +172,7 @@ const Algorithm slim_algorithm = {
     .name = "slim",
     .summary = "a sparse linear model of every item from its likeliest neighbours",
     .options = slim_options,
+    .tune_space = "{\"l1\":{\"min\":0.05,\"max\":2,\"log\":true},\"l2\":{\"min\":1,\"max\":300,\"log\":true},\"neighbours\":[100,200]}",
     .params_size = sizeof(SlimParams),
     .train = slim_train,
     NEIGHBOURS_SERVE,

@@ -251,6 +251,7 @@ const Algorithm user_knn_algorithm = {
     .summary = "what the users most like this one have",
     .no_similar = 1,
     .options = user_knn_options,
+    .tune_space = "{\"similarity\":[\"cosine\",\"tfidf\",\"jaccard\"],\"neighbours\":{\"min\":30,\"max\":500,\"log\":true}}",
     .params_size = sizeof(UserKnnParams),
     .train = user_knn_train,
     .write = user_knn_write,

@@ -8,7 +8,7 @@
 #include "modules.h"
 
 static const char MODULE[] = "rec_model";
-static const char *const SUFFIXES[] = {"config", "versions", "chunks", "deployments"};
+static const char *const SUFFIXES[] = {"config", "versions", "chunks", "deployments", "trials"};
 
 void definition_clear(ModelDefinition *d) {
     char **text[] = {&d->schema, &d->name, &d->events, &d->user, &d->item, &d->weight, &d->time, &d->session, &d->items, &d->item_key, &d->item_text, &d->item_vector, &d->item_category, &d->user_type, &d->item_type};
@@ -302,6 +302,13 @@ static int model_destroy(sqlite3_vtab *vtab) {
     return SQLITE_OK;
 }
 
+/* The trials' table is made by the first tuning. */
+static int table_exists(const ModelDefinition *d, const char *suffix) {
+    sqlite3_int64 found = 0;
+    Err err = {0};
+    return glue_integer(d->db, 0, &found, &err, "SELECT 1 FROM \"%w\".sqlite_schema WHERE type='table' AND name='%q_%q'", d->schema, d->name, suffix) == ST_OK && found;
+}
+
 static int model_rename(sqlite3_vtab *vtab, const char *name) {
     ModelTable *table = (ModelTable *)vtab;
     ModelDefinition *d = &table->definition;
@@ -309,7 +316,7 @@ static int model_rename(sqlite3_vtab *vtab, const char *name) {
     finalize(table);
     Status status = check_name(name, &err);
     for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES && status == ST_OK; i++)
-        status = glue_execute(d->db, &err, "ALTER TABLE \"%w\".\"%w_%s\" RENAME TO \"%w_%s\"", d->schema, d->name, SUFFIXES[i], name, SUFFIXES[i]);
+        status = !table_exists(d, SUFFIXES[i]) ? ST_OK : glue_execute(d->db, &err, "ALTER TABLE \"%w\".\"%w_%s\" RENAME TO \"%w_%s\"", d->schema, d->name, SUFFIXES[i], name, SUFFIXES[i]);
     char *copy = status == ST_OK ? sqlite3_mprintf("%s", name) : NULL;
     if (status == ST_OK && !copy) status = fail_nomem(&err, "a name");
     if (status != ST_OK) return glue_vtab_error(vtab, MODULE, d->name, status, &err);

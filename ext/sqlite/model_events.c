@@ -151,6 +151,15 @@ Status events_read_all(EventsReader *reader, const ModelDefinition *definition, 
     return visit_all(reader, has_until, until, add_event, &training, err);
 }
 
+static Status add_to_set(void *context, sqlite3_stmt *row, Key user, Key item, double weight, double time, Err *err) {
+    (void)row;
+    return event_set_add(context, user, item, weight, time, err);
+}
+
+Status events_read_set(EventsReader *reader, EventSet *set, Err *err) {
+    return visit_all(reader, 0, 0, add_to_set, set, err);
+}
+
 HistoryRules history_rules(const Model *model) {
     BasketRules basket = model_baskets(model->algorithm, &model->params);
     return (HistoryRules){.newest = model->newest, .basket = basket, .half_life = basket.group ? 0 : model->common.half_life,

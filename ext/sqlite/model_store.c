@@ -19,6 +19,20 @@ Status store_active(const ModelDefinition *d, sqlite3_int64 *out, Err *err) {
     return glue_integer(d->db, 0, out, err, "SELECT version FROM \"%w\".\"%w_deployments\" ORDER BY id DESC LIMIT 1", d->schema, d->name);
 }
 
+Status store_active_options(const ModelDefinition *d, char **out, Err *err) {
+    sqlite3_stmt *row;
+    sqlite3_int64 version;
+    int has_row;
+    *out = NULL;
+    TRY(store_active(d, &version, err));
+    if (!version) return ST_OK;
+    TRY(glue_prepare(d->db, &row, err, "SELECT json_set(options, '$.algorithm', algorithm) FROM \"%w\".\"%w_versions\" WHERE version=%lld", d->schema, d->name, version));
+    Status status = glue_step(d->db, row, &has_row, err);
+    if (status == ST_OK && has_row && sqlite3_column_text(row, 0) && !(*out = sqlite3_mprintf("%s", sqlite3_column_text(row, 0)))) status = fail_nomem(err, "the options");
+    sqlite3_finalize(row);
+    return status;
+}
+
 static Status log_deployment(const ModelDefinition *d, sqlite3_int64 version, const char *action, Err *err) {
     return glue_execute(d->db, err, "INSERT INTO \"%w\".\"%w_deployments\"(version, action) VALUES(%lld, %Q)", d->schema, d->name, version, action);
 }

@@ -7,10 +7,13 @@
  *                   sha256, log)                   log: JSON [[sweep, objective, seconds], ...]
  *     m_chunks     (chunk INTEGER PRIMARY KEY, version, data BLOB)   the stored form, 1 MiB a chunk;
  *                                                  chunk = version * 2^20 + number
- *     m_deployments(id INTEGER PRIMARY KEY, version, action)         append-only; the last row's version is active */
+ *     m_deployments(id INTEGER PRIMARY KEY, version, action)         append-only; the last row's version is active *     m_trials     (trial INTEGER PRIMARY KEY, tuning, algorithm, options, metric, k, value, users, seconds, seed)
+ *                                                  made by the first tuning
+ */
 #ifndef REC_MODEL_TABLE_H
 #define REC_MODEL_TABLE_H
 
+#include "../eval/trial.h"
 #include "../models/model.h"
 #include "glue.h"
 
@@ -75,6 +78,9 @@ Status events_read_user(EventsReader *reader, const Model *model, const HistoryR
  * algorithm. */
 Status events_read_all(EventsReader *reader, const ModelDefinition *definition, int has_until, double until, Dataset *data, Err *err);
 
+/* All events into a set of their own ids. */
+Status events_read_set(EventsReader *reader, EventSet *set, Err *err);
+
 /* Every user's history, by user in key order; items in the model's ids. */
 typedef struct AllHistories {
     KeyMap *users;
@@ -102,6 +108,8 @@ Status store_create(const ModelDefinition *definition, Err *err);
 Status store_active(const ModelDefinition *definition, sqlite3_int64 *out, Err *err);
 /* Store a model as the next version, checked and complete; written last: the deployment, if activate. */
 Status store_put(const ModelDefinition *definition, Model *model, int activate, const char *action, sqlite3_int64 *out_version, Err *err);
+/* The options of the active version as {"algorithm":..., option: value, ...}, sqlite3_malloc'ed; NULL where there is none. */
+Status store_active_options(const ModelDefinition *definition, char **out, Err *err);
 Status store_activate(const ModelDefinition *definition, sqlite3_int64 version, Err *err);
 Status store_rollback(const ModelDefinition *definition, Err *err);
 Status store_drop(const ModelDefinition *definition, sqlite3_int64 version, Err *err);
@@ -113,8 +121,16 @@ Status store_lookup(const ModelDefinition *definition, sqlite3_stmt **cached, sq
 
 /* ---- model_train.c ---- */
 
+/* The setting that a JSON of options (or NULL) makes of the definition. */
+Status train_setting(const ModelDefinition *definition, const char *options, Setting *out, Err *err);
+
 /* Train by the definition and a JSON of options (or NULL); *activate gets the option's wish. */
 Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options, Model **out, int *activate, Err *err);
+
+/* ---- model_tune.c ---- */
+
+/* The command `tune`: try settings, remember the trials, train and serve the best one as the options say; *version 0: none was. */
+Status tune_model(const ModelDefinition *definition, EventsReader *reader, const char *options, sqlite3_int64 *version, Err *err);
 
 /* ---- the virtual table ---- */
 

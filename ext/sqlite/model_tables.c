@@ -81,6 +81,15 @@ static Status visit_deployments(const ModelDefinition *d, RowSink *sink, Err *er
     return copy_rows(d, rows, sink, err);
 }
 
+static Status visit_trials(const ModelDefinition *d, RowSink *sink, Err *err) {
+    sqlite3_stmt *rows;
+    sqlite3_int64 found;
+    TRY(glue_integer(d->db, 0, &found, err, "SELECT 1 FROM \"%w\".sqlite_schema WHERE type='table' AND name='%q_trials'", d->schema, d->name));
+    if (!found) return ST_OK;
+    TRY(glue_prepare(d->db, &rows, err, "SELECT trial, tuning, algorithm, options, metric, k, value, users, seconds, seed FROM \"%w\".\"%w_trials\" ORDER BY trial", d->schema, d->name));
+    return copy_rows(d, rows, sink, err);
+}
+
 static Status log_rows(const ModelDefinition *d, sqlite3_stmt *rows, RowSink *sink, Err *err) {
     json_error_t json_error;
     size_t i;
@@ -142,6 +151,11 @@ static Status log_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *er
     return each_model(db, sink, visit_log, NULL, err);
 }
 
+static Status trials_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    (void)argv;
+    return each_model(db, sink, visit_trials, NULL, err);
+}
+
 int register_model_tables(sqlite3 *db) {
     static const RowTable tables[] = {
         {.name = "rec_models", .columns = "model TEXT, algorithm TEXT, active INTEGER, versions INTEGER, events TEXT, history TEXT, schema TEXT", .n_columns = 7,
@@ -150,6 +164,7 @@ int register_model_tables(sqlite3 *db) {
          .n_columns = 12, .arguments = "", .fill = versions_fill},
         {.name = "rec_training_log", .columns = "model TEXT, version INTEGER, sweep REAL, objective REAL, seconds REAL", .n_columns = 5, .arguments = "", .fill = log_fill},
         {.name = "rec_deployments", .columns = "model TEXT, deployment INTEGER, version INTEGER, action TEXT", .n_columns = 4, .arguments = "", .fill = deployments_fill},
+        {.name = "rec_trials", .columns = "model TEXT, trial INTEGER, tuning INTEGER, algorithm TEXT, options TEXT, metric TEXT, k INTEGER, value REAL, users INTEGER, seconds REAL, seed INTEGER", .n_columns = 11, .arguments = "", .fill = trials_fill},
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         int code = row_table_register(db, &tables[i]);

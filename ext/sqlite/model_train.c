@@ -59,6 +59,15 @@ static Status read_options(ModelDefinition *d, TrainOptions *train, const char *
     return status == ST_OK && d->algorithm->check ? d->algorithm->check(&d->params, err) : status;
 }
 
+Status train_setting(const ModelDefinition *definition, const char *options, Setting *out, Err *err) {
+    ModelDefinition d = *definition; /* options change a copy; the texts stay the definition's */
+    TrainOptions train;
+    options_default(train_options, &train);
+    if (options) TRY(read_options(&d, &train, options, err));
+    *out = (Setting){d.algorithm, d.common, d.params};
+    return ST_OK;
+}
+
 /* The version that an option init_from names; *out stays NULL without one. The caller releases it. */
 static Status take_start(const ModelDefinition *d, Model **out, Err *err) {
     const OptSpec *spec = options_find(d->algorithm->options, "init_from");

@@ -79,13 +79,14 @@ static Status check_columns(const char *command, sqlite3_value **column, Err *er
 
 static Status run_command(ModelTable *table, const char *command, sqlite3_value **column, sqlite3_int64 *rowid, Err *err) {
     const ModelDefinition *d = &table->definition;
-    static const char *const commands[] = {"train", "load", "activate", "rollback", "drop-version", "integrity-check"};
+    static const char *const commands[] = {"train", "tune", "load", "activate", "rollback", "drop-version", "integrity-check"};
     sqlite3_int64 version = 0;
     int known = 0;
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) known |= strcmp(command, commands[i]) == 0;
-    if (!known) return fail(err, ST_BADARG, "unknown command '%.60s' (train, load, activate, rollback, drop-version, integrity-check)", command);
+    if (!known) return fail(err, ST_BADARG, "unknown command '%.60s' (train, tune, load, activate, rollback, drop-version, integrity-check)", command);
     TRY(check_columns(command, column, err));
     if (strcmp(command, "train") == 0) return command_train(table, column[C_ARG], rowid, err);
+    if (strcmp(command, "tune") == 0) return tune_model(d, &table->reader, (const char *)sqlite3_value_text(column[C_ARG]), rowid, err);
     if (strcmp(command, "load") == 0) return command_load(table, column[C_ARG], column[C_OPTIONS], rowid, err);
     if (strcmp(command, "rollback") == 0) return store_rollback(d, err);
     if (strcmp(command, "integrity-check") == 0) return store_check(d, err);

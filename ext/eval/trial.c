@@ -1,0 +1,240 @@
+#include "trial.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/memory.h"
+
+Status event_set_init(EventSet *set, Err *err) {
+    *set = (EventSet){.users = keymap_new(), .items = keymap_new()};
+    return set->users && set->items ? ST_OK : fail_nomem(err, "the events");
+}
+
+void event_set_clear(EventSet *set) {
+    keymap_free(set->users);
+    keymap_free(set->items);
+    mem_free(set->event);
+    *set = (EventSet){0};
+}
+
+Status event_set_add(EventSet *set, Key user, Key item, double weight, double time, Err *err) {
+    Event event = {.weight = weight, .time = time};
+    if (set->n == set->capacity) {
+        int64_t capacity = set->capacity + set->capacity / 2 + 1024;
+        Event *grown = mem_resize(set->event, (size_t)capacity, sizeof *grown);
+        if (!grown) return fail_nomem(err, "the events");
+        set->event = grown;
+        set->capacity = capacity;
+    }
+    TRY(keymap_add(set->users, user, &event.user, err));
+    TRY(keymap_add(set->items, item, &event.item, err));
+    set->event[set->n++] = event;
+    return ST_OK;
+}
+
+/* ---- splits ---- */
+
+typedef struct Placed {
+    Event event;
+    int64_t at;
+} Placed;
+
+static int by_time(const void *a, const void *b) {
+    const Placed *x = a, *y = b;
+    if (x->event.time != y->event.time) return x->event.time < y->event.time ? -1 : 1;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+static int by_pair(const void *a, const void *b) {
+    const Placed *x = a, *y = b;
+    if (x->event.user != y->event.user) return x->event.user < y->event.user ? -1 : 1;
+    if (x->event.item != y->event.item) return x->event.item < y->event.item ? -1 : 1;
+    return by_time(a, b);
+}
+
+static Placed *placed_events(const EventSet *set, int (*compare)(const void *, const void *)) {
+    Placed *out = mem_array((size_t)set->n, sizeof *out);
+    for (int64_t i = 0; out && i < set->n; i++) out[i] = (Placed){set->event[i], i};
+    if (out && set->n > 1) qsort(out, (size_t)set->n, sizeof *out, compare);
+    return out;
+}
+
+/* Events of one time go together: the cut is the time of the first that is held. */
+static Status split_by_time(const EventSet *set, double share, uint8_t *held, Err *err) {
+    Placed *placed = placed_events(set, by_time);
+    if (!placed) return fail_nomem(err, "the split");
+    int64_t first = (int64_t)floor((1 - share) * (double)set->n);
+    for (int64_t i = 0; i < set->n && first < set->n; i++) held[placed[i].at] = placed[i].event.time >= placed[first].event.time;
+    mem_free(placed);
+    return ST_OK;
+}
+
+static Status split_last(const EventSet *set, uint8_t *held, Err *err) {
+    Placed *placed = placed_events(set, by_pair);
+    if (!placed) return fail_nomem(err, "the split");
+    for (int64_t from = 0, to; from < set->n; from = to) { /* a user */
+        int64_t latest = from, pairs = 0;
+        for (to = from; to < set->n && placed[to].event.user == placed[from].event.user; to++) {
+            int first = to == from || placed[to].event.item != placed[to - 1].event.item;
+            pairs += first;
+            if (first && placed[to].event.time > placed[latest].event.time) latest = to;
+        }
+        for (int64_t i = from; i < to && pairs >= 2; i++) held[placed[i].at] = placed[i].event.item == placed[latest].event.item;
+    }
+    mem_free(placed);
+    return ST_OK;
+}
+
+static void append_key(Bytes *out, Key key) {
+    bytes_append(out, key.text ? "t" : "i", 1);
+    if (key.text)
+        bytes_append(out, key.text, key.len);
+    else
+        bytes_u64(out, (uint64_t)key.integer);
+}
+
+static Status split_random(const EventSet *set, int64_t fold, int64_t folds, uint64_t seed, uint8_t *held, Err *err) {
+    Bytes pair = {0};
+    for (int64_t i = 0; i < set->n && !pair.failed; i++) {
+        uint8_t digest[16];
+        pair.len = 0;
+        bytes_u64(&pair, seed);
+        append_key(&pair, keymap_key(set->users, set->event[i].user));
+        bytes_append(&pair, "/", 1);
+        append_key(&pair, keymap_key(set->items, set->event[i].item));
+        bytes_checksum(pair.data, pair.len, digest);
+        Reader in = reader_of(digest, sizeof digest);
+        held[i] = read_u64(&in) % (uint64_t)folds == (uint64_t)fold;
+    }
+    Status status = pair.failed ? fail_nomem(err, "the split") : ST_OK;
+    bytes_clear(&pair);
+    return status;
+}
+
+Status split_events(const EventSet *set, SplitKind kind, double share, int64_t fold, int64_t folds, uint64_t seed, uint8_t *held, Err *err) {
+    memset(held, 0, (size_t)set->n);
+    if (kind == SPLIT_TIME) return split_by_time(set, share, held, err);
+    return kind == SPLIT_LAST ? split_last(set, held, err) : split_random(set, fold, folds, seed, held, err);
+}
+
+/* ---- one trial ---- */
+
+typedef struct Part {
+    Dataset train, test;
+    Csr history, relevant; /* users with both parts, in key order */
+    double *history_time;
+    double *unknown_gain;
+    const double **unknown;
+    int32_t *n_unknown;
+} Part;
+
+static void part_clear(Part *p) {
+    dataset_clear(&p->train);
+    dataset_clear(&p->test);
+    csr_clear(&p->history);
+    csr_clear(&p->relevant);
+    mem_free(p->history_time);
+    mem_free(p->unknown_gain);
+    mem_free(p->unknown);
+    mem_free(p->n_unknown);
+}
+
+static Status fill(Dataset *data, const EventSet *set, const uint8_t *held, int which, Err *err) {
+    for (int64_t i = 0; i < set->n; i++)
+        if (held[i] == which) TRY(dataset_add(data, keymap_key(set->users, set->event[i].user), keymap_key(set->items, set->event[i].item), set->event[i].weight, set->event[i].time, err));
+    return ST_OK;
+}
+
+static int in_row(const Csr *rows, int32_t row, int32_t col) {
+    for (int64_t e = rows->row_start[row]; e < rows->row_start[row + 1]; e++)
+        if (rows->col[e] == col) return 1;
+    return 0;
+}
+
+/* The users of both parts. Test pairs count 1 each: whether, not how much. */
+static Status align(Part *p, const Model *model, int exclude_seen, Err *err) {
+    const Csr *train = &p->train.by_user, *test = &p->test.by_user;
+    int32_t n = 0;
+    int64_t at_history = 0, at_relevant = 0, at_unknown = 0;
+    TRY(csr_alloc(&p->history, test->n_rows, model->n_items, csr_nnz(train), err));
+    TRY(csr_alloc(&p->relevant, test->n_rows, model->n_items, csr_nnz(test), err));
+    p->history_time = mem_array((size_t)csr_nnz(train), sizeof *p->history_time);
+    p->unknown_gain = mem_array((size_t)csr_nnz(test), sizeof *p->unknown_gain);
+    p->unknown = mem_zeros((size_t)test->n_rows, sizeof *p->unknown);
+    p->n_unknown = mem_zeros((size_t)test->n_rows, sizeof *p->n_unknown);
+    if (!p->history_time || !p->unknown_gain || !p->unknown || !p->n_unknown) return fail_nomem(err, "the trial");
+    for (int32_t u = 0; u < test->n_rows; u++) {
+        int32_t own = keymap_find(p->train.users, keymap_key(p->test.users, u));
+        int64_t before = at_relevant + at_unknown;
+        if (own < 0) continue;
+        p->unknown[n] = p->unknown_gain + at_unknown;
+        for (int64_t e = test->row_start[u]; e < test->row_start[u + 1]; e++) {
+            int32_t item = keymap_find(model->items, keymap_key(p->test.items, test->col[e]));
+            if (item >= 0 && exclude_seen && in_row(train, own, item)) continue;
+            if (item < 0) {
+                p->unknown_gain[at_unknown++] = 1;
+                p->n_unknown[n]++;
+            } else {
+                p->relevant.col[at_relevant] = item;
+                p->relevant.val[at_relevant++] = 1;
+            }
+        }
+        if (at_relevant + at_unknown == before) continue;
+        for (int64_t e = train->row_start[own]; e < train->row_start[own + 1]; e++, at_history++) {
+            p->history.col[at_history] = train->col[e];
+            p->history.val[at_history] = train->val[e];
+            p->history_time[at_history] = p->train.pair_time[e];
+        }
+        n++;
+        p->history.row_start[n] = at_history;
+        p->relevant.row_start[n] = at_relevant;
+    }
+    p->history.n_rows = p->relevant.n_rows = n;
+    return ST_OK;
+}
+
+static void summarise(TrialResult *out, const Judged *judged, const EvaluateOptions *options) {
+    for (int k = 0; k < options->n_k; k++)
+        for (int m = 0; m < N_RANKING_METRICS; m++) {
+            const double *value = judged_values(judged, (RankingMetric)m, k);
+            double sum = 0;
+            for (int32_t u = 0; u < judged->n_users; u++) sum += value[u];
+            out->value[m][k] = judged->n_users ? sum / judged->n_users : NAN;
+        }
+    out->users = judged->n_users;
+}
+
+static Status train_and_judge(Part *p, TrialResult *out, const EventSet *set, const uint8_t *held, const Setting *setting, const EvaluateOptions *options, const Catalogue *catalogue, Model **model,
+                              Task *task, Err *err) {
+    DatasetRules rules = {setting->common.half_life, setting->common.min_support, setting->common.max_history, model_baskets(setting->algorithm, &setting->params)}, plain = {0};
+    Judged judged = {0};
+    TRY(dataset_init(&p->train, err));
+    TRY(dataset_init(&p->test, err));
+    if (catalogue) TRY(catalogue->list(catalogue->host, &p->train, err));
+    TRY(fill(&p->train, set, held, 0, err));
+    TRY(fill(&p->test, set, held, 1, err));
+    TRY(dataset_finish(&p->train, &rules, task, err));
+    TRY(dataset_finish(&p->test, &plain, task, err));
+    if (catalogue) TRY(catalogue->read(catalogue->host, &p->train, err));
+    TRY(model_train(model, setting->algorithm, &setting->common, &setting->params, NULL, &p->train, task, err));
+    out->seconds = (*model)->trained_seconds;
+    EvaluateOptions own = *options;
+    if (own.exclude_seen < 0) own.exclude_seen = !setting->algorithm->keeps_seen;
+    TRY(align(p, *model, own.exclude_seen, err));
+    Holdout holdout = {p->history.n_rows, &p->history, p->history_time, &p->relevant, p->unknown, p->n_unknown};
+    Status status = judge(&judged, *model, 0, &holdout, &own, task, err);
+    if (status == ST_OK) summarise(out, &judged, &own);
+    judged_clear(&judged);
+    return status;
+}
+
+Status trial_run(TrialResult *out, const EventSet *set, const uint8_t *held, const Setting *setting, const EvaluateOptions *options, const Catalogue *catalogue, Task *task, Err *err) {
+    Part part = {0};
+    Model *model = NULL;
+    *out = (TrialResult){0};
+    Status status = train_and_judge(&part, out, set, held, setting, options, catalogue, &model, task, err);
+    model_free(model);
+    part_clear(&part);
+    return status;
+}

@@ -1,0 +1,47 @@
+/* One setting of an algorithm, trained on a part of the events and judged on the rest: what tuning and cross-validation repeat. */
+#ifndef REC_TRIAL_H
+#define REC_TRIAL_H
+
+#include "evaluate.h"
+
+/* All events, read once, with ids of their own. */
+typedef struct EventSet {
+    KeyMap *users, *items;
+    Event *event;
+    int64_t n, capacity;
+} EventSet;
+Status event_set_init(EventSet *set, Err *err);
+void event_set_clear(EventSet *set);
+Status event_set_add(EventSet *set, Key user, Key item, double weight, double time, Err *err);
+
+/* held[i]: is event i of the part that is judged? All events of a (user, item) pair go the same way but where time decides. */
+typedef enum SplitKind {
+    SPLIT_TIME,  /* the latest `share` of all events, by time */
+    SPLIT_LAST,  /* of every user with two pairs or more the pair whose first event is the latest */
+    SPLIT_RANDOM /* pairs by a hash of the pair and the seed: part `fold` of `folds` */
+} SplitKind;
+Status split_events(const EventSet *set, SplitKind kind, double share, int64_t fold, int64_t folds, uint64_t seed, uint8_t *held, Err *err);
+
+/* What reads the catalogue for algorithms that want it: before the events, and once items have their ids. NULL: nothing. */
+typedef struct Catalogue {
+    void *host;
+    Status (*list)(void *host, Dataset *data, Err *err);
+    Status (*read)(void *host, Dataset *data, Err *err);
+} Catalogue;
+
+typedef struct Setting {
+    const Algorithm *algorithm;
+    CommonParams common;
+    AlgorithmParams params;
+} Setting;
+
+typedef struct TrialResult {
+    double value[N_RANKING_METRICS][EVALUATE_MAX_K]; /* means over users; NaN without users */
+    int32_t users;
+    double seconds; /* of the training */
+} TrialResult;
+
+/* Where repeats are left out (exclude_seen), held pairs that are also trained on do not count. */
+Status trial_run(TrialResult *out, const EventSet *set, const uint8_t *held, const Setting *setting, const EvaluateOptions *options, const Catalogue *catalogue, Task *task, Err *err);
+
+#endif
