@@ -64,10 +64,16 @@ static Placed *placed_events(const EventSet *set, int (*compare)(const void *, c
 static Status split_by_time(const EventSet *set, double share, uint8_t *held, Err *err) {
     Placed *placed = placed_events(set, by_time);
     if (!placed) return fail_nomem(err, "the split");
-    int64_t first = (int64_t)floor((1 - share) * (double)set->n);
+    int64_t first = (int64_t)floor((1 - share) * (double)set->n + 1e-9); /* 1 - .8 is a little less than .2 */
     for (int64_t i = 0; i < set->n && first < set->n; i++) held[placed[i].at] = placed[i].event.time >= placed[first].event.time;
     mem_free(placed);
     return ST_OK;
+}
+
+/* Of pairs of one time the item with the lower key, whatever the order of the rows. */
+static int later(const EventSet *set, const Event *a, const Event *b) {
+    if (a->time != b->time) return a->time > b->time;
+    return key_compare(keymap_key(set->items, a->item), keymap_key(set->items, b->item)) < 0;
 }
 
 static Status split_last(const EventSet *set, uint8_t *held, Err *err) {
@@ -78,7 +84,7 @@ static Status split_last(const EventSet *set, uint8_t *held, Err *err) {
         for (to = from; to < set->n && placed[to].event.user == placed[from].event.user; to++) {
             int first = to == from || placed[to].event.item != placed[to - 1].event.item;
             pairs += first;
-            if (first && placed[to].event.time > placed[latest].event.time) latest = to;
+            if (first && later(set, &placed[to].event, &placed[latest].event)) latest = to;
         }
         for (int64_t i = from; i < to && pairs >= 2; i++) held[placed[i].at] = placed[i].event.item == placed[latest].event.item;
     }

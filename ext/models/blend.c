@@ -78,6 +78,7 @@ static Status read_part(json_t *object, Part *out, Err *err) {
     OptTarget target = {out->algorithm->options, &out->params};
     Status status = rest ? options_set_json(&target, 1, rest, err) : fail_nomem(err, "the options");
     free(rest);
+    if (status == ST_OK && model_baskets(out->algorithm, &out->params).group) status = fail(err, ST_BADARG, "models: the history of a blend has no baskets, which %s with these options needs", out->algorithm->name);
     if (status == ST_OK && starts_from_version(out)) status = fail(err, ST_BADARG, "models: init_from is for a model of its own, not for a part");
     return status == ST_OK && out->algorithm->check ? out->algorithm->check(&out->params, err) : status;
 }
@@ -255,16 +256,25 @@ static Status add_ranks(ModelQuery *query, BlendQuery *q, int c, double weight, 
     return ST_OK;
 }
 
-/* The part's scores, divided by the root of their mean square unless it speaks alone. */
+/* The part's scores where it keeps them all, or NULL. */
+static const Scoreboard *board_of(const ModelQuery *part) {
+    const Algorithm *algorithm = part->model->algorithm;
+    return algorithm->board && (part->history.n || part->similar >= 0) ? algorithm->board(part) : NULL;
+}
+
+/* The part's scores, divided by the root of their mean square unless it speaks alone. Of a part that has few, only those. */
 static void add_scores(ModelQuery *query, BlendQuery *q, int c, double weight, int alone) {
-    int32_t n = query->model->n_items;
+    const Scoreboard *board = board_of(q->part[c]);
+    const int32_t *item = board && !board->dense ? board->touched : NULL;
+    int32_t n = query->model->n_items, few = item ? board->n_touched : n;
     double square = 0;
-    for (int32_t i = 0; i < n; i++) {
-        q->score[i] = model_query_score(q->part[c], i);
-        square += q->score[i] * q->score[i];
+    for (int32_t k = 0; k < few; k++) {
+        int32_t i = item ? item[k] : k;
+        q->score[k] = board ? fmax(0, board->score[i]) : model_query_score(q->part[c], i);
+        square += q->score[k] * q->score[k];
     }
     q->factor[c] = alone ? 1 : square > 0 ? weight / sqrt(square / n) : 0;
-    for (int32_t i = 0; i < n; i++) q->board.score[i] += q->factor[c] * q->score[i];
+    for (int32_t k = 0; k < few; k++) q->board.score[item ? item[k] : k] += q->factor[c] * q->score[k];
 }
 
 static Status blend_prepare(ModelQuery *query, Err *err) {

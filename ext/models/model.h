@@ -117,6 +117,8 @@ struct Algorithm {
     Status (*query_prepare)(ModelQuery *query, Err *err);
     /* The score of an item after query_prepare; 0 where the model has nothing to say. */
     double (*score)(const ModelQuery *query, int32_t item);
+    /* The scores of all items as they stand after query_prepare, where they are kept; NULL: score() is asked. */
+    const struct Scoreboard *(*board)(const ModelQuery *query);
     /* The k best allowed items that the model has something to say about, unsorted. */
     Status (*rank)(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err);
     /* part[j] = what history item j adds to the score of item; the parts sum to the score. NULL: not additive. */

@@ -204,6 +204,10 @@ static double repeat_score(const ModelQuery *query, int32_t item) {
     return ((const RepeatQuery *)query->scratch)->items.score[item];
 }
 
+static const Scoreboard *repeat_board(const ModelQuery *query) {
+    return &((const RepeatQuery *)query->scratch)->items;
+}
+
 static Status repeat_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err) {
     (void)n_allowed, (void)err;
     scoreboard_rank(&((const RepeatQuery *)query->scratch)->items, allowed, top);
@@ -240,6 +244,7 @@ const Algorithm repeat_algorithm = {
     .query_free = repeat_query_free,
     .query_prepare = repeat_prepare,
     .score = repeat_score,
+    .board = repeat_board,
     .rank = repeat_rank,
     .contributions = repeat_contributions,
 };

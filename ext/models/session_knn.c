@@ -19,7 +19,7 @@
  *
  * A session is a set of items in the order of their last clicks. With session= it is what that column says, and a user's
  * history is her latest session; else it is all a user has. Either way the last `length` items count. The time= column
- * orders, be it seconds or a running number. Sessions of one item teach nothing and are left out. The sessions are the
+ * orders, be it seconds or a running number. Sessions of one item count: they say what is bought alone. The sessions are the
  * model: a version holds them without their keys (docs/decisions/0009-rows-without-keys.md).
  *
  * Cost: training O(clicks log clicks); a query L m + k |n|. Memory 24 bytes a click. */
@@ -126,7 +126,7 @@ static void place_row(Sessions *state, const Dataset *data, int32_t session, int
     state->by_session.row_start[at + 1] = to + n;
 }
 
-/* Sessions of two items and more, by the time of their last click. */
+/* Sessions by the time of their last click. */
 static Click *order_sessions(const Dataset *data, int32_t *out_n, int *ordered) {
     const Csr *rows = &data->by_user;
     Click *order = mem_array((size_t)rows->n_rows, sizeof *order);
@@ -138,7 +138,7 @@ static Click *order_sessions(const Dataset *data, int32_t *out_n, int *ordered) 
             end = fmax(end, data->pair_time[e]);
             *ordered |= data->pair_time[e] != 0;
         }
-        if (csr_row_len(rows, s) >= 2) order[n++] = (Click){end, s, 0};
+        order[n++] = (Click){end, s, 0};
     }
     if (order && n) qsort(order, (size_t)n, sizeof *order, compare_time);
     *out_n = n;

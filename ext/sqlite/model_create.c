@@ -289,6 +289,14 @@ static void finalize(ModelTable *table) {
     table->lookup = NULL;
 }
 
+/* Is the shadow table there, and ours? In a database from before tuning m_trials may be somebody else's. */
+static int is_ours(const ModelDefinition *d, const char *suffix) {
+    sqlite3_int64 found = 0;
+    Err err = {0};
+    if (strcmp(suffix, "trials") != 0) return 1;
+    return glue_integer(d->db, 0, &found, &err, "SELECT count(*) = 2 FROM pragma_table_info('%q_trials', %Q) WHERE name IN ('trial', 'tuning')", d->name, d->schema) == ST_OK && found;
+}
+
 static int model_destroy(sqlite3_vtab *vtab) {
     ModelTable *table = (ModelTable *)vtab;
     ModelDefinition *d = &table->definition;
@@ -296,17 +304,10 @@ static int model_destroy(sqlite3_vtab *vtab) {
     Status status = ST_OK;
     finalize(table);
     for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES && status == ST_OK; i++)
-        status = glue_execute(d->db, &err, "DROP TABLE IF EXISTS \"%w\".\"%w_%s\"", d->schema, d->name, SUFFIXES[i]);
+        if (is_ours(d, SUFFIXES[i])) status = glue_execute(d->db, &err, "DROP TABLE IF EXISTS \"%w\".\"%w_%s\"", d->schema, d->name, SUFFIXES[i]);
     if (status != ST_OK) return glue_vtab_error(vtab, MODULE, d->name, status, &err);
     table_free(table);
     return SQLITE_OK;
-}
-
-/* The trials' table is made by the first tuning. */
-static int table_exists(const ModelDefinition *d, const char *suffix) {
-    sqlite3_int64 found = 0;
-    Err err = {0};
-    return glue_integer(d->db, 0, &found, &err, "SELECT 1 FROM \"%w\".sqlite_schema WHERE type='table' AND name='%q_%q'", d->schema, d->name, suffix) == ST_OK && found;
 }
 
 static int model_rename(sqlite3_vtab *vtab, const char *name) {
@@ -316,7 +317,7 @@ static int model_rename(sqlite3_vtab *vtab, const char *name) {
     finalize(table);
     Status status = check_name(name, &err);
     for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES && status == ST_OK; i++)
-        status = !table_exists(d, SUFFIXES[i]) ? ST_OK : glue_execute(d->db, &err, "ALTER TABLE \"%w\".\"%w_%s\" RENAME TO \"%w_%s\"", d->schema, d->name, SUFFIXES[i], name, SUFFIXES[i]);
+        status = !is_ours(d, SUFFIXES[i]) ? ST_OK : glue_execute(d->db, &err, "ALTER TABLE \"%w\".\"%w_%s\" RENAME TO \"%w_%s\"", d->schema, d->name, SUFFIXES[i], name, SUFFIXES[i]);
     char *copy = status == ST_OK ? sqlite3_mprintf("%s", name) : NULL;
     if (status == ST_OK && !copy) status = fail_nomem(&err, "a name");
     if (status != ST_OK) return glue_vtab_error(vtab, MODULE, d->name, status, &err);

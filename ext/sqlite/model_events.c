@@ -202,6 +202,7 @@ static Status fill_history(OwnedHistory *out, const Event *pair, int64_t n, Err 
 typedef struct Collected {
     const ModelDefinition *definition;
     const Model *model;
+    const HistoryRules *rules;
     KeyMap *users; /* of everybody */
     Event *event;
     uint64_t *session; /* NULL where they do not count */
@@ -235,6 +236,23 @@ static void collected_clear(Collected *c) {
     mem_free(c->session);
 }
 
+/* Items that the model does not know still make baskets: under this id until the baskets are weighed. */
+enum { UNKNOWN_ITEM = INT32_MAX };
+
+static int32_t item_or_unknown(const Model *model, const HistoryRules *rules, Key item) {
+    int32_t id = keymap_find(model->items, item);
+    return id < 0 && rules->basket.group ? UNKNOWN_ITEM : id;
+}
+
+static Status weigh(Event *event, int64_t *n, const HistoryRules *rules, Err *err) {
+    int64_t kept = 0;
+    TRY(events_weigh_baskets(event, *n, &rules->basket, err));
+    for (int64_t i = 0; i < *n; i++)
+        if (event[i].item != UNKNOWN_ITEM) event[kept++] = event[i];
+    *n = kept;
+    return ST_OK;
+}
+
 /* All of user 0. */
 static Status collect_user(EventsReader *reader, const HistoryRules *rules, Collected *c, Err *err) {
     const ModelDefinition *d = reader->definition;
@@ -247,7 +265,7 @@ static Status collect_user(EventsReader *reader, const HistoryRules *rules, Coll
         status = glue_step(d->db, reader->one_user, &has_row, err);
         if (status != ST_OK || !has_row) break;
         status = read_row(d, reader->one_user, &user, &item, buffer, &weight, &time, err);
-        int32_t id = status == ST_OK ? keymap_find(c->model->items, item) : -1;
+        int32_t id = status == ST_OK ? item_or_unknown(c->model, rules, item) : -1;
         if (id < 0 || (rules->has_until && time >= rules->until)) continue;
         status = collect_event(c, reader->one_user, (Event){.item = id, .weight = weight, .time = time}, err);
     }
@@ -275,7 +293,7 @@ Status events_read_user(EventsReader *reader, const Model *model, const HistoryR
     if (status == ST_OK) {
         int64_t n = c.session ? latest_session(c.event, c.session, c.n) : c.n;
         events_sort(c.event, n);
-        status = events_weigh_baskets(c.event, n, &rules->basket, err);
+        status = weigh(c.event, &n, rules, err);
         if (status == ST_OK) status = fill_history(out, c.event, events_net(c.event, n, newest_of(c.event, n, rules->newest), rules->half_life, rules->max_history), err);
     }
     collected_clear(&c);
@@ -286,7 +304,7 @@ static Status collect(void *context, sqlite3_stmt *row, Key user, Key item, doub
     Collected *c = context;
     int32_t id;
     TRY(keymap_add(c->users, user, &id, err));
-    int32_t known = keymap_find(c->model->items, item);
+    int32_t known = item_or_unknown(c->model, c->rules, item);
     return known < 0 ? ST_OK : collect_event(c, row, (Event){id, known, weight, time}, err);
 }
 
@@ -322,7 +340,7 @@ static Status group_histories(Collected *c, const int32_t *new_id, const History
         for (int32_t u = 0; u < n_users && status == ST_OK; u++) { /* start[u] is now the end of user u */
             int64_t n = c->session ? latest_session(sorted + from, session + from, start[u] - from) : start[u] - from;
             events_sort(sorted + from, n);
-            status = events_weigh_baskets(sorted + from, n, &rules->basket, err);
+            status = weigh(sorted + from, &n, rules, err);
             int64_t kept = events_net(sorted + from, n, newest_of(sorted + from, n, rules->newest), rules->half_life, rules->max_history);
             for (int64_t i = 0; i < kept; i++, at++) {
                 out->rows.col[at] = sorted[from + i].item;
@@ -340,7 +358,7 @@ static Status group_histories(Collected *c, const int32_t *new_id, const History
 }
 
 Status events_read_histories(EventsReader *reader, const Model *model, const HistoryRules *rules, AllHistories *out, Err *err) {
-    Collected c = {.definition = reader->definition, .model = model, .users = keymap_new()};
+    Collected c = {.definition = reader->definition, .model = model, .rules = rules, .users = keymap_new()};
     int32_t *new_id = NULL;
     *out = (AllHistories){0};
     Status status = c.users ? visit_all(reader, rules->has_until, rules->until, collect, &c, err) : fail_nomem(err, "the users");

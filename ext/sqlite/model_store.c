@@ -12,6 +12,7 @@ Status store_create(const ModelDefinition *d, Err *err) {
     TRY(glue_execute(d->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES('format', 1)", d->schema, d->name));
     TRY(glue_execute(d->db, err, "CREATE TABLE \"%w\".\"%w_versions\"(version INTEGER PRIMARY KEY, algorithm TEXT, options TEXT, events INTEGER, users INTEGER, items INTEGER, until REAL, trained_seconds REAL, bytes INTEGER, sha256 TEXT, log TEXT)", d->schema, d->name));
     TRY(glue_execute(d->db, err, "CREATE TABLE \"%w\".\"%w_chunks\"(chunk INTEGER PRIMARY KEY, version INTEGER, data BLOB)", d->schema, d->name));
+    TRY(glue_execute(d->db, err, "CREATE TABLE \"%w\".\"%w_trials\"(" TRIALS_COLUMNS ")", d->schema, d->name));
     return glue_execute(d->db, err, "CREATE TABLE \"%w\".\"%w_deployments\"(id INTEGER PRIMARY KEY, version INTEGER, action TEXT)", d->schema, d->name);
 }
 

@@ -8,7 +8,7 @@
  *     m_chunks     (chunk INTEGER PRIMARY KEY, version, data BLOB)   the stored form, 1 MiB a chunk;
  *                                                  chunk = version * 2^20 + number
  *     m_deployments(id INTEGER PRIMARY KEY, version, action)         append-only; the last row's version is active *     m_trials     (trial INTEGER PRIMARY KEY, tuning, algorithm, options, metric, k, value, users, seconds, seed)
- *                                                  made by the first tuning
+ *                                                  (of a database from before tuning: made by the first one)
  */
 #ifndef REC_MODEL_TABLE_H
 #define REC_MODEL_TABLE_H
@@ -128,6 +128,8 @@ Status train_setting(const ModelDefinition *definition, const char *options, Set
 Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options, Model **out, int *activate, Err *err);
 
 /* ---- model_tune.c ---- */
+
+#define TRIALS_COLUMNS "trial INTEGER PRIMARY KEY, tuning INTEGER, algorithm TEXT, options TEXT, metric TEXT, k INTEGER, value REAL, users INTEGER, seconds REAL, seed INTEGER"
 
 /* The command `tune`: try settings, remember the trials, train and serve the best one as the options say; *version 0: none was. */
 Status tune_model(const ModelDefinition *definition, EventsReader *reader, const char *options, sqlite3_int64 *version, Err *err);

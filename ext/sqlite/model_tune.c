@@ -167,20 +167,21 @@ static Status run_setting(Tuning *t, const char *options, TrialResult *out, cons
     TRY(train_setting(&d, options, &setting, err));
     d.algorithm = setting.algorithm;
     *algorithm = setting.algorithm;
+    if (d.session && setting.algorithm->by_session) return fail(err, ST_BADARG, "%s on a model with session= cannot be tuned", setting.algorithm->name);
     Catalogue catalogue = {&d, list_items, read_items};
     return trial_run(out, &t->events, t->held, &setting, &evaluate, &catalogue, &t->task, err);
 }
 
 /* Take over options, and what came out. A setting that is refused is a trial without a value. */
-static Status try_setting(Tuning *t, char *options, Err *err) {
+static Status try_setting(Tuning *t, const Algorithm *algorithm, char *options, Err *err) {
     TrialResult result = {0};
-    const Algorithm *algorithm = NULL;
+    const Algorithm *same;
     Err own = {0};
-    Status status = run_setting(t, options, &result, &algorithm, &own);
-    if (status == ST_NOMEM || status == ST_CANCELLED || !algorithm) {
+    Status status = run_setting(t, options, &result, &same, &own);
+    if (status != ST_OK && status != ST_BADARG) {
         *err = own;
         free(options);
-        return status == ST_OK ? ST_BADARG : status;
+        return status;
     }
     double value = status == ST_OK ? result.value[t->call.metric][0] : NAN;
     t->tried[t->n++] = (Tried){algorithm, options, value, result.users, result.seconds};
@@ -193,12 +194,14 @@ static int out_of_time(const Tuning *t) {
 
 /* trials settings of one algorithm. */
 static Status explore(Tuning *t, const Algorithm *algorithm, json_t *space, int64_t trials, Err *err) {
-    Space s;
+    Space s = {0};
     Random random;
+    Status status = ST_OK;
     Trial *trial = mem_zeros((size_t)trials, sizeof *trial);
     int64_t known = 0;
     random_init(&random, (uint64_t)t->call.seed, 0);
-    Status status = trial ? space_init(&s, algorithm, space, err) : fail_nomem(err, "the trials");
+    if (t->definition->session && algorithm->by_session) status = fail(err, ST_BADARG, "%s on a model with session= cannot be tuned", algorithm->name);
+    if (status == ST_OK) status = trial ? space_init(&s, algorithm, space, err) : fail_nomem(err, "the trials");
     for (int64_t i = 0; status == ST_OK && i < trials && !out_of_time(t); i++) {
         double place[SAMPLER_MAX_DIMENSIONS];
         if (t->call.sampler == SAMPLER_GRID && !sampler_grid(i, GRID_STEPS, s.dimension, s.n, place)) break;
@@ -206,12 +209,12 @@ static Status explore(Tuning *t, const Algorithm *algorithm, json_t *space, int6
         if (t->call.sampler == SAMPLER_TPE) status = sampler_tpe(&random, s.dimension, s.n, trial, known, place, err);
         char *options = status == ST_OK ? setting_json(&s, place) : NULL;
         if (status == ST_OK && !options) status = fail_nomem(err, "the trials");
-        if (status == ST_OK) status = try_setting(t, options, err);
+        if (status == ST_OK) status = try_setting(t, algorithm, options, err);
         if (status != ST_OK || isnan(t->tried[t->n - 1].value)) continue;
         memcpy(trial[known].place, place, sizeof place);
         trial[known++].value = t->tried[t->n - 1].value;
     }
-    if (trial) json_decref(s.root);
+    json_decref(s.root);
     mem_free(trial);
     return status;
 }
@@ -252,7 +255,6 @@ static Status read_call(const char *text, TuneCall *call, json_t **space, const 
 }
 
 static Status open_tuning(Tuning *t, EventsReader *reader, Err *err) {
-    if (t->definition->session && t->definition->algorithm->by_session) return fail(err, ST_BADARG, "a model with session= cannot be tuned");
     if (t->call.split != SPLIT_RANDOM && !t->definition->time) return fail(err, ST_BADARG, "split=time and split=last need the model's time= column (or split=random)");
     TRY(event_set_init(&t->events, err));
     TRY(events_read_set(reader, &t->events, err));
@@ -294,7 +296,7 @@ static Status store_trials(const Tuning *t, Err *err) {
     static const char *const metrics = "precision|recall|hit|rr|ap|ndcg";
     size_t len;
     const char *metric = options_choice(metrics, t->call.metric, &len);
-    TRY(glue_execute(d->db, err, "CREATE TABLE IF NOT EXISTS \"%w\".\"%w_trials\"(trial INTEGER PRIMARY KEY, tuning INTEGER, algorithm TEXT, options TEXT, metric TEXT, k INTEGER, value REAL, users INTEGER, seconds REAL, seed INTEGER)", d->schema, d->name));
+    TRY(glue_execute(d->db, err, "CREATE TABLE IF NOT EXISTS \"%w\".\"%w_trials\"(" TRIALS_COLUMNS ")", d->schema, d->name));
     TRY(glue_integer(d->db, 0, &tuning, err, "SELECT coalesce(max(tuning), 0) + 1 FROM \"%w\".\"%w_trials\"", d->schema, d->name));
     for (int64_t i = 0; i < t->n; i++) {
         char value[40] = "NULL";
@@ -378,7 +380,8 @@ static Status crossval_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Er
     Status status = read_call(text, &t.call, &space, "train", &train, err);
     if (status == ST_OK && space) status = fail(err, ST_BADARG, "rec_crossval judges one setting: give it as \"train\"");
     if (status == ST_OK) status = definition_find(&d, db, (const char *)sqlite3_value_text(argv[0]), err);
-    char *options = train ? json_dumps(train, JSON_COMPACT) : NULL;
+    if (status == ST_OK && train && !json_is_object(train)) status = fail(err, ST_BADARG, "train must be an object of options, such as {\"algorithm\":\"ials\"}");
+    char *options = status == ST_OK && train ? json_dumps(train, JSON_COMPACT) : NULL;
     if (status == ST_OK && train && !options) status = fail_nomem(err, "the options");
     if (status == ST_OK) status = progress_begin(&job, "crossval", d.name, &t.task, db, (int)t.call.progress, err);
     if (status == ST_OK) {

@@ -40,7 +40,7 @@ static void rules_of(Rules *r, RowSink *sink, int32_t from, double min_confidenc
         for (int64_t f = by_user->row_start[user]; f < by_user->row_start[user + 1]; f++) r->shared[by_user->col[f]]++;
     }
     for (int32_t to = 0; to < by_user->n_cols; to++) {
-        if (r->shared[to] && to != from && r->shared[to] >= min_confidence * users) emit(r, sink, from, to, r->shared[to]);
+        if (r->shared[to] && to != from && r->shared[to] / users >= min_confidence) emit(r, sink, from, to, r->shared[to]);
         r->shared[to] = 0;
     }
 }

@@ -268,7 +268,7 @@ def _log(by_session):
 
 def _session_scores(clicks, now, known, variant, sessions, neighbours, length, idf_weight, l1, l2, l3, l4, drop_last):
     """{item: score}, in plain Python. clicks: the asker's items in order; known: {key: (items in order, end)}."""
-    order = sorted((end, key) for key, (row, end) in known.items() if len(row) >= 2)
+    order = sorted((end, key) for key, (row, end) in known.items())
     place = {key: {item: n for n, item in enumerate(known[key][0], 1)} for _, key in order}
     holders = collections.Counter(item for row in place.values() for item in row)
     n_sessions, n_clicks = len(place), sum(map(len, place.values()))
