@@ -141,6 +141,14 @@ static int32_t scalar_code_dot(const int8_t *code, const int16_t *query, size_t 
     return sum;
 }
 
+static void scalar_product(const float *a, const float *b, size_t n, float *out) {
+    for (size_t i = 0; i < n; i++) out[i] = a[i] * b[i];
+}
+
+static void scalar_scaled(const float *a, float factor, size_t n, float *out) {
+    for (size_t i = 0; i < n; i++) out[i] = factor * a[i];
+}
+
 static void scalar_sparse_row(const int32_t *col, const float *val, int64_t n, const float *dense, size_t stride, size_t width, float *out) {
     memset(out, 0, width * sizeof *out);
     for (int64_t e = 0; e < n; e++)
@@ -149,7 +157,7 @@ static void scalar_sparse_row(const int32_t *col, const float *val, int64_t n, c
 
 static const Kernels scalar_kernels = {
     "scalar",         scalar_dot,       scalar_l2_squared, scalar_l1, scalar_dot_float, scalar_l2_squared_float,
-    scalar_code_dot8, scalar_quantize,  scalar_code_dot,   scalar_from_half, scalar_from_code, scalar_sparse_row,
+    scalar_code_dot8, scalar_quantize,  scalar_code_dot,   scalar_from_half, scalar_from_code, scalar_product, scalar_scaled, scalar_sparse_row,
 };
 
 #if defined(__x86_64__)

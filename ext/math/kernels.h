@@ -30,6 +30,9 @@ typedef struct Kernels {
     /* Stored forms of a vector as float32: IEEE half precision (exact), and scale * code (rounded to float32). */
     void (*from_half)(const uint16_t *half, float *out, size_t n);
     void (*from_code)(const int8_t *code, float scale, float *out, size_t n);
+    /* out_i = a_i b_i, and out_i = factor a_i, float32 */
+    void (*product)(const float *a, const float *b, size_t n, float *out);
+    void (*scaled)(const float *a, float factor, size_t n, float *out);
     /* A row of a sparse times a dense matrix, in float32: out_w = sum_e val_e dense[col_e * stride + w], w < width, each
      * sum in the order of e and without fused steps, so that all levels give the same bits. width: a multiple of 16. */
     void (*sparse_row)(const int32_t *col, const float *val, int64_t n, const float *dense, size_t stride, size_t width, float *out);

@@ -199,6 +199,19 @@ AVX2 static void from_code_avx2(const int8_t *code, float scale, float *out, siz
     for (; i < n; i++) out[i] = scale * (float)code[i];
 }
 
+AVX2 static void product_avx2(const float *a, const float *b, size_t n, float *out) {
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(out + i, _mm256_mul_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i)));
+    for (; i < n; i++) out[i] = a[i] * b[i];
+}
+
+AVX2 static void scaled_avx2(const float *a, float factor, size_t n, float *out) {
+    __m256 factors = _mm256_set1_ps(factor);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(out + i, _mm256_mul_ps(factors, _mm256_loadu_ps(a + i)));
+    for (; i < n; i++) out[i] = factor * a[i];
+}
+
 /* 32 columns at a time in four registers, then 16 in two. */
 AVX2 static void sparse_row_avx2(const int32_t *col, const float *val, int64_t n, const float *dense, size_t stride, size_t width, float *out) {
     size_t w = 0;
@@ -231,7 +244,7 @@ AVX2 static void sparse_row_avx2(const int32_t *col, const float *val, int64_t n
 }
 
 const Kernels kernels_avx2 = {
-    "avx2", dot_avx2, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_dot8_avx2, quantize_avx2, code_dot_avx2, from_half_avx2, from_code_avx2, sparse_row_avx2,
+    "avx2", dot_avx2, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_dot8_avx2, quantize_avx2, code_dot_avx2, from_half_avx2, from_code_avx2, product_avx2, scaled_avx2, sparse_row_avx2,
 };
 
 /* Two registers of eight doubles: lane l of register r is partial sum 8 r + l. */
@@ -257,6 +270,6 @@ AVX512 static double dot_avx512(const float *a, const float *b, size_t n) {
 }
 
 const Kernels kernels_avx512 = {
-    "avx512", dot_avx512, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_dot8_avx2, quantize_avx2, code_dot_avx2, from_half_avx2, from_code_avx2, sparse_row_avx2,
+    "avx512", dot_avx512, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_dot8_avx2, quantize_avx2, code_dot_avx2, from_half_avx2, from_code_avx2, product_avx2, scaled_avx2, sparse_row_avx2,
 };
 #endif

@@ -30,20 +30,30 @@ void solver_scratch_clear(SolverScratch *scratch) {
     *scratch = (SolverScratch){0};
 }
 
+/* out = sum over k of weight_k y_k. */
+static void add_up(const Solver *s, const int32_t *col, const float *weight, int64_t n, float *out) {
+    size_t d = (size_t)s->d;
+    if (d % 16 == 0) {
+        kernels()->sparse_row(col, weight, n, s->other, d, d, out);
+        return;
+    }
+    memset(out, 0, d * sizeof *out);
+    for (int64_t k = 0; k < n; k++)
+        for (size_t f = 0; f < d; f++) out[f] += weight[k] * s->other[(size_t)col[k] * d + f];
+}
+
 /* Add sum c y y' to A and sum b y to b, in blocks of GATHER rows scaled by sqrt(c). */
 static void add_entries(const Solver *s, SolverScratch *scratch, const int32_t *col, const float *scaled, int64_t n, float *b) {
     size_t d = (size_t)s->d;
+    float target[GATHER], *part = scratch->z;
     for (int64_t from = 0; from < n; from += GATHER) {
         int32_t block = (int32_t)(n - from < GATHER ? n - from : GATHER);
         for (int32_t k = 0; k < block; k++) {
-            const float *y = s->other + (size_t)col[from + k] * d;
-            float c = (float)solver_weight(s, scaled[from + k]), target = (float)solver_target(s, scaled[from + k]), root = sqrtf(c);
-            float *row = scratch->gather + (size_t)k * d;
-            for (size_t f = 0; f < d; f++) {
-                row[f] = root * y[f];
-                b[f] += target * y[f];
-            }
+            target[k] = (float)solver_target(s, scaled[from + k]);
+            kernels()->scaled(s->other + (size_t)col[from + k] * d, sqrtf((float)solver_weight(s, scaled[from + k])), d, scratch->gather + (size_t)k * d);
         }
+        add_up(s, col + from, target, block, part);
+        for (size_t f = 0; f < d; f++) b[f] += part[f];
         dense_gram_add(scratch->a, scratch->gather, 1, block, s->d);
     }
 }
@@ -63,11 +73,7 @@ static int solve_whole(const Solver *s, SolverScratch *scratch, const int32_t *c
 static int solve_few(const Solver *s, SolverScratch *scratch, const int32_t *col, const float *scaled, int32_t n, float ridge, float *x) {
     size_t d = (size_t)s->d;
     for (size_t f = 0; f < d; f++) scratch->root[f] = 1 / sqrtf(s->diagonal[f] + ridge);
-    for (int32_t k = 0; k < n; k++) {
-        const float *y = s->other + (size_t)col[k] * d;
-        float *row = scratch->gather + (size_t)k * d;
-        for (size_t f = 0; f < d; f++) row[f] = scratch->root[f] * y[f];
-    }
+    for (int32_t k = 0; k < n; k++) kernels()->product(scratch->root, s->other + (size_t)col[k] * d, d, scratch->gather + (size_t)k * d);
     dense_gram_rows(scratch->a, scratch->gather, n, s->d);
     for (int32_t k = 0; k < n; k++) {
         float c = (float)solver_weight(s, scaled[k]);
@@ -75,11 +81,9 @@ static int solve_few(const Solver *s, SolverScratch *scratch, const int32_t *col
         scratch->z[k] = s->hkv > 0 ? (float)solver_target(s, scaled[k]) / c : 1;
     }
     if (dense_solve_spd(scratch->a, scratch->z, n, 1)) return 1;
-    for (int32_t k = 0; k < n; k++) {
-        const float *row = scratch->gather + (size_t)k * d;
-        for (size_t f = 0; f < d; f++) x[f] += scratch->z[k] * row[f];
-    }
-    for (size_t f = 0; f < d; f++) x[f] *= scratch->root[f];
+    add_up(s, col, scratch->z, n, x);
+    kernels()->product(x, scratch->root, d, x); /* D^-1 is the square of root */
+    kernels()->product(x, scratch->root, d, x);
     return 0;
 }
 

@@ -131,7 +131,8 @@ static Status read_segment(Loaded *l, Key user, sqlite3_value *value, Err *err) 
     int32_t id, segment = -1;
     TRY(keymap_add(l->segment_of, user, &id, err));
     if ((size_t)id < l->segment.len / sizeof segment) return ST_OK;
-    if (glue_key(value, AFFINITY_NONE, buffer, &name)) TRY(keymap_add(l->segments, name, &segment, err));
+    if (!glue_key(value, AFFINITY_NONE, buffer, &name) && sqlite3_value_type(value) != SQLITE_NULL) return fail(err, ST_BADARG, "by: a segment must be an INTEGER or a TEXT");
+    if (sqlite3_value_type(value) != SQLITE_NULL) TRY(keymap_add(l->segments, name, &segment, err));
     bytes_append(&l->segment, &segment, sizeof segment);
     return l->segment.failed ? fail_nomem(err, "the segments") : ST_OK;
 }

@@ -76,6 +76,7 @@ static Status read_axis(Space *s, const char *name, json_t *value, Err *err) {
         const OptSpec *tables[] = {s->algorithm->options, model_common_options, NULL};
         return options_unknown(tables, name, err);
     }
+    if (strcmp(name, "init_from") == 0) return fail(err, ST_BADARG, "init_from cannot be tuned: the version has seen what is held out");
     if (s->n == SAMPLER_MAX_DIMENSIONS) return fail(err, ST_BADARG, "space: more than %d options", SAMPLER_MAX_DIMENSIONS);
     Axis *axis = &s->axis[s->n];
     *axis = (Axis){.name = name, .whole = spec->kind == OPT_INT};
@@ -90,6 +91,7 @@ static Status read_axis(Space *s, const char *name, json_t *value, Err *err) {
     axis->max = json_number_value(max);
     if ((spec->kind != OPT_INT && spec->kind != OPT_REAL) || !json_is_number(min) || !json_is_number(max) || !(axis->min < axis->max) || (axis->log && axis->min <= 0))
         return fail(err, ST_BADARG, "space: %.40s must be a list of values, or {\"min\":a,\"max\":b} of a number, with \"log\":true where a is above 0", name);
+    if (axis->min < spec->min || axis->max > spec->max) return fail(err, ST_BADARG, "space: %.40s may be %g to %g", name, spec->min, spec->max);
     s->dimension[s->n++] = (Dimension){0};
     return ST_OK;
 }
@@ -108,6 +110,14 @@ static Status space_init(Space *s, const Algorithm *algorithm, json_t *space, Er
     return ST_OK;
 }
 
+/* Six digits, as long as that stays within the range. */
+static double readable(const Axis *axis, double at) {
+    char text[40];
+    sqlite3_snprintf(sizeof text, text, "%.6g", at);
+    double rounded = strtod(text, NULL);
+    return rounded >= axis->min && rounded <= axis->max ? rounded : at;
+}
+
 /* {"algorithm":..., option: value, ...} of a point. */
 static char *setting_json(const Space *s, const double *place) {
     json_t *root = json_object();
@@ -118,9 +128,9 @@ static char *setting_json(const Space *s, const double *place) {
         if (axis->choices)
             json_object_set(root, axis->name, json_array_get(axis->choices, (size_t)place[i]));
         else
-            json_object_set_new(root, axis->name, axis->whole ? json_integer((json_int_t)llround(at)) : json_real(at));
+            json_object_set_new(root, axis->name, axis->whole ? json_integer((json_int_t)llround(at)) : json_real(readable(axis, at)));
     }
-    char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(15));
     json_decref(root);
     return text;
 }
@@ -307,11 +317,18 @@ static Status store_trials(const Tuning *t, Err *err) {
     return ST_OK;
 }
 
+/* All trials answer the same question, repeats or not: what the algorithm that was asked for, else the model's, offers by itself. */
+static int64_t own_rule(const Tuning *t) {
+    const Algorithm *algorithm = *t->call.algorithm ? algorithm_find(t->call.algorithm) : NULL;
+    return !(algorithm ? algorithm : t->definition->algorithm)->keeps_seen;
+}
+
 static Status tune_all(Tuning *t, json_t *space, EventsReader *reader, double *active, Err *err) {
     TRY(open_tuning(t, reader, err));
     TRY(split_events(&t->events, (SplitKind)t->call.split, t->call.share, 0, t->call.folds, (uint64_t)t->call.seed, t->held, err));
     t->tried = mem_zeros((size_t)t->call.trials + 8, sizeof *t->tried);
     if (!t->tried) return fail_nomem(err, "the trials");
+    if (t->call.exclude_seen < 0) t->call.exclude_seen = own_rule(t);
     if (t->call.activate == IF_BETTER) TRY(judge_active(t, active, err));
     return explore_all(t, space, err);
 }
@@ -381,6 +398,7 @@ static Status crossval_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Er
     if (status == ST_OK && space) status = fail(err, ST_BADARG, "rec_crossval judges one setting: give it as \"train\"");
     if (status == ST_OK) status = definition_find(&d, db, (const char *)sqlite3_value_text(argv[0]), err);
     if (status == ST_OK && train && !json_is_object(train)) status = fail(err, ST_BADARG, "train must be an object of options, such as {\"algorithm\":\"ials\"}");
+    if (status == ST_OK && (json_object_get(train, "init_from") || json_object_get(train, "until"))) status = fail(err, ST_BADARG, "train: init_from and until have no place in a cross-validation");
     char *options = status == ST_OK && train ? json_dumps(train, JSON_COMPACT) : NULL;
     if (status == ST_OK && train && !options) status = fail_nomem(err, "the options");
     if (status == ST_OK) status = progress_begin(&job, "crossval", d.name, &t.task, db, (int)t.call.progress, err);
