@@ -1,6 +1,7 @@
 #include "dense.h"
 
 #include <cblas.h>
+#include <math.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -88,8 +89,35 @@ void dense_gram_rows(float *gram, const float *x, int32_t n, int32_t d) {
     if (n > 0) cblas_ssyrk(CblasRowMajor, CblasUpper, CblasNoTrans, n, d, 1, x, d, 0, gram, n);
 }
 
+enum { SMALL = 32 };
+
+/* The same by hand: of a small system LAPACK's calls take longer than the work. a = R'R row by row, then R'y = b and Rz = y. */
+__attribute__((optimize("O3"))) static int solve_small(float *restrict a, float *restrict b, size_t d) {
+    for (size_t k = 0; k < d; k++) {
+        float *restrict pivot = a + k * d;
+        if (!(pivot[k] > 0)) return 1;
+        float inverse = 1 / sqrtf(pivot[k]);
+        for (size_t j = k; j < d; j++) pivot[j] *= inverse;
+        for (size_t i = k + 1; i < d; i++) {
+            float *restrict row = a + i * d;
+            float factor = pivot[i];
+            for (size_t j = i; j < d; j++) row[j] -= factor * pivot[j];
+        }
+        b[k] /= pivot[k];
+        for (size_t j = k + 1; j < d; j++) b[j] -= b[k] * pivot[j];
+    }
+    for (size_t k = d; k-- > 0;) {
+        const float *row = a + k * d;
+        float sum = b[k];
+        for (size_t j = k + 1; j < d; j++) sum -= row[j] * b[j];
+        b[k] = sum / row[k];
+    }
+    return 0;
+}
+
 int dense_solve_spd(float *a, float *b, int32_t d, int32_t n_rhs) {
     int info = 0;
+    if (d <= SMALL && n_rhs == 1) return solve_small(a, b, (size_t)d);
     spotrf_("L", &d, a, &d, &info);
     if (info) return 1;
     dense_solve_again(a, b, d, n_rhs);

@@ -30,6 +30,13 @@ void solver_scratch_clear(SolverScratch *scratch) {
     *scratch = (SolverScratch){0};
 }
 
+/* Rows come from all over the table: ask for the one after the next while this one is worked on. */
+static void ahead(const Solver *s, const int32_t *col, int64_t k, int64_t n) {
+    if (k + 2 >= n) return;
+    const char *row = (const char *)(s->other + (size_t)col[k + 2] * (size_t)s->d);
+    for (int32_t line = 0; line < s->d * 4 && line < 1024; line += 64) __builtin_prefetch(row + line);
+}
+
 /* out = sum over k of weight_k y_k. */
 static void add_up(const Solver *s, const int32_t *col, const float *weight, int64_t n, float *out) {
     size_t d = (size_t)s->d;
@@ -49,6 +56,7 @@ static void add_entries(const Solver *s, SolverScratch *scratch, const int32_t *
     for (int64_t from = 0; from < n; from += GATHER) {
         int32_t block = (int32_t)(n - from < GATHER ? n - from : GATHER);
         for (int32_t k = 0; k < block; k++) {
+            ahead(s, col + from, k, block);
             target[k] = (float)solver_target(s, scaled[from + k]);
             kernels()->scaled(s->other + (size_t)col[from + k] * d, sqrtf((float)solver_weight(s, scaled[from + k])), d, scratch->gather + (size_t)k * d);
         }
@@ -73,7 +81,10 @@ static int solve_whole(const Solver *s, SolverScratch *scratch, const int32_t *c
 static int solve_few(const Solver *s, SolverScratch *scratch, const int32_t *col, const float *scaled, int32_t n, float ridge, float *x) {
     size_t d = (size_t)s->d;
     for (size_t f = 0; f < d; f++) scratch->root[f] = 1 / sqrtf(s->diagonal[f] + ridge);
-    for (int32_t k = 0; k < n; k++) kernels()->product(scratch->root, s->other + (size_t)col[k] * d, d, scratch->gather + (size_t)k * d);
+    for (int32_t k = 0; k < n; k++) {
+        ahead(s, col, k, n);
+        kernels()->product(scratch->root, s->other + (size_t)col[k] * d, d, scratch->gather + (size_t)k * d);
+    }
     dense_gram_rows(scratch->a, scratch->gather, n, s->d);
     for (int32_t k = 0; k < n; k++) {
         float c = (float)solver_weight(s, scaled[k]);
