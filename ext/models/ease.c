@@ -14,7 +14,7 @@
  * row of B the `neighbours` largest by |B_ij| are kept. Only the `items` with the most users take part: the others have no
  * neighbours, score 0, and come after the model's own from the popular list (a blend with item_knn serves them).
  *
- * Cost: I^3 multiply-adds for I items, memory 2 I^2 bytes, foretold and refused beyond `memory`. */
+ * Cost: I^3 / 2 multiply-adds for I items, memory 2 I^2 bytes, foretold and refused beyond `memory`. */
 #include <math.h>
 #include <string.h>
 
