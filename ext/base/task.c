@@ -102,6 +102,18 @@ Status task_run(Task *task, int64_t pieces, TaskWork work, void *context, Err *e
     return task_poll(task) ? fail(err, ST_CANCELLED, "interrupted") : ST_OK;
 }
 
+void task_failure_note(TaskFailure *failure, Status status, const Err *err) {
+    if (status == ST_OK || atomic_exchange(&failure->failed, 1)) return;
+    failure->status = status;
+    failure->err = *err;
+}
+
+Status task_failure(const TaskFailure *failure, Status so_far, Err *err) {
+    if (so_far != ST_OK || !failure->failed) return so_far;
+    if (err) *err = failure->err;
+    return failure->status;
+}
+
 int task_default_threads(void) {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set)) return 1;

@@ -40,6 +40,17 @@ typedef void (*TaskWork)(void *context, int64_t piece, int worker);
  * workers are busy. */
 Status task_run(Task *task, int64_t pieces, TaskWork work, void *context, Err *err);
 
+/* What the first piece to fail said. All zeros before. */
+typedef struct TaskFailure {
+    _Atomic int failed;
+    Status status;
+    Err err;
+} TaskFailure;
+/* From any worker, with its error; ST_OK notes nothing. */
+void task_failure_note(TaskFailure *failure, Status status, const Err *err);
+/* After task_run gave so_far: it, or the failure with its error. */
+Status task_failure(const TaskFailure *failure, Status so_far, Err *err);
+
 /* The CPU's threads that this process may use, 1 .. 64. */
 int task_default_threads(void);
 

@@ -17,7 +17,7 @@ typedef struct Work {
     Ranked **ranked;     /* per worker: k_max */
     int32_t **listed;    /* per worker and k: counts of the items */
     double *value;       /* metric x k x user */
-    _Atomic int failed;
+    TaskFailure failure;
 } Work;
 
 static size_t words_of(const Model *model) {
@@ -37,14 +37,14 @@ static int64_t allow_unseen(const Work *w, int32_t user, uint64_t *bit) {
 }
 
 /* The user's relevant items with their ranks in the list. */
-static Status relevant_items(const Work *w, int32_t user, const Ranked *list, size_t n_list, Relevant **out, size_t *out_n) {
+static Status relevant_items(const Work *w, int32_t user, const Ranked *list, size_t n_list, Relevant **out, size_t *out_n, Err *err) {
     const Csr *relevant = w->holdout->relevant;
     int64_t from = relevant->row_start[user], known = csr_row_len(relevant, user);
     size_t n = 0;
     Relevant *item = mem_array((size_t)(known + w->holdout->n_unknown[user]), sizeof *item);
     *out = item;
     *out_n = 0;
-    if (!item) return ST_NOMEM;
+    if (!item) return fail_nomem(err, "the evaluation");
     for (int64_t e = from; e < from + known; e++) {
         item[n] = (Relevant){.gain = (double)relevant->val[e]};
         for (size_t r = 0; r < n_list; r++)
@@ -67,11 +67,12 @@ static void evaluate_user(void *context, int64_t piece, int worker) {
     int64_t n_allowed = allow_unseen(w, user, w->allowed[worker]);
 
     w->query[worker]->popular_only = w->popular_only;
-    Status status = model_query_history(w->query[worker], &history, NULL);
+    Err err = {0};
+    Status status = model_query_history(w->query[worker], &history, &err);
     if (status == ST_OK)
-        status = model_query_rank(w->query[worker], w->allowed[worker], n_allowed, (size_t)w->k_max, w->ranked[worker], &n_list, NULL);
-    if (status == ST_OK) status = relevant_items(w, user, w->ranked[worker], n_list, &item, &n_item);
-    if (status != ST_OK) w->failed = 1;
+        status = model_query_rank(w->query[worker], w->allowed[worker], n_allowed, (size_t)w->k_max, w->ranked[worker], &n_list, &err);
+    if (status == ST_OK) status = relevant_items(w, user, w->ranked[worker], n_list, &item, &n_item, &err);
+    task_failure_note(&w->failure, status, &err);
     for (int k = 0; k < w->options->n_k && status == ST_OK; k++) {
         int32_t *listed = w->listed[worker * EVALUATE_MAX_K + k];
         for (size_t r = 0; r < n_list && (int64_t)r < w->options->k[k]; r++) listed[w->ranked[worker][r].item]++;
@@ -136,8 +137,7 @@ Status judge(Judged *out, const Model *model, int popular_only, const Holdout *h
     if (w.k_max > model->n_items) w.k_max = model->n_items;
     task_phase(task, popular_only ? "popular baseline" : "evaluating", holdout->n_users);
     Status status = allocate(&w, task->threads, err);
-    if (status == ST_OK) status = task_run(task, holdout->n_users, evaluate_user, &w, err);
-    if (status == ST_OK && w.failed) status = fail_nomem(err, "the evaluation");
+    if (status == ST_OK) status = task_failure(&w.failure, task_run(task, holdout->n_users, evaluate_user, &w, err), err);
     if (status == ST_OK) hand_over(&w, task->threads, out);
     work_clear(&w, task->threads);
     return status;

@@ -91,8 +91,14 @@ void dense_gram_rows(float *gram, const float *x, int32_t n, int32_t d) {
 
 enum { SMALL = 32 };
 
+#if defined(__clang__)
+#define VECTORISED
+#else
+#define VECTORISED __attribute__((optimize("O3")))
+#endif
+
 /* The same by hand: of a small system LAPACK's calls take longer than the work. a = R'R row by row, then R'y = b and Rz = y. */
-__attribute__((optimize("O3"))) static int solve_small(float *restrict a, float *restrict b, size_t d) {
+VECTORISED static int solve_small(float *restrict a, float *restrict b, size_t d) {
     for (size_t k = 0; k < d; k++) {
         float *restrict pivot = a + k * d;
         if (!(pivot[k] > 0)) return 1;

@@ -11,7 +11,7 @@
  *     A_ij -= A_ik D^-1 A_kj,   A_ik = A_ik D^-1,   A_kk = -D^-1            until A = -(X'X + reg Id)^-1
  *
  * A tile is one matrix product on one thread, so threads do not change a bit and a cancel waits for a few tiles. Of a
- * row of B the `neighbours` largest by |B_ij| are kept. Only the `items` with the most users take part: the others have no
+ * row of B the `neighbours` largest by |B_ij| are kept. Only the `max_items` with the most users take part: the others have no
  * neighbours, score 0, and come after the model's own from the popular list (a blend with item_knn serves them).
  *
  * Cost: I^3 / 2 multiply-adds for I items, memory 2 I^2 bytes, foretold and refused beyond `memory`. */
@@ -26,7 +26,7 @@
 typedef struct EaseParams {
     double reg;
     int64_t neighbours;
-    int64_t items;
+    int64_t max_items;
     double memory;
     int64_t pairs;
 } EaseParams;
@@ -36,7 +36,7 @@ enum { TILE = 512 };
 static const OptSpec ease_options[] = {
     {"reg", OPT_REAL, offsetof(EaseParams, reg), 1e-3, 1e9, 200, NULL, "added to the diagonal of X'X: 50 to 1000, more where histories are short"},
     {"neighbours", OPT_INT, offsetof(EaseParams, neighbours), 1, 100000, 500, NULL, "items kept an item"},
-    {"items", OPT_INT, offsetof(EaseParams, items), 0, 1e6, 0, NULL, "only so many items, those with the most users, take part; 0: all"},
+    {"max_items", OPT_INT, offsetof(EaseParams, max_items), 0, 1e6, 0, NULL, "only so many items, those with the most users, take part; 0: all"},
     {"memory", OPT_REAL, offsetof(EaseParams, memory), 0.001, 1024, 4, NULL, "GiB that training may use; more is refused before it begins"},
     {"pairs", OPT_CHOICE, offsetof(EaseParams, pairs), 0, 0, PAIRS_BINARY, "binary|weighted", "whether X holds that a user has an item, or its scaled weight"},
     {0},
@@ -192,7 +192,7 @@ static void rows_piece(void *context, int64_t piece, int worker) {
 /* The items with the most users, in id order. */
 static Status choose_items(Ease *e, Err *err) {
     int32_t n_items = e->model->n_items, at = 0;
-    e->n = e->params.items && e->params.items < n_items ? (int32_t)e->params.items : n_items;
+    e->n = e->params.max_items && e->params.max_items < n_items ? (int32_t)e->params.max_items : n_items;
     e->tiles = (e->n + TILE - 1) / TILE;
     e->item = mem_array((size_t)e->n, sizeof *e->item);
     e->place = mem_array((size_t)n_items, sizeof *e->place);
@@ -212,7 +212,7 @@ static Status check_memory(const Ease *e, int threads, Err *err) {
     double bytes = tiles * (double)TILE_FLOATS * 4 + threads * n * (24 + 4.0 * NEIGHBOUR_PIECE) + 24.0 * n * (double)(e->params.neighbours < e->n ? e->params.neighbours : e->n);
     double gib = bytes / (1 << 30);
     if (gib <= e->params.memory) return ST_OK;
-    return fail(err, ST_BADARG, "training on %d items needs %.2g GiB (memory=%g; allow more, or fewer items=)", e->n, gib, e->params.memory);
+    return fail(err, ST_BADARG, "training on %d items needs %.2g GiB (memory=%g; allow more, or fewer items by max_items=)", e->n, gib, e->params.memory);
 }
 
 static Status allocate(Ease *e, int threads, Err *err) {

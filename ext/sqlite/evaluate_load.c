@@ -125,19 +125,19 @@ static int in_history(const Loaded *l, Key user, Key item) {
 }
 
 /* A user is of the segment of her first row. */
-static Status read_segment(Loaded *l, Key user, sqlite3_value *value, Err *err) {
+static Status read_segment(Loaded *l, Key user, const char *by, sqlite3_value *value, Err *err) {
     char buffer[32];
     Key name;
     int32_t id, segment = -1;
     TRY(keymap_add(l->segment_of, user, &id, err));
     if ((size_t)id < l->segment.len / sizeof segment) return ST_OK;
-    if (!glue_key(value, AFFINITY_NONE, buffer, &name) && sqlite3_value_type(value) != SQLITE_NULL) return fail(err, ST_BADARG, "by: a segment must be an INTEGER or a TEXT");
+    if (!glue_key(value, AFFINITY_NONE, buffer, &name) && sqlite3_value_type(value) != SQLITE_NULL) return fail(err, ST_BADARG, "by: %.60s must be an INTEGER or a TEXT", by);
     if (sqlite3_value_type(value) != SQLITE_NULL) TRY(keymap_add(l->segments, name, &segment, err));
     bytes_append(&l->segment, &segment, sizeof segment);
     return l->segment.failed ? fail_nomem(err, "the segments") : ST_OK;
 }
 
-static Status read_holdout_row(Loaded *l, sqlite3_stmt *rows, Err *err) {
+static Status read_holdout_row(Loaded *l, const char *by, sqlite3_stmt *rows, Err *err) {
     const ModelDefinition *d = &l->definition;
     char buffer[64];
     Key user, item;
@@ -148,7 +148,7 @@ static Status read_holdout_row(Loaded *l, sqlite3_stmt *rows, Err *err) {
     if (relevance == 0) return ST_OK;
     if (sqlite3_column_type(rows, 3) != SQLITE_NULL && l->rules.has_until && sqlite3_column_double(rows, 3) < l->rules.until) l->too_early++;
     l->overlap += in_history(l, user, item);
-    TRY(read_segment(l, user, sqlite3_column_value(rows, 4), err));
+    TRY(read_segment(l, user, by, sqlite3_column_value(rows, 4), err));
     return dataset_add(&l->pairs, user, item, relevance, 0, err);
 }
 
@@ -185,7 +185,7 @@ Status evaluate_load(Loaded *l, sqlite3 *db, const char *model, const char *hold
     while (status == ST_OK) {
         status = glue_step(db, rows, &has_row, err);
         if (status != ST_OK || !has_row) break;
-        status = read_holdout_row(l, rows, err);
+        status = read_holdout_row(l, call->by, rows, err);
     }
     sqlite3_finalize(rows);
     if (status == ST_OK) status = check_overlap(l, call, err);

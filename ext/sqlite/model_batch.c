@@ -17,7 +17,7 @@ typedef struct Batch {
     size_t *n;      /* per user of the batch */
     ModelQuery **query; /* per worker */
     uint64_t **bit;     /* per worker */
-    _Atomic int failed;
+    TaskFailure failure;
 } Batch;
 
 static void rank_batch_user(void *context, int64_t piece, int worker) {
@@ -30,10 +30,11 @@ static void rank_batch_user(void *context, int64_t piece, int worker) {
     allowed_count(&a, c->model);
     Ranked *list = b->ranked + (size_t)piece * b->pool;
     const RerankRules *rules = &c->request.call.rerank;
-    Status status = model_query_history(b->query[worker], &history, NULL);
-    if (status == ST_OK) status = model_query_rank(b->query[worker], a.bit, a.n, b->pool, list, &b->n[piece], NULL);
-    if (status == ST_OK && rerank_is_on(rules)) status = rerank(b->query[worker], rules, b->category, list, &b->n[piece], b->k, NULL);
-    if (status != ST_OK) b->failed = 1;
+    Err err = {0};
+    Status status = model_query_history(b->query[worker], &history, &err);
+    if (status == ST_OK) status = model_query_rank(b->query[worker], a.bit, a.n, b->pool, list, &b->n[piece], &err);
+    if (status == ST_OK && rerank_is_on(rules)) status = rerank(b->query[worker], rules, b->category, list, &b->n[piece], b->k, &err);
+    task_failure_note(&b->failure, status, &err);
 }
 
 static Status explain_batch_row(ModelCursor *c, Row *row, Err *err) {
@@ -84,8 +85,7 @@ Status model_next_batch(ModelTable *t, ModelCursor *c, Err *err) {
     while (status == ST_OK && c->n_rows == 0 && c->next_user < n_users) {
         int32_t n = n_users - c->next_user < batch ? n_users - c->next_user : batch;
         b.first = c->next_user;
-        status = task_run(&task, n, rank_batch_user, &b, err);
-        if (status == ST_OK && b.failed) status = fail_nomem(err, "a batch of users");
+        status = task_failure(&b.failure, task_run(&task, n, rank_batch_user, &b, err), err);
         if (status == ST_OK) status = batch_rows(c, &b, n, err);
         c->next_user += n;
     }

@@ -35,7 +35,7 @@ def test_train_options(shop):
 
 def test_commands_and_arguments(shop):
     def check(db):
-        refused(db, "INSERT INTO m(m) VALUES('tarin')", says=("tarin", "train, load, activate"))
+        refused(db, "INSERT INTO m(m) VALUES('tarin')", says=("tarin", "train, tune, load, activate"))
         refused(db, "INSERT INTO m(m) VALUES('activate')", says="version's number")
         refused(db, "INSERT INTO m(m, arg) VALUES('activate', 99)", says="no version 99")
         refused(db, "INSERT INTO m(m, arg) VALUES('drop-version', 99)", says="no version 99")
@@ -162,7 +162,7 @@ def test_malformed_content_with_a_right_checksum_never_crashes(shop):
                 for question in ("m(3, 5)", "m WHERE user = 3", "m WHERE basket = '[1, 2, 3]' AND k = 5", "m WHERE k = 1"):
                     db.execute(f"SELECT item, score, because FROM {question}").fetchall()
             except Exception as error:
-                assert "m: " in str(error), error
+                assert "m: " in str(error), repr(error)
 
 
 def test_an_interrupt_ends_training_and_the_old_version_serves(shop):

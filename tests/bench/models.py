@@ -144,7 +144,7 @@ def sgemm_rate():
 def ease(db, matrix):
     rate = sgemm_rate()
     n = 16384
-    seconds = train(db, "ease", reg=300, neighbours=500, items=n)
+    seconds = train(db, "ease", reg=300, neighbours=500, max_items=n)
     quality = dict(db.execute("SELECT metric, value FROM rec_evaluate('m', 'valid', '{\"k\":20,\"bootstrap\":0}') WHERE model = 'm'"))
     row("ease, items", "s", "I^3 flop a second", "sgemm's rate", "share", "peak GiB", "validation recall@20")
     row(*["---"] * 7)

@@ -176,13 +176,13 @@ def ease_items_leaves_the_others_out():
     w = np.zeros((len(items), len(items)))
     w[np.ix_(chosen, chosen)] = -p / np.diag(p)
     np.fill_diagonal(w, 0)
-    name = _model(WIDE, algorithm="ease", reg=100, items=n, neighbours=ALL)
+    name = _model(WIDE, algorithm="ease", reg=100, max_items=n, neighbours=ALL)
     _check(name, WIDE, w, ALL, 1e-5)
     left_out = next(i for i in range(len(items)) if i not in chosen)
     rows = db.execute(f"SELECT score FROM {name} WHERE similar_to = ? AND k = 20", (items[left_out],)).fetchall()
     same(rows, [(0.0,)] * 20, "neighbours of an item that takes no part")
     same(one(db, f"SELECT max(score) FROM {name} WHERE user = ? AND item = ?", users[0], items[left_out]), 0.0, "its score")
-    one_more = _model(WIDE, algorithm="ease", reg=100, items=ALL, neighbours=ALL)
+    one_more = _model(WIDE, algorithm="ease", reg=100, max_items=ALL, neighbours=ALL)
     _check(one_more, WIDE, _ease(False, 100), ALL, 1e-5)
 
 
@@ -197,9 +197,9 @@ def ease_refuses_more_memory_than_allowed_before_it_begins():
     else:
         raise AssertionError("it trained")
     n = len(_shop(WIDE)[2])
-    assert text.startswith(f"rec_model hungry: training on {n} items needs ") and "GiB (memory=0.01; allow more, or fewer items=)" in text, text
+    assert text.startswith(f"rec_model hungry: training on {n} items needs ") and "GiB (memory=0.01; allow more, or fewer items by max_items=)" in text, text
     same(one(db, "SELECT count(*) FROM rec_versions WHERE model = 'hungry'"), 0, "versions")
-    train(db, "hungry", '{"items":200,"memory":0.02}')
+    train(db, "hungry", '{"max_items":200,"memory":0.02}')
     same(one(db, "SELECT count(*) FROM rec_versions WHERE model = 'hungry'"), 1, "versions with fewer items")
 
 
