@@ -250,7 +250,7 @@ static int speaks(const Blend *blend, const ModelQuery *query, int c) {
 
 static Status add_ranks(ModelQuery *query, BlendQuery *q, int c, double weight, Err *err) {
     TRY(topk_init(&q->top, DEPTH, err));
-    TRY(query->model->state ? ((const Blend *)query->model->state)->part[c].algorithm->rank(q->part[c], NULL, query->model->n_items, &q->top, err) : ST_OK);
+    TRY(algorithm_rank(q->part[c], NULL, query->model->n_items, &q->top, err));
     topk_sort(&q->top);
     for (size_t i = 0; i < q->top.len; i++) q->board.score[q->top.item[i].id] += weight / (double)(RRF_CONSTANT + i + 1);
     return ST_OK;
@@ -293,14 +293,8 @@ static Status blend_prepare(ModelQuery *query, Err *err) {
     return ST_OK;
 }
 
-static double blend_score(const ModelQuery *query, int32_t item) {
-    return ((const BlendQuery *)query->scratch)->board.score[item];
-}
-
-static Status blend_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err) {
-    (void)n_allowed, (void)err;
-    scoreboard_rank(&((const BlendQuery *)query->scratch)->board, allowed, top);
-    return ST_OK;
+static const Scoreboard *blend_board(const ModelQuery *query) {
+    return &((const BlendQuery *)query->scratch)->board;
 }
 
 /* The parts' contributions, as they were weighed; of ranks there are none. */
@@ -342,8 +336,7 @@ const Algorithm blend_algorithm = {
     .query_new = blend_query_new,
     .query_free = blend_query_free,
     .query_prepare = blend_prepare,
-    .score = blend_score,
-    .rank = blend_rank,
+    .board = blend_board,
     .contributions = blend_contributions,
     .alike = blend_alike,
 };

@@ -307,18 +307,8 @@ static Status content_prepare(ModelQuery *query, Err *err) {
     return ST_OK;
 }
 
-static double content_score(const ModelQuery *query, int32_t item) {
-    return ((const ContentQuery *)query->scratch)->board.score[item];
-}
-
 static const Scoreboard *content_board(const ModelQuery *query) {
     return &((const ContentQuery *)query->scratch)->board;
-}
-
-static Status content_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err) {
-    (void)n_allowed, (void)err;
-    scoreboard_rank(&((const ContentQuery *)query->scratch)->board, allowed, top);
-    return ST_OK;
 }
 
 static double cosine(const Content *state, int32_t a, int32_t b) {
@@ -359,9 +349,7 @@ const Algorithm content_algorithm = {
     .query_new = content_query_new,
     .query_free = content_query_free,
     .query_prepare = content_prepare,
-    .score = content_score,
     .board = content_board,
-    .rank = content_rank,
     .contributions = content_contributions,
     .item_vector = factors_item_vector,
     .alike = content_alike,

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "../base/memory.h"
+#include "scoreboard.h"
 
 const OptSpec model_common_options[] = {
     {"half_life", OPT_REAL, offsetof(CommonParams, half_life), 0, 1e6, 0, NULL,
@@ -140,10 +141,22 @@ BasketRules model_baskets(const Algorithm *algorithm, const AlgorithmParams *par
     return algorithm->baskets ? algorithm->baskets(params) : (BasketRules){0};
 }
 
+double algorithm_score(const ModelQuery *query, int32_t item) {
+    const Algorithm *algorithm = query->model->algorithm;
+    return algorithm->board ? algorithm->board(query)->score[item] : algorithm->score(query, item);
+}
+
+Status algorithm_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err) {
+    const Algorithm *algorithm = query->model->algorithm;
+    if (!algorithm->board) return algorithm->rank(query, allowed, n_allowed, top, err);
+    scoreboard_rank(algorithm->board(query), allowed, top);
+    return ST_OK;
+}
+
 double model_query_score(const ModelQuery *query, int32_t item) {
     const Algorithm *algorithm = query->model->algorithm;
     if (query->history.n == 0 && query->similar < 0 && !algorithm->impersonal) return 0;
-    double score = algorithm->score(query, item);
+    double score = algorithm_score(query, item);
     return score < 0 && !algorithm->scores_all ? 0 : score;
 }
 
@@ -174,7 +187,7 @@ Status model_query_rank(ModelQuery *query, const uint64_t *allowed, int64_t n_al
     if (k > (size_t)n_allowed) k = (size_t)n_allowed;
     if (!query->popular_only && (query->history.n || query->similar >= 0 || model->algorithm->impersonal)) {
         status = topk_init(&top, k, err);
-        if (status == ST_OK) status = model->algorithm->rank(query, allowed, n_allowed, &top, err);
+        if (status == ST_OK) status = algorithm_rank(query, allowed, n_allowed, &top, err);
         topk_sort(&top);
         for (size_t i = 0; status == ST_OK && i < top.len; i++)
             out[(*out_n)++] = (Ranked){.item = (int32_t)top.item[i].id, .score = top.item[i].score};

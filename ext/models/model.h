@@ -115,10 +115,10 @@ struct Algorithm {
     void (*query_free)(ModelQuery *query);
     /* Prepare for query->history (n >= 1) or query->similar (>= 0). */
     Status (*query_prepare)(ModelQuery *query, Err *err);
+    /* The scores of all items as they stand after query_prepare, for who keeps them: score and rank follow. NULL: they are asked. */
+    const struct Scoreboard *(*board)(const ModelQuery *query);
     /* The score of an item after query_prepare; 0 where the model has nothing to say. */
     double (*score)(const ModelQuery *query, int32_t item);
-    /* The scores of all items as they stand after query_prepare, where they are kept; NULL: score() is asked. */
-    const struct Scoreboard *(*board)(const ModelQuery *query);
     /* The k best allowed items that the model has something to say about, unsorted. */
     Status (*rank)(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err);
     /* part[j] = what history item j adds to the score of item; the parts sum to the score. NULL: not additive. */
@@ -144,6 +144,10 @@ BasketRules model_baskets(const Algorithm *algorithm, const AlgorithmParams *par
 
 /* The score of an item, or 0 where the model has nothing good to say about it; only after model_query_history or _similar. */
 double model_query_score(const ModelQuery *query, int32_t item);
+
+/* The algorithm's own word after query_prepare: the score of an item, which may be negative, and rank. */
+double algorithm_score(const ModelQuery *query, int32_t item);
+Status algorithm_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err);
 
 /* What a summed weight counts for, by the scale option: log(1 + w), w or 1. */
 double model_scaled(const Model *model, float weight);

@@ -198,18 +198,8 @@ Status neighbours_prepare(ModelQuery *query, Err *err) {
     return ST_OK;
 }
 
-double neighbours_score(const ModelQuery *query, int32_t item) {
-    return ((const Scoreboard *)query->scratch)->score[item];
-}
-
 const Scoreboard *neighbours_board(const ModelQuery *query) {
     return query->scratch;
-}
-
-Status neighbours_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err) {
-    (void)n_allowed, (void)err;
-    scoreboard_rank(query->scratch, allowed, top);
-    return ST_OK;
 }
 
 /* s_ji, found by bisection in row j. */

@@ -60,9 +60,7 @@ size_t neighbours_memory(const Model *model);
 Status neighbours_query_new(ModelQuery *query, Err *err);
 void neighbours_query_free(ModelQuery *query);
 Status neighbours_prepare(ModelQuery *query, Err *err);
-double neighbours_score(const ModelQuery *query, int32_t item);
 const struct Scoreboard *neighbours_board(const ModelQuery *query);
-Status neighbours_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err);
 Status neighbours_contributions(const ModelQuery *query, int32_t item, double *part, Err *err);
 
 /* The larger of s_ab and s_ba, each as a share of its row's largest. */
@@ -71,6 +69,6 @@ double neighbours_alike(const Model *model, int32_t a, int32_t b);
 #define NEIGHBOURS_SERVE                                                                                               \
     .write = neighbours_write, .read = neighbours_read, .free_state = neighbours_free, .memory = neighbours_memory,    \
     .query_new = neighbours_query_new, .query_free = neighbours_query_free, .query_prepare = neighbours_prepare,       \
-    .score = neighbours_score, .board = neighbours_board, .rank = neighbours_rank, .contributions = neighbours_contributions, .alike = neighbours_alike
+    .board = neighbours_board, .contributions = neighbours_contributions, .alike = neighbours_alike
 
 #endif

@@ -200,18 +200,8 @@ static Status repeat_prepare(ModelQuery *query, Err *err) {
     return ST_OK;
 }
 
-static double repeat_score(const ModelQuery *query, int32_t item) {
-    return ((const RepeatQuery *)query->scratch)->items.score[item];
-}
-
 static const Scoreboard *repeat_board(const ModelQuery *query) {
     return &((const RepeatQuery *)query->scratch)->items;
-}
-
-static Status repeat_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err) {
-    (void)n_allowed, (void)err;
-    scoreboard_rank(&((const RepeatQuery *)query->scratch)->items, allowed, top);
-    return ST_OK;
 }
 
 /* Her own part of a score comes from the item itself. */
@@ -219,7 +209,7 @@ static Status repeat_contributions(const ModelQuery *query, int32_t item, double
     const Repeat *state = query->model->state;
     (void)err;
     for (int64_t h = 0; h < query->history.n; h++) {
-        double own = state->params.variant == TIFU ? state->params.alpha * (double)query->history.weight[h] : repeat_score(query, item);
+        double own = state->params.variant == TIFU ? state->params.alpha * (double)query->history.weight[h] : algorithm_score(query, item);
         part[h] = query->history.item[h] == item ? own : 0;
     }
     return ST_OK;
@@ -243,8 +233,6 @@ const Algorithm repeat_algorithm = {
     .query_new = repeat_query_new,
     .query_free = repeat_query_free,
     .query_prepare = repeat_prepare,
-    .score = repeat_score,
     .board = repeat_board,
-    .rank = repeat_rank,
     .contributions = repeat_contributions,
 };

@@ -347,11 +347,6 @@ static void add_neighbour(const Sessions *state, SessionQuery *q, int32_t sessio
     }
 }
 
-/* An item that is never offered; what was not touched stays so. */
-static void forbid(Scoreboard *items, int32_t item) {
-    if (items->score[item] > 0) items->score[item] = -1;
-}
-
 static Status session_prepare(ModelQuery *query, Err *err) {
     const Sessions *state = query->model->state;
     SessionQuery *q = query->scratch;
@@ -363,18 +358,12 @@ static Status session_prepare(ModelQuery *query, Err *err) {
     size_t n = meet_sessions(state, q, length);
     n = nearest(query, q, n, length, sqrt(norm));
     for (size_t i = 0; i < n; i++) add_neighbour(state, q, (int32_t)q->list[i].id, q->list[i].score, length);
-    if (length && (state->params.drop_last || query->similar >= 0)) forbid(&q->items, q->click[length - 1].item);
+    if (length && (state->params.drop_last || query->similar >= 0)) q->items.score[q->click[length - 1].item] = 0; /* never offered */
     return ST_OK;
 }
 
-static double session_score(const ModelQuery *query, int32_t item) {
-    return fmax(0, ((const SessionQuery *)query->scratch)->items.score[item]);
-}
-
-static Status session_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err) {
-    (void)n_allowed, (void)err;
-    scoreboard_rank(&((const SessionQuery *)query->scratch)->items, allowed, top);
-    return ST_OK;
+static const Scoreboard *session_board(const ModelQuery *query) {
+    return &((const SessionQuery *)query->scratch)->items;
 }
 
 const Algorithm session_knn_algorithm = {
@@ -393,6 +382,5 @@ const Algorithm session_knn_algorithm = {
     .query_new = session_query_new,
     .query_free = session_query_free,
     .query_prepare = session_prepare,
-    .score = session_score,
-    .rank = session_rank,
+    .board = session_board,
 };

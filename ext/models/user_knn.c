@@ -236,18 +236,8 @@ static Status user_knn_prepare(ModelQuery *query, Err *err) {
     return ST_OK;
 }
 
-static double user_knn_score(const ModelQuery *query, int32_t item) {
-    return ((const UserKnnQuery *)query->scratch)->items.score[item];
-}
-
 static const Scoreboard *user_knn_board(const ModelQuery *query) {
     return &((const UserKnnQuery *)query->scratch)->items;
-}
-
-static Status user_knn_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err) {
-    (void)n_allowed, (void)err;
-    scoreboard_rank(&((const UserKnnQuery *)query->scratch)->items, allowed, top);
-    return ST_OK;
 }
 
 const Algorithm user_knn_algorithm = {
@@ -265,7 +255,5 @@ const Algorithm user_knn_algorithm = {
     .query_new = user_knn_query_new,
     .query_free = user_knn_query_free,
     .query_prepare = user_knn_prepare,
-    .score = user_knn_score,
     .board = user_knn_board,
-    .rank = user_knn_rank,
 };

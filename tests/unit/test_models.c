@@ -144,7 +144,7 @@ TEST(models_parts_of_a_score_add_up_to_it) {
         Model *model = trained(algorithm, 1);
         CHECK(model_query_new(&query, model, NULL) == ST_OK && model_query_history(query, &history, NULL) == ST_OK);
         for (int32_t i = 0; i < model->n_items; i++) {
-            double part[3], score = algorithm->score(query, i);
+            double part[3], score = algorithm_score(query, i);
             CHECK(algorithm->contributions(query, i, part, NULL) == ST_OK);
             CHECK(fabs(part[0] + part[1] + part[2] - score) <= 1e-4 * fmax(fabs(score), 0.1));
         }
