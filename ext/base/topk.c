@@ -115,3 +115,12 @@ void scored_select(Scored *item, size_t n, size_t k) {
         }
     }
 }
+
+size_t scored_best(Scored *item, size_t n, size_t k) {
+    if (n > k) {
+        scored_select(item, n, k);
+        n = k;
+    }
+    scored_sort(item, n);
+    return n;
+}

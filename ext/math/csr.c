@@ -26,6 +26,17 @@ void csr_clear(Csr *matrix) {
     *matrix = (Csr){0};
 }
 
+Status csr_copy(Csr *out, const Csr *matrix, Err *err) {
+    size_t nnz = (size_t)csr_nnz(matrix);
+    TRY(csr_alloc(out, matrix->n_rows, matrix->n_cols, (int64_t)nnz, err));
+    memcpy(out->row_start, matrix->row_start, ((size_t)matrix->n_rows + 1) * sizeof *out->row_start);
+    if (nnz) {
+        memcpy(out->col, matrix->col, nnz * sizeof *out->col);
+        memcpy(out->val, matrix->val, nnz * sizeof *out->val);
+    }
+    return ST_OK;
+}
+
 Status csr_transpose(Csr *out, const Csr *matrix, Err *err) {
     int64_t nnz = csr_nnz(matrix);
     TRY(csr_alloc(out, matrix->n_cols, matrix->n_rows, nnz, err));

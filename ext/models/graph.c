@@ -246,18 +246,16 @@ static void set_coefficients(Graph *g) {
 static Status normalise(Graph *g, const Dataset *data, Err *err) {
     const Csr *x = &data->by_user;
     double of_user = g->params.filter == TURBOCF ? g->params.alpha : .5, of_item = g->params.filter == TURBOCF ? 1 - g->params.alpha : .5;
-    TRY(csr_alloc(&g->by_user, g->n_users, g->n_items, csr_nnz(x), err));
+    TRY(csr_copy(&g->by_user, x, err));
     g->degree = mem_zeros((size_t)g->n_items, sizeof *g->degree);
     g->favour = mem_array((size_t)g->n_items, sizeof *g->favour);
     if (!g->degree || !g->favour) return fail_nomem(err, "the degrees");
-    memcpy(g->by_user.row_start, x->row_start, ((size_t)g->n_users + 1) * sizeof *x->row_start);
     for (int64_t e = 0; e < csr_nnz(x); e++) g->degree[x->col[e]] += pair_value(g->model, g->params.pairs, x->val[e]);
     for (int32_t i = 0; i < g->n_items; i++) g->favour[i] = g->degree[i] > 0 ? (float)pow(g->degree[i], g->params.filter == CHEBYCF ? g->params.degree_power : .5) : 1;
     for (int32_t u = 0; u < g->n_users; u++) {
         double sum = 0;
         for (int64_t e = x->row_start[u]; e < x->row_start[u + 1]; e++) sum += pair_value(g->model, g->params.pairs, x->val[e]);
         for (int64_t e = x->row_start[u]; e < x->row_start[u + 1]; e++) {
-            g->by_user.col[e] = x->col[e];
             g->by_user.val[e] = (float)(pair_value(g->model, g->params.pairs, x->val[e]) * pow(sum, -of_user) * pow(g->degree[x->col[e]], -of_item));
         }
     }

@@ -36,11 +36,7 @@ enum { NORMALIZE_NONE, NORMALIZE_L1 };
 static const OptSpec knn_options[] = {
     {"similarity", OPT_CHOICE, offsetof(KnnParams, similarity), 0, 0, BM25,
      SIMILARITY_CHOICES, "how alike two items' buyers are"},
-    {"alpha", OPT_REAL, offsetof(KnnParams, alpha), -1, 1000, -1, NULL,
-     "asymmetric, tversky, p3alpha, rp3beta: exponent or weight; bm25: K1; -1: the similarity's own"},
-    {"beta", OPT_REAL, offsetof(KnnParams, beta), -1, 1000, -1, NULL,
-     "tversky: weight; rp3beta: exponent; bm25: B; -1: the similarity's own"},
-    {"shrink", OPT_REAL, offsetof(KnnParams, shrink), 0, 1e9, 0, NULL, "added to the denominator: distrust rare pairs"},
+    SIMILARITY_OPTIONS(KnnParams),
     {"neighbours", OPT_INT, offsetof(KnnParams, neighbours), 1, 100000, 50, NULL, "items kept an item"},
     {"normalize", OPT_CHOICE, offsetof(KnnParams, normalize), 0, 0, 0, "none|l1", "divide a kept list by its sum"},
     {"per", OPT_CHOICE, offsetof(KnnParams, per), 0, 0, PER_SOURCE, "source|target",

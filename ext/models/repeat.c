@@ -19,7 +19,7 @@
 
 #include "../base/memory.h"
 #include "algorithms.h"
-#include "scoreboard.h"
+#include "user_rows.h"
 
 typedef struct RepeatParams {
     int64_t variant;
@@ -75,33 +75,24 @@ static Status finish_state(Repeat *state, Err *err) {
 
 static Status repeat_train(Model *model, const Dataset *data, Task *task, Err *err) {
     Repeat *state = new_state(model, err);
-    const Csr *x = &data->by_user;
     if (!state) return ST_NOMEM;
     if (state->params.variant == FREQUENCY) return ST_OK;
     task_phase(task, "baskets", 0);
-    TRY(csr_alloc(&state->by_user, x->n_rows, x->n_cols, csr_nnz(x), err));
-    memcpy(state->by_user.row_start, x->row_start, ((size_t)x->n_rows + 1) * sizeof *x->row_start);
-    memcpy(state->by_user.col, x->col, (size_t)csr_nnz(x) * sizeof *x->col);
-    memcpy(state->by_user.val, x->val, (size_t)csr_nnz(x) * sizeof *x->val);
+    TRY(csr_copy(&state->by_user, &data->by_user, err));
     return finish_state(state, err);
 }
 
 static void repeat_write(const Model *model, Bytes *out) {
     const Repeat *state = model->state;
     if (state->params.variant == FREQUENCY) return;
-    bytes_u32(out, (uint32_t)state->by_user.n_rows);
-    csr_write(&state->by_user, out);
+    user_rows_write(&state->by_user, out);
 }
 
 static Status repeat_read(Model *model, Reader *in, Err *err) {
     Repeat *state = new_state(model, err);
     if (!state) return ST_NOMEM;
     if (state->params.variant == FREQUENCY) return ST_OK;
-    uint32_t users = read_u32(in);
-    if (in->failed || users > INT32_MAX) return fail(err, ST_CORRUPT, "the users are truncated");
-    TRY(csr_read(&state->by_user, (int32_t)users, model->n_items, in, err));
-    for (int64_t e = 0; e < csr_nnz(&state->by_user); e++)
-        if (!(state->by_user.val[e] > 0)) return fail(err, ST_CORRUPT, "a user's weight is not above 0");
+    TRY(user_rows_read(&state->by_user, model->n_items, in, err));
     return finish_state(state, err);
 }
 
@@ -122,40 +113,15 @@ static size_t repeat_memory(const Model *model) {
 
 /* ---- queries ---- */
 
-typedef struct RepeatQuery {
-    Scoreboard items;
-    Scoreboard users; /* p_u . p_v */
-    Scored *list;     /* users */
-} RepeatQuery;
-
-static void repeat_query_free(ModelQuery *query) {
-    RepeatQuery *q = query->scratch;
-    if (!q) return;
-    scoreboard_clear(&q->items);
-    scoreboard_clear(&q->users);
-    mem_free(q->list);
-    mem_free(q);
-    query->scratch = NULL;
-}
-
 static Status repeat_query_new(ModelQuery *query, Err *err) {
-    const Repeat *state = query->model->state;
-    RepeatQuery *q = mem_zeros(1, sizeof *q);
-    query->scratch = q;
-    if (!q) return fail_nomem(err, "a query");
-    Status status = scoreboard_init(&q->items, query->model->n_items, err);
-    if (status == ST_OK) status = scoreboard_init(&q->users, state->by_user.n_rows, err);
-    q->list = mem_array((size_t)state->by_user.n_rows, sizeof *q->list);
-    if (status == ST_OK && !q->list) status = fail_nomem(err, "a query");
-    if (status != ST_OK) repeat_query_free(query);
-    return status;
+    return user_query_new(query, ((const Repeat *)query->model->state)->by_user.n_rows, err);
 }
 
 /* The users nearest to the history into q->list; returns how many. */
-static size_t nearest(const ModelQuery *query, RepeatQuery *q) {
+static size_t nearest(const ModelQuery *query, UserQuery *q) {
     const Repeat *state = query->model->state;
     const History *history = &query->history;
-    size_t n = 0, k = (size_t)state->params.neighbours;
+    size_t n = 0;
     double own = 0, farthest = 0;
     scoreboard_reset(&q->users, 1);
     for (int64_t h = 0; h < history->n; h++) {
@@ -169,13 +135,10 @@ static size_t nearest(const ModelQuery *query, RepeatQuery *q) {
         farthest = fmax(farthest, distance);
     }
     for (size_t i = 0; i < n; i++) q->list[i].score = farthest + 1 - q->list[i].score; /* the nearest has the most */
-    if (n > k) scored_select(q->list, n, k);
-    if (n > k) n = k;
-    scored_sort(q->list, n);
-    return n;
+    return scored_best(q->list, n, (size_t)state->params.neighbours);
 }
 
-static void add_neighbours(const ModelQuery *query, RepeatQuery *q) {
+static void add_neighbours(const ModelQuery *query, UserQuery *q) {
     const Repeat *state = query->model->state;
     size_t n = nearest(query, q);
     double share = n ? (1 - state->params.alpha) / (double)n : 0;
@@ -187,7 +150,7 @@ static void add_neighbours(const ModelQuery *query, RepeatQuery *q) {
 static Status repeat_prepare(ModelQuery *query, Err *err) {
     const Model *model = query->model;
     const Repeat *state = model->state;
-    RepeatQuery *q = query->scratch;
+    UserQuery *q = query->scratch;
     double most = model->n_items ? (double)model->popularity[model->popular[0]] : 0;
     (void)err;
     scoreboard_reset(&q->items, state->params.variant == TIFU);
@@ -198,10 +161,6 @@ static Status repeat_prepare(ModelQuery *query, Err *err) {
     }
     if (state->params.variant == TIFU) add_neighbours(query, q);
     return ST_OK;
-}
-
-static const Scoreboard *repeat_board(const ModelQuery *query) {
-    return &((const RepeatQuery *)query->scratch)->items;
 }
 
 /* Her own part of a score comes from the item itself. */
@@ -231,8 +190,8 @@ const Algorithm repeat_algorithm = {
     .free_state = repeat_free,
     .memory = repeat_memory,
     .query_new = repeat_query_new,
-    .query_free = repeat_query_free,
+    .query_free = user_query_free,
     .query_prepare = repeat_prepare,
-    .board = repeat_board,
+    .board = user_query_board,
     .contributions = repeat_contributions,
 };

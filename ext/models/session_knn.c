@@ -316,9 +316,7 @@ static size_t nearest(const ModelQuery *query, SessionQuery *q, size_t n, int64_
         }
         q->list[i] = (Scored){sim, n_sessions - session};
     }
-    if (n > k) scored_select(q->list, n, k);
-    if (n > k) n = k;
-    scored_sort(q->list, n);
+    n = scored_best(q->list, n, k);
     for (size_t i = 0; i < n; i++) q->list[i].id = n_sessions - q->list[i].id;
     return n;
 }

@@ -19,10 +19,21 @@
 #ifndef REC_SIMILARITY_H
 #define REC_SIMILARITY_H
 
+#include <stddef.h>
 #include <stdint.h>
+
+#include "../base/options.h"
 
 enum { COSINE, ASYMMETRIC, TFIDF, BM25, JACCARD, DICE, TVERSKY, LLR, P3ALPHA, RP3BETA };
 #define SIMILARITY_CHOICES "cosine|asymmetric|tfidf|bm25|jaccard|dice|tversky|llr|p3alpha|rp3beta"
+
+/* The options alpha, beta and shrink of an algorithm's table. */
+#define SIMILARITY_OPTIONS(Params)                                                                                     \
+    {"alpha", OPT_REAL, offsetof(Params, alpha), -1, 1000, -1, NULL,                                                   \
+     "asymmetric, tversky, p3alpha, rp3beta: exponent or weight; bm25: K1; -1: the similarity's own"},                 \
+    {"beta", OPT_REAL, offsetof(Params, beta), -1, 1000, -1, NULL,                                                     \
+     "tversky: weight; rp3beta: exponent; bm25: B; -1: the similarity's own"},                                         \
+    {"shrink", OPT_REAL, offsetof(Params, shrink), 0, 1e9, 0, NULL, "added to the denominator: distrust rare pairs"}
 
 typedef struct Similarity {
     int64_t kind;

@@ -71,12 +71,7 @@ static size_t candidates(const Slim *s, Worker *w, int32_t j) {
         if (i != j) w->list[found++] = (Scored){w->dot[i] / sqrt(s->square[i]), i};
         w->dot[i] = 0;
     }
-    if (found > (size_t)s->params.neighbours) {
-        scored_select(w->list, found, (size_t)s->params.neighbours);
-        found = (size_t)s->params.neighbours;
-    }
-    scored_sort(w->list, found);
-    return found;
+    return scored_best(w->list, found, (size_t)s->params.neighbours);
 }
 
 /* One pass over the weights; returns the largest move. */

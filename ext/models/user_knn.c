@@ -15,8 +15,8 @@
 #include "../base/memory.h"
 #include "algorithms.h"
 #include "neighbours.h"
-#include "scoreboard.h"
 #include "similarity.h"
+#include "user_rows.h"
 
 typedef struct UserKnnParams {
     int64_t similarity;
@@ -29,11 +29,7 @@ typedef struct UserKnnParams {
 
 static const OptSpec user_knn_options[] = {
     {"similarity", OPT_CHOICE, offsetof(UserKnnParams, similarity), 0, 0, COSINE, SIMILARITY_CHOICES, "how alike two users' items are"},
-    {"alpha", OPT_REAL, offsetof(UserKnnParams, alpha), -1, 1000, -1, NULL,
-     "asymmetric, tversky, p3alpha, rp3beta: exponent or weight; bm25: K1; -1: the similarity's own"},
-    {"beta", OPT_REAL, offsetof(UserKnnParams, beta), -1, 1000, -1, NULL,
-     "tversky: weight; rp3beta: exponent; bm25: B; -1: the similarity's own"},
-    {"shrink", OPT_REAL, offsetof(UserKnnParams, shrink), 0, 1e9, 0, NULL, "added to the denominator: distrust rare pairs"},
+    SIMILARITY_OPTIONS(UserKnnParams),
     {"neighbours", OPT_INT, offsetof(UserKnnParams, neighbours), 1, 100000, 150, NULL, "users that are asked"},
     {"pairs", OPT_CHOICE, offsetof(UserKnnParams, pairs), 0, 0, PAIRS_BINARY, "binary|weighted",
      "whether a similarity sees that a user has an item, or its scaled weight"},
@@ -104,35 +100,25 @@ static UserKnn *new_state(Model *model, Err *err) {
 
 static Status user_knn_train(Model *model, const Dataset *data, Task *task, Err *err) {
     UserKnn *state = new_state(model, err);
-    const Csr *x = &data->by_user;
     if (!state) return ST_NOMEM;
     task_phase(task, "users", 0);
-    TRY(csr_alloc(&state->by_user, x->n_rows, x->n_cols, csr_nnz(x), err));
-    memcpy(state->by_user.row_start, x->row_start, ((size_t)x->n_rows + 1) * sizeof *x->row_start);
-    for (int64_t e = 0; e < csr_nnz(x); e++) {
-        state->by_user.col[e] = x->col[e];
-        state->by_user.val[e] = (float)model_scaled(model, x->val[e]);
-    }
+    TRY(csr_copy(&state->by_user, &data->by_user, err));
+    for (int64_t e = 0; e < csr_nnz(&state->by_user); e++) state->by_user.val[e] = (float)model_scaled(model, state->by_user.val[e]);
     if (task_poll(task)) return fail(err, ST_CANCELLED, "interrupted");
     return finish_state(state, err);
 }
 
-/* ---- storage: number of users, row lengths, then columns and values ---- */
+/* ---- storage ---- */
 
 static void user_knn_write(const Model *model, Bytes *out) {
     const UserKnn *state = model->state;
-    bytes_u32(out, (uint32_t)state->by_user.n_rows);
-    csr_write(&state->by_user, out);
+    user_rows_write(&state->by_user, out);
 }
 
 static Status user_knn_read(Model *model, Reader *in, Err *err) {
     UserKnn *state = new_state(model, err);
     if (!state) return ST_NOMEM;
-    uint32_t users = read_u32(in);
-    if (users > INT32_MAX) return fail(err, ST_CORRUPT, "%u users", users);
-    TRY(csr_read(&state->by_user, (int32_t)users, model->n_items, in, err));
-    for (int64_t e = 0; e < csr_nnz(&state->by_user); e++)
-        if (!(state->by_user.val[e] > 0)) return fail(err, ST_CORRUPT, "a user's weight is not above 0");
+    TRY(user_rows_read(&state->by_user, model->n_items, in, err));
     return finish_state(state, err);
 }
 
@@ -154,38 +140,12 @@ static size_t user_knn_memory(const Model *model) {
 
 /* ---- queries ---- */
 
-typedef struct UserKnnQuery {
-    Scoreboard users; /* c_uv */
-    Scoreboard items;
-    Scored *list;    /* users */
-} UserKnnQuery;
-
-static void user_knn_query_free(ModelQuery *query) {
-    UserKnnQuery *q = query->scratch;
-    if (!q) return;
-    scoreboard_clear(&q->users);
-    scoreboard_clear(&q->items);
-    mem_free(q->list);
-    mem_free(q);
-    query->scratch = NULL;
-}
-
 static Status user_knn_query_new(ModelQuery *query, Err *err) {
-    const UserKnn *state = query->model->state;
-    size_t users = (size_t)state->by_user.n_rows;
-    UserKnnQuery *q = mem_zeros(1, sizeof *q);
-    query->scratch = q;
-    if (!q) return fail_nomem(err, "a query");
-    Status status = scoreboard_init(&q->users, state->by_user.n_rows, err);
-    if (status == ST_OK) status = scoreboard_init(&q->items, query->model->n_items, err);
-    q->list = mem_array(users, sizeof *q->list);
-    if (status == ST_OK && q->list) return ST_OK;
-    user_knn_query_free(query);
-    return fail_nomem(err, "a query");
+    return user_query_new(query, ((const UserKnn *)query->model->state)->by_user.n_rows, err);
 }
 
 /* c_uv of all users v; returns what a similarity needs to know of u. */
-static SimilarityThing meet_users(ModelQuery *query, UserKnnQuery *q) {
+static SimilarityThing meet_users(ModelQuery *query, UserQuery *q) {
     const UserKnn *state = query->model->state;
     const History *history = &query->history;
     const Similarity *s = &state->similarity;
@@ -212,8 +172,8 @@ static int is_twin(const Csr *by_user, int32_t v, const History *history) {
 
 static Status user_knn_prepare(ModelQuery *query, Err *err) {
     const UserKnn *state = query->model->state;
-    UserKnnQuery *q = query->scratch;
-    size_t n = 0, k = (size_t)state->params.neighbours;
+    UserQuery *q = query->scratch;
+    size_t n = 0;
     int64_t work = 0;
     (void)err;
     scoreboard_reset(&q->users, 0);
@@ -223,21 +183,13 @@ static Status user_knn_prepare(ModelQuery *query, Err *err) {
         double value = similarity_value(&state->similarity, &u, &state->thing[v], q->users.score[v], query->model->n_items);
         if (value > 0 && !is_twin(&state->by_user, v, &query->history)) q->list[n++] = (Scored){value, v};
     }
-    if (n > k) {
-        scored_select(q->list, n, k);
-        n = k;
-    }
-    scored_sort(q->list, n); /* a fixed order of the sums */
+    n = scored_best(q->list, n, (size_t)state->params.neighbours); /* a fixed order of the sums */
     for (size_t c = 0; c < n; c++) work += csr_row_len(&state->by_user, (int32_t)q->list[c].id);
     scoreboard_reset(&q->items, work > query->model->n_items / 4);
     for (size_t c = 0; c < n; c++)
         for (int64_t e = state->by_user.row_start[q->list[c].id]; e < state->by_user.row_start[q->list[c].id + 1]; e++)
             scoreboard_add(&q->items, state->by_user.col[e], q->list[c].score * (double)state->by_user.val[e]);
     return ST_OK;
-}
-
-static const Scoreboard *user_knn_board(const ModelQuery *query) {
-    return &((const UserKnnQuery *)query->scratch)->items;
 }
 
 const Algorithm user_knn_algorithm = {
@@ -253,7 +205,7 @@ const Algorithm user_knn_algorithm = {
     .free_state = user_knn_free,
     .memory = user_knn_memory,
     .query_new = user_knn_query_new,
-    .query_free = user_knn_query_free,
+    .query_free = user_query_free,
     .query_prepare = user_knn_prepare,
-    .board = user_knn_board,
+    .board = user_query_board,
 };
