@@ -1,7 +1,6 @@
 #include "evaluate.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "../base/memory.h"
 #include "../metrics/samples.h"
@@ -20,16 +19,11 @@ typedef struct Work {
     TaskFailure failure;
 } Work;
 
-static size_t words_of(const Model *model) {
-    return ((size_t)model->n_items + 63) / 64;
-}
-
 static int64_t allow_unseen(const Work *w, int32_t user, uint64_t *bit) {
     const Model *model = w->model;
     const Csr *history = w->holdout->history;
     int64_t n = model->n_items;
-    memset(bit, 0xff, words_of(model) * sizeof *bit);
-    if (model->n_items % 64) bit[words_of(model) - 1] = ((uint64_t)1 << (model->n_items % 64)) - 1;
+    model_allow_all(model, bit);
     if (!w->options->exclude_seen) return n;
     for (int64_t e = history->row_start[user]; e < history->row_start[user + 1]; e++, n--)
         bit[history->col[e] >> 6] &= ~((uint64_t)1 << (history->col[e] & 63));
@@ -84,7 +78,7 @@ static void evaluate_user(void *context, int64_t piece, int worker) {
 }
 
 static Status allocate(Work *w, int threads, Err *err) {
-    size_t words = words_of(w->model), t = (size_t)threads;
+    size_t words = model_words(w->model), t = (size_t)threads;
     w->query = mem_zeros(t, sizeof *w->query);
     w->allowed = mem_zeros(t, sizeof *w->allowed);
     w->ranked = mem_zeros(t, sizeof *w->ranked);

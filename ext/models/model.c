@@ -160,10 +160,14 @@ double model_query_score(const ModelQuery *query, int32_t item) {
     return score < 0 && !algorithm->scores_all ? 0 : score;
 }
 
+void model_allow_all(const Model *model, uint64_t *bit) {
+    memset(bit, 0xff, model_words(model) * sizeof *bit);
+    if (model->n_items % 64) bit[model_words(model) - 1] = ((uint64_t)1 << (model->n_items % 64)) - 1;
+}
+
 /* Fill up from the popular list, leaving out what is listed already. */
 static Status fill(const Model *model, const uint64_t *allowed, size_t k, Ranked *out, size_t *out_n, Err *err) {
-    size_t words = ((size_t)model->n_items + 63) / 64;
-    uint64_t *listed = mem_zeros(words, sizeof *listed);
+    uint64_t *listed = mem_zeros(model_words(model), sizeof *listed);
     if (!listed) return fail_nomem(err, "the popular list");
     for (size_t i = 0; i < *out_n; i++) listed[out[i].item >> 6] |= (uint64_t)1 << (out[i].item & 63);
     for (int32_t at = 0; at < model->n_items && *out_n < k; at++) {

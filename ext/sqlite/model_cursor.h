@@ -70,11 +70,6 @@ typedef struct Allowed {
     int64_t n;
 } Allowed;
 
-/* Words of a bitmap of the model's items. */
-static inline size_t model_words(const Model *model) {
-    return ((size_t)model->n_items + 63) / 64;
-}
-
 /* model_request.c */
 /* Read the arguments by the plan string of model_plan.c; echoes what came in. */
 Status model_read_request(ModelCursor *c, const ModelDefinition *d, const char *plan, sqlite3_value **argv, Err *err);

@@ -6,11 +6,6 @@
 #include "../base/memory.h"
 #include "model_cursor.h"
 
-static void allow_all(Allowed *a, const Model *model) {
-    memset(a->bit, 0xff, model_words(model) * sizeof *a->bit);
-    if (model->n_items % 64) a->bit[model_words(model) - 1] = ((uint64_t)1 << (model->n_items % 64)) - 1;
-}
-
 static void forbid(Allowed *a, int32_t item) {
     if (item >= 0) a->bit[item >> 6] &= ~((uint64_t)1 << (item & 63));
 }
@@ -52,7 +47,7 @@ void allowed_count(Allowed *a, const Model *model) {
 Status model_set_common(ModelCursor *c, const ModelDefinition *d, Err *err) {
     Allowed a = {.bit = mem_array(model_words(c->model), sizeof *a.bit)};
     if (!a.bit) return fail_nomem(err, "the filter");
-    allow_all(&a, c->model);
+    model_allow_all(c->model, a.bit);
     c->common = a.bit;
     for (int i = 0; i < c->request.n_in; i++) TRY(allow_in(&a, c->model, d, c->request.in[i], err));
     forbid_keys(&a, c->model, &c->request.exclude);
