@@ -1,5 +1,5 @@
 """What the tests share: connections with the extension, small shops, and expectations that explain themselves."""
-import os, random, sqlite3, subprocess, sys
+import hashlib, os, random, sqlite3, subprocess, sys
 
 EXTENSION = os.environ["REC_EXTENSION"]
 ALGORITHMS = ("popular", "item_knn", "ials", "bpr", "mf", "ease", "slim", "graph", "user_knn", "session_knn", "repeat", "blend")
@@ -68,6 +68,37 @@ def make_model(db, name="m", algorithm="item_knn", train=True, events="events", 
     db.execute(f"CREATE VIRTUAL TABLE {name} USING rec_model(events={events}, user=user, item=item, weight=n, time=t, algorithm={algorithm}{more})")
     if train:
         db.execute(f"INSERT INTO {name}({name}) VALUES('train')")
+
+
+def trained_blob(db, name="m"):
+    """A version as rec_train gives it, and where its content ends: 32 bytes of checksum follow, then the times of training, which are not summed."""
+    blob = one(db, "SELECT rec_train(?)", name)
+    return blob, len(blob) - len(rows(db, "SELECT * FROM rec_training_log WHERE model = ?", name)) * 24 - 16 - 32
+
+
+def refuses_flipped_bits(db, name, draw, times):
+    """A version with one bit of content or checksum flipped, or cut short, is not loaded, and in the database it is found."""
+    blob, end = trained_blob(db, name)
+    for _ in range(times):
+        bad = bytearray(blob)
+        bad[draw.randrange(end + 32)] ^= 1 << draw.randrange(8)
+        refused(db, f"INSERT INTO {name}({name}, arg) VALUES('load', ?)", bytes(bad), says="load: ")
+        refused(db, f"INSERT INTO {name}({name}, arg) VALUES('load', ?)", blob[:draw.randrange(len(blob))], says="load: ")
+    db.execute(f"UPDATE {name}_chunks SET data = ?", (bytes(bad),))
+    refused(db, f"INSERT INTO {name}({name}) VALUES('integrity-check')", says="integrity-check: version 1")
+
+
+def resealed(bad, end):
+    """The damaged version with the checksum that fits its content."""
+    return bytes(bad[:end]) + hashlib.sha256(bytes(bad[:end])).digest() + bytes(bad[end + 32:])
+
+
+def malformed(blob, end, draw, place=None):
+    """The version with one to five bits of its content flipped (at place(), or anywhere) and the checksum that fits."""
+    bad = bytearray(blob)
+    for _ in range(draw.randrange(1, 6)):
+        bad[place() if place else draw.randrange(end)] ^= 1 << draw.randrange(8)
+    return resealed(bad, end)
 
 
 def shadow(db, name):

@@ -1,7 +1,7 @@
 """Bad input gets an error that names the thing and what is allowed, and leaves the database as it was, also inside BEGIN."""
-import hashlib, random, threading, time
+import random, threading, time
 
-from support import ALGORITHMS, HIDES_SEEN, equal, make_events, make_model, one, refused, rows, shadow
+from support import ALGORITHMS, HIDES_SEEN, equal, make_events, make_model, malformed, one, refused, refuses_flipped_bits, rows, shadow, trained_blob
 
 
 def both(shop, check):
@@ -131,15 +131,7 @@ def test_flipped_bits_are_found(shop):
         db = shop.connect()
         make_events(db)
         make_model(db, algorithm=algorithm)
-        blob = one(db, "SELECT rec_train('m')")
-        tail = len(rows(db, "SELECT * FROM rec_training_log")) * 24 + 16
-        for i in range(120):
-            bad = bytearray(blob)
-            bad[draw.randrange(len(bad) - tail)] ^= 1 << draw.randrange(8)
-            refused(db, "INSERT INTO m(m, arg) VALUES('load', ?)", bytes(bad), says="load: ")
-            refused(db, "INSERT INTO m(m, arg) VALUES('load', ?)", blob[:draw.randrange(len(blob))], says="load: ")
-        db.execute("UPDATE m_chunks SET data = ?", (bytes(bad),))
-        refused(db, "INSERT INTO m(m) VALUES('integrity-check')", says="integrity-check: version 1")
+        refuses_flipped_bits(db, "m", draw, 120)
         db.execute("UPDATE m_versions SET sha256 = 'x'")
         refused(db, "SELECT * FROM m(1, 3)", says="no checksum")
 
@@ -150,15 +142,10 @@ def test_malformed_content_with_a_right_checksum_never_crashes(shop):
         db = shop.connect()
         make_events(db)
         make_model(db, algorithm=algorithm)
-        blob = one(db, "SELECT rec_train('m')")
-        end = len(blob) - len(rows(db, "SELECT * FROM rec_training_log")) * 24 - 16 - 32
+        blob, end = trained_blob(db)
         for _ in range(200):
-            bad = bytearray(blob)
-            for _ in range(draw.randrange(1, 6)):
-                bad[draw.randrange(end)] ^= 1 << draw.randrange(8)
-            bad[end:end + 32] = hashlib.sha256(bytes(bad[:end])).digest()
             try:
-                db.execute("INSERT INTO m(m, arg) VALUES('load', ?)", (bytes(bad),))
+                db.execute("INSERT INTO m(m, arg) VALUES('load', ?)", (malformed(blob, end, draw),))
                 for question in ("m(3, 5)", "m WHERE user = 3", "m WHERE basket = '[1, 2, 3]' AND k = 5", "m WHERE k = 1"):
                     db.execute(f"SELECT item, score, because FROM {question}").fetchall()
             except Exception as error:

@@ -1,7 +1,7 @@
 """blend: its lists against the formula, from the lists of its parts, each trained in a model of its own."""
-import hashlib, json, math, random
+import json, math, random
 
-from support import equal, make_events, make_model, one, refused, rows, shadow
+from support import equal, make_events, make_model, malformed, one, refused, refuses_flipped_bits, rows, shadow, trained_blob
 
 ALL = '{"exclude_seen":false}'
 EVERYTHING = json.dumps(list(range(1, 60)) + list(range(101, 111)))
@@ -328,36 +328,23 @@ def test_a_blend_is_stored_loaded_and_reopened(shop):
 
 def damage_shop(shop):
     parts = [dict(KNN, weight=2), dict(IALS, factors=3), CONTENT, SESSION, {"algorithm": "user_knn"}]
-    db = blend_shop(shop, parts, catalogue=CATALOGUE)
-    return db, one(db, "SELECT rec_train('b')"), len(rows(db, "SELECT * FROM rec_training_log WHERE model = 'b'")) * 24 + 16
+    return blend_shop(shop, parts, catalogue=CATALOGUE)
 
 
 def test_flipped_bits_of_a_blend_are_found(shop):
-    draw = random.Random(9)
-    db, blob, tail = damage_shop(shop)
-    for _ in range(150):
-        bad = bytearray(blob)
-        bad[draw.randrange(len(bad) - tail)] ^= 1 << draw.randrange(8)
-        refused(db, "INSERT INTO b(b, arg) VALUES('load', ?)", bytes(bad), says="load: ")
-        refused(db, "INSERT INTO b(b, arg) VALUES('load', ?)", blob[:draw.randrange(len(blob))], says="load: ")
-    db.execute("UPDATE b_chunks SET data = ?", (bytes(bad),))
-    refused(db, "INSERT INTO b(b) VALUES('integrity-check')", says="integrity-check: version 1")
+    refuses_flipped_bits(damage_shop(shop), "b", random.Random(9), 150)
 
 
 def test_a_malformed_blend_with_a_right_checksum_never_crashes(shop):
     draw = random.Random(11)
-    db, blob, tail = damage_shop(shop)
-    end = len(blob) - tail - 32
+    db = damage_shop(shop)
+    blob, end = trained_blob(db, "b")
     text = blob.find(b'"algorithm')
     loaded = 0
     for n in range(500):
-        bad = bytearray(blob)
-        for _ in range(draw.randrange(1, 6)):
-            at = text + draw.randrange(200) if n % 4 == 0 and text >= 0 else draw.randrange(end)
-            bad[at] ^= 1 << draw.randrange(8)
-        bad[end:end + 32] = hashlib.sha256(bytes(bad[:end])).digest()
+        in_text = (lambda: text + draw.randrange(200)) if n % 4 == 0 and text >= 0 else None
         try:
-            db.execute("INSERT INTO b(b, arg) VALUES('load', ?)", (bytes(bad),))
+            db.execute("INSERT INTO b(b, arg) VALUES('load', ?)", (malformed(blob, end, draw, in_text),))
             loaded += 1
             for question in ("b(3, 5)", "b WHERE user = 3", "b WHERE basket = '[1, 2, 103]' AND k = 5", "b WHERE k = 1", "b WHERE similar_to = 2"):
                 db.execute(f"SELECT item, score, because FROM {question}").fetchall()

@@ -1,7 +1,7 @@
 """The catalogue of a rec_model (items=), content, which recommends what nobody has yet, rec_item_vectors, and init_from."""
-import hashlib, json, math, random, struct
+import json, math, random, struct
 
-from support import equal, make_events, make_model, one, refused, rows, same_rows, shadow
+from support import equal, make_events, make_model, malformed, one, refused, refuses_flipped_bits, resealed, rows, same_rows, shadow, trained_blob
 
 ITEMS = ", items=products, item_key=item"
 TEXT = ITEMS + ", item_text=words"
@@ -313,15 +313,7 @@ def test_flipped_bits_of_content_are_found(shop):
     draw = random.Random(9)
     for kind, more in KINDS.items():
         db = content_shop(shop, more)
-        blob_of = one(db, "SELECT rec_train('m')")
-        tail = len(rows(db, "SELECT * FROM rec_training_log")) * 24 + 16
-        for _ in range(60):
-            bad = bytearray(blob_of)
-            bad[draw.randrange(len(bad) - tail)] ^= 1 << draw.randrange(8)
-            refused(db, "INSERT INTO m(m, arg) VALUES('load', ?)", bytes(bad), says="load: ")
-            refused(db, "INSERT INTO m(m, arg) VALUES('load', ?)", blob_of[:draw.randrange(len(blob_of))], says="load: ")
-        db.execute("UPDATE m_chunks SET data = ?", (bytes(bad),))
-        refused(db, "INSERT INTO m(m) VALUES('integrity-check')", says="integrity-check: version 1")
+        refuses_flipped_bits(db, "m", draw, 60)
 
 
 def test_malformed_content_models_with_a_right_checksum_never_crash(shop):
@@ -329,15 +321,10 @@ def test_malformed_content_models_with_a_right_checksum_never_crash(shop):
     loaded = 0
     for kind, more in KINDS.items():
         db = content_shop(shop, more)
-        blob_of = one(db, "SELECT rec_train('m')")
-        end = len(blob_of) - len(rows(db, "SELECT * FROM rec_training_log")) * 24 - 16 - 32
+        blob, end = trained_blob(db)
         for _ in range(150):
-            bad = bytearray(blob_of)
-            for _ in range(draw.randrange(1, 6)):
-                bad[draw.randrange(end)] ^= 1 << draw.randrange(8)
-            bad[end:end + 32] = hashlib.sha256(bytes(bad[:end])).digest()
             try:
-                db.execute("INSERT INTO m(m, arg) VALUES('load', ?)", (bytes(bad),))
+                db.execute("INSERT INTO m(m, arg) VALUES('load', ?)", (malformed(blob, end, draw),))
                 loaded += 1
                 for question in ("m(3, 5)", "m WHERE user = 3", "m WHERE basket = '[1, 2, 103]' AND k = 5", "m WHERE k = 1", "m WHERE similar_to = 104"):
                     db.execute(f"SELECT item, score, because FROM {question}").fetchall()
@@ -352,17 +339,15 @@ def test_malformed_content_models_with_a_right_checksum_never_crash(shop):
 def test_a_number_of_words_that_cannot_be_is_refused(shop):
     """A small file must not ask for much memory: every word is in a text."""
     db = content_shop(shop, TEXT)
-    blob_of = one(db, "SELECT rec_train('m')")
-    end = len(blob_of) - len(rows(db, "SELECT * FROM rec_training_log")) * 24 - 16 - 32
+    blob, end = trained_blob(db)
     n_words = len(set(" ".join(row[0] for row in rows(db, "SELECT words FROM products")).split()))
-    places = [at for at in range(len(blob_of) - 4) if blob_of[at:at + 4] == struct.pack("<I", n_words)]
+    places = [at for at in range(len(blob) - 4) if blob[at:at + 4] == struct.pack("<I", n_words)]
     assert 1 <= len(places) < 40, places
     for at in places:
-        bad = bytearray(blob_of)
+        bad = bytearray(blob)
         bad[at:at + 4] = struct.pack("<I", 1 << 24)
-        bad[end:end + 32] = hashlib.sha256(bytes(bad[:end])).digest()
         try:
-            db.execute("INSERT INTO m(m, arg) VALUES('load', ?)", (bytes(bad),))
+            db.execute("INSERT INTO m(m, arg) VALUES('load', ?)", (resealed(bad, end),))
         except Exception as error:
             assert "load: " in str(error), error
             continue
