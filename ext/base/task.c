@@ -114,6 +114,12 @@ Status task_failure(const TaskFailure *failure, Status so_far, Err *err) {
     return failure->status;
 }
 
+double task_clock(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
 int task_default_threads(void) {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set)) return 1;

@@ -51,6 +51,9 @@ void task_failure_note(TaskFailure *failure, Status status, const Err *err);
 /* After task_run gave so_far: it, or the failure with its error. */
 Status task_failure(const TaskFailure *failure, Status so_far, Err *err);
 
+/* Seconds of a clock that never goes back; only differences mean something. */
+double task_clock(void);
+
 /* The CPU's threads that this process may use, 1 .. 64. */
 int task_default_threads(void);
 

@@ -116,6 +116,13 @@ void scored_select(Scored *item, size_t n, size_t k) {
     }
 }
 
+double scored_keep(Scored *item, size_t n, size_t k) {
+    double least = INFINITY;
+    scored_select(item, n, k);
+    for (size_t i = 0; i < k; i++) least = fmin(least, fabs(item[i].score));
+    return least;
+}
+
 size_t scored_best(Scored *item, size_t n, size_t k) {
     if (n > k) {
         scored_select(item, n, k);

@@ -21,7 +21,7 @@ typedef struct Work {
 
 static int64_t allow_unseen(const Work *w, int32_t user, uint64_t *bit) {
     const Model *model = w->model;
-    const Csr *history = w->holdout->history;
+    const Csr *history = &w->holdout->history;
     int64_t n = model->n_items;
     model_allow_all(model, bit);
     if (!w->options->exclude_seen) return n;
@@ -32,10 +32,11 @@ static int64_t allow_unseen(const Work *w, int32_t user, uint64_t *bit) {
 
 /* The user's relevant items with their ranks in the list. */
 static Status relevant_items(const Work *w, int32_t user, const Ranked *list, size_t n_list, Relevant **out, size_t *out_n, Err *err) {
-    const Csr *relevant = w->holdout->relevant;
+    const Csr *relevant = &w->holdout->relevant;
+    const int64_t *unknown = &w->holdout->unknown_start[user];
     int64_t from = relevant->row_start[user], known = csr_row_len(relevant, user);
     size_t n = 0;
-    Relevant *item = mem_array((size_t)(known + w->holdout->n_unknown[user]), sizeof *item);
+    Relevant *item = mem_array((size_t)(known + unknown[1] - unknown[0]), sizeof *item);
     *out = item;
     *out_n = 0;
     if (!item) return fail_nomem(err, "the evaluation");
@@ -45,7 +46,7 @@ static Status relevant_items(const Work *w, int32_t user, const Ranked *list, si
             if (list[r].item == relevant->col[e]) item[n].rank = (int64_t)r + 1;
         n++;
     }
-    for (int32_t i = 0; i < w->holdout->n_unknown[user]; i++) item[n++] = (Relevant){.gain = w->holdout->unknown[user][i]};
+    for (int64_t i = unknown[0]; i < unknown[1]; i++) item[n++] = (Relevant){.gain = w->holdout->unknown[i]};
     *out_n = n;
     return ST_OK;
 }
@@ -53,7 +54,7 @@ static Status relevant_items(const Work *w, int32_t user, const Ranked *list, si
 static void evaluate_user(void *context, int64_t piece, int worker) {
     Work *w = context;
     int32_t user = (int32_t)piece;
-    const Csr *rows = w->holdout->history;
+    const Csr *rows = &w->holdout->history;
     int64_t from = rows->row_start[user];
     History history = {rows->col + from, rows->val + from, csr_row_len(rows, user), w->holdout->history_time + from};
     Relevant *item = NULL;

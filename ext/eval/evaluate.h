@@ -5,6 +5,7 @@
 #include "../metrics/bootstrap.h"
 #include "../metrics/ranking.h"
 #include "../models/model.h"
+#include "holdout.h"
 
 enum { EVALUATE_MAX_K = 8 };
 
@@ -15,16 +16,6 @@ typedef struct EvaluateOptions {
     int64_t bootstrap; /* resamples; 0: no interval */
     uint64_t seed;
 } EvaluateOptions;
-
-/* The users that are judged: row u of history and of relevant is the same user. */
-typedef struct Holdout {
-    int32_t n_users;
-    const Csr *history;  /* users x items of the model */
-    double *history_time; /* per entry of history */
-    const Csr *relevant; /* users x items of the model: gains. Items unknown to the model are not here, but in unknown */
-    const double *const *unknown; /* per user: gains of the relevant items that the model does not know */
-    const int32_t *n_unknown;
-} Holdout;
 
 /* What came out. */
 typedef struct Judged {

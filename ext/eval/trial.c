@@ -128,22 +128,13 @@ Status split_events(const EventSet *set, SplitKind kind, double share, int64_t f
 
 typedef struct Part {
     Dataset train, test;
-    Csr history, relevant; /* users with both parts, in key order */
-    double *history_time;
-    double *unknown_gain;
-    const double **unknown;
-    int32_t *n_unknown;
+    Holdout holdout; /* users with both parts, in key order */
 } Part;
 
 static void part_clear(Part *p) {
     dataset_clear(&p->train);
     dataset_clear(&p->test);
-    csr_clear(&p->history);
-    csr_clear(&p->relevant);
-    mem_free(p->history_time);
-    mem_free(p->unknown_gain);
-    mem_free(p->unknown);
-    mem_free(p->n_unknown);
+    holdout_clear(&p->holdout);
 }
 
 static Status fill(Dataset *data, const EventSet *set, const uint8_t *held, int which, Err *err) {
@@ -152,51 +143,22 @@ static Status fill(Dataset *data, const EventSet *set, const uint8_t *held, int 
     return ST_OK;
 }
 
-static int in_row(const Csr *rows, int32_t row, int32_t col) {
-    for (int64_t e = rows->row_start[row]; e < rows->row_start[row + 1]; e++)
-        if (rows->col[e] == col) return 1;
-    return 0;
-}
-
 /* The users of both parts. Test pairs count 1 each: whether, not how much. */
 static Status align(Part *p, const Model *model, int exclude_seen, Err *err) {
     const Csr *train = &p->train.by_user, *test = &p->test.by_user;
-    int32_t n = 0;
-    int64_t at_history = 0, at_relevant = 0, at_unknown = 0;
-    TRY(csr_alloc(&p->history, test->n_rows, model->n_items, csr_nnz(train), err));
-    TRY(csr_alloc(&p->relevant, test->n_rows, model->n_items, csr_nnz(test), err));
-    p->history_time = mem_array((size_t)csr_nnz(train), sizeof *p->history_time);
-    p->unknown_gain = mem_array((size_t)csr_nnz(test), sizeof *p->unknown_gain);
-    p->unknown = mem_zeros((size_t)test->n_rows, sizeof *p->unknown);
-    p->n_unknown = mem_zeros((size_t)test->n_rows, sizeof *p->n_unknown);
-    if (!p->history_time || !p->unknown_gain || !p->unknown || !p->n_unknown) return fail_nomem(err, "the trial");
+    TRY(holdout_init(&p->holdout, test->n_rows, model->n_items, csr_nnz(train), csr_nnz(test), err));
     for (int32_t u = 0; u < test->n_rows; u++) {
-        int32_t own = keymap_find(p->train.users, keymap_key(p->test.users, u));
-        int64_t before = at_relevant + at_unknown;
+        int32_t own = keymap_find(p->train.users, keymap_key(p->test.users, u)), relevant = 0;
         if (own < 0) continue;
-        p->unknown[n] = p->unknown_gain + at_unknown;
         for (int64_t e = test->row_start[u]; e < test->row_start[u + 1]; e++) {
             int32_t item = keymap_find(model->items, keymap_key(p->test.items, test->col[e]));
-            if (item >= 0 && exclude_seen && in_row(train, own, item)) continue;
-            if (item < 0) {
-                p->unknown_gain[at_unknown++] = 1;
-                p->n_unknown[n]++;
-            } else {
-                p->relevant.col[at_relevant] = item;
-                p->relevant.val[at_relevant++] = 1;
-            }
+            if (item >= 0 && exclude_seen && csr_find(train, own, item) >= 0) continue;
+            holdout_add_relevant(&p->holdout, item, 1);
+            relevant++;
         }
-        if (at_relevant + at_unknown == before) continue;
-        for (int64_t e = train->row_start[own]; e < train->row_start[own + 1]; e++, at_history++) {
-            p->history.col[at_history] = train->col[e];
-            p->history.val[at_history] = train->val[e];
-            p->history_time[at_history] = p->train.pair_time[e];
-        }
-        n++;
-        p->history.row_start[n] = at_history;
-        p->relevant.row_start[n] = at_relevant;
+        int64_t at = train->row_start[own];
+        if (relevant) holdout_end_user(&p->holdout, &(History){train->col + at, train->val + at, csr_row_len(train, own), p->train.pair_time + at});
     }
-    p->history.n_rows = p->relevant.n_rows = n;
     return ST_OK;
 }
 
@@ -228,8 +190,7 @@ static Status train_and_judge(Part *p, TrialResult *out, const EventSet *set, co
     EvaluateOptions own = *options;
     if (own.exclude_seen < 0) own.exclude_seen = !setting->algorithm->keeps_seen;
     TRY(align(p, *model, own.exclude_seen, err));
-    Holdout holdout = {p->history.n_rows, &p->history, p->history_time, &p->relevant, p->unknown, p->n_unknown};
-    Status status = judge(&judged, *model, 0, &holdout, &own, task, err);
+    Status status = judge(&judged, *model, 0, &p->holdout, &own, task, err);
     if (status == ST_OK) summarise(out, &judged, &own);
     judged_clear(&judged);
     return status;

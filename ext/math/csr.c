@@ -26,6 +26,18 @@ void csr_clear(Csr *matrix) {
     *matrix = (Csr){0};
 }
 
+int64_t csr_find(const Csr *matrix, int32_t row, int32_t col) {
+    int64_t low = matrix->row_start[row], high = matrix->row_start[row + 1], end = high;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (matrix->col[middle] < col)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < end && matrix->col[low] == col ? low : -1;
+}
+
 Status csr_copy(Csr *out, const Csr *matrix, Err *err) {
     size_t nnz = (size_t)csr_nnz(matrix);
     TRY(csr_alloc(out, matrix->n_rows, matrix->n_cols, (int64_t)nnz, err));

@@ -27,6 +27,9 @@ static inline int64_t csr_row_len(const Csr *matrix, int32_t row) {
     return matrix->row_start[row + 1] - matrix->row_start[row];
 }
 
+/* The entry of (row, col), or -1. O(log of the row's length). */
+int64_t csr_find(const Csr *matrix, int32_t row, int32_t col);
+
 Status csr_copy(Csr *out, const Csr *matrix, Err *err);
 
 /* out = the transpose of matrix; columns of a row ascend because rows are walked in order. O(rows + nnz). */

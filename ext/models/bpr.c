@@ -17,7 +17,6 @@
  * Cost of a sweep: 6 d a pair; a fold-in the same, times FOLD_PASSES. */
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "../base/memory.h"
 #include "../base/random.h"
@@ -161,16 +160,14 @@ static Status deal(Fit *fit, Err *err) {
 }
 
 static Status sweep_all(Fit *fit, Model *model, Task *task, Err *err) {
-    struct timespec begin, now;
-    clock_gettime(CLOCK_MONOTONIC, &begin);
+    double begin = task_clock();
     for (fit->sweep = 0; fit->sweep < fit->params.sweeps; fit->sweep++) {
         double loss = 0;
         memset(fit->loss, 0, sizeof fit->loss);
         for (fit->part = 0; fit->part < fit->blocks; fit->part++) TRY(task_run(task, fit->blocks, cell_piece, fit, err));
         for (int32_t b = 0; b < fit->blocks; b++) loss += fit->loss[b];
         if (!isfinite(loss)) return fail(err, ST_BADARG, "rate=%g is too large: the factors grow without bound", fit->params.rate);
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        TRY(model_log_step(model, (double)fit->sweep + 1, loss, (double)(now.tv_sec - begin.tv_sec) + 1e-9 * (double)(now.tv_nsec - begin.tv_nsec), err));
+        TRY(model_log_step(model, (double)fit->sweep + 1, loss, task_clock() - begin, err));
     }
     return ST_OK;
 }

@@ -29,7 +29,6 @@
  * b: n (d^2 / b + d b / 2) + d b^2 / 6. A fold-in: n d^2 / 2 + d^3 / 6. */
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "../base/memory.h"
 #include "../math/dense.h"
@@ -276,13 +275,7 @@ static Status move_block(Fit *fit, int32_t from, const Csr *rows, const float *s
     return half.singular ? singular(fit, err) : ST_OK;
 }
 
-static double seconds_since(const struct timespec *begin) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - begin->tv_sec) + 1e-9 * (double)(now.tv_nsec - begin->tv_nsec);
-}
-
-static Status sweep_exact(Fit *fit, Model *model, const Dataset *data, float *y, const struct timespec *begin, Task *task, Err *err) {
+static Status sweep_exact(Fit *fit, Model *model, const Dataset *data, float *y, double begin, Task *task, Err *err) {
     for (int64_t half = 0; half < 2 * fit->params.sweeps; half++) {
         double value;
         if (half % 2 == 0)
@@ -290,7 +283,7 @@ static Status sweep_exact(Fit *fit, Model *model, const Dataset *data, float *y,
         else
             TRY(solve_half(fit, &data->by_item, fit->item_scaled, y, fit->x, task, err));
         TRY(objective(&value, fit->x, y, &data->by_user, &data->by_item, fit->user_scaled, &fit->params, task, err));
-        TRY(model_log_step(model, (double)(half + 1) / 2, value, seconds_since(begin), err));
+        TRY(model_log_step(model, (double)(half + 1) / 2, value, task_clock() - begin, err));
     }
     return ST_OK;
 }
@@ -303,7 +296,7 @@ static Status solve_first(Fit *fit, const Dataset *data, const float *y, Task *t
     return ST_OK;
 }
 
-static Status sweep_blocks(Fit *fit, Model *model, const Dataset *data, float *y, const struct timespec *begin, Task *task, Err *err) {
+static Status sweep_blocks(Fit *fit, Model *model, const Dataset *data, float *y, double begin, Task *task, Err *err) {
     for (int64_t sweep = 1; sweep <= fit->params.sweeps; sweep++) {
         double value;
         for (int64_t from = 0; from < fit->params.factors; from += fit->params.block) {
@@ -311,7 +304,7 @@ static Status sweep_blocks(Fit *fit, Model *model, const Dataset *data, float *y
             TRY(move_block(fit, (int32_t)from, &data->by_item, fit->item_scaled, y, fit->x, task, err));
         }
         TRY(objective(&value, fit->x, y, &data->by_user, &data->by_item, fit->user_scaled, &fit->params, task, err));
-        TRY(model_log_step(model, (double)sweep, value, seconds_since(begin), err));
+        TRY(model_log_step(model, (double)sweep, value, task_clock() - begin, err));
     }
     return ST_OK;
 }
@@ -396,19 +389,18 @@ static void fit_clear(Fit *fit, int threads) {
 
 static Status fit_factors(Fit *fit, Model *model, const Dataset *data, Task *task, Err *err) {
     float *y = ((IalsState *)model->state)->factors.items.row;
-    struct timespec begin;
     TRY(allocate(fit, data, task->threads, err));
     TRY(scaled_values(&fit->user_scaled, model, &data->by_user, err));
     TRY(scaled_values(&fit->item_scaled, model, &data->by_item, err));
     TRY(start_items(model, y, &fit->params, err));
-    clock_gettime(CLOCK_MONOTONIC, &begin);
+    double begin = task_clock();
     dense_begin();
     Status status = ST_OK;
     if (fit->params.solver == BLOCKS) {
         status = solve_first(fit, data, y, task, err);
-        if (status == ST_OK) status = sweep_blocks(fit, model, data, y, &begin, task, err);
+        if (status == ST_OK) status = sweep_blocks(fit, model, data, y, begin, task, err);
     } else {
-        status = sweep_exact(fit, model, data, y, &begin, task, err);
+        status = sweep_exact(fit, model, data, y, begin, task, err);
     }
     dense_end();
     return status;

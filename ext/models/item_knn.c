@@ -161,10 +161,8 @@ static int keep_row(const Training *t, int32_t row, Scratch *s, int32_t n, Neigh
         if (other == row || value <= 0 || value < floor) continue;
         s->list[found++] = (Scored){value, other};
         if (found < room) continue;
-        scored_select(s->list, found, k);
+        floor = scored_keep(s->list, found, k);
         found = k;
-        floor = INFINITY;
-        for (size_t i = 0; i < k; i++) floor = fmin(floor, s->list[i].score);
     }
     return neighbour_rows_keep(rows, row, self, s->list, found, k, t->params.normalize == NORMALIZE_L1);
 }

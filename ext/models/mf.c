@@ -11,7 +11,6 @@
  * Cost of a sweep: nnz d^2 + (U + I) d^3 / 6 multiply-adds. Rows are independent, so threads do not change a bit. */
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "../base/memory.h"
 #include "../math/dense.h"
@@ -135,8 +134,7 @@ static Status sweep_all(Model *model, const Dataset *data, float *x, Scratch *sc
     MfState *state = model->state;
     size_t d = (size_t)state->params.factors;
     float *y = state->factors.items.row;
-    struct timespec begin, now;
-    clock_gettime(CLOCK_MONOTONIC, &begin);
+    double begin = task_clock();
     for (int64_t sweep = 1; sweep <= state->params.sweeps; sweep++) {
         Half half = {.rows = &data->by_user, .other = {y, d + 2, d}, .own = x, .d = d, .mean = state->mean, .reg = state->params.reg, .scratch = scratch};
         TRY(task_run(task, pieces_of(half.rows->n_rows), solve_piece, &half, err));
@@ -146,8 +144,7 @@ static Status sweep_all(Model *model, const Dataset *data, float *x, Scratch *sc
         TRY(task_run(task, pieces_of(half.rows->n_rows), solve_piece, &half, err));
         if (half.singular) return fail(err, ST_BADARG, "reg=%g is too small: a system has no solution", state->params.reg);
         double value = squared_error(&data->by_user, x, y, d, state->mean) + ridge(&data->by_user, x, d, state->params.reg) + ridge(&data->by_item, y, d, state->params.reg);
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        TRY(model_log_step(model, (double)sweep, value, (double)(now.tv_sec - begin.tv_sec) + 1e-9 * (double)(now.tv_nsec - begin.tv_nsec), err));
+        TRY(model_log_step(model, (double)sweep, value, task_clock() - begin, err));
     }
     return ST_OK;
 }

@@ -2,7 +2,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "../base/memory.h"
 #include "scoreboard.h"
@@ -75,11 +74,10 @@ static Status set_popularity(Model *model, const Dataset *data, Err *err) {
 
 Status model_train(Model **out, const Algorithm *algorithm, const CommonParams *common, const AlgorithmParams *params,
                    const Model *start, Dataset *data, Task *task, Err *err) {
-    struct timespec begin, end;
+    double begin = task_clock();
     Model *model = mem_zeros(1, sizeof *model);
     *out = NULL;
     if (!model) return fail_nomem(err, "the model");
-    clock_gettime(CLOCK_MONOTONIC, &begin);
     model->algorithm = algorithm;
     model->common = *common;
     model->params = *params;
@@ -98,8 +96,7 @@ Status model_train(Model **out, const Algorithm *algorithm, const CommonParams *
         model_free(model);
         return status;
     }
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    model->trained_seconds = (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
+    model->trained_seconds = task_clock() - begin;
     *out = model;
     return ST_OK;
 }

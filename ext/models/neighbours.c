@@ -52,10 +52,8 @@ int neighbour_rows_keep_dense(NeighbourRows *rows, int32_t row, const float *val
         } else if (size > floor) {
             list[found++] = (Scored){(double)value[i], id};
             if (found < room) continue;
-            scored_select(list, found, k);
+            floor = scored_keep(list, found, k);
             found = k;
-            floor = INFINITY;
-            for (size_t c = 0; c < k; c++) floor = fmin(floor, fabs(list[c].score));
         }
     }
     return neighbour_rows_keep(rows, row, self, list, found, k, 0);
@@ -202,18 +200,10 @@ const Scoreboard *neighbours_board(const ModelQuery *query) {
     return query->scratch;
 }
 
-/* s_ji, found by bisection in row j. */
+/* s_ji */
 static double value_at(const Neighbours *state, int32_t j, int32_t i) {
-    int64_t low = state->row.row_start[j], high = state->row.row_start[j + 1];
-    if (i == j) return (double)state->self[j];
-    while (low < high) {
-        int64_t mid = low + (high - low) / 2;
-        if (state->row.col[mid] < i)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low < state->row.row_start[j + 1] && state->row.col[low] == i ? (double)state->row.val[low] : 0;
+    int64_t e = i == j ? -1 : csr_find(&state->row, j, i);
+    return i == j ? (double)state->self[j] : e >= 0 ? (double)state->row.val[e] : 0;
 }
 
 double neighbours_alike(const Model *model, int32_t a, int32_t b) {

@@ -323,9 +323,8 @@ static size_t nearest(const ModelQuery *query, SessionQuery *q, size_t n, int64_
 
 /* Where in the neighbour's row the item is. */
 static double place_in(const Csr *rows, int32_t session, int32_t item) {
-    for (int64_t e = rows->row_start[session]; e < rows->row_start[session + 1]; e++)
-        if (rows->col[e] == item) return (double)rows->val[e];
-    return 0;
+    int64_t e = csr_find(rows, session, item);
+    return e >= 0 ? (double)rows->val[e] : 0;
 }
 
 static void add_neighbour(const Sessions *state, SessionQuery *q, int32_t session, double sim, int64_t length) {

@@ -118,10 +118,7 @@ static Status holdout_sql(Loaded *l, const char *holdout, const char *by, sqlite
 /* Is (user, item) in the history? */
 static int in_history(const Loaded *l, Key user, Key item) {
     int32_t u = keymap_find(l->all.users, user), i = keymap_find(l->model->items, item);
-    if (u < 0 || i < 0) return 0;
-    for (int64_t e = l->all.rows.row_start[u]; e < l->all.rows.row_start[u + 1]; e++)
-        if (l->all.rows.col[e] == i) return 1;
-    return 0;
+    return u >= 0 && i >= 0 && csr_find(&l->all.rows, u, i) >= 0;
 }
 
 /* A user is of the segment of her first row. */
@@ -197,12 +194,7 @@ Status evaluate_load(Loaded *l, sqlite3 *db, const char *model, const char *hold
 void aligned_clear(Aligned *a) {
     mem_free(a->user);
     mem_free(a->segment);
-    csr_clear(&a->history);
-    mem_free(a->history_time);
-    csr_clear(&a->relevant);
-    mem_free(a->unknown_gain);
-    mem_free(a->unknown);
-    mem_free(a->n_unknown);
+    holdout_clear(&a->holdout);
 }
 
 /* The user's row in the histories, -1 when she has none. */
@@ -219,48 +211,25 @@ static int32_t segment_of(const Loaded *l, Key user) {
 
 Status evaluate_align(const Loaded *l, const EvaluateCall *call, Aligned *a, Err *err) {
     const Csr *pairs = &l->pairs.by_user;
-    int32_t n = pairs->n_rows, n_items = l->model->n_items, u = 0;
-    int64_t at_history = 0, at_relevant = 0, at_unknown = 0, history_nnz = 0;
+    int32_t n = pairs->n_rows;
+    int64_t n_history = 0;
     for (int32_t p = 0; p < n; p++) {
         int32_t row = history_row(l, p);
-        history_nnz += row >= 0 ? csr_row_len(&l->all.rows, row) : 0;
+        n_history += row >= 0 ? csr_row_len(&l->all.rows, row) : 0;
     }
-    TRY(csr_alloc(&a->history, n, n_items, history_nnz, err));
-    TRY(csr_alloc(&a->relevant, n, n_items, csr_nnz(pairs), err));
-    a->history_time = mem_array((size_t)history_nnz, sizeof *a->history_time);
-    a->unknown_gain = mem_array((size_t)csr_nnz(pairs), sizeof *a->unknown_gain);
-    a->unknown = mem_zeros((size_t)n, sizeof *a->unknown);
+    TRY(holdout_init(&a->holdout, n, l->model->n_items, n_history, csr_nnz(pairs), err));
     a->user = mem_array((size_t)n, sizeof *a->user);
     a->segment = mem_array((size_t)n, sizeof *a->segment);
-    a->n_unknown = mem_zeros((size_t)n, sizeof *a->n_unknown);
-    if (!a->user || !a->segment || !a->history_time || !a->unknown_gain || !a->unknown || !a->n_unknown) return fail_nomem(err, "the hold-out");
+    if (!a->user || !a->segment) return fail_nomem(err, "the hold-out");
     for (int32_t p = 0; p < n; p++) {
         int32_t row = history_row(l, p);
+        History history = row >= 0 ? all_histories_row(&l->all, row) : (History){0};
         if (row < 0 && call->unknown_users == UNKNOWN_SKIP) continue;
-        for (int64_t e = row >= 0 ? l->all.rows.row_start[row] : 0; row >= 0 && e < l->all.rows.row_start[row + 1]; e++, at_history++) {
-            a->history.col[at_history] = l->all.rows.col[e];
-            a->history.val[at_history] = l->all.rows.val[e];
-            a->history_time[at_history] = l->all.time[e];
-        }
-        a->unknown[u] = a->unknown_gain + at_unknown;
-        for (int64_t e = pairs->row_start[p]; e < pairs->row_start[p + 1]; e++) {
-            int32_t item = keymap_find(l->model->items, keymap_key(l->pairs.items, pairs->col[e]));
-            if (item < 0) {
-                a->unknown_gain[at_unknown++] = (double)pairs->val[e];
-                a->n_unknown[u]++;
-            } else {
-                a->relevant.col[at_relevant] = item;
-                a->relevant.val[at_relevant++] = pairs->val[e];
-            }
-        }
-        a->user[u] = p;
-        a->segment[u] = segment_of(l, keymap_key(l->pairs.users, p));
-        u++;
-        a->history.row_start[u] = at_history;
-        a->relevant.row_start[u] = at_relevant;
+        for (int64_t e = pairs->row_start[p]; e < pairs->row_start[p + 1]; e++)
+            holdout_add_relevant(&a->holdout, keymap_find(l->model->items, keymap_key(l->pairs.items, pairs->col[e])), (double)pairs->val[e]);
+        a->user[a->holdout.n_users] = p;
+        a->segment[a->holdout.n_users] = segment_of(l, keymap_key(l->pairs.users, p));
+        holdout_end_user(&a->holdout, &history);
     }
-    a->history.n_rows = a->relevant.n_rows = u;
-    a->holdout = (Holdout){u, &a->history, a->history_time, &a->relevant, a->unknown, a->n_unknown};
     return ST_OK;
 }
-

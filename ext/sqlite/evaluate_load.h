@@ -39,17 +39,11 @@ typedef struct Loaded {
 Status evaluate_load(Loaded *out, sqlite3 *db, const char *model, const char *holdout, EvaluateCall *call, Err *err);
 void loaded_clear(Loaded *loaded);
 
-/* The judged users' rows, aligned: history and relevant have the same users in the same order. */
+/* The judged users. */
 typedef struct Aligned {
     Holdout holdout;
     int32_t *user;    /* per judged user: her id in loaded->pairs.users */
     int32_t *segment; /* and her segment, -1 for none */
-    Csr history;
-    double *history_time;
-    Csr relevant;
-    double *unknown_gain;
-    const double **unknown;
-    int32_t *n_unknown;
 } Aligned;
 Status evaluate_align(const Loaded *loaded, const EvaluateCall *call, Aligned *out, Err *err);
 void aligned_clear(Aligned *aligned);

@@ -1,6 +1,5 @@
 /* rec_evaluate, rec_evaluate_users and rec_compare: how good models' lists were for what came afterwards. */
 #include <math.h>
-#include <string.h>
 
 #include "../base/memory.h"
 #include "../metrics/special.h"
@@ -11,13 +10,6 @@
 
 static const char *text_of(sqlite3_value *value) {
     return value && sqlite3_value_type(value) != SQLITE_NULL ? (const char *)sqlite3_value_text(value) : NULL;
-}
-
-static void number_or_null(RowSink *sink, double value) {
-    if (isnan(value))
-        row_null(sink);
-    else
-        row_real(sink, value);
 }
 
 static void segment_cell(RowSink *sink, const Loaded *l, int32_t segment) {
@@ -42,9 +34,9 @@ static void emit(const Report *r, const char *metric, int k, Interval i, int64_t
     row_text(r->sink, r->model);
     row_text(r->sink, metric);
     row_integer(r->sink, r->options->k[k]);
-    number_or_null(r->sink, i.mean);
-    number_or_null(r->sink, r->options->bootstrap > 0 ? i.low : NAN);
-    number_or_null(r->sink, r->options->bootstrap > 0 ? i.high : NAN);
+    row_number(r->sink, i.mean);
+    row_number(r->sink, r->options->bootstrap > 0 ? i.low : NAN);
+    row_number(r->sink, r->options->bootstrap > 0 ? i.high : NAN);
     row_integer(r->sink, users);
     segment_cell(r->sink, r->loaded, segment);
 }
@@ -133,7 +125,7 @@ static Status report_users(Report *r, Task *task, Err *err) {
                 row_key(r->sink, keymap_key(r->loaded->pairs.users, r->aligned->user[u]));
                 row_text(r->sink, ranking_metric_name((RankingMetric)m));
                 row_integer(r->sink, r->options->k[k]);
-                number_or_null(r->sink, judged_values(&judged, (RankingMetric)m, k)[u]);
+                row_number(r->sink, judged_values(&judged, (RankingMetric)m, k)[u]);
                 segment_cell(r->sink, r->loaded, r->aligned->segment[u]);
             }
     judged_clear(&judged);
@@ -195,12 +187,12 @@ static Status emit_pair(RowSink *sink, const Side *a, const Side *b, const Evalu
     TRY(bootstrap_mean(&interval, difference, n, options->bootstrap, options->seed, err));
     row_text(sink, ranking_metric_name((RankingMetric)m));
     row_integer(sink, options->k[k]);
-    number_or_null(sink, n ? sum_a / (double)n : NAN);
-    number_or_null(sink, n ? sum_b / (double)n : NAN);
-    number_or_null(sink, interval.mean);
-    number_or_null(sink, options->bootstrap > 0 ? interval.low : NAN);
-    number_or_null(sink, options->bootstrap > 0 ? interval.high : NAN);
-    number_or_null(sink, paired_p(difference, n));
+    row_number(sink, n ? sum_a / (double)n : NAN);
+    row_number(sink, n ? sum_b / (double)n : NAN);
+    row_number(sink, interval.mean);
+    row_number(sink, options->bootstrap > 0 ? interval.low : NAN);
+    row_number(sink, options->bootstrap > 0 ? interval.high : NAN);
+    row_number(sink, paired_p(difference, n));
     row_integer(sink, n);
     return ST_OK;
 }

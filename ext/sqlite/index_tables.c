@@ -2,7 +2,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "../base/json.h"
 #include "../base/memory.h"
@@ -119,21 +118,15 @@ static Status sample_take(Sample *s, const IndexTable *t, int64_t wanted, Err *e
     return ST_OK;
 }
 
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
-
 /* The k nearest of a sample row, itself left out; best first. */
 static Status ask(IndexTable *t, Sample *s, int64_t i, const IndexRequest *options, TopK *out, Err *err) {
     IndexRequest request = *options;
     request.query = s->vector + i * t->dim;
     request.k = (size_t)s->k + 1;
     request.min_score = -INFINITY;
-    double start = now();
+    double start = task_clock();
     TRY(index_search(t, &request, out, err));
-    s->seconds[i] = now() - start;
+    s->seconds[i] = task_clock() - start;
     size_t kept = 0;
     for (size_t j = 0; j < out->len; j++)
         if (out->item[j].id != s->id[i]) out->item[kept++] = out->item[j];

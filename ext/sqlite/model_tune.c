@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "../base/json.h"
 #include "../base/memory.h"
@@ -156,12 +155,6 @@ typedef struct Tuning {
     Task task;
 } Tuning;
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static Status list_items(void *host, Dataset *data, Err *err) {
     return items_list(host, data, err);
 }
@@ -199,7 +192,7 @@ static Status try_setting(Tuning *t, const Algorithm *algorithm, char *options, 
 }
 
 static int out_of_time(const Tuning *t) {
-    return t->call.seconds > 0 && now() - t->started > t->call.seconds;
+    return t->call.seconds > 0 && task_clock() - t->started > t->call.seconds;
 }
 
 /* trials settings of one algorithm. */
@@ -303,16 +296,14 @@ static int64_t best_trial(const Tuning *t) {
 static Status store_trials(const Tuning *t, Err *err) {
     const ModelDefinition *d = t->definition;
     sqlite3_int64 tuning;
-    static const char *const metrics = "precision|recall|hit|rr|ap|ndcg";
-    size_t len;
-    const char *metric = options_choice(metrics, t->call.metric, &len);
+    const char *metric = ranking_metric_name((RankingMetric)t->call.metric);
     TRY(glue_execute(d->db, err, "CREATE TABLE IF NOT EXISTS \"%w\".\"%w_trials\"(" TRIALS_COLUMNS ")", d->schema, d->name));
     TRY(glue_integer(d->db, 0, &tuning, err, "SELECT coalesce(max(tuning), 0) + 1 FROM \"%w\".\"%w_trials\"", d->schema, d->name));
     for (int64_t i = 0; i < t->n; i++) {
         char value[40] = "NULL";
         if (!isnan(t->tried[i].value)) sqlite3_snprintf(sizeof value, value, "%!.17g", t->tried[i].value);
-        TRY(glue_execute(d->db, err, "INSERT INTO \"%w\".\"%w_trials\"(tuning, algorithm, options, metric, k, value, users, seconds, seed) VALUES(%lld, %Q, %Q, '%.*s', %lld, %s, %d, %!.6g, %lld)", d->schema, d->name, tuning,
-                         t->tried[i].algorithm->name, t->tried[i].options, (int)len, metric, (sqlite3_int64)t->call.k, value, (int)t->tried[i].users, t->tried[i].seconds, (sqlite3_int64)t->call.seed));
+        TRY(glue_execute(d->db, err, "INSERT INTO \"%w\".\"%w_trials\"(tuning, algorithm, options, metric, k, value, users, seconds, seed) VALUES(%lld, %Q, %Q, %Q, %lld, %s, %d, %!.6g, %lld)", d->schema, d->name, tuning,
+                         t->tried[i].algorithm->name, t->tried[i].options, metric, (sqlite3_int64)t->call.k, value, (int)t->tried[i].users, t->tried[i].seconds, (sqlite3_int64)t->call.seed));
     }
     return ST_OK;
 }
@@ -334,7 +325,7 @@ static Status tune_all(Tuning *t, json_t *space, EventsReader *reader, double *a
 }
 
 Status tune_model(const ModelDefinition *definition, EventsReader *reader, const char *options, sqlite3_int64 *version, Err *err) {
-    Tuning t = {.definition = definition, .started = now()};
+    Tuning t = {.definition = definition, .started = task_clock()};
     json_t *space = NULL;
     double active = NAN;
     Job job;
@@ -364,10 +355,7 @@ static Status emit_fold(RowSink *sink, const TrialResult *result, int64_t fold, 
         row_integer(sink, fold);
         row_text(sink, ranking_metric_name((RankingMetric)m));
         row_integer(sink, k);
-        if (isnan(result->value[m][0]))
-            row_null(sink);
-        else
-            row_real(sink, result->value[m][0]);
+        row_number(sink, result->value[m][0]);
         row_integer(sink, result->users);
         row_real(sink, result->seconds);
     }

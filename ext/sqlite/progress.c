@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -22,14 +21,8 @@ static void initialise(void) {
     pthread_atfork(lock, unlock, unlock);
 }
 
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 static void print_line(Job *job) {
-    double seconds = now() - job->started;
+    double seconds = task_clock() - job->started;
     int64_t done = atomic_load(&job->task->done), total = atomic_load(&job->task->total);
     const char *phase = atomic_load(&job->task->phase);
     if (seconds - job->last_printed < 0.5) return;
@@ -45,7 +38,7 @@ static int poll(void *argument) {
 }
 
 Status progress_begin(Job *job, const char *kind, const char *name, Task *task, sqlite3 *db, int to_stderr, Err *err) {
-    *job = (Job){.kind = kind, .task = task, .to_stderr = to_stderr, .started = now()};
+    *job = (Job){.kind = kind, .task = task, .to_stderr = to_stderr, .started = task_clock()};
     snprintf(job->name, sizeof job->name, "%s", name);
     TRY(interrupt_poll_init(&job->poll, db, err));
     task->poll = poll;
@@ -74,7 +67,7 @@ void progress_rows(RowSink *sink) {
     pthread_once(&once, initialise);
     lock();
     for (const Job *job = jobs; job; job = job->next) {
-        double seconds = now() - job->started;
+        double seconds = task_clock() - job->started;
         int64_t done = atomic_load(&job->task->done), total = atomic_load(&job->task->total);
         const char *phase = atomic_load(&job->task->phase);
         row_integer(sink, job->id);

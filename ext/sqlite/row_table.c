@@ -1,5 +1,6 @@
 #include "row_table.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "../base/memory.h"
@@ -57,6 +58,13 @@ void row_integer(RowSink *sink, sqlite3_int64 value) {
 void row_real(RowSink *sink, double value) {
     Cell *cell = append(sink, SQLITE_FLOAT);
     if (cell) cell->real = value;
+}
+
+void row_number(RowSink *sink, double value) {
+    if (isnan(value))
+        row_null(sink);
+    else
+        row_real(sink, value);
 }
 
 void row_null(RowSink *sink) {

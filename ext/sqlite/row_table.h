@@ -27,6 +27,7 @@ int row_table_register(sqlite3 *db, const RowTable *table);
  * fill returns. */
 void row_integer(RowSink *sink, sqlite3_int64 value);
 void row_real(RowSink *sink, double value);
+void row_number(RowSink *sink, double value); /* NaN: SQL NULL */
 void row_text(RowSink *sink, const char *text); /* NULL: SQL NULL */
 void row_blob(RowSink *sink, const void *data, size_t len);
 void row_key(RowSink *sink, Key key);

@@ -1,0 +1,49 @@
+#include "holdout.h"
+
+#include <string.h>
+
+#include "../base/memory.h"
+
+Status holdout_init(Holdout *h, int32_t n_users, int32_t n_items, int64_t n_history, int64_t n_relevant, Err *err) {
+    *h = (Holdout){0};
+    TRY(csr_alloc(&h->history, n_users, n_items, n_history, err));
+    TRY(csr_alloc(&h->relevant, n_users, n_items, n_relevant, err));
+    h->history_time = mem_array((size_t)n_history, sizeof *h->history_time);
+    h->unknown = mem_array((size_t)n_relevant, sizeof *h->unknown);
+    h->unknown_start = mem_zeros((size_t)n_users + 1, sizeof *h->unknown_start);
+    if (!h->history_time || !h->unknown || !h->unknown_start) return fail_nomem(err, "the hold-out");
+    h->history.n_rows = h->relevant.n_rows = 0;
+    return ST_OK;
+}
+
+void holdout_clear(Holdout *h) {
+    csr_clear(&h->history);
+    csr_clear(&h->relevant);
+    mem_free(h->history_time);
+    mem_free(h->unknown);
+    mem_free(h->unknown_start);
+    *h = (Holdout){0};
+}
+
+void holdout_add_relevant(Holdout *h, int32_t item, double gain) {
+    if (item < 0) {
+        h->unknown[h->n_unknown++] = gain;
+    } else {
+        h->relevant.col[h->n_relevant] = item;
+        h->relevant.val[h->n_relevant++] = (float)gain;
+    }
+}
+
+void holdout_end_user(Holdout *h, const History *history) {
+    int64_t at = h->history.row_start[h->n_users];
+    if (history->n) {
+        memcpy(h->history.col + at, history->item, (size_t)history->n * sizeof *history->item);
+        memcpy(h->history.val + at, history->weight, (size_t)history->n * sizeof *history->weight);
+        memcpy(h->history_time + at, history->time, (size_t)history->n * sizeof *history->time);
+    }
+    h->n_users++;
+    h->history.n_rows = h->relevant.n_rows = h->n_users;
+    h->history.row_start[h->n_users] = at + history->n;
+    h->relevant.row_start[h->n_users] = h->n_relevant;
+    h->unknown_start[h->n_users] = h->n_unknown;
+}

@@ -1,0 +1,28 @@
+/* The users that are judged: what each had before, and what was relevant to her afterwards. */
+#ifndef REC_HOLDOUT_H
+#define REC_HOLDOUT_H
+
+#include "../math/csr.h"
+#include "../models/model.h"
+
+/* Row u of history and of relevant is the same user. A user is added by her relevant items, then her history. */
+typedef struct Holdout {
+    int32_t n_users;
+    Csr history;            /* users x items of the model */
+    double *history_time;   /* per entry of history */
+    Csr relevant;           /* users x items of the model: gains > 0 */
+    double *unknown;        /* gains of relevant items that the model does not know, user after user */
+    int64_t *unknown_start; /* users + 1 */
+    int64_t n_relevant, n_unknown; /* written, the next user's included */
+} Holdout;
+
+/* Room for so many users, entries of history and relevant items. holdout_clear also after an error. */
+Status holdout_init(Holdout *holdout, int32_t n_users, int32_t n_items, int64_t n_history, int64_t n_relevant, Err *err);
+void holdout_clear(Holdout *holdout);
+
+/* For the user who comes next. item: of the model, -1: unknown to it; ascending. */
+void holdout_add_relevant(Holdout *holdout, int32_t item, double gain);
+/* She is complete. Who has no relevant item may be left out by not ending her. */
+void holdout_end_user(Holdout *holdout, const History *history);
+
+#endif
