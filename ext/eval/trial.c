@@ -100,21 +100,59 @@ static void append_key(Bytes *out, Key key) {
         bytes_u64(out, (uint64_t)key.integer);
 }
 
+/* Hash what has been appended to part, which becomes empty. */
+static uint64_t hash_of(Bytes *part) {
+    uint8_t digest[16];
+    if (part->failed) return 0;
+    bytes_checksum(part->data, part->len, digest);
+    part->len = 0;
+    Reader in = reader_of(digest, sizeof digest);
+    return read_u64(&in);
+}
+
 static Status split_random(const EventSet *set, int64_t fold, int64_t folds, uint64_t seed, uint8_t *held, Err *err) {
     Bytes pair = {0};
     for (int64_t i = 0; i < set->n && !pair.failed; i++) {
-        uint8_t digest[16];
-        pair.len = 0;
         bytes_u64(&pair, seed);
         append_key(&pair, keymap_key(set->users, set->event[i].user));
         bytes_append(&pair, "/", 1);
         append_key(&pair, keymap_key(set->items, set->event[i].item));
-        bytes_checksum(pair.data, pair.len, digest);
-        Reader in = reader_of(digest, sizeof digest);
-        held[i] = read_u64(&in) % (uint64_t)folds == (uint64_t)fold;
+        held[i] = hash_of(&pair) % (uint64_t)folds == (uint64_t)fold;
     }
     Status status = pair.failed ? fail_nomem(err, "the split") : ST_OK;
     bytes_clear(&pair);
+    return status;
+}
+
+Status sample_users(const EventSet *set, double share, uint64_t seed, const uint8_t *held, uint8_t *out, Err *err) {
+    int32_t n = keymap_count(set->users);
+    Bytes part = {0};
+    uint8_t *in = mem_array((size_t)n, 1);
+    for (int32_t u = 0; in && u < n && !part.failed; u++) {
+        bytes_u64(&part, seed);
+        append_key(&part, keymap_key(set->users, u));
+        in[u] = ldexp((double)hash_of(&part), -64) < share;
+    }
+    Status status = !in || part.failed ? fail_nomem(err, "the sample") : ST_OK;
+    for (int64_t i = 0; status == ST_OK && i < set->n; i++) out[i] = in[set->event[i].user] ? held[i] : LEFT_OUT;
+    mem_free(in);
+    bytes_clear(&part);
+    return status;
+}
+
+Status event_set_hash(const EventSet *set, uint64_t *out, Err *err) {
+    Bytes event = {0};
+    *out = (uint64_t)set->n;
+    for (int64_t i = 0; i < set->n && !event.failed; i++) {
+        append_key(&event, keymap_key(set->users, set->event[i].user));
+        bytes_append(&event, "/", 1);
+        append_key(&event, keymap_key(set->items, set->event[i].item));
+        bytes_f64(&event, set->event[i].weight);
+        bytes_f64(&event, set->event[i].time);
+        *out += hash_of(&event);
+    }
+    Status status = event.failed ? fail_nomem(err, "the events") : ST_OK;
+    bytes_clear(&event);
     return status;
 }
 

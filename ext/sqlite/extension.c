@@ -22,10 +22,11 @@ int sqlite3_recommend_init(sqlite3 *db, char **error, const void *api);
 
 int sqlite3_recommend_init(sqlite3 *db, char **error, const void *api) {
     static int (*const parts[])(sqlite3 *) = {
-        register_vector_functions, register_vector_aggregates, register_metric_aggregates, register_index,
-        register_model,            register_train_function,    register_info_tables,       register_model_tables,
-        register_evaluate,         register_search, register_index_tables,       register_item_vectors,
-        register_rules,             register_pair_aggregates, register_curves, register_experiment_functions, register_crossval,
+        register_vector_functions, register_vector_aggregates, register_metric_aggregates, register_pair_aggregates,
+        register_index,            register_index_tables,      register_search,            register_item_vectors,
+        register_model,            register_train_function,    register_tune_function,     register_model_tables,
+        register_evaluate,         register_crossval,          register_curves,            register_experiment_functions,
+        register_rules,            register_info_tables,
     };
 #ifndef SQLITE_CORE
     if (!sqlite3_api) SQLITE_EXTENSION_INIT2((const sqlite3_api_routines *)api); /* once: other threads may be reading it */

@@ -11,6 +11,7 @@
 #include "modules.h"
 #include "progress.h"
 #include "row_table.h"
+#include "tune.h"
 
 static void pair(RowSink *sink, const char *key, const char *value) {
     row_text(sink, key);
@@ -45,18 +46,17 @@ static const char *kind_name(OptKind kind) {
     return names[kind];
 }
 
-static Status option_rows(const Algorithm *algorithm, const OptSpec *specs, RowSink *sink, Err *err) {
-    AlgorithmParams params;
-    options_default(specs, &params);
+static Status option_rows(const char *name, const OptSpec *specs, void *params, RowSink *sink, Err *err) {
+    options_default(specs, params);
     for (const OptSpec *spec = specs; spec->name; spec++) {
         Bytes range = {0}, initial = {0};
         options_range(spec, &range);
-        options_value_json(spec, &params, &initial);
+        options_value_json(spec, params, &initial);
         bytes_append(&range, "", 1);
         bytes_append(&initial, "", 1);
         int failed = range.failed || initial.failed;
         if (!failed) {
-            row_text(sink, algorithm->name);
+            row_text(sink, name);
             row_text(sink, spec->name);
             row_text(sink, kind_name(spec->kind));
             row_text(sink, (const char *)range.data);
@@ -64,7 +64,7 @@ static Status option_rows(const Algorithm *algorithm, const OptSpec *specs, RowS
                 initial.data[initial.len - 2] = 0;
                 row_text(sink, (const char *)initial.data + 1);
             } else if (spec->kind == OPT_TEXT) {
-                row_text(sink, (const char *)&params + spec->offset);
+                row_text(sink, (const char *)params + spec->offset);
             } else {
                 row_text(sink, (const char *)initial.data);
             }
@@ -79,14 +79,19 @@ static Status option_rows(const Algorithm *algorithm, const OptSpec *specs, RowS
 
 static Status options_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
     const char *wanted = argv[0] ? (const char *)sqlite3_value_text(argv[0]) : NULL;
+    AlgorithmParams params;
+    CommonParams common;
+    TuneCall call = {0};
+    int automatic = !wanted || strcmp(wanted, "auto") == 0;
     (void)db;
-    if (wanted && !algorithm_find(wanted)) return fail(err, ST_BADARG, "no algorithm '%.60s' (SELECT DISTINCT algorithm FROM rec_options)", wanted);
+    if (!automatic && !algorithm_find(wanted)) return fail(err, ST_BADARG, "no algorithm '%.60s' (SELECT DISTINCT algorithm FROM rec_options)", wanted);
     for (size_t i = 0; algorithm_registry[i]; i++) {
-        if (wanted && strcmp(wanted, algorithm_registry[i]->name) != 0) continue;
-        TRY(option_rows(algorithm_registry[i], algorithm_registry[i]->options, sink, err));
-        TRY(option_rows(algorithm_registry[i], model_common_options, sink, err));
+        const Algorithm *algorithm = algorithm_registry[i];
+        if (wanted && strcmp(wanted, algorithm->name) != 0) continue;
+        TRY(option_rows(algorithm->name, algorithm->options, &params, sink, err));
+        TRY(option_rows(algorithm->name, model_common_options, &common, sink, err));
     }
-    return ST_OK;
+    return automatic ? option_rows("auto", tune_options, &call, sink, err) : ST_OK;
 }
 
 static Status progress_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {

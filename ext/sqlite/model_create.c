@@ -6,12 +6,13 @@
 #include "cache.h"
 #include "model_table.h"
 #include "modules.h"
+#include "tune.h"
 
 static const char MODULE[] = "rec_model";
 static const char *const SUFFIXES[] = {"config", "versions", "chunks", "deployments", "trials"};
 
 void definition_clear(ModelDefinition *d) {
-    char **text[] = {&d->schema, &d->name, &d->events, &d->user, &d->item, &d->weight, &d->time, &d->session, &d->items, &d->item_key, &d->item_text, &d->item_vector, &d->item_category, &d->user_type, &d->item_type};
+    char **text[] = {&d->schema, &d->name, &d->events, &d->user, &d->item, &d->weight, &d->time, &d->session, &d->items, &d->item_key, &d->item_text, &d->item_vector, &d->item_category, &d->user_type, &d->item_type, &d->automatic};
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
         sqlite3_free(*text[i]);
         *text[i] = NULL;
@@ -55,7 +56,8 @@ static Status set_algorithm(ModelDefinition *d, const char *name, Err *err) {
         options_default(model_common_options, &d->common);
         return ST_OK;
     }
-    for (size_t i = 0; algorithm_registry[i]; i++) bytes_format(&names, "%s%s", i ? "|" : "", algorithm_registry[i]->name);
+    for (size_t i = 0; algorithm_registry[i]; i++) bytes_format(&names, "%s|", algorithm_registry[i]->name);
+    bytes_append(&names, "auto", 4);
     Status status = fail(err, ST_BADARG, "algorithm=%.60s (%.*s)", name, (int)names.len, names.data ? (const char *)names.data : "");
     bytes_clear(&names);
     return status;
@@ -89,22 +91,45 @@ static Status arguments_split(Arguments *a, int argc, const char *const *argv, E
     return ST_OK;
 }
 
-/* Set a definition from key-value pairs, the algorithm first. */
-static Status definition_set(ModelDefinition *d, const Arguments *a, Err *err) {
-    const char *algorithm = "item_knn";
-    for (int i = 0; i < a->n; i++)
-        if (strcmp(a->key[i], "algorithm") == 0) algorithm = a->value[i];
-    TRY(set_algorithm(d, algorithm, err));
+/* Of algorithm=auto: what tuning takes, and what all algorithms take. */
+static Status set_automatic(ModelDefinition *d, Bytes *json, const char *key, const char *value, Err *err) {
+    const OptSpec *tables[] = {tune_options, model_common_options, NULL}, *spec = options_find(model_common_options, key);
+    int known;
+    TRY(tune_argument(json, key, value, &known, err));
+    if (spec) TRY(options_set(spec, &d->common, value, err)); /* seed is of both */
+    return known || spec ? ST_OK : options_unknown(tables, key, err);
+}
+
+static Status set_columns_and_options(ModelDefinition *d, const Arguments *a, Bytes *automatic, Err *err) {
     for (int i = 0; i < a->n; i++) {
         char **place = text_argument(d, a->key[i]);
         if (strcmp(a->key[i], "algorithm") == 0 || strcmp(a->key[i], "format") == 0 || strcmp(a->key[i], "last_version") == 0) continue;
         if (place) {
             *place = sqlite3_mprintf("%s", a->value[i]);
             if (!*place) return fail_nomem(err, "the arguments");
+        } else if (automatic) {
+            TRY(set_automatic(d, automatic, a->key[i], a->value[i], err));
         } else {
             TRY(set_option(d, a->key[i], a->value[i], err));
         }
     }
+    return ST_OK;
+}
+
+/* Set a definition from key-value pairs, the algorithm first. */
+static Status definition_set(ModelDefinition *d, const Arguments *a, Err *err) {
+    const char *algorithm = "item_knn";
+    Bytes json = {0};
+    for (int i = 0; i < a->n; i++)
+        if (strcmp(a->key[i], "algorithm") == 0) algorithm = a->value[i];
+    int automatic = strcmp(algorithm, "auto") == 0;
+    TRY(set_algorithm(d, automatic ? "item_knn" : algorithm, err));
+    bytes_format(&json, "{\"algorithm\":\"auto\"");
+    Status status = set_columns_and_options(d, a, automatic ? &json : NULL, err);
+    bytes_append(&json, "}", 2);
+    if (status == ST_OK && automatic && (json.failed || !(d->automatic = sqlite3_mprintf("%s", json.data)))) status = fail_nomem(err, "the arguments");
+    bytes_clear(&json);
+    TRY(status);
     if (d->algorithm->check) TRY(d->algorithm->check(&d->params, err));
     if (!d->events || !d->user || !d->item) return fail(err, ST_BADARG, "events=, user= and item= are needed");
     return ST_OK;
@@ -289,12 +314,11 @@ static void finalize(ModelTable *table) {
     table->lookup = NULL;
 }
 
-/* Is the shadow table there, and ours? In a database from before tuning m_trials may be somebody else's. */
+/* m_trials may be missing, or somebody else's. */
 static int is_ours(const ModelDefinition *d, const char *suffix) {
-    sqlite3_int64 found = 0;
+    TrialsState state;
     Err err = {0};
-    if (strcmp(suffix, "trials") != 0) return 1;
-    return glue_integer(d->db, 0, &found, &err, "SELECT count(*) = 2 FROM pragma_table_info('%q_trials', %Q) WHERE name IN ('trial', 'tuning')", d->name, d->schema) == ST_OK && found;
+    return strcmp(suffix, "trials") != 0 || (trials_state(d, &state, &err) == ST_OK && state != TRIALS_ABSENT);
 }
 
 static int model_destroy(sqlite3_vtab *vtab) {

@@ -156,8 +156,8 @@ static Status add_to_set(void *context, sqlite3_stmt *row, Key user, Key item, d
     return event_set_add(context, user, item, weight, time, err);
 }
 
-Status events_read_set(EventsReader *reader, EventSet *set, Err *err) {
-    return visit_all(reader, 0, 0, add_to_set, set, err);
+Status events_read_set(EventsReader *reader, int has_until, double until, EventSet *set, Err *err) {
+    return visit_all(reader, has_until, until, add_to_set, set, err);
 }
 
 HistoryRules history_rules(const Model *model) {

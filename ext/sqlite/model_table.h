@@ -7,8 +7,9 @@
  *                   sha256, log)                   log: JSON [[sweep, objective, seconds], ...]
  *     m_chunks     (chunk INTEGER PRIMARY KEY, version, data BLOB)   the stored form, 1 MiB a chunk;
  *                                                  chunk = version * 2^20 + number
- *     m_deployments(id INTEGER PRIMARY KEY, version, action)         append-only; the last row's version is active *     m_trials     (trial INTEGER PRIMARY KEY, tuning, algorithm, options, metric, k, value, users, seconds, seed)
- *                                                  (of a database from before tuning: made by the first one)
+ *     m_deployments(id INTEGER PRIMARY KEY, version, action)         append-only; the last row's version is active
+ *     m_trials     (trial INTEGER PRIMARY KEY, tuning, algorithm, options, metric, k, value, users, seconds, seed, share,
+ *                   question)                      (of an earlier database: made or extended by the first tuning)
  */
 #ifndef REC_MODEL_TABLE_H
 #define REC_MODEL_TABLE_H
@@ -31,7 +32,8 @@ typedef struct ModelDefinition {
     char *items, *item_key, *item_text, *item_vector, *item_category; /* the catalogue; may be NULL */
     char *user_type, *item_type;                /* declared types, "" where there is none */
     Affinity user_affinity, item_affinity;
-    const Algorithm *algorithm;
+    const Algorithm *algorithm; /* of algorithm=auto, before a search: item_knn */
+    char *automatic;            /* algorithm=auto: its options of tuning as JSON; else NULL */
     CommonParams common;
     AlgorithmParams params;
 } ModelDefinition;
@@ -78,8 +80,8 @@ Status events_read_user(EventsReader *reader, const Model *model, const HistoryR
  * algorithm. */
 Status events_read_all(EventsReader *reader, const ModelDefinition *definition, int has_until, double until, Dataset *data, Err *err);
 
-/* All events into a set of their own ids. */
-Status events_read_set(EventsReader *reader, EventSet *set, Err *err);
+/* The same into a set of their own ids. */
+Status events_read_set(EventsReader *reader, int has_until, double until, EventSet *set, Err *err);
 
 /* Every user's history, by user in key order; items in the model's ids. */
 typedef struct AllHistories {
@@ -127,12 +129,25 @@ Status train_setting(const ModelDefinition *definition, const char *options, Set
 /* Train by the definition and a JSON of options (or NULL); *activate gets the option's wish. */
 Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options, Model **out, int *activate, Err *err);
 
-/* ---- model_tune.c ---- */
+/* ---- model_trials.c ---- */
 
-#define TRIALS_COLUMNS "trial INTEGER PRIMARY KEY, tuning INTEGER, algorithm TEXT, options TEXT, metric TEXT, k INTEGER, value REAL, users INTEGER, seconds REAL, seed INTEGER"
+#define TRIALS_COLUMNS "trial INTEGER PRIMARY KEY, tuning INTEGER, algorithm TEXT, options TEXT, metric TEXT, k INTEGER, value REAL, users INTEGER, seconds REAL, seed INTEGER, share REAL DEFAULT 1, question TEXT"
+
+/* Is m_trials there, and ours? In a database from before tuning it may be missing or somebody else's table: absent; from before
+ * halving it has neither share nor question. */
+typedef enum TrialsState { TRIALS_ABSENT, TRIALS_OLD, TRIALS_PRESENT } TrialsState;
+Status trials_state(const ModelDefinition *definition, TrialsState *out, Err *err);
+
+/* ---- model_tune.c ---- */
 
 /* The command `tune`: try settings, remember the trials, train and serve the best one as the options say; *version 0: none was. */
 Status tune_model(const ModelDefinition *definition, EventsReader *reader, const char *options, sqlite3_int64 *version, Err *err);
+
+/* Does this training, of a model with algorithm=auto, begin with the search for a setting? */
+int tune_before_train(const ModelDefinition *definition, const char *options);
+
+/* That search and the training of what it chose; store: keep the trials. */
+Status tune_and_train(const ModelDefinition *definition, EventsReader *reader, const char *options, int store, Model **out, int *activate, Err *err);
 
 /* ---- the virtual table ---- */
 

@@ -42,8 +42,12 @@ static Status command_train(ModelTable *table, sqlite3_value *argument, sqlite3_
     Model *model;
     int activate;
     const char *options = sqlite3_value_type(argument) == SQLITE_NULL ? NULL : (const char *)sqlite3_value_text(argument);
-    TRY(train_model(&table->definition, &table->reader, options, &model, &activate, err));
-    Status status = store_put(&table->definition, model, activate, "train", version, err);
+    const ModelDefinition *d = &table->definition;
+    if (tune_before_train(d, options))
+        TRY(tune_and_train(d, &table->reader, options, 1, &model, &activate, err));
+    else
+        TRY(train_model(d, &table->reader, options, &model, &activate, err));
+    Status status = store_put(d, model, activate, "train", version, err);
     model_free(model);
     return status;
 }

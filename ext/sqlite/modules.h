@@ -10,6 +10,7 @@ int register_metric_aggregates(sqlite3 *db);
 int register_index(sqlite3 *db);
 int register_model(sqlite3 *db);
 int register_train_function(sqlite3 *db);
+int register_tune_function(sqlite3 *db);
 int register_info_tables(sqlite3 *db);
 int register_model_tables(sqlite3 *db);
 int register_evaluate(sqlite3 *db);

@@ -1,6 +1,7 @@
 #include "progress.h"
 
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,14 +22,35 @@ static void initialise(void) {
     pthread_atfork(lock, unlock, unlock);
 }
 
+void progress_print(const Job *job, const char *format, ...) {
+    va_list arguments;
+    if (!job->to_stderr) return;
+    fprintf(stderr, "%s %s: ", job->kind, job->name);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+}
+
+/* "trial 3 of 30, sweeps", or the phase alone. */
+static void describe(const Job *job, char *out, size_t size) {
+    const char *phase = atomic_load(&job->task->phase);
+    int64_t trial = atomic_load(&job->trial);
+    if (!phase) phase = "starting";
+    if (trial)
+        snprintf(out, size, "trial %lld of %lld, %s", (long long)trial, (long long)atomic_load(&job->trials), phase);
+    else
+        snprintf(out, size, "%s", phase);
+}
+
 static void print_line(Job *job) {
     double seconds = task_clock() - job->started;
     int64_t done = atomic_load(&job->task->done), total = atomic_load(&job->task->total);
-    const char *phase = atomic_load(&job->task->phase);
+    char phase[100];
     if (seconds - job->last_printed < 0.5) return;
     job->last_printed = seconds;
-    fprintf(stderr, "%s %s: %s %lld of %lld, %.1f s\n", job->kind, job->name, phase ? phase : "starting", (long long)done,
-            (long long)total, seconds);
+    describe(job, phase, sizeof phase);
+    progress_print(job, "%s %lld of %lld, %.1f s", phase, (long long)done, (long long)total, seconds);
 }
 
 static int poll(void *argument) {
@@ -69,10 +91,11 @@ void progress_rows(RowSink *sink) {
     for (const Job *job = jobs; job; job = job->next) {
         double seconds = task_clock() - job->started;
         int64_t done = atomic_load(&job->task->done), total = atomic_load(&job->task->total);
-        const char *phase = atomic_load(&job->task->phase);
+        char phase[100];
+        describe(job, phase, sizeof phase);
         row_integer(sink, job->id);
         row_text(sink, job->name);
-        row_text(sink, phase ? phase : "starting");
+        row_text(sink, phase);
         row_integer(sink, done);
         row_integer(sink, total);
         row_real(sink, seconds);

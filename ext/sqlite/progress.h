@@ -2,6 +2,8 @@
 #ifndef REC_PROGRESS_H
 #define REC_PROGRESS_H
 
+#include <stdatomic.h>
+
 #include "row_table.h"
 
 typedef struct Job {
@@ -12,6 +14,7 @@ typedef struct Job {
     double started;      /* monotonic seconds */
     int to_stderr;       /* print a line now and then */
     double last_printed;
+    _Atomic int64_t trial, trials; /* of a tuning: which one of how many; 0: none */
     InterruptPoll poll;
     struct Job *next;
 } Job;
@@ -19,6 +22,9 @@ typedef struct Job {
 /* Begin: fills task->poll (interrupts of db and, if asked for, lines on stderr) and lists the job. */
 Status progress_begin(Job *job, const char *kind, const char *name, Task *task, sqlite3 *db, int to_stderr, Err *err);
 void progress_end(Job *job);
+
+/* A line on stderr, where lines were asked for: "tune recs: ...". */
+void progress_print(const Job *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The rows of rec_progress. */
 void progress_rows(RowSink *sink);

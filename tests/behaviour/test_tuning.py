@@ -164,7 +164,7 @@ def test_settings_that_are_refused_are_trials_without_a_value(shop):
 
 def test_seconds_ends_the_trials(shop):
     db = shop_of(shop)
-    options = {"algorithm": "ials", "trials": 10000, "seconds": 0.3, "activate": "never", "space": {"factors": [16, 17], "sweeps": [10]}}
+    options = {"algorithm": "ials", "trials": 10000, "seconds": 0.3, "activate": "never", "space": {"factors": [16, 17], "sweeps": [10], "reg": {"min": 0, "max": 1}}}
     began = time.monotonic()
     tune(db, options)
     spent, count = time.monotonic() - began, len(trials(db))
@@ -234,11 +234,13 @@ def test_auto_shares_the_trials_among_five_algorithms(shop):
     clubs(db, users=30, size=8)
     make_model(db, algorithm="popular")
     tune(db, {"algorithm": "auto", "trials": 7, "k": 5, "share": 0.25})
-    equal([row[0] for row in trials(db)], ["popular", "item_knn", "ials", "slim", "slim", "repeat", "repeat"])
+    equal([row[0] for row in trials(db)], ["popular", "item_knn", "ials", "slim", "repeat", "popular", "item_knn"], "in turn")
+    equal(settings(db)[:5], [{"algorithm": name} for name in ("popular", "item_knn", "ials", "slim", "repeat")], "first with their defaults")
+    assert all(len(setting) > 1 for setting in settings(db)[5:]), settings(db)[5:]
     best = max(trials(db), key=lambda row: row[4] if row[4] is not None else -1)
     equal(versions(db)[-1], (2, 1, best[0]), "the best of all is served")
     tune(db, {"algorithm": "auto", "trials": 1, "activate": "never"})
-    equal([row[0] for row in trials(db, tuning=2)], ["repeat"])
+    equal([row[0] for row in trials(db, tuning=2)], ["popular"])
 
 
 def test_what_create_says_holds_for_trials_of_the_same_algorithm(shop):
@@ -360,7 +362,7 @@ def test_an_interrupt_leaves_versions_and_trials_as_they_were(shop):
     db, watcher = shop_of(shop, "shop.db"), shop.connect()
     tune(db, GRID)
     before = trials(db), versions(db), rows(db, "SELECT item, score FROM m(7, 5)")
-    for sql, options in (("INSERT INTO m(m, arg) VALUES('tune', ?)", {"algorithm": "ials", "trials": 10000, "activate": "always", "space": {"factors": [32, 33], "sweeps": [20]}}),
+    for sql, options in (("INSERT INTO m(m, arg) VALUES('tune', ?)", {"algorithm": "ials", "trials": 10000, "activate": "always", "space": {"factors": [32, 33], "sweeps": [20], "reg": {"min": 0, "max": 1}}}),
                          ("INSERT INTO m(m, arg) VALUES('tune', ?)", {"algorithm": "ials", "trials": 1, "activate": "always", "space": {"factors": [256], "sweeps": [1000]}}),
                          ("SELECT * FROM rec_crossval('m', ?)", {"train": {"algorithm": "ials", "factors": 256, "sweeps": 1000}})):
         asked = []
