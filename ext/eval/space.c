@@ -66,9 +66,9 @@ static json_t *axis_value(const Axis *axis, double place) {
 
 char *space_setting(const Space *s, const double *place) {
     json_t *root = json_object();
-    json_object_set_new(root, "algorithm", json_string(s->algorithm->name));
-    for (int i = 0; place && i < s->n; i++) json_object_set_new(root, s->axis[i].name, axis_value(&s->axis[i], place[i]));
-    char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(15));
+    int failed = json_object_set_new(root, "algorithm", json_string(s->algorithm->name));
+    for (int i = 0; place && i < s->n; i++) failed |= json_object_set_new(root, s->axis[i].name, axis_value(&s->axis[i], place[i]));
+    char *text = failed ? NULL : json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(15));
     json_decref(root);
     return text;
 }

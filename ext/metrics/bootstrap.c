@@ -1,15 +1,10 @@
 #include "bootstrap.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include "../base/memory.h"
 #include "../base/random.h"
-
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
+#include "sort.h"
 
 /* Linear interpolation between order statistics (NumPy's default). */
 static double quantile(const double *sorted, int64_t n, double q) {
@@ -35,7 +30,7 @@ Status bootstrap_mean(Interval *out, const double *value, int64_t n, int64_t sam
         for (int64_t i = 0; i < n; i++) sum += value[random_below(&random, (uint64_t)n)];
         mean[s] = sum / (double)n;
     }
-    qsort(mean, (size_t)samples, sizeof *mean, ascending);
+    sort_doubles(mean, (size_t)samples);
     out->low = quantile(mean, samples, 0.025);
     out->high = quantile(mean, samples, 0.975);
     mem_free(mean);

@@ -1,25 +1,13 @@
 #include "samples.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include "special.h"
 
-static int ascending(const void *a, const void *b) {
-    double x = ((const Sample *)a)->x, y = ((const Sample *)b)->x;
-    return (x > y) - (x < y);
-}
-
-static int descending(const void *a, const void *b) {
-    return ascending(b, a);
-}
-
-static void sort(Sample *row, size_t n) {
-    if (n > 1) qsort(row, n, sizeof *row, ascending);
-}
-
 void samples_sort_descending(Sample *row, size_t n) {
-    if (n > 1) qsort(row, n, sizeof *row, descending);
+    for (size_t i = 0; i < n; i++) row[i].x = -row[i].x;
+    sort_samples(row, n);
+    for (size_t i = 0; i < n; i++) row[i].x = -row[i].x;
 }
 
 /* ---- labels and scores ---- */
@@ -27,7 +15,7 @@ void samples_sort_descending(Sample *row, size_t n) {
 double sample_auc(Sample *row, size_t n, double unused) {
     double below = 0, area = 0, positives = 0;
     (void)unused;
-    sort(row, n);
+    sort_samples(row, n);
     for (size_t from = 0, to; from < n; from = to) { /* rows of one score */
         double positive = 0, negative = 0;
         for (to = from; to < n && row[to].x == row[from].x; to++) {
@@ -61,10 +49,10 @@ double sample_pr_auc(Sample *row, size_t n, double unused) {
 
 double sample_ece(Sample *row, size_t n, double bins) {
     double error = 0;
-    for (double b = 0; b < bins; b++) {
-        double difference = 0;
-        for (size_t i = 0; i < n; i++)
-            if (fmin(bins - 1, floor(row[i].x * bins)) == b) difference += (row[i].y > 0) - row[i].x;
+    sort_samples(row, n);
+    for (size_t from = 0, to; from < n; from = to) { /* the rows of a bin */
+        double bin = fmin(bins - 1, floor(row[from].x * bins)), difference = 0;
+        for (to = from; to < n && fmin(bins - 1, floor(row[to].x * bins)) == bin; to++) difference += (row[to].y > 0) - row[to].x;
         error += fabs(difference);
     }
     return n ? error / (double)n : NAN;
@@ -75,7 +63,7 @@ double sample_ece(Sample *row, size_t n, double bins) {
 double sample_gini(Sample *row, size_t n, double unused) {
     double sum = 0, weighted = 0;
     (void)unused;
-    sort(row, n);
+    sort_samples(row, n);
     for (size_t i = 0; i < n; i++) {
         sum += row[i].x;
         weighted += (2 * (double)(i + 1) - (double)n - 1) * row[i].x;
@@ -107,16 +95,19 @@ static double size_of(const Sample *row, size_t n, int which) {
     return size;
 }
 
-/* The q-quantile of sample 0 in sorted rows, linear between order statistics. */
-static double reference_quantile(const Sample *row, size_t n, double size, double q) {
-    double at = q * (size - 1), low = floor(at), seen = 0, first = NAN;
-    for (size_t i = 0; i < n; i++) {
-        if (row[i].y > 0) continue;
-        if (seen == low) first = row[i].x;
-        if (seen == low + 1) return first + (row[i].x - first) * (at - low);
-        seen++;
-    }
-    return first;
+/* Walks the values of sample 0 in sorted rows. */
+typedef struct Walk {
+    size_t at;
+    double seen;
+} Walk;
+
+/* The q-quantile of sample 0, linear between order statistics; q ascends from call to call. */
+static double reference_quantile(Walk *walk, const Sample *row, size_t n, double size, double q) {
+    double place = q * (size - 1), low = floor(place);
+    while (row[walk->at].y > 0 || walk->seen < low) walk->seen += row[walk->at++].y <= 0;
+    size_t next = walk->at + 1;
+    while (next < n && row[next].y > 0) next++;
+    return next < n ? row[walk->at].x + (row[next].x - row[walk->at].x) * (place - low) : row[walk->at].x;
 }
 
 static double shift(double expected, double actual) {
@@ -126,13 +117,15 @@ static double shift(double expected, double actual) {
 
 double sample_psi(Sample *row, size_t n, double bins) {
     double size[2] = {size_of(row, n, 0), size_of(row, n, 1)}, count[2] = {0, 0}, sum = 0;
+    double before = -INFINITY;
+    Walk walk = {0, 0};
     size_t at = 0;
     if (size[0] == 0 || size[1] == 0) return NAN;
-    sort(row, n);
+    sort_samples(row, n);
     for (double b = 1; b < bins; b++) { /* the bin below the edge; equal edges leave nothing in between */
-        double edge = reference_quantile(row, n, size[0], b / bins);
-        double before = b > 1 ? reference_quantile(row, n, size[0], (b - 1) / bins) : -INFINITY;
+        double edge = reference_quantile(&walk, row, n, size[0], b / bins);
         if (edge == before) continue;
+        before = edge;
         for (; at < n && row[at].x < edge; at++) count[row[at].y > 0]++;
         sum += shift(count[0] / size[0], count[1] / size[1]);
         count[0] = count[1] = 0;
@@ -145,7 +138,7 @@ double sample_ks(Sample *row, size_t n, double unused) {
     double size[2] = {size_of(row, n, 0), size_of(row, n, 1)}, seen[2] = {0, 0}, largest = 0;
     (void)unused;
     if (size[0] == 0 || size[1] == 0) return NAN;
-    sort(row, n);
+    sort_samples(row, n);
     for (size_t from = 0, to; from < n; from = to) {
         for (to = from; to < n && row[to].x == row[from].x; to++) seen[row[to].y > 0]++;
         largest = fmax(largest, fabs(seen[1] / size[1] - seen[0] / size[0]));
@@ -162,7 +155,7 @@ double sample_wasserstein(Sample *row, size_t n, double unused) {
     double size[2] = {size_of(row, n, 0), size_of(row, n, 1)}, seen[2] = {0, 0}, area = 0;
     (void)unused;
     if (size[0] == 0 || size[1] == 0) return NAN;
-    sort(row, n);
+    sort_samples(row, n);
     for (size_t i = 0; i + 1 < n; i++) {
         seen[row[i].y > 0]++;
         area += fabs(seen[1] / size[1] - seen[0] / size[0]) * (row[i + 1].x - row[i].x);
@@ -192,7 +185,7 @@ int sample_welch(const Sample *row, size_t n, Welch *out) {
 int sample_mann_whitney(Sample *row, size_t n, double *u, double *p) {
     double n0 = size_of(row, n, 0), n1 = size_of(row, n, 1), all = n0 + n1, ranks = 0, ties = 0;
     if (n0 == 0 || n1 == 0) return 0;
-    sort(row, n);
+    sort_samples(row, n);
     for (size_t from = 0, to; from < n; from = to) {
         double own = 0;
         for (to = from; to < n && row[to].x == row[from].x; to++) own += row[to].y > 0;

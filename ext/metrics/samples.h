@@ -1,28 +1,24 @@
 /* Metrics that need all rows at once. A row is (x, y): for a label or a sample y carries it as the sign of its weight, label 1 or
  * sample 1 above 0, label 0 or sample 0 below; for two counts it is the second. Rows are sorted in place. NaN where there is no
- * answer. O(n log n) unless said.
+ * answer. O(n).
  *
  *     auc         chance that a positive's score is above a negative's, ties half                       (scikit-learn roc_auc_score)
  *     pr_auc      sum over distinct scores of (recall - recall before) precision                        (average_precision_score)
- *     ece         sum over bins of n_b / n |mean label - mean score|, equal-width bins over 0..1, O(n)
- *     gini        sum (2 i - n - 1) c_(i) / (n sum c), counts ascending           entropy  -sum p ln p, O(n)
- *     novelty     mean of -log2(x / y), O(n)
+ *     ece         sum over bins of n_b / n |mean label - mean score|, equal-width bins over 0..1
+ *     gini        sum (2 i - n - 1) c_(i) / (n sum c), counts ascending           entropy  -sum p ln p
+ *     novelty     mean of -log2(x / y)
  *     psi         sum (a - e) ln(a / e) over bins by the quantiles of sample 0; e, a: shares of samples 0 and 1, at least 1e-4
  *     ks          largest distance of the two distribution functions; ks_p: Kolmogorov's limit at sqrt(n0 n1 / (n0 + n1)) ks
  *     wasserstein area between the two distribution functions
- *     js          sqrt of the Jensen-Shannon divergence of the shares of x and y, natural logarithm, O(n)
- *     chi2        sum (x - e)^2 / e, e = y sum x / sum y; chi2_p with n - 1 degrees of freedom, O(n) */
+ *     js          sqrt of the Jensen-Shannon divergence of the shares of x and y, natural logarithm
+ *     chi2        sum (x - e)^2 / e, e = y sum x / sum y; chi2_p with n - 1 degrees of freedom */
 #ifndef REC_SAMPLES_H
 #define REC_SAMPLES_H
 
 #include <stddef.h>
 
 #include "../base/status.h"
-
-typedef struct Sample {
-    double x;
-    double y;
-} Sample;
+#include "sort.h"
 
 typedef double (*SampleMetric)(Sample *row, size_t n, double setting);
 

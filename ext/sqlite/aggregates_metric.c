@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../base/memory.h"
+#include "../base/queue.h"
 #include "../metrics/ranking.h"
 #include "modules.h"
 
@@ -33,9 +33,7 @@ typedef struct RankingFunction {
 } RankingFunction;
 
 typedef struct RankingState {
-    Relevant *item;
-    size_t n;
-    size_t capacity;
+    Queue items; /* Relevant: the relevant rows */
     sqlite3_int64 k;
     int variant;
     int failed;
@@ -61,9 +59,27 @@ static int read_setting(sqlite3_context *context, const RankingFunction *functio
     return 0;
 }
 
+/* 1: a relevant row; 0: it counts for nothing; -1: an error was returned. */
+static int take_ranked(sqlite3_context *context, const RankingFunction *function, sqlite3_value **argv, Relevant *out) {
+    int ranked = sqlite3_value_type(argv[0]) != SQLITE_NULL;
+    *out = (Relevant){0, 0};
+    if (sqlite3_value_type(argv[1]) != SQLITE_NULL && !metric_number(context, function->name, "relevance", argv[1], &out->gain)) return -1;
+    if (out->gain < 0) {
+        metric_error(context, function->name, "relevance must be 0 or more");
+        return -1;
+    }
+    if (ranked && (sqlite3_value_numeric_type(argv[0]) != SQLITE_INTEGER || sqlite3_value_int64(argv[0]) < 1)) {
+        metric_error(context, function->name, "rank must be a whole number, 1 or more, or NULL for a missed item");
+        return -1;
+    }
+    out->rank = ranked ? sqlite3_value_int64(argv[0]) : 0;
+    return out->gain > 0;
+}
+
 static void ranking_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
     const RankingFunction *function = sqlite3_user_data(context);
     RankingState *state = sqlite3_aggregate_context(context, sizeof *state);
+    Relevant item;
     if (!state) {
         sqlite3_result_error_nomem(context);
         return;
@@ -71,52 +87,49 @@ static void ranking_step(sqlite3_context *context, int argc, sqlite3_value **arg
     if (state->failed) return;
     state->failed = 1; /* until this row is through */
     if (!read_setting(context, function, state, argc, argv)) return;
-    double gain = 0;
-    int ranked = sqlite3_value_type(argv[0]) != SQLITE_NULL;
-    if (sqlite3_value_type(argv[1]) != SQLITE_NULL && !metric_number(context, function->name, "relevance", argv[1], &gain)) return;
-    if (gain < 0) {
-        metric_error(context, function->name, "relevance must be 0 or more");
+    int relevant = take_ranked(context, function, argv, &item);
+    if (relevant == 1 && !queue_push(&state->items, &item, sizeof item)) {
+        sqlite3_result_error_nomem(context);
         return;
     }
-    if (ranked && (sqlite3_value_numeric_type(argv[0]) != SQLITE_INTEGER || sqlite3_value_int64(argv[0]) < 1)) {
-        metric_error(context, function->name, "rank must be a whole number, 1 or more, or NULL for a missed item");
-        return;
-    }
-    if (gain > 0) {
-        if (state->n == state->capacity) {
-            size_t capacity = state->capacity * 2 + 32;
-            Relevant *grown = mem_resize(state->item, capacity, sizeof *grown);
-            if (!grown) {
-                sqlite3_result_error_nomem(context);
-                return;
-            }
-            state->item = grown;
-            state->capacity = capacity;
-        }
-        state->item[state->n++] = (Relevant){ranked ? sqlite3_value_int64(argv[0]) : 0, gain};
-    }
-    state->failed = 0;
+    state->failed = relevant < 0;
+}
+
+static void ranking_inverse(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    RankingState *state = sqlite3_aggregate_context(context, sizeof *state);
+    Relevant item;
+    (void)argc;
+    if (state && take_ranked(context, sqlite3_user_data(context), argv, &item) == 1) queue_drop(&state->items);
+}
+
+/* A copy, for the metric brings the items into another order. */
+static void ranking_value(sqlite3_context *context) {
+    const RankingFunction *function = sqlite3_user_data(context);
+    const RankingState *state = sqlite3_aggregate_context(context, 0);
+    if (!state || state->failed || !state->items.n) return;
+    Relevant *item = queue_copy(&state->items, sizeof *item);
+    if (item)
+        sqlite3_result_double(context, ranking_metric(function->metric, item, state->items.n, state->k, state->variant));
+    else
+        sqlite3_result_error_nomem(context);
+    mem_free(item);
 }
 
 static void ranking_final(sqlite3_context *context) {
-    const RankingFunction *function = sqlite3_user_data(context);
     RankingState *state = sqlite3_aggregate_context(context, 0);
-    if (!state) return;
-    if (!state->failed && state->n) sqlite3_result_double(context, ranking_metric(function->metric, state->item, state->n, state->k, state->variant));
-    mem_free(state->item);
+    ranking_value(context);
+    if (state) queue_clear(&state->items);
 }
 
 /* ---- rec_rrf(rank [, c]): sum of 1 / (c + rank), c = 60 (Cormack, Clarke and Buettcher 2009) ---- */
 
-typedef struct Sum {
+typedef struct Fused {
     double sum;
-    double extra;
     sqlite3_int64 n;
-    int failed;
-} Sum;
+} Fused;
 
-static void rrf_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
-    Sum *state = sqlite3_aggregate_context(context, sizeof *state);
+static void rrf_row(sqlite3_context *context, int argc, sqlite3_value **argv, int sign) {
+    Fused *state = sqlite3_aggregate_context(context, sizeof *state);
     double c = 60, rank;
     if (!state || sqlite3_value_type(argv[0]) == SQLITE_NULL) return;
     if (argc > 1 && !metric_number(context, "rec_rrf", "the constant", argv[1], &c)) return;
@@ -125,12 +138,20 @@ static void rrf_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
         metric_error(context, "rec_rrf", "rank must be 1 or more, and the constant 0 or more");
         return;
     }
-    state->sum += 1 / (c + rank);
-    state->n++;
+    state->sum += sign / (c + rank);
+    state->n += sign;
 }
 
-static void rrf_final(sqlite3_context *context) {
-    const Sum *state = sqlite3_aggregate_context(context, 0);
+static void rrf_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    rrf_row(context, argc, argv, 1);
+}
+
+static void rrf_inverse(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    rrf_row(context, argc, argv, -1);
+}
+
+static void rrf_value(sqlite3_context *context) {
+    const Fused *state = sqlite3_aggregate_context(context, 0);
     if (state && state->n) sqlite3_result_double(context, state->sum);
 }
 
@@ -138,36 +159,63 @@ static void rrf_final(sqlite3_context *context) {
 
 typedef struct CoverageState {
     KeyMap *items;
+    Queue times; /* int64_t per item: its rows */
     double catalogue;
+    sqlite3_int64 rows, distinct;
 } CoverageState;
 
-static void coverage_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
-    CoverageState *state = sqlite3_aggregate_context(context, sizeof *state);
+/* The item's number of rows, or NULL: none, or an error was returned. */
+static int64_t *coverage_place(sqlite3_context *context, CoverageState *state, sqlite3_value **argv) {
     char buffer[32];
     Key key;
     int32_t id;
-    (void)argc;
+    int64_t none = 0;
     if (!state || (!state->items && !(state->items = keymap_new()))) {
         sqlite3_result_error_nomem(context);
-        return;
+        return NULL;
     }
     state->catalogue = sqlite3_value_double(argv[1]);
     if (!(state->catalogue >= 1) || !isfinite(state->catalogue)) {
         metric_error(context, "rec_coverage", "the catalogue's size must be 1 or more");
-        return;
+        return NULL;
     }
-    if (sqlite3_value_type(argv[0]) == SQLITE_NULL) return;
-    if (!glue_key(argv[0], AFFINITY_NONE, buffer, &key))
+    if (sqlite3_value_type(argv[0]) == SQLITE_NULL) return NULL;
+    if (!glue_key(argv[0], AFFINITY_NONE, buffer, &key)) {
         metric_error(context, "rec_coverage", "an item is an integer or a text");
-    else if (keymap_add(state->items, key, &id, NULL) != ST_OK)
-        sqlite3_result_error_nomem(context);
+        return NULL;
+    }
+    if (keymap_add(state->items, key, &id, NULL) == ST_OK && ((size_t)id < state->times.n || queue_push(&state->times, &none, sizeof none))) return (int64_t *)queue_records(&state->times, sizeof none) + id;
+    sqlite3_result_error_nomem(context);
+    return NULL;
+}
+
+static void coverage_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    CoverageState *state = sqlite3_aggregate_context(context, sizeof *state);
+    int64_t *times = coverage_place(context, state, argv);
+    (void)argc;
+    if (state) state->rows++;
+    if (times) state->distinct += (*times)++ == 0;
+}
+
+static void coverage_inverse(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    CoverageState *state = sqlite3_aggregate_context(context, sizeof *state);
+    int64_t *times = coverage_place(context, state, argv);
+    (void)argc;
+    if (state) state->rows--;
+    if (times) state->distinct -= --*times == 0;
+}
+
+static void coverage_value(sqlite3_context *context) {
+    const CoverageState *state = sqlite3_aggregate_context(context, 0);
+    if (state && state->rows && state->catalogue >= 1) sqlite3_result_double(context, (double)state->distinct / state->catalogue);
 }
 
 static void coverage_final(sqlite3_context *context) {
     CoverageState *state = sqlite3_aggregate_context(context, 0);
-    if (!state || !state->items) return;
-    if (state->catalogue >= 1) sqlite3_result_double(context, (double)keymap_count(state->items) / state->catalogue);
+    coverage_value(context);
+    if (!state) return;
     keymap_free(state->items);
+    queue_clear(&state->times);
 }
 
 /* ---- rec_diversity(vector): mean over pairs of 1 - cosine, from the sum of the unit vectors ---- */
@@ -178,13 +226,12 @@ typedef struct DiversityState {
     double n, unit; /* vectors; those that are not 0 */
 } DiversityState;
 
-static void diversity_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
+static void diversity_row(sqlite3_context *context, sqlite3_value **argv, int sign) {
     DiversityState *state = sqlite3_aggregate_context(context, sizeof *state);
     const float *vector;
     float *owned = NULL;
     int dim;
     Err err = {0};
-    (void)argc;
     if (!state) {
         sqlite3_result_error_nomem(context);
         return;
@@ -200,22 +247,37 @@ static void diversity_step(sqlite3_context *context, int argc, sqlite3_value **a
     if (status == ST_OK) {
         double norm = 0;
         for (int i = 0; i < dim; i++) norm += (double)vector[i] * (double)vector[i];
-        for (int i = 0; i < dim && norm > 0; i++) state->sum[i] += (double)vector[i] / sqrt(norm);
-        state->n++;
-        state->unit += norm > 0;
+        for (int i = 0; i < dim && norm > 0; i++) state->sum[i] += sign * (double)vector[i] / sqrt(norm);
+        state->n += sign;
+        state->unit += norm > 0 ? sign : 0;
     } else {
         glue_function_error(context, "rec_diversity", status, &err);
     }
     mem_free(owned);
 }
 
+static void diversity_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    (void)argc;
+    diversity_row(context, argv, 1);
+}
+
+static void diversity_inverse(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    (void)argc;
+    diversity_row(context, argv, -1);
+}
+
+static void diversity_value(sqlite3_context *context) {
+    const DiversityState *state = sqlite3_aggregate_context(context, 0);
+    double square = 0;
+    if (!state || state->n < 2) return;
+    for (int i = 0; i < state->dim; i++) square += state->sum[i] * state->sum[i];
+    sqlite3_result_double(context, 1 - (square - state->unit) / (state->n * (state->n - 1)));
+}
+
 static void diversity_final(sqlite3_context *context) {
     DiversityState *state = sqlite3_aggregate_context(context, 0);
-    double square = 0;
-    if (!state) return;
-    for (int i = 0; i < state->dim; i++) square += state->sum[i] * state->sum[i];
-    if (state->n >= 2) sqlite3_result_double(context, 1 - (square - state->unit) / (state->n * (state->n - 1)));
-    mem_free(state->sum);
+    diversity_value(context);
+    if (state) mem_free(state->sum);
 }
 
 /* ---- rec_personalization(user, item): 1 - mean over pairs of users of |A and B| / sqrt(|A| |B|) ---- */
@@ -226,8 +288,16 @@ typedef struct Listed {
 
 typedef struct PersonalState {
     KeyMap *users, *items;
-    Bytes listed; /* Listed */
+    Queue listed; /* Listed */
 } PersonalState;
+
+/* 1: two keys; 0: it counts for nothing; -1: an error was returned. */
+static int take_keys(sqlite3_context *context, sqlite3_value **argv, char buffer[64], Key *user, Key *item) {
+    if (sqlite3_value_type(argv[0]) == SQLITE_NULL || sqlite3_value_type(argv[1]) == SQLITE_NULL) return 0;
+    if (glue_key(argv[0], AFFINITY_NONE, buffer, user) && glue_key(argv[1], AFFINITY_NONE, buffer + 32, item)) return 1;
+    metric_error(context, "rec_personalization", "users and items are integers or texts");
+    return -1;
+}
 
 static void personal_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
     PersonalState *state = sqlite3_aggregate_context(context, sizeof *state);
@@ -237,20 +307,19 @@ static void personal_step(sqlite3_context *context, int argc, sqlite3_value **ar
     (void)argc;
     if (state && !state->users) state->users = keymap_new();
     if (state && !state->items) state->items = keymap_new();
-    if (!state || !state->users || !state->items) {
+    if (!state || !state->users || !state->items)
         sqlite3_result_error_nomem(context);
-        return;
-    }
-    if (sqlite3_value_type(argv[0]) == SQLITE_NULL || sqlite3_value_type(argv[1]) == SQLITE_NULL) return;
-    if (!glue_key(argv[0], AFFINITY_NONE, buffer, &user) || !glue_key(argv[1], AFFINITY_NONE, buffer + 32, &item)) {
-        metric_error(context, "rec_personalization", "users and items are integers or texts");
-        return;
-    }
-    if (keymap_add(state->users, user, &listed.user, NULL) == ST_OK && keymap_add(state->items, item, &listed.item, NULL) == ST_OK)
-        bytes_append(&state->listed, &listed, sizeof listed);
-    else
-        state->listed.failed = 1;
-    if (state->listed.failed) sqlite3_result_error_nomem(context);
+    else if (take_keys(context, argv, buffer, &user, &item) == 1 &&
+             (keymap_add(state->users, user, &listed.user, NULL) != ST_OK || keymap_add(state->items, item, &listed.item, NULL) != ST_OK || !queue_push(&state->listed, &listed, sizeof listed)))
+        sqlite3_result_error_nomem(context);
+}
+
+static void personal_inverse(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    PersonalState *state = sqlite3_aggregate_context(context, sizeof *state);
+    char buffer[64];
+    Key user, item;
+    (void)argc;
+    if (state && take_keys(context, argv, buffer, &user, &item) == 1) queue_drop(&state->listed);
 }
 
 static int by_user_and_item(const void *a, const void *b) {
@@ -259,14 +328,15 @@ static int by_user_and_item(const void *a, const void *b) {
     return (x->item > y->item) - (x->item < y->item);
 }
 
-/* With u's unit vector 1 / sqrt|A| at its items, the square of the sum of all is the users and twice the pairs' overlaps. */
-static double personalization(Listed *row, size_t n, double users, double *sum) {
-    double square = 0;
+/* With u's unit vector 1 / sqrt|A| at its items, the square of the sum of all is the users and twice the pairs' overlaps. NaN for
+ * fewer than two users. */
+static double personalization(Listed *row, size_t n, double *sum) {
+    double square = 0, users = 0;
     size_t kept = 0;
     qsort(row, n, sizeof *row, by_user_and_item);
     for (size_t i = 0; i < n; i++)
         if (i == 0 || by_user_and_item(&row[i], &row[kept - 1]) != 0) row[kept++] = row[i];
-    for (size_t from = 0, to; from < kept; from = to) {
+    for (size_t from = 0, to; from < kept; from = to, users++) {
         for (to = from; to < kept && row[to].user == row[from].user; to++) {}
         for (size_t i = from; i < to; i++) sum[row[i].item] += 1 / sqrt((double)(to - from));
     }
@@ -274,30 +344,42 @@ static double personalization(Listed *row, size_t n, double users, double *sum) 
         square += sum[row[i].item] * sum[row[i].item];
         sum[row[i].item] = 0;
     }
-    return 1 - (square - users) / (users * (users - 1));
+    return users < 2 ? NAN : 1 - (square - users) / (users * (users - 1));
+}
+
+static void personal_value(sqlite3_context *context) {
+    const PersonalState *state = sqlite3_aggregate_context(context, 0);
+    if (!state || !state->listed.n) return;
+    double *sum = mem_zeros((size_t)keymap_count(state->items), sizeof *sum);
+    Listed *row = queue_copy(&state->listed, sizeof *row);
+    double value = sum && row ? personalization(row, state->listed.n, sum) : NAN;
+    if (!sum || !row)
+        sqlite3_result_error_nomem(context);
+    else if (!isnan(value))
+        sqlite3_result_double(context, value);
+    mem_free(sum);
+    mem_free(row);
 }
 
 static void personal_final(sqlite3_context *context) {
     PersonalState *state = sqlite3_aggregate_context(context, 0);
+    personal_value(context);
     if (!state) return;
-    size_t n = state->listed.len / sizeof(Listed);
-    double users = state->users ? (double)keymap_count(state->users) : 0;
-    double *sum = state->items ? mem_zeros((size_t)keymap_count(state->items), sizeof *sum) : NULL;
-    if (users >= 2 && !sum)
-        sqlite3_result_error_nomem(context);
-    else if (users >= 2)
-        sqlite3_result_double(context, personalization((Listed *)(void *)state->listed.data, n, users, sum));
-    mem_free(sum);
     keymap_free(state->users);
     keymap_free(state->items);
-    bytes_clear(&state->listed);
+    queue_clear(&state->listed);
 }
 
-typedef void (*Step)(sqlite3_context *, int, sqlite3_value **);
-typedef void (*Final)(sqlite3_context *);
+/* The step and its inverse, the result and the end, which also frees. */
+typedef struct Window {
+    void (*step)(sqlite3_context *, int, sqlite3_value **);
+    void (*inverse)(sqlite3_context *, int, sqlite3_value **);
+    void (*value)(sqlite3_context *);
+    void (*final)(sqlite3_context *);
+} Window;
 
-static int aggregate(sqlite3 *db, const char *name, int arguments, const void *data, Step step, Final final) {
-    return sqlite3_create_function_v2(db, name, arguments, FUNCTION_PURE, (void *)(uintptr_t)data, NULL, step, final, NULL);
+static int aggregate(sqlite3 *db, const char *name, int arguments, const void *data, const Window *w) {
+    return sqlite3_create_window_function(db, name, arguments, FUNCTION_PURE, (void *)(uintptr_t)data, w->step, w->final, w->value, w->inverse, NULL);
 }
 
 int register_metric_aggregates(sqlite3 *db) {
@@ -306,15 +388,17 @@ int register_metric_aggregates(sqlite3 *db) {
         {"rec_rr", METRIC_RR, {NULL}},               {"rec_ap", METRIC_AP, {"trec"}},           {"rec_ndcg", METRIC_NDCG, {"exponential", "full"}},
     };
     static const RankingFunction r_precision = {"rec_r_precision", METRIC_R_PRECISION, {NULL}};
-    int code = aggregate(db, r_precision.name, 2, &r_precision, ranking_step, ranking_final);
+    static const Window ranks = {ranking_step, ranking_inverse, ranking_value, ranking_final}, rrf = {rrf_step, rrf_inverse, rrf_value, rrf_value}, coverage = {coverage_step, coverage_inverse, coverage_value, coverage_final},
+                        diversity = {diversity_step, diversity_inverse, diversity_value, diversity_final}, personal = {personal_step, personal_inverse, personal_value, personal_final};
+    int code = aggregate(db, r_precision.name, 2, &r_precision, &ranks);
     for (size_t i = 0; i < sizeof ranking / sizeof *ranking && !code; i++) {
-        code = aggregate(db, ranking[i].name, 3, &ranking[i], ranking_step, ranking_final);
-        if (!code && ranking[i].variant[0]) code = aggregate(db, ranking[i].name, 4, &ranking[i], ranking_step, ranking_final);
+        code = aggregate(db, ranking[i].name, 3, &ranking[i], &ranks);
+        if (!code && ranking[i].variant[0]) code = aggregate(db, ranking[i].name, 4, &ranking[i], &ranks);
     }
-    if (!code) code = aggregate(db, "rec_rrf", 1, NULL, rrf_step, rrf_final);
-    if (!code) code = aggregate(db, "rec_rrf", 2, NULL, rrf_step, rrf_final);
-    if (!code) code = aggregate(db, "rec_coverage", 2, NULL, coverage_step, coverage_final);
-    if (!code) code = aggregate(db, "rec_diversity", 1, NULL, diversity_step, diversity_final);
-    if (!code) code = aggregate(db, "rec_personalization", 2, NULL, personal_step, personal_final);
+    if (!code) code = aggregate(db, "rec_rrf", 1, NULL, &rrf);
+    if (!code) code = aggregate(db, "rec_rrf", 2, NULL, &rrf);
+    if (!code) code = aggregate(db, "rec_coverage", 2, NULL, &coverage);
+    if (!code) code = aggregate(db, "rec_diversity", 1, NULL, &diversity);
+    if (!code) code = aggregate(db, "rec_personalization", 2, NULL, &personal);
     return code;
 }

@@ -3,7 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "../base/memory.h"
+#include "../base/queue.h"
+#include "../metrics/auc.h"
 #include "../metrics/bootstrap.h"
 #include "../metrics/samples.h"
 #include "../metrics/sums.h"
@@ -124,30 +125,11 @@ typedef struct SampleFunction {
     Result result;
 } SampleFunction;
 
-/* Rows in the order in which they came; a window takes them back from the front. */
 typedef struct Rows {
-    Sample *row;
-    size_t first, n, capacity;
+    Queue rows; /* Sample */
     double setting, seed;
     int has_setting;
 } Rows;
-
-static int rows_push(Rows *rows, Sample row) {
-    if (rows->first + rows->n == rows->capacity) {
-        if (rows->first > rows->n) { /* make use of what was taken back */
-            memmove(rows->row, rows->row + rows->first, rows->n * sizeof *rows->row);
-            rows->first = 0;
-        } else {
-            size_t capacity = rows->capacity * 2 + 64;
-            Sample *grown = mem_resize(rows->row, capacity, sizeof *grown);
-            if (!grown) return 0;
-            rows->row = grown;
-            rows->capacity = capacity;
-        }
-    }
-    rows->row[rows->first + rows->n++] = row;
-    return 1;
-}
 
 /* Arguments before settings. */
 static int n_values(const SampleFunction *f) {
@@ -196,49 +178,49 @@ static void sample_step(sqlite3_context *context, int argc, sqlite3_value **argv
         return;
     }
     if (take_row(context, f, argc, argv, &row) != 1 || !take_settings(context, f, rows, argc, argv)) return;
-    if (!rows_push(rows, row)) sqlite3_result_error_nomem(context);
+    if (!queue_push(&rows->rows, &row, sizeof row)) sqlite3_result_error_nomem(context);
 }
 
 static void sample_inverse(sqlite3_context *context, int argc, sqlite3_value **argv) {
     Rows *rows = sqlite3_aggregate_context(context, sizeof *rows);
     Sample row;
-    if (!rows || rows->n == 0 || take_row(context, sqlite3_user_data(context), argc, argv, &row) != 1) return;
-    rows->first++;
-    rows->n--;
+    if (rows && take_row(context, sqlite3_user_data(context), argc, argv, &row) == 1) queue_drop(&rows->rows);
 }
 
 static void bootstrap_result(sqlite3_context *context, const Rows *rows, const Sample *row) {
     Interval interval;
     Err err = {0};
     Bytes json = {0};
-    double *value = mem_array(rows->n, sizeof *value);
-    for (size_t i = 0; value && i < rows->n; i++) value[i] = row[i].x;
-    Status status = value ? bootstrap_mean(&interval, value, (int64_t)rows->n, (int64_t)rows->setting, (uint64_t)rows->seed, &err) : ST_NOMEM;
+    size_t n = rows->rows.n;
+    double *value = mem_array(n, sizeof *value);
+    for (size_t i = 0; value && i < n; i++) value[i] = row[i].x;
+    Status status = value ? bootstrap_mean(&interval, value, (int64_t)n, (int64_t)rows->setting, (uint64_t)rows->seed, &err) : ST_NOMEM;
     mem_free(value);
     if (status != ST_OK) {
         sqlite3_result_error_nomem(context);
         return;
     }
     if (!isfinite(interval.mean) || !isfinite(interval.low) || !isfinite(interval.high)) return;
-    bytes_format(&json, "{\"mean\":%.17g,\"low\":%.17g,\"high\":%.17g,\"n\":%lld}", interval.mean, interval.low, interval.high, (long long)rows->n);
+    bytes_format(&json, "{\"mean\":%.17g,\"low\":%.17g,\"high\":%.17g,\"n\":%lld}", interval.mean, interval.low, interval.high, (long long)n);
     result_json(context, &json);
 }
 
 static void compute(sqlite3_context *context, const SampleFunction *f, const Rows *rows, Sample *row) {
     Bytes json = {0};
     Welch welch;
+    size_t n = rows->rows.n;
     double u, p;
     switch (f->result) {
-    case RESULT_NUMBER: result_number(context, f->metric(row, rows->n, rows->setting)); break;
+    case RESULT_NUMBER: result_number(context, f->metric(row, n, rows->setting)); break;
     case RESULT_BOOTSTRAP: bootstrap_result(context, rows, row); break;
-    case RESULT_SCORED: scored_result(context, row, rows->n); break;
+    case RESULT_SCORED: scored_result(context, row, n); break;
     case RESULT_WELCH:
-        if (!sample_welch(row, rows->n, &welch)) break;
+        if (!sample_welch(row, n, &welch)) break;
         bytes_format(&json, "{\"t\":%.17g,\"df\":%.17g,\"p\":%.17g,\"difference\":%.17g}", welch.t, welch.df, welch.p, welch.difference);
         result_json(context, &json);
         break;
     case RESULT_MANN_WHITNEY:
-        if (!sample_mann_whitney(row, rows->n, &u, &p)) break;
+        if (!sample_mann_whitney(row, n, &u, &p)) break;
         bytes_format(&json, "{\"u\":%.17g,\"p\":%.17g}", u, p);
         result_json(context, &json);
         break;
@@ -248,22 +230,110 @@ static void compute(sqlite3_context *context, const SampleFunction *f, const Row
 /* The rows of a window are wanted again: a copy is sorted. */
 static void sample_value(sqlite3_context *context) {
     const Rows *rows = sqlite3_aggregate_context(context, 0);
-    if (!rows || rows->n == 0) return;
-    Sample *copy = mem_array(rows->n, sizeof *copy);
-    if (!copy) {
+    if (!rows || rows->rows.n == 0) return;
+    Sample *copy = queue_copy(&rows->rows, sizeof *copy);
+    if (copy)
+        compute(context, sqlite3_user_data(context), rows, copy);
+    else
         sqlite3_result_error_nomem(context);
-        return;
-    }
-    memcpy(copy, rows->row + rows->first, rows->n * sizeof *copy);
-    compute(context, sqlite3_user_data(context), rows, copy);
     mem_free(copy);
 }
 
 static void sample_final(sqlite3_context *context) {
     Rows *rows = sqlite3_aggregate_context(context, 0);
     if (!rows) return;
-    if (rows->n) compute(context, sqlite3_user_data(context), rows, rows->row + rows->first);
-    mem_free(rows->row);
+    if (rows->rows.n) compute(context, sqlite3_user_data(context), rows, queue_records(&rows->rows, sizeof(Sample)));
+    queue_clear(&rows->rows);
+}
+
+/* ---- (label, score) without weights: the scores of each label ---- */
+
+typedef struct ScoreFunction {
+    const char *name;
+    double (*metric)(double *positive, size_t n_positive, double *negative, size_t n_negative);
+} ScoreFunction;
+
+/* 1: a label and a score; 0: it counts for nothing; -1: an error was returned. */
+static int take_scored(sqlite3_context *context, const char *function, sqlite3_value **argv, int *label, double *score) {
+    double number;
+    if (has_null(2, argv)) return 0;
+    if (!take(context, function, "label", LABEL, argv[0], &number) || !take(context, function, "score", NUMBER, argv[1], score)) return -1;
+    *label = number == 1;
+    return 1;
+}
+
+/* State: a queue of the negatives' scores, and one of the positives'. */
+static void scores_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    const ScoreFunction *f = sqlite3_user_data(context);
+    Queue *scores = sqlite3_aggregate_context(context, 2 * sizeof *scores);
+    int label;
+    double score;
+    (void)argc;
+    if (!scores) {
+        sqlite3_result_error_nomem(context);
+        return;
+    }
+    if (take_scored(context, f->name, argv, &label, &score) == 1 && !queue_push(&scores[label], &score, sizeof score)) sqlite3_result_error_nomem(context);
+}
+
+static void scores_inverse(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    const ScoreFunction *f = sqlite3_user_data(context);
+    Queue *scores = sqlite3_aggregate_context(context, 2 * sizeof *scores);
+    int label;
+    double score;
+    (void)argc;
+    if (scores && take_scored(context, f->name, argv, &label, &score) == 1) queue_drop(&scores[label]);
+}
+
+static void scores_value(sqlite3_context *context) {
+    const ScoreFunction *f = sqlite3_user_data(context);
+    const Queue *scores = sqlite3_aggregate_context(context, 0);
+    if (!scores || scores[0].n + scores[1].n == 0) return;
+    double *negative = queue_copy(&scores[0], sizeof *negative), *positive = queue_copy(&scores[1], sizeof *positive);
+    if (negative && positive)
+        result_number(context, f->metric(positive, scores[1].n, negative, scores[0].n));
+    else
+        sqlite3_result_error_nomem(context);
+    mem_free(negative);
+    mem_free(positive);
+}
+
+static void scores_final(sqlite3_context *context) {
+    const ScoreFunction *f = sqlite3_user_data(context);
+    Queue *scores = sqlite3_aggregate_context(context, 0);
+    if (!scores) return;
+    result_number(context, f->metric(queue_records(&scores[1], sizeof(double)), scores[1].n, queue_records(&scores[0], sizeof(double)), scores[0].n));
+    queue_clear(&scores[0]);
+    queue_clear(&scores[1]);
+}
+
+/* ---- rec_auc_approx(label, score) ---- */
+
+static void ladder_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    Ladder **ladder = sqlite3_aggregate_context(context, sizeof *ladder); /* two: negatives, positives */
+    int label;
+    double score;
+    (void)argc;
+    if (ladder && !*ladder) *ladder = mem_zeros(2, sizeof **ladder);
+    if (!ladder || !*ladder) {
+        sqlite3_result_error_nomem(context);
+        return;
+    }
+    if (take_scored(context, "rec_auc_approx", argv, &label, &score) == 1 && !ladder_add(&(*ladder)[label], score)) sqlite3_result_error_nomem(context);
+}
+
+static void ladder_final(sqlite3_context *context) {
+    Ladder **ladder = sqlite3_aggregate_context(context, 0);
+    Err err = {0};
+    double area;
+    if (!ladder || !*ladder) return;
+    if (auc_of_ladders(&(*ladder)[1], &(*ladder)[0], &area, &err) == ST_OK)
+        result_number(context, area);
+    else
+        sqlite3_result_error_nomem(context);
+    ladder_clear(&(*ladder)[0]);
+    ladder_clear(&(*ladder)[1]);
+    mem_free(*ladder);
 }
 
 /* ---- registration ---- */
@@ -293,6 +363,14 @@ static int register_sums(sqlite3 *db) {
     return code;
 }
 
+static int register_scores(sqlite3 *db) {
+    static const ScoreFunction functions[] = {{"rec_auc", auc_of_scores}, {"rec_pr_auc", average_precision_of_scores}};
+    int code = sqlite3_create_function_v2(db, "rec_auc_approx", 2, FUNCTION_PURE, NULL, NULL, ladder_step, ladder_final, NULL);
+    for (size_t i = 0; i < sizeof functions / sizeof *functions && !code; i++)
+        code = sqlite3_create_window_function(db, functions[i].name, 2, FUNCTION_PURE, (void *)(uintptr_t)&functions[i], scores_step, scores_final, scores_value, scores_inverse, NULL);
+    return code;
+}
+
 int register_pair_aggregates(sqlite3 *db) {
     static const SampleFunction functions[] = {
         {"rec_auc", sample_auc, LABEL_SCORE, NUMBER, NUMBER, 1, 0, 0, RESULT_NUMBER},
@@ -317,5 +395,5 @@ int register_pair_aggregates(sqlite3 *db) {
     for (size_t i = 0; i < sizeof functions / sizeof *functions && !code; i++)
         for (int more = 0; more <= functions[i].takes_weight + functions[i].settings && !code; more++)
             code = sqlite3_create_window_function(db, functions[i].name, n_values(&functions[i]) + more, FUNCTION_PURE, (void *)(uintptr_t)&functions[i], sample_step, sample_final, sample_value, sample_inverse, NULL);
-    return code;
+    return code ? code : register_scores(db); /* without weights, in the place of the above */
 }

@@ -188,9 +188,10 @@ static Status train_by(const Run *r, EventsReader *reader, const char *setting, 
     json_error_t json_error;
     int activate;
     json_t *root = json_loads(setting, 0, &json_error);
-    if (root && isfinite(call->until)) json_object_set_new(root, "until", json_real(call->until));
-    if (root && call->progress) json_object_set_new(root, "progress", json_string("stderr"));
-    char *options = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    int failed = !root;
+    if (isfinite(call->until)) failed |= json_object_set_new(root, "until", json_real(call->until));
+    if (call->progress) failed |= json_object_set_new(root, "progress", json_string("stderr"));
+    char *options = failed ? NULL : json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17));
     Status status = options ? train_model(r->tuning.definition, reader, options, out, &activate, err) : fail_nomem(err, "the options");
     free(options);
     json_decref(root);
