@@ -241,3 +241,22 @@ void key_json(Key key, Bytes *out) {
     else
         bytes_format(out, "%lld", (long long)key.integer);
 }
+
+int key_bucket_hash(Key key, uint64_t seed, uint64_t *out) {
+    Bytes bytes = {0};
+    uint8_t digest[16];
+    bytes_u64(&bytes, seed);
+    bytes_append(&bytes, key.text ? "t" : "i", 1);
+    if (key.text)
+        bytes_append(&bytes, key.text, key.len);
+    else
+        bytes_u64(&bytes, (uint64_t)key.integer);
+    int done = !bytes.failed;
+    if (done) {
+        bytes_checksum(bytes.data, bytes.len, digest);
+        Reader in = reader_of(digest, sizeof digest);
+        *out = read_u64(&in);
+    }
+    bytes_clear(&bytes);
+    return done;
+}

@@ -44,6 +44,9 @@ void keymap_write(const KeyMap *map, Bytes *out);
 /* Reads it back; keys that are not in ascending order are ST_CORRUPT. */
 Status keymap_read(Reader *in, KeyMap **out, Err *err);
 
+/* XXH3 over the seed, a byte for the type, and the key: the same everywhere. 0: no memory. */
+int key_bucket_hash(Key key, uint64_t seed, uint64_t *out);
+
 /* Append a key as JSON. */
 void key_json(Key key, Bytes *out);
 

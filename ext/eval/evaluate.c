@@ -14,7 +14,9 @@ typedef struct Work {
     ModelQuery **query;  /* per worker */
     uint64_t **allowed;  /* per worker: bits */
     Ranked **ranked;     /* per worker: k_max */
+    Ranked **popular;    /* the same, of the popular list */
     int32_t **listed;    /* per worker and k: counts of the items */
+    int64_t *longest;    /* per worker and k */
     double *value;       /* metric x k x user */
     TaskFailure failure;
 } Work;
@@ -51,6 +53,60 @@ static Status relevant_items(const Work *w, int32_t user, const Ranked *list, si
     return ST_OK;
 }
 
+const char *judged_name(int metric) {
+    return metric == JUDGED_SERENDIPITY ? "serendipity" : metric == JUDGED_POPULARITY_LIFT ? "popularity_lift" : ranking_metric_name((RankingMetric)metric);
+}
+
+/* Where the user's value of a metric goes. */
+static double *value_place(const Work *w, int metric, int k, int32_t user) {
+    return &w->value[((size_t)metric * (size_t)w->options->n_k + (size_t)k) * (size_t)w->holdout->n_users + (size_t)user];
+}
+
+static int is_listed(const Ranked *list, size_t n, int32_t item) {
+    for (size_t r = 0; r < n; r++)
+        if (list[r].item == item) return 1;
+    return 0;
+}
+
+static double serendipity(const Work *w, int32_t user, const Ranked *list, size_t n_list, const Ranked *popular, size_t n_popular, int64_t k) {
+    double hits = 0;
+    for (size_t r = 0; r < n_list && (int64_t)r < k; r++)
+        hits += csr_find(&w->holdout->relevant, user, list[r].item) >= 0 && !is_listed(popular, n_popular < (size_t)k ? n_popular : (size_t)k, list[r].item);
+    return hits / (double)k;
+}
+
+static double popularity_lift(const Work *w, const History *history, const Ranked *list, size_t n_list, int64_t k) {
+    double of_list = 0, of_history = 0;
+    size_t n = n_list < (size_t)k ? n_list : (size_t)k;
+    for (size_t r = 0; r < n; r++) of_list += (double)w->model->popularity[list[r].item];
+    for (int64_t i = 0; i < history->n; i++) of_history += (double)w->model->popularity[history->item[i]];
+    return n && of_history > 0 ? of_list / (double)n / (of_history / (double)history->n) - 1 : NAN;
+}
+
+/* What wants the popular list, too. */
+static Status evaluate_beyond(Work *w, int32_t user, int worker, const History *history, int64_t n_allowed, size_t n_list, Err *err) {
+    size_t n_popular;
+    w->query[worker]->popular_only = 1;
+    TRY(model_query_history(w->query[worker], history, err));
+    TRY(model_query_rank(w->query[worker], w->allowed[worker], n_allowed, (size_t)w->k_max, w->popular[worker], &n_popular, err));
+    for (int k = 0; k < w->options->n_k; k++) {
+        *value_place(w, JUDGED_SERENDIPITY, k, user) = serendipity(w, user, w->ranked[worker], n_list, w->popular[worker], n_popular, w->options->k[k]);
+        *value_place(w, JUDGED_POPULARITY_LIFT, k, user) = popularity_lift(w, history, w->ranked[worker], n_list, w->options->k[k]);
+    }
+    return ST_OK;
+}
+
+/* Count the lists' items, and judge the ranks. */
+static void evaluate_list(Work *w, int32_t user, int worker, size_t n_list, Relevant *item, size_t n_item) {
+    for (int k = 0; k < w->options->n_k; k++) {
+        int at = worker * EVALUATE_MAX_K + k;
+        int64_t n = w->options->k[k] < (int64_t)n_list ? w->options->k[k] : (int64_t)n_list;
+        for (int64_t r = 0; r < n; r++) w->listed[at][w->ranked[worker][r].item]++;
+        if (n > w->longest[at]) w->longest[at] = n;
+        for (int m = 0; m < N_RANKING_METRICS; m++) *value_place(w, m, k, user) = ranking_metric((RankingMetric)m, item, n_item, w->options->k[k], 0);
+    }
+}
+
 static void evaluate_user(void *context, int64_t piece, int worker) {
     Work *w = context;
     int32_t user = (int32_t)piece;
@@ -67,14 +123,9 @@ static void evaluate_user(void *context, int64_t piece, int worker) {
     if (status == ST_OK)
         status = model_query_rank(w->query[worker], w->allowed[worker], n_allowed, (size_t)w->k_max, w->ranked[worker], &n_list, &err);
     if (status == ST_OK) status = relevant_items(w, user, w->ranked[worker], n_list, &item, &n_item, &err);
+    if (status == ST_OK) evaluate_list(w, user, worker, n_list, item, n_item);
+    if (status == ST_OK && w->options->beyond) status = evaluate_beyond(w, user, worker, &history, n_allowed, n_list, &err);
     task_failure_note(&w->failure, status, &err);
-    for (int k = 0; k < w->options->n_k && status == ST_OK; k++) {
-        int32_t *listed = w->listed[worker * EVALUATE_MAX_K + k];
-        for (size_t r = 0; r < n_list && (int64_t)r < w->options->k[k]; r++) listed[w->ranked[worker][r].item]++;
-        for (int m = 0; m < N_RANKING_METRICS; m++)
-            w->value[((size_t)m * EVALUATE_MAX_K + (size_t)k) * (size_t)w->holdout->n_users + (size_t)user] =
-                ranking_metric((RankingMetric)m, item, n_item, w->options->k[k], 0);
-    }
     mem_free(item);
 }
 
@@ -83,14 +134,17 @@ static Status allocate(Work *w, int threads, Err *err) {
     w->query = mem_zeros(t, sizeof *w->query);
     w->allowed = mem_zeros(t, sizeof *w->allowed);
     w->ranked = mem_zeros(t, sizeof *w->ranked);
+    w->popular = mem_zeros(t, sizeof *w->popular);
     w->listed = mem_zeros(t * EVALUATE_MAX_K, sizeof *w->listed);
-    w->value = mem_zeros((size_t)N_RANKING_METRICS * EVALUATE_MAX_K * (size_t)w->holdout->n_users, sizeof *w->value);
-    if (!w->query || !w->allowed || !w->ranked || !w->listed || !w->value) return fail_nomem(err, "the evaluation");
+    w->longest = mem_zeros(t * EVALUATE_MAX_K, sizeof *w->longest);
+    w->value = mem_zeros((size_t)N_JUDGED * (size_t)w->options->n_k * (size_t)w->holdout->n_users, sizeof *w->value);
+    if (!w->query || !w->allowed || !w->ranked || !w->popular || !w->listed || !w->longest || !w->value) return fail_nomem(err, "the evaluation");
     for (size_t i = 0; i < t; i++) {
         TRY(model_query_new(&w->query[i], w->model, err));
         w->allowed[i] = mem_array(words, sizeof **w->allowed);
         w->ranked[i] = mem_array((size_t)w->k_max, sizeof **w->ranked);
-        if (!w->allowed[i] || !w->ranked[i]) return fail_nomem(err, "the evaluation");
+        w->popular[i] = mem_array((size_t)w->k_max, sizeof **w->popular);
+        if (!w->allowed[i] || !w->ranked[i] || !w->popular[i]) return fail_nomem(err, "the evaluation");
         for (size_t k = 0; k < (size_t)w->options->n_k; k++)
             if (!(w->listed[i * EVALUATE_MAX_K + k] = mem_zeros((size_t)w->model->n_items, sizeof(int32_t)))) return fail_nomem(err, "the evaluation");
     }
@@ -102,12 +156,15 @@ static void work_clear(Work *w, int threads) {
         if (w->query) model_query_free(w->query[i]);
         if (w->allowed) mem_free(w->allowed[i]);
         if (w->ranked) mem_free(w->ranked[i]);
+        if (w->popular) mem_free(w->popular[i]);
         for (int k = 0; w->listed && k < EVALUATE_MAX_K; k++) mem_free(w->listed[i * EVALUATE_MAX_K + k]);
     }
     mem_free(w->query);
     mem_free(w->allowed);
     mem_free(w->ranked);
+    mem_free(w->popular);
     mem_free(w->listed);
+    mem_free(w->longest);
     mem_free(w->value);
 }
 
@@ -116,10 +173,13 @@ static void hand_over(Work *w, int threads, Judged *out) {
     for (int k = 0; k < w->options->n_k; k++) {
         out->listed[k] = w->listed[k];
         w->listed[k] = NULL;
+        for (int t = 0; t < threads; t++)
+            if (w->longest[t * EVALUATE_MAX_K + k] > out->longest[k]) out->longest[k] = w->longest[t * EVALUATE_MAX_K + k];
         for (int t = 1; t < threads; t++)
             for (int32_t i = 0; i < w->model->n_items; i++) out->listed[k][i] += w->listed[t * EVALUATE_MAX_K + k][i];
     }
     out->n_users = w->holdout->n_users;
+    out->n_k = w->options->n_k;
     out->value = w->value;
     w->value = NULL;
 }
@@ -144,24 +204,28 @@ void judged_clear(Judged *judged) {
     *judged = (Judged){0};
 }
 
-const double *judged_values(const Judged *judged, RankingMetric metric, int k) {
-    return judged->value + ((size_t)metric * EVALUATE_MAX_K + (size_t)k) * (size_t)judged->n_users;
+const double *judged_values(const Judged *judged, int metric, int k) {
+    return judged->value + ((size_t)metric * (size_t)judged->n_k + (size_t)k) * (size_t)judged->n_users;
 }
 
 Status judged_beyond(Beyond *out, const Judged *judged, const Model *model, int k, Err *err) {
-    double distinct = 0, lists = 0, surprise = 0;
+    double distinct = 0, lists = 0, surprise = 0, entries = 0, square = 0, users = judged->n_users, longest = (double)judged->longest[k];
     Sample *count = mem_array((size_t)model->n_items, sizeof *count);
     if (!count) return fail_nomem(err, "the evaluation");
     for (int32_t i = 0; i < model->n_items; i++) {
-        double listed = judged->listed[k][i], users = (double)model->popularity[i];
+        double listed = judged->listed[k][i], holders = (double)model->popularity[i];
         count[i] = (Sample){listed, 0};
         distinct += listed > 0;
-        if (users > 0) surprise -= listed * log2(users / (double)model->n_users); /* an item that nobody has is no news: it has no share */
-        if (users > 0) lists += listed;
+        entries += listed;
+        square += listed * listed;
+        if (holders > 0) surprise -= listed * log2(holders / (double)model->n_users); /* an item that nobody has is no news: it has no share */
+        if (holders > 0) lists += listed;
     }
     out->coverage = model->n_items ? distinct / (double)model->n_items : 0;
     out->gini = sample_gini(count, (size_t)model->n_items, 0);
     out->novelty = lists > 0 ? surprise / lists : NAN;
+    int of_one_length = users >= 2 && entries > 0 && entries == users * longest;
+    out->personalization = of_one_length ? 1 - (square / longest - users) / (users * (users - 1)) : NAN;
     mem_free(count);
     return ST_OK;
 }

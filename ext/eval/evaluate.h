@@ -15,13 +15,23 @@ typedef struct EvaluateOptions {
     int exclude_seen;
     int64_t bootstrap; /* resamples; 0: no interval */
     uint64_t seed;
+    int beyond; /* serendipity and popularity_lift, too */
 } EvaluateOptions;
+
+/* What a user's list is judged by: the RankingMetrics, and
+ *
+ *     serendipity      relevant items of the first k that the popular list's first k does not have / k     (Ge et al. 2010)
+ *     popularity_lift  mean popularity of the first k / that of her history - 1, NaN without a history     (Abdollahpouri et al. 2019) */
+enum { JUDGED_SERENDIPITY = N_RANKING_METRICS, JUDGED_POPULARITY_LIFT, N_JUDGED };
+const char *judged_name(int metric);
 
 /* What came out. */
 typedef struct Judged {
     int32_t n_users;
-    double *value;                    /* metric x EVALUATE_MAX_K x user: see judged_values */
+    int n_k;
+    double *value;                    /* metric x n_k x user: see judged_values */
     int32_t *listed[EVALUATE_MAX_K];  /* per item of the model: in how many of the users' first k it is */
+    int64_t longest[EVALUATE_MAX_K];  /* of the lists, cut at k */
 } Judged;
 
 /* popular_only: judge the popular list instead of the model. Users' values are computed on all threads. judged_clear also
@@ -30,12 +40,13 @@ Status judge(Judged *out, const Model *model, int popular_only, const Holdout *h
 void judged_clear(Judged *judged);
 
 /* One value a user; k: an index of options->k. */
-const double *judged_values(const Judged *judged, RankingMetric metric, int k);
+const double *judged_values(const Judged *judged, int metric, int k);
 
 /* Of the lists' first k: distinct items / items of the model; Gini of how often each item is listed (0: all alike); mean of
- * -log2(users of the item / all users of the training). NaN where nothing is listed. */
+ * -log2(users of the item / all users of the training); 1 - mean over pairs of lists of the share that they have in common, NaN where
+ * they are not all of one length. NaN where nothing is listed. */
 typedef struct Beyond {
-    double coverage, gini, novelty;
+    double coverage, gini, novelty, personalization;
 } Beyond;
 Status judged_beyond(Beyond *out, const Judged *judged, const Model *model, int k, Err *err);
 

@@ -126,17 +126,15 @@ static Status split_random(const EventSet *set, int64_t fold, int64_t folds, uin
 
 Status sample_users(const EventSet *set, double share, uint64_t seed, const uint8_t *held, uint8_t *out, Err *err) {
     int32_t n = keymap_count(set->users);
-    Bytes part = {0};
+    uint64_t hash;
     uint8_t *in = mem_array((size_t)n, 1);
-    for (int32_t u = 0; in && u < n && !part.failed; u++) {
-        bytes_u64(&part, seed);
-        append_key(&part, keymap_key(set->users, u));
-        in[u] = ldexp((double)hash_of(&part), -64) < share;
+    Status status = in ? ST_OK : fail_nomem(err, "the sample");
+    for (int32_t u = 0; status == ST_OK && u < n; u++) {
+        if (!key_bucket_hash(keymap_key(set->users, u), seed, &hash)) status = fail_nomem(err, "the sample");
+        in[u] = ldexp((double)hash, -64) < share;
     }
-    Status status = !in || part.failed ? fail_nomem(err, "the sample") : ST_OK;
     for (int64_t i = 0; status == ST_OK && i < set->n; i++) out[i] = in[set->event[i].user] ? held[i] : LEFT_OUT;
     mem_free(in);
-    bytes_clear(&part);
     return status;
 }
 
@@ -203,7 +201,7 @@ static Status align(Part *p, const Model *model, int exclude_seen, Err *err) {
 static void summarise(TrialResult *out, const Judged *judged, const EvaluateOptions *options) {
     for (int k = 0; k < options->n_k; k++)
         for (int m = 0; m < N_RANKING_METRICS; m++) {
-            const double *value = judged_values(judged, (RankingMetric)m, k);
+            const double *value = judged_values(judged, m, k);
             double sum = 0;
             for (int32_t u = 0; u < judged->n_users; u++) sum += value[u];
             out->value[m][k] = judged->n_users ? sum / judged->n_users : NAN;

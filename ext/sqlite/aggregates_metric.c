@@ -39,13 +39,16 @@ typedef struct RankingState {
     int failed;
 } RankingState;
 
+static int take_k(sqlite3_context *context, const char *function, sqlite3_value *value, sqlite3_int64 *out) {
+    *out = sqlite3_value_int64(value);
+    if (sqlite3_value_numeric_type(value) == SQLITE_INTEGER && *out >= 1) return 1;
+    metric_error(context, function, "k must be a whole number, 1 or more");
+    return 0;
+}
+
 static int read_setting(sqlite3_context *context, const RankingFunction *function, RankingState *state, int argc, sqlite3_value **argv) {
     if (argc < 3) return 1; /* rec_r_precision */
-    if (sqlite3_value_numeric_type(argv[2]) != SQLITE_INTEGER || sqlite3_value_int64(argv[2]) < 1) {
-        metric_error(context, function->name, "k must be a whole number, 1 or more");
-        return 0;
-    }
-    state->k = sqlite3_value_int64(argv[2]);
+    if (!take_k(context, function->name, argv[2], &state->k)) return 0;
     if (argc < 4) return 1;
     const char *word = (const char *)sqlite3_value_text(argv[3]);
     for (int v = 0; v < 2; v++)
@@ -60,16 +63,16 @@ static int read_setting(sqlite3_context *context, const RankingFunction *functio
 }
 
 /* 1: a relevant row; 0: it counts for nothing; -1: an error was returned. */
-static int take_ranked(sqlite3_context *context, const RankingFunction *function, sqlite3_value **argv, Relevant *out) {
+static int take_ranked(sqlite3_context *context, const char *function, sqlite3_value **argv, Relevant *out) {
     int ranked = sqlite3_value_type(argv[0]) != SQLITE_NULL;
     *out = (Relevant){0, 0};
-    if (sqlite3_value_type(argv[1]) != SQLITE_NULL && !metric_number(context, function->name, "relevance", argv[1], &out->gain)) return -1;
+    if (sqlite3_value_type(argv[1]) != SQLITE_NULL && !metric_number(context, function, "relevance", argv[1], &out->gain)) return -1;
     if (out->gain < 0) {
-        metric_error(context, function->name, "relevance must be 0 or more");
+        metric_error(context, function, "relevance must be 0 or more");
         return -1;
     }
     if (ranked && (sqlite3_value_numeric_type(argv[0]) != SQLITE_INTEGER || sqlite3_value_int64(argv[0]) < 1)) {
-        metric_error(context, function->name, "rank must be a whole number, 1 or more, or NULL for a missed item");
+        metric_error(context, function, "rank must be a whole number, 1 or more, or NULL for a missed item");
         return -1;
     }
     out->rank = ranked ? sqlite3_value_int64(argv[0]) : 0;
@@ -87,7 +90,7 @@ static void ranking_step(sqlite3_context *context, int argc, sqlite3_value **arg
     if (state->failed) return;
     state->failed = 1; /* until this row is through */
     if (!read_setting(context, function, state, argc, argv)) return;
-    int relevant = take_ranked(context, function, argv, &item);
+    int relevant = take_ranked(context, function->name, argv, &item);
     if (relevant == 1 && !queue_push(&state->items, &item, sizeof item)) {
         sqlite3_result_error_nomem(context);
         return;
@@ -96,10 +99,11 @@ static void ranking_step(sqlite3_context *context, int argc, sqlite3_value **arg
 }
 
 static void ranking_inverse(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    const RankingFunction *function = sqlite3_user_data(context);
     RankingState *state = sqlite3_aggregate_context(context, sizeof *state);
     Relevant item;
     (void)argc;
-    if (state && take_ranked(context, sqlite3_user_data(context), argv, &item) == 1) queue_drop(&state->items);
+    if (state && take_ranked(context, function->name, argv, &item) == 1) queue_drop(&state->items);
 }
 
 /* A copy, for the metric brings the items into another order. */
@@ -119,6 +123,45 @@ static void ranking_final(sqlite3_context *context) {
     RankingState *state = sqlite3_aggregate_context(context, 0);
     ranking_value(context);
     if (state) queue_clear(&state->items);
+}
+
+/* ---- rec_serendipity(rank, relevance, expected_rank, k): relevant items of the first k that are not of the expected list's first k
+ * / k (Ge et al. 2010) ---- */
+
+typedef struct SurpriseState {
+    sqlite3_int64 surprises, relevant, k;
+} SurpriseState;
+
+static void surprise_row(sqlite3_context *context, sqlite3_value **argv, int sign) {
+    SurpriseState *state = sqlite3_aggregate_context(context, sizeof *state);
+    Relevant item;
+    int has_expected = sqlite3_value_type(argv[2]) != SQLITE_NULL;
+    if (!state) {
+        sqlite3_result_error_nomem(context);
+        return;
+    }
+    if (!take_k(context, "rec_serendipity", argv[3], &state->k) || take_ranked(context, "rec_serendipity", argv, &item) != 1) return;
+    if (has_expected && (sqlite3_value_numeric_type(argv[2]) != SQLITE_INTEGER || sqlite3_value_int64(argv[2]) < 1)) {
+        metric_error(context, "rec_serendipity", "the expected rank must be a whole number, 1 or more, or NULL where the expected list does not have the item");
+        return;
+    }
+    state->relevant += sign;
+    if (item.rank && item.rank <= state->k && !(has_expected && sqlite3_value_int64(argv[2]) <= state->k)) state->surprises += sign;
+}
+
+static void surprise_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    (void)argc;
+    surprise_row(context, argv, 1);
+}
+
+static void surprise_inverse(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    (void)argc;
+    surprise_row(context, argv, -1);
+}
+
+static void surprise_value(sqlite3_context *context) {
+    const SurpriseState *state = sqlite3_aggregate_context(context, 0);
+    if (state && state->relevant) sqlite3_result_double(context, (double)state->surprises / (double)state->k);
 }
 
 /* ---- rec_rrf(rank [, c]): sum of 1 / (c + rank), c = 60 (Cormack, Clarke and Buettcher 2009) ---- */
@@ -389,12 +432,14 @@ int register_metric_aggregates(sqlite3 *db) {
     };
     static const RankingFunction r_precision = {"rec_r_precision", METRIC_R_PRECISION, {NULL}};
     static const Window ranks = {ranking_step, ranking_inverse, ranking_value, ranking_final}, rrf = {rrf_step, rrf_inverse, rrf_value, rrf_value}, coverage = {coverage_step, coverage_inverse, coverage_value, coverage_final},
-                        diversity = {diversity_step, diversity_inverse, diversity_value, diversity_final}, personal = {personal_step, personal_inverse, personal_value, personal_final};
+                        diversity = {diversity_step, diversity_inverse, diversity_value, diversity_final}, personal = {personal_step, personal_inverse, personal_value, personal_final},
+                        surprise = {surprise_step, surprise_inverse, surprise_value, surprise_value};
     int code = aggregate(db, r_precision.name, 2, &r_precision, &ranks);
     for (size_t i = 0; i < sizeof ranking / sizeof *ranking && !code; i++) {
         code = aggregate(db, ranking[i].name, 3, &ranking[i], &ranks);
         if (!code && ranking[i].variant[0]) code = aggregate(db, ranking[i].name, 4, &ranking[i], &ranks);
     }
+    if (!code) code = aggregate(db, "rec_serendipity", 4, NULL, &surprise);
     if (!code) code = aggregate(db, "rec_rrf", 1, NULL, &rrf);
     if (!code) code = aggregate(db, "rec_rrf", 2, NULL, &rrf);
     if (!code) code = aggregate(db, "rec_coverage", 2, NULL, &coverage);

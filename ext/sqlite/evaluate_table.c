@@ -44,14 +44,14 @@ static void emit(const Report *r, const char *metric, int k, Interval i, int64_t
 /* The users of a segment, or all of them (-1). */
 static Status emit_users(const Report *r, const Judged *judged, int32_t segment, Err *err) {
     for (int k = 0; k < r->options->n_k; k++)
-        for (int m = 0; m < N_RANKING_METRICS; m++) {
-            const double *value = judged_values(judged, (RankingMetric)m, k);
+        for (int m = 0; m < N_JUDGED; m++) {
+            const double *value = judged_values(judged, m, k);
             int64_t n = 0;
             Interval interval;
             for (int32_t u = 0; u < judged->n_users; u++)
-                if (segment < 0 || r->aligned->segment[u] == segment) r->kept[n++] = value[u];
+                if (!isnan(value[u]) && (segment < 0 || r->aligned->segment[u] == segment)) r->kept[n++] = value[u];
             TRY(bootstrap_mean(&interval, r->kept, n, r->options->bootstrap, r->options->seed, err));
-            emit(r, ranking_metric_name((RankingMetric)m), k, interval, n, segment);
+            emit(r, judged_name(m), k, interval, n, segment);
         }
     return ST_OK;
 }
@@ -60,9 +60,9 @@ static Status emit_beyond(const Report *r, const Judged *judged, Err *err) {
     for (int k = 0; k < r->options->n_k; k++) {
         Beyond beyond;
         TRY(judged_beyond(&beyond, judged, r->loaded->model, k, err));
-        const double value[] = {judged->n_users ? beyond.coverage : NAN, beyond.gini, beyond.novelty};
-        static const char *const name[] = {"coverage", "gini", "novelty"};
-        for (int i = 0; i < 3; i++) emit(r, name[i], k, (Interval){value[i], NAN, NAN}, judged->n_users, -1);
+        const double value[] = {judged->n_users ? beyond.coverage : NAN, beyond.gini, beyond.novelty, beyond.personalization};
+        static const char *const name[] = {"coverage", "gini", "novelty", "personalization"};
+        for (int i = 0; i < 4; i++) emit(r, name[i], k, (Interval){value[i], NAN, NAN}, judged->n_users, -1);
     }
     return ST_OK;
 }
@@ -95,6 +95,7 @@ static Status with_holdout(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Sta
     Status status = evaluate_load(&l, db, text_of(argv[0]), text_of(argv[1]), &call, err);
     options.bootstrap = call.bootstrap;
     options.seed = (uint64_t)call.seed;
+    options.beyond = 1;
     options.exclude_seen = (int)call.exclude_seen;
     if (status == ST_OK) status = evaluate_align(&l, &call, &a, err);
     Report r = {.sink = sink, .loaded = &l, .aligned = &a, .options = &options, .kept = mem_array((size_t)a.holdout.n_users, sizeof(double))};
@@ -121,11 +122,11 @@ static Status report_users(Report *r, Task *task, Err *err) {
     Status status = judge(&judged, r->loaded->model, 0, &r->aligned->holdout, r->options, task, err);
     for (int32_t u = 0; status == ST_OK && u < judged.n_users; u++)
         for (int k = 0; k < r->options->n_k; k++)
-            for (int m = 0; m < N_RANKING_METRICS; m++) {
+            for (int m = 0; m < N_JUDGED; m++) {
                 row_key(r->sink, keymap_key(r->loaded->pairs.users, r->aligned->user[u]));
-                row_text(r->sink, ranking_metric_name((RankingMetric)m));
+                row_text(r->sink, judged_name(m));
                 row_integer(r->sink, r->options->k[k]);
-                row_number(r->sink, judged_values(&judged, (RankingMetric)m, k)[u]);
+                row_number(r->sink, judged_values(&judged, m, k)[u]);
                 segment_cell(r->sink, r->loaded, r->aligned->segment[u]);
             }
     judged_clear(&judged);
@@ -172,7 +173,7 @@ static double paired_p(const double *difference, int64_t n) {
 }
 
 static Status emit_pair(RowSink *sink, const Side *a, const Side *b, const EvaluateOptions *options, int m, int k, double *difference, Err *err) {
-    const double *of_a = judged_values(&a->judged, (RankingMetric)m, k), *of_b = judged_values(&b->judged, (RankingMetric)m, k);
+    const double *of_a = judged_values(&a->judged, m, k), *of_b = judged_values(&b->judged, m, k);
     double sum_a = 0, sum_b = 0;
     int64_t n = 0;
     Interval interval;
@@ -180,12 +181,13 @@ static Status emit_pair(RowSink *sink, const Side *a, const Side *b, const Evalu
         Key key = keymap_key(a->loaded.pairs.users, a->aligned.user[u]);
         while (v < b->judged.n_users && key_compare(keymap_key(b->loaded.pairs.users, b->aligned.user[v]), key) < 0) v++;
         if (v == b->judged.n_users || key_compare(keymap_key(b->loaded.pairs.users, b->aligned.user[v]), key) != 0) continue;
+        if (isnan(of_a[u]) || isnan(of_b[v])) continue;
         sum_a += of_a[u];
         sum_b += of_b[v];
         difference[n++] = of_b[v] - of_a[u];
     }
     TRY(bootstrap_mean(&interval, difference, n, options->bootstrap, options->seed, err));
-    row_text(sink, ranking_metric_name((RankingMetric)m));
+    row_text(sink, judged_name(m));
     row_integer(sink, options->k[k]);
     row_number(sink, n ? sum_a / (double)n : NAN);
     row_number(sink, n ? sum_b / (double)n : NAN);
@@ -207,6 +209,7 @@ static Status compare_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
     task.threads = call.threads ? (int)call.threads : task_default_threads();
     options.bootstrap = call.bootstrap;
     options.seed = (uint64_t)call.seed;
+    options.beyond = 1;
     TRY(progress_begin(&job, "evaluate", text_of(argv[0]) ? text_of(argv[0]) : "", &task, db, (int)call.progress, err));
     Status status = judge_side(&a, db, text_of(argv[0]), text_of(argv[2]), &call, &options, &task, err);
     call.version = call.version_b;
@@ -214,7 +217,7 @@ static Status compare_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
     double *difference = mem_array((size_t)a.judged.n_users, sizeof *difference);
     if (!difference) status = fail_nomem(err, "the evaluation");
     for (int k = 0; k < options.n_k; k++)
-        for (int m = 0; m < N_RANKING_METRICS && status == ST_OK; m++) status = emit_pair(sink, &a, &b, &options, m, k, difference, err);
+        for (int m = 0; m < N_JUDGED && status == ST_OK; m++) status = emit_pair(sink, &a, &b, &options, m, k, difference, err);
     mem_free(difference);
     side_clear(&a);
     side_clear(&b);

@@ -26,7 +26,7 @@ int sqlite3_recommend_init(sqlite3 *db, char **error, const void *api) {
         register_index,            register_index_tables,      register_search,            register_item_vectors,
         register_model,            register_train_function,    register_tune_function,     register_model_tables,
         register_evaluate,         register_crossval,          register_curves,            register_experiment_functions,
-        register_rules,            register_info_tables,
+        register_rules,            register_balance,           register_info_tables,
     };
 #ifndef SQLITE_CORE
     if (!sqlite3_api) SQLITE_EXTENSION_INIT2((const sqlite3_api_routines *)api); /* once: other threads may be reading it */

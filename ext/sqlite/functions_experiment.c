@@ -83,10 +83,8 @@ static void sample_size(sqlite3_context *context, int argc, sqlite3_value **argv
     if (rows < 9e15) sqlite3_result_int64(context, (sqlite3_int64)rows);
 }
 
-/* A hash of (seed, key) modulo n: XXH3 over the seed, a byte for the type, and the key, all little-endian. */
 static void bucket(sqlite3_context *context, int argc, sqlite3_value **argv) {
-    Bytes bytes = {0};
-    uint8_t digest[16];
+    uint64_t hash;
     char buffer[32];
     Key key;
     (void)argc;
@@ -100,20 +98,10 @@ static void bucket(sqlite3_context *context, int argc, sqlite3_value **argv) {
         error(context, "seed and n must be whole numbers, n 1 or more");
         return;
     }
-    bytes_u64(&bytes, (uint64_t)sqlite3_value_int64(argv[1]));
-    bytes_append(&bytes, key.text ? "t" : "i", 1);
-    if (key.text)
-        bytes_append(&bytes, key.text, key.len);
+    if (key_bucket_hash(key, (uint64_t)sqlite3_value_int64(argv[1]), &hash))
+        sqlite3_result_int64(context, (sqlite3_int64)(hash % (uint64_t)sqlite3_value_int64(argv[2])));
     else
-        bytes_u64(&bytes, (uint64_t)key.integer);
-    if (bytes.failed) {
         sqlite3_result_error_nomem(context);
-    } else {
-        bytes_checksum(bytes.data, bytes.len, digest);
-        Reader in = reader_of(digest, sizeof digest);
-        sqlite3_result_int64(context, (sqlite3_int64)(read_u64(&in) % (uint64_t)sqlite3_value_int64(argv[2])));
-    }
-    bytes_clear(&bytes);
 }
 
 int register_experiment_functions(sqlite3 *db) {

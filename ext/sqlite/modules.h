@@ -20,6 +20,7 @@ int register_item_vectors(sqlite3 *db);
 int register_rules(sqlite3 *db);
 int register_pair_aggregates(sqlite3 *db);
 int register_crossval(sqlite3 *db);
+int register_balance(sqlite3 *db);
 int register_curves(sqlite3 *db);
 int register_experiment_functions(sqlite3 *db);
 

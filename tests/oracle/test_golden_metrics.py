@@ -161,7 +161,8 @@ UNWEIGHTED = tuple(call.replace(", w)", ")") for call in WEIGHTED)
 SKETCHED = ("rec_auc_approx(label, score)",)  # of so few rows exact; no window function
 RANKED = ("rec_precision(rank, relevance, 3)", "rec_recall(rank, relevance, 3)", "rec_recall(rank, relevance, 3, 'capped')", "rec_hit(rank, relevance, 3)",
           "rec_rr(rank, relevance, 3)", "rec_ap(rank, relevance, 3)", "rec_ap(rank, relevance, 3, 'trec')", "rec_ndcg(rank, relevance, 3)",
-          "rec_ndcg(rank, relevance, 3, 'exponential')", "rec_ndcg(rank, relevance, 3, 'full')", "rec_r_precision(rank, relevance)")
+          "rec_ndcg(rank, relevance, 3, 'exponential')", "rec_ndcg(rank, relevance, 3, 'full')", "rec_r_precision(rank, relevance)",
+          "rec_serendipity(rank, relevance, item, 3)")
 BINNED = ("rec_ece(label, p)", "rec_ece(label, p, 3)", "rec_psi(which, value)", "rec_psi(which, value, 4)")
 REST = ("rec_gini(count)", "rec_entropy(count)", "rec_novelty(count, 1000)", "rec_diversity(vector)", "rec_personalization(user, item)",
         "rec_ks(which, value)", "rec_ks_p(which, value)", "rec_wasserstein(which, value)", "rec_welch_t(which, value)", "rec_mann_whitney(which, value)",
@@ -359,6 +360,9 @@ IDENTITIES = {
     "personalization under other names": ("rec_personalization('user ' || user, 'item ' || item)", "rec_personalization(user, item)"),
     "ks is symmetric": ("rec_ks(1 - which, value)", "rec_ks(which, value)"),
     "ks_p is symmetric": ("rec_ks_p(1 - which, value)", "rec_ks_p(which, value)"),
+    "serendipity of what nobody expects": ("rec_serendipity(rank, relevance, NULL, 3)", "rec_precision(rank, relevance, 3)"),
+    "serendipity is precision without what is expected": (
+        "rec_serendipity(rank, relevance, item, 3)", "(SELECT iif(count(*) FILTER (WHERE relevance > 0), count(*) FILTER (WHERE rank <= 3 AND relevance > 0 AND NOT coalesce(item <= 3, 0)) / 3.0, NULL) FROM t)"),
     "auc of few rows is exact": ("rec_auc_approx(label, score)", "rec_auc(label, score)"),
     "ks under a monotone map": ("rec_ks(which, exp(value))", "rec_ks(which, value)"),
     "ks is the largest distance of the roc curve from its diagonal": (

@@ -5,6 +5,8 @@ import json
 import math
 import random
 
+import numpy as np
+
 from support import claim, claim_each, close, connect, create_model, events_db, one, retail, same, train
 
 EXACT = 1e-12
@@ -148,7 +150,7 @@ def _shop():
     return db, past
 
 
-def _expected(lists, past, holdout, catalogue):
+def _expected(lists, popular, past, holdout, catalogue):
     """{(metric, k): mean over the users who have both a past and a hold-out}, and how many they are."""
     relevance = {}
     for user, item, gain in holdout:
@@ -163,12 +165,20 @@ def _expected(lists, past, holdout, catalogue):
             shown.update(lists[user][:k])
             for name, value in metrics(listed, missed, k).items():
                 values.setdefault(name, []).append(value)
-        for name in ("precision", "recall", "hit", "rr", "ap", "ndcg"):
+            values.setdefault("serendipity", []).append(sum(item in gain and item not in popular[user][:k] for item in lists[user][:k]) / k)
+            values.setdefault("popularity_lift", []).append(np.mean([buyers[item] for item in lists[user][:k]]) / np.mean([buyers[item] for item in past[user]]) - 1)
+        for name in ("precision", "recall", "hit", "rr", "ap", "ndcg", "serendipity", "popularity_lift"):
             out[name, k] = math.fsum(values[name]) / len(relevance)
         out["coverage", k] = len(shown) / catalogue
         counts = sorted(list(shown.values()) + [0] * (catalogue - len(shown)))
         out["gini", k] = sum((2 * i - catalogue - 1) * count for i, count in enumerate(counts, 1)) / (catalogue * sum(counts))
         out["novelty", k] = -math.fsum(count * math.log2(buyers[item] / len(past)) for item, count in shown.items()) / sum(counts)
+        vectors = np.zeros((len(relevance), catalogue))
+        place = {item: n for n, item in enumerate(sorted(set().union(*past.values())))}
+        for n, user in enumerate(relevance):
+            vectors[n, [place[item] for item in lists[user][:k]]] = 1
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        out["personalization", k] = 1 - np.mean((unit @ unit.T)[np.triu_indices(len(unit), 1)])
     return out, len(relevance)
 
 
@@ -207,13 +217,13 @@ def evaluate_equals_the_metrics_of_the_models_lists(model, view, exclude_seen):
     options = json.dumps({"k": KS, "exclude_seen": exclude_seen, "bootstrap": 200})
     rows = db.execute("SELECT model, metric, k, value, ci_low, ci_high, users FROM rec_evaluate(?, ?, ?)", (model, view, options)).fetchall()
     for name, lists in [(model, _model_lists(db, model, exclude_seen)), ("popular", _popular_lists(past, exclude_seen))]:
-        want, users = _expected(lists, past, holdout, catalogue)
+        want, users = _expected(lists, _popular_lists(past, exclude_seen), past, holdout, catalogue)
         got = {(row[1], row[2]): row for row in rows if row[0] == name}
         same(sorted(got), sorted(want), f"{name}: metrics and cut-offs")
         for key, row in got.items():
             equal(row[3], want[key], f"{name} {key[0]}@{key[1]}")
             same(row[6], users, f"{name} {key[0]}@{key[1]}: users")
-            if key[0] not in ("coverage", "gini", "novelty"):
+            if key[0] not in ("coverage", "gini", "novelty", "personalization"):
                 assert row[4] <= row[3] <= row[5], f"{name} {key}: {row[3]} is outside of its interval {row[4]}..{row[5]}"
 
 
