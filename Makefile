@@ -48,6 +48,7 @@ help:
 	@echo 'make bench       timings against peers and limits (REC_DATA=DIR for the larger data sets)'
 	@echo 'make bench-index vector search against its peers and the linked FAISS (SIZE=100k|1m, SECTION=...)'
 	@echo 'make bench-models recommenders beside implicit (REC_DATA=DIR, SECTION=knn|ials|ranking|ease|scaling)'
+	@echo 'make bench-metrics metrics beside scikit-learn, evaluation, tuning (REC_DATA=DIR, SECTION=auc|evaluate|tpe|halving)'
 	@echo 'make accuracy    accuracy beside published figures (REC_DATA=DIR; SET=gowalla,beauty,...; TUNE=1 chooses the settings again)'
 	@echo 'make grocery-data  the groceries for make accuracy SET=groceries,groceries-repeats (needs the network once)'
 	@echo 'make golden      tests/golden/metrics.json.gz from scikit-learn, SciPy, trec_eval and statsmodels (needs the network once)'

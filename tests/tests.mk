@@ -54,6 +54,10 @@ bench-models: all $(BUILD)/test-deps
 	@[ -n "$(REC_DATA)" ] || { echo 'bench-models needs REC_DATA=DIR with yelp2018'; exit 1; }
 	@/usr/bin/python3 tests/bench/models.py $(BUILD) $(SECTION)
 .PHONY: bench-models
+# Metrics beside scikit-learn, evaluation, tuning: sections at the top of tests/bench/metrics.py.
+bench-metrics: all $(BUILD)/test-deps $(BUILD)/golden-packages/ready
+	@/usr/bin/python3 tests/bench/metrics.py $(BUILD) $(SECTION)
+.PHONY: bench-metrics
 lint: all $(BUILD)/test-deps
 	@tools/deps.sh packages lint
 	@tools/lint.sh $(BUILD)

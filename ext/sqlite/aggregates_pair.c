@@ -194,7 +194,7 @@ static void bootstrap_result(sqlite3_context *context, const Rows *rows, const S
     size_t n = rows->rows.n;
     double *value = mem_array(n, sizeof *value);
     for (size_t i = 0; value && i < n; i++) value[i] = row[i].x;
-    Status status = value ? bootstrap_mean(&interval, value, (int64_t)n, (int64_t)rows->setting, (uint64_t)rows->seed, &err) : ST_NOMEM;
+    Status status = value ? bootstrap_means(&interval, value, (int64_t)n, 1, (int64_t)rows->setting, (uint64_t)rows->seed, NULL, &err) : ST_NOMEM;
     mem_free(value);
     if (status != ST_OK) {
         sqlite3_result_error_nomem(context);

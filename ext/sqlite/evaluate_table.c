@@ -27,8 +27,41 @@ typedef struct Report {
     const Aligned *aligned;
     const EvaluateOptions *options;
     const char *model;
-    double *kept; /* values of a segment's users */
+    double *series; /* N_JUDGED x users */
 } Report;
+
+/* Intervals of N_JUDGED series of n values each; NaN is no value: count says how many there are. Series without one share their
+ * resamples' draws. */
+static Status intervals_of(Interval *out, int64_t *count, const double *series, int64_t n, const EvaluateOptions *options, Task *task, Err *err) {
+    double *packed = mem_array((size_t)(n * N_JUDGED), sizeof *packed);
+    Interval whole[N_JUDGED];
+    int n_whole = 0, at = 0;
+    if (!packed) return fail_nomem(err, "the evaluation");
+    for (int m = 0; m < N_JUDGED; m++) {
+        count[m] = 0;
+        for (int64_t i = 0; i < n; i++) count[m] += !isnan(series[m * n + i]);
+        n_whole += count[m] == n;
+    }
+    for (int m = 0; m < N_JUDGED; m++) {
+        if (count[m] != n) continue;
+        for (int64_t i = 0; i < n; i++) packed[i * n_whole + at] = series[m * n + i];
+        at++;
+    }
+    Status status = bootstrap_means(whole, packed, n, n_whole, options->bootstrap, options->seed, task, err);
+    at = 0;
+    for (int m = 0; m < N_JUDGED && status == ST_OK; m++) {
+        if (count[m] == n) {
+            out[m] = whole[at++];
+            continue;
+        }
+        int64_t kept = 0;
+        for (int64_t i = 0; i < n; i++)
+            if (!isnan(series[m * n + i])) packed[kept++] = series[m * n + i];
+        status = bootstrap_means(&out[m], packed, kept, 1, options->bootstrap, options->seed, task, err);
+    }
+    mem_free(packed);
+    return status;
+}
 
 static void emit(const Report *r, const char *metric, int k, Interval i, int64_t users, int32_t segment) {
     row_text(r->sink, r->model);
@@ -42,17 +75,20 @@ static void emit(const Report *r, const char *metric, int k, Interval i, int64_t
 }
 
 /* The users of a segment, or all of them (-1). */
-static Status emit_users(const Report *r, const Judged *judged, int32_t segment, Err *err) {
-    for (int k = 0; k < r->options->n_k; k++)
+static Status emit_users(const Report *r, const Judged *judged, int32_t segment, Task *task, Err *err) {
+    int64_t n = 0, count[N_JUDGED];
+    Interval interval[N_JUDGED];
+    for (int32_t u = 0; u < judged->n_users; u++) n += segment < 0 || r->aligned->segment[u] == segment;
+    for (int k = 0; k < r->options->n_k; k++) {
         for (int m = 0; m < N_JUDGED; m++) {
             const double *value = judged_values(judged, m, k);
-            int64_t n = 0;
-            Interval interval;
+            double *to = r->series + m * n;
             for (int32_t u = 0; u < judged->n_users; u++)
-                if (!isnan(value[u]) && (segment < 0 || r->aligned->segment[u] == segment)) r->kept[n++] = value[u];
-            TRY(bootstrap_mean(&interval, r->kept, n, r->options->bootstrap, r->options->seed, err));
-            emit(r, judged_name(m), k, interval, n, segment);
+                if (segment < 0 || r->aligned->segment[u] == segment) *to++ = value[u];
         }
+        TRY(intervals_of(interval, count, r->series, n, r->options, task, err));
+        for (int m = 0; m < N_JUDGED; m++) emit(r, judged_name(m), k, interval[m], count[m], segment);
+    }
     return ST_OK;
 }
 
@@ -74,9 +110,9 @@ static Status report_both(Report *r, Task *task, Err *err) {
         Judged judged;
         r->model = popular ? "popular" : r->loaded->definition.name;
         status = judge(&judged, r->loaded->model, popular, &r->aligned->holdout, r->options, task, err);
-        if (status == ST_OK) status = emit_users(r, &judged, -1, err);
+        if (status == ST_OK) status = emit_users(r, &judged, -1, task, err);
         if (status == ST_OK) status = emit_beyond(r, &judged, err);
-        for (int32_t s = 0; status == ST_OK && s < keymap_count(r->loaded->segments); s++) status = emit_users(r, &judged, s, err);
+        for (int32_t s = 0; status == ST_OK && s < keymap_count(r->loaded->segments); s++) status = emit_users(r, &judged, s, task, err);
         judged_clear(&judged);
     }
     return status;
@@ -98,14 +134,14 @@ static Status with_holdout(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Sta
     options.beyond = 1;
     options.exclude_seen = (int)call.exclude_seen;
     if (status == ST_OK) status = evaluate_align(&l, &call, &a, err);
-    Report r = {.sink = sink, .loaded = &l, .aligned = &a, .options = &options, .kept = mem_array((size_t)a.holdout.n_users, sizeof(double))};
-    if (status == ST_OK && !r.kept) status = fail_nomem(err, "the evaluation");
+    Report r = {.sink = sink, .loaded = &l, .aligned = &a, .options = &options, .series = mem_array((size_t)a.holdout.n_users * N_JUDGED, sizeof(double))};
+    if (status == ST_OK && !r.series) status = fail_nomem(err, "the evaluation");
     if (status == ST_OK) status = progress_begin(&job, "evaluate", l.definition.name, &task, db, (int)call.progress, err);
     if (status == ST_OK) {
         status = report(&r, &task, err);
         progress_end(&job);
     }
-    mem_free(r.kept);
+    mem_free(r.series);
     aligned_clear(&a);
     loaded_clear(&l);
     return status;
@@ -172,30 +208,66 @@ static double paired_p(const double *difference, int64_t n) {
     return student_two_sided(mean / sqrt(square / (double)(n - 1) / (double)n), (double)n - 1);
 }
 
-static Status emit_pair(RowSink *sink, const Side *a, const Side *b, const EvaluateOptions *options, int m, int k, double *difference, Err *err) {
-    const double *of_a = judged_values(&a->judged, m, k), *of_b = judged_values(&b->judged, m, k);
-    double sum_a = 0, sum_b = 0;
-    int64_t n = 0;
-    Interval interval;
+/* The users of both sides. */
+typedef struct Pairs {
+    int32_t *of_a, *of_b; /* their places in the sides */
+    int64_t n;
+    double *series; /* N_JUDGED x n: b - a */
+} Pairs;
+
+static void pairs_clear(Pairs *p) {
+    mem_free(p->of_a);
+    mem_free(p->of_b);
+    mem_free(p->series);
+}
+
+static Status pair_users(Pairs *p, const Side *a, const Side *b, Err *err) {
+    size_t most = (size_t)a->judged.n_users;
+    p->of_a = mem_array(most, sizeof *p->of_a);
+    p->of_b = mem_array(most, sizeof *p->of_b);
+    p->series = mem_array(most * N_JUDGED, sizeof *p->series);
+    if (!p->of_a || !p->of_b || !p->series) return fail_nomem(err, "the evaluation");
     for (int32_t u = 0, v = 0; u < a->judged.n_users; u++) { /* both in the order of the users' keys */
         Key key = keymap_key(a->loaded.pairs.users, a->aligned.user[u]);
         while (v < b->judged.n_users && key_compare(keymap_key(b->loaded.pairs.users, b->aligned.user[v]), key) < 0) v++;
         if (v == b->judged.n_users || key_compare(keymap_key(b->loaded.pairs.users, b->aligned.user[v]), key) != 0) continue;
-        if (isnan(of_a[u]) || isnan(of_b[v])) continue;
-        sum_a += of_a[u];
-        sum_b += of_b[v];
-        difference[n++] = of_b[v] - of_a[u];
+        p->of_a[p->n] = u;
+        p->of_b[p->n++] = v;
     }
-    TRY(bootstrap_mean(&interval, difference, n, options->bootstrap, options->seed, err));
-    row_text(sink, judged_name(m));
-    row_integer(sink, options->k[k]);
-    row_number(sink, n ? sum_a / (double)n : NAN);
-    row_number(sink, n ? sum_b / (double)n : NAN);
+    return ST_OK;
+}
+
+/* Means over the users who have a value on both sides. */
+static void emit_metric(RowSink *sink, const Pairs *p, const double *of_a, const double *of_b, double *difference, Interval interval, int64_t count) {
+    double sum_a = 0, sum_b = 0;
+    int64_t n = 0;
+    for (int64_t i = 0; i < p->n; i++) {
+        if (isnan(difference[i])) continue;
+        sum_a += of_a[p->of_a[i]];
+        sum_b += of_b[p->of_b[i]];
+        difference[n++] = difference[i];
+    }
+    row_number(sink, count ? sum_a / (double)count : NAN);
+    row_number(sink, count ? sum_b / (double)count : NAN);
     row_number(sink, interval.mean);
-    row_number(sink, options->bootstrap > 0 ? interval.low : NAN);
-    row_number(sink, options->bootstrap > 0 ? interval.high : NAN);
-    row_number(sink, paired_p(difference, n));
-    row_integer(sink, n);
+    row_number(sink, interval.low);
+    row_number(sink, interval.high);
+    row_number(sink, paired_p(difference, count));
+    row_integer(sink, count);
+}
+
+static Status emit_pairs(RowSink *sink, Pairs *p, const Side *a, const Side *b, const EvaluateOptions *options, int k, Task *task, Err *err) {
+    Interval interval[N_JUDGED];
+    int64_t count[N_JUDGED];
+    for (int m = 0; m < N_JUDGED; m++)
+        for (int64_t i = 0; i < p->n; i++) p->series[m * p->n + i] = judged_values(&b->judged, m, k)[p->of_b[i]] - judged_values(&a->judged, m, k)[p->of_a[i]];
+    TRY(intervals_of(interval, count, p->series, p->n, options, task, err));
+    for (int m = 0; m < N_JUDGED; m++) {
+        if (options->bootstrap == 0) interval[m].low = interval[m].high = NAN;
+        row_text(sink, judged_name(m));
+        row_integer(sink, options->k[k]);
+        emit_metric(sink, p, judged_values(&a->judged, m, k), judged_values(&b->judged, m, k), p->series + m * p->n, interval[m], count[m]);
+    }
     return ST_OK;
 }
 
@@ -203,6 +275,7 @@ static Status compare_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
     EvaluateCall call;
     EvaluateOptions options = {0};
     Side a = {0}, b = {0};
+    Pairs pairs = {0};
     Task task = {0};
     Job job;
     TRY(evaluate_parse(text_of(argv[3]), &call, &options, err));
@@ -214,11 +287,9 @@ static Status compare_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
     Status status = judge_side(&a, db, text_of(argv[0]), text_of(argv[2]), &call, &options, &task, err);
     call.version = call.version_b;
     if (status == ST_OK) status = judge_side(&b, db, text_of(argv[1]), text_of(argv[2]), &call, &options, &task, err);
-    double *difference = mem_array((size_t)a.judged.n_users, sizeof *difference);
-    if (!difference) status = fail_nomem(err, "the evaluation");
-    for (int k = 0; k < options.n_k; k++)
-        for (int m = 0; m < N_JUDGED && status == ST_OK; m++) status = emit_pair(sink, &a, &b, &options, m, k, difference, err);
-    mem_free(difference);
+    if (status == ST_OK) status = pair_users(&pairs, &a, &b, err);
+    for (int k = 0; k < options.n_k && status == ST_OK; k++) status = emit_pairs(sink, &pairs, &a, &b, &options, k, &task, err);
+    pairs_clear(&pairs);
     side_clear(&a);
     side_clear(&b);
     progress_end(&job);

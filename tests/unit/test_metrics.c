@@ -63,7 +63,7 @@ TEST(bootstrap_interval_covers_the_mean_and_is_reproducible) {
     double value[200];
     Interval a, b;
     for (int i = 0; i < 200; i++) value[i] = i % 2;
-    CHECK(bootstrap_mean(&a, value, 200, 2000, 1, NULL) == ST_OK && bootstrap_mean(&b, value, 200, 2000, 1, NULL) == ST_OK);
+    CHECK(bootstrap_means(&a, value, 200, 1, 2000, 1, NULL, NULL) == ST_OK && bootstrap_means(&b, value, 200, 1, 2000, 1, NULL, NULL) == ST_OK);
     CHECK_NEAR(a.mean, 0.5, 1e-15);
     CHECK_NEAR(a.low, b.low, 0);
     /* normal approximation: 0.5 +- 1.96 * 0.5 / sqrt(200) */
