@@ -52,6 +52,7 @@ help:
 	@echo 'make accuracy    accuracy beside published figures (REC_DATA=DIR; SET=gowalla,beauty,...; TUNE=1 chooses the settings again)'
 	@echo 'make grocery-data  the groceries for make accuracy SET=groceries,groceries-repeats (needs the network once)'
 	@echo 'make golden      tests/golden/metrics.json.gz from scikit-learn, SciPy, trec_eval and statsmodels (needs the network once)'
+	@echo 'make gpu         build/recommend_gpu.so: FAISS on CUDA devices (needs the toolkit; CUDA_ARCHS=, CUDA_HOME=)'
 	@echo 'make lint        layers, symbols, sizes, warnings under gcc and clang'
 	@echo 'make deps        install missing Debian packages, build FAISS once (cached outside the tree)'
 	@echo 'make docs        regenerate the option tables in docs/reference'
@@ -111,7 +112,27 @@ $(BUILD)/librecommend.a: $(CORE_OBJECTS) $(FAISS_LIBS)
 	    $(BUILD)/faiss/libfaiss_c.a $(BUILD)/faiss/libfaiss.a | sed 's/\\n */\n/g' | ar -M
 	@ranlib $@
 
--include $(wildcard $(BUILD)/obj/ext/*/*.d $(BUILD)/core/ext/*/*.d $(BUILD)/tests/*.d)
+# The GPU plug-in: a FAISS of its own with the GPU part (tools/deps.sh faiss-gpu; half an hour, once), CUDA's runtime inside, cuBLAS from
+# the machine or from the plug-in's folder. recommend.so links nothing of it.
+#   CUDA_HOME=DIR   the toolkit (default /usr/local/cuda)      CUDA_ARCHS='80;90'   architectures, as CMake takes them (default 90)
+CUDA_HOME ?= /usr/local/cuda
+GPU_OBJECTS := $(BUILD)/gpu/plugin.o $(BUILD)/gpu/faiss_state.o
+gpu: all
+	@dir=$$(tools/deps.sh faiss-gpu) && $(MAKE) --no-print-directory $(BUILD)/recommend_gpu.so FAISS_GPU_DIR=$$dir
+$(BUILD)/gpu/libfaiss.a: $(FAISS_GPU_DIR)/lib/libfaiss.a
+	@mkdir -p $(@D)
+	$(call SHOW,FAISS)objcopy $(foreach f,$(FAISS_SILENT),--redefine-sym $f=rec_silent_$f) $< $@
+$(BUILD)/gpu/plugin.o: ext/ann/gpu_plugin.cpp
+$(BUILD)/gpu/faiss_state.o: ext/ann/faiss_state.cpp
+$(GPU_OBJECTS):
+	@mkdir -p $(@D)
+	$(call SHOW,CXX)$(CXX) -std=c++17 $(WARN) $(CODEGEN) -isystem $(FAISS_GPU_DIR)/include -isystem $(CUDA_HOME)/include -MMD -MP -c $< -o $@
+$(BUILD)/recommend_gpu.so: $(GPU_OBJECTS) $(BUILD)/gpu/libfaiss.a tools/gpu_exports.map
+	$(call SHOW,LINK)$(CXX) -shared -o $@ $(GPU_OBJECTS) $(BUILD)/gpu/libfaiss.a -L$(CUDA_HOME)/lib64 -lcudart_static -lcublas -lopenblas -lgomp -ldl -lrt -pthread \
+	    -Wl,--version-script=tools/gpu_exports.map -Wl,--exclude-libs,ALL -Wl,-z,nodelete -Wl,-z,defs -Wl,-rpath,'$$ORIGIN' -Wl,--gc-sections -s
+.PHONY: gpu
+
+-include $(wildcard $(BUILD)/obj/ext/*/*.d $(BUILD)/gpu/*.d $(BUILD)/core/ext/*/*.d $(BUILD)/tests/*.d)
 
 clean:
 	rm -rf $(BUILD)

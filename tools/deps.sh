@@ -3,6 +3,8 @@
 #
 #   tools/deps.sh packages GROUP...   install the missing Debian packages of the groups build, test, lint
 #   tools/deps.sh faiss               build FAISS once, print the folder that holds lib/ and include/
+#   tools/deps.sh faiss-gpu           the same with FAISS's GPU part (needs the CUDA toolkit; half an hour on two cores), for
+#                                     the architectures CUDA_ARCHS, as CMake takes them (default 90: code for it, PTX for later ones)
 #
 # FAISS comes from the distribution's own source package and is cached outside the tree, in
 # ${XDG_CACHE_HOME:-$HOME/.cache}/sqlite-recommend/faiss-<version>-<flags>. Two variables override that:
@@ -62,25 +64,41 @@ fetch_debian_source() {
     apt-get "$@" source faiss >&2
 }
 
-# Builds the checkout $1 and installs lib/ and include/ under $2. No AVX: one object runs on every x86-64; the
-# kernels that matter are replaced by our own, chosen at run time (docs/decisions/0002-one-faiss-for-every-cpu.md).
+# Builds the checkout $1 and installs lib/ and include/ under $2, with CMake's further flags. No AVX: one object runs on every
+# x86-64; the kernels that matter are replaced by our own, chosen at run time (docs/decisions/0002-one-faiss-for-every-cpu.md).
 build_faiss() {
     src=$1 prefix=$2
-    cmake -S "$src" -B build -DCMAKE_BUILD_TYPE=Release -DFAISS_ENABLE_C_API=ON -DFAISS_ENABLE_GPU=OFF \
+    shift 2
+    cmake -S "$src" -B build -DCMAKE_BUILD_TYPE=Release -DFAISS_ENABLE_C_API=ON \
         -DFAISS_ENABLE_PYTHON=OFF -DBUILD_TESTING=OFF -DBUILD_SHARED_LIBS=OFF -DFAISS_OPT_LEVEL=generic \
-        -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DBLA_VENDOR=OpenBLAS >cmake.log 2>&1 || { tail -20 cmake.log >&2; return 1; }
-    say "deps: building FAISS (a few minutes, once) ..."
+        -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DBLA_VENDOR=OpenBLAS "$@" >cmake.log 2>&1 || { tail -20 cmake.log >&2; return 1; }
+    say "deps: building FAISS (a few minutes, with its GPU part half an hour, once) ..."
     cmake --build build --target faiss faiss_c -j "$(nproc)" >build.log 2>&1 || { tail -20 build.log >&2; return 1; }
     mkdir -p "$prefix.new/lib" "$prefix.new/include/faiss"
     find build -name libfaiss.a -exec cp {} "$prefix.new/lib/" \;
     find build -name libfaiss_c.a -exec cp {} "$prefix.new/lib/" \;
-    (cd "$src" && find faiss c_api -name '*.h' | tar cf - -T -) | tar xf - -C "$prefix.new/include"
+    (cd "$src" && find faiss c_api -name '*.h' -o -name '*.cuh' | tar cf - -T -) | tar xf - -C "$prefix.new/include"
     # The C API's headers are installed as faiss/c_api, and include each other by bare name.
     mv "$prefix.new/include/c_api" "$prefix.new/include/faiss/c_api"
     mv "$prefix.new" "$prefix"
 }
 
+# FAISS 1.7.3's GPU part under a new CUDA: C++17, and the header that cuBLAS has now. And what would end the process becomes an
+# exception: failed assertions and CUDA errors, but while another exception is on its way (destructors call CUDA, too).
+prepare_gpu_source() {
+    sed -i 's/CMAKE_CXX_STANDARD 11/CMAKE_CXX_STANDARD 17/' "$1/CMakeLists.txt"
+    grep -rl 'include <cublas.h>' "$1" | while read -r file; do sed -i 's/include <cublas.h>/include <cublas_v2.h>/' "$file"; done
+    sed -i -e 's/#include <faiss\/impl\/FaissException.h>/#include <exception>\n&/' \
+        -e '/define FAISS_ASSERT/,/while (false)/{s/abort();/throw faiss::FaissException("assertion " #X " failed", __PRETTY_FUNCTION__, __FILE__, __LINE__);/;s/if (!(X))/if (!(X) \&\& std::uncaught_exceptions() == 0)/}' \
+        "$1/faiss/impl/FaissAssert.h"
+    sed -i '/define CUDA_VERIFY/,/while/{s/FAISS_ASSERT_FMT/FAISS_THROW_IF_NOT_FMT/;s/err__ == cudaSuccess,/err__ == cudaSuccess || std::uncaught_exceptions() > 0,/}' \
+        "$1/faiss/gpu/utils/DeviceUtils.h"
+}
+
+# faiss SUFFIX FLAG...: the cached build of that name, built with the flags where it is not there yet.
 faiss() {
+    suffix=$1
+    shift
     if [ -n "${FAISS_PREFIX:-}" ]; then
         [ -f "$FAISS_PREFIX/lib/libfaiss_c.a" ] || die "FAISS_PREFIX=$FAISS_PREFIX has no lib/libfaiss_c.a"
         echo "$FAISS_PREFIX"
@@ -94,7 +112,7 @@ faiss() {
         version=$(apt-cache policy libfaiss-dev 2>/dev/null | sed -n 's/^ *Candidate: *\([0-9.]*\).*/\1/p')
         version=${version:-1.7.3}
     fi
-    prefix=$cache/faiss-$version-generic-pic
+    prefix=$cache/faiss-$version-$suffix
     if [ ! -f "$prefix/lib/libfaiss_c.a" ]; then
         mkdir -p "$cache"
         work=$(mktemp -d "$cache/work.XXXXXX")
@@ -103,13 +121,23 @@ faiss() {
         if [ -n "${FAISS_SRC:-}" ]; then source=$FAISS_SRC
         else fetch_debian_source; source=$(find "$work" -maxdepth 1 -type d -name 'faiss-*')
         fi
-        build_faiss "$source" "$prefix"
+        case "$suffix" in gpu*) cp -r "$source" source-gpu && source=$PWD/source-gpu && prepare_gpu_source "$source" ;; esac
+        build_faiss "$source" "$prefix" "$@"
     fi
     echo "$prefix"
 }
 
+faiss_gpu() {
+    nvcc=${CUDACXX:-$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)}
+    [ -x "$nvcc" ] || die "the CUDA toolkit is not here: no nvcc in PATH or under /usr/local/cuda/bin (CUDACXX= names another)"
+    archs=${CUDA_ARCHS:-90}
+    faiss "gpu-$(printf %s "$archs" | tr ';' '_')" -DFAISS_ENABLE_GPU=ON "-DCMAKE_CUDA_COMPILER=$nvcc" "-DCMAKE_CUDA_ARCHITECTURES=$archs" \
+        -DCMAKE_CXX_STANDARD=17 -DCMAKE_CUDA_STANDARD=17
+}
+
 case "${1:-}" in
 packages) shift; install_packages "$@" ;;
-faiss) faiss ;;
-*) die "usage: deps.sh packages GROUP... | deps.sh faiss" ;;
+faiss) faiss generic-pic -DFAISS_ENABLE_GPU=OFF ;;
+faiss-gpu) faiss_gpu ;;
+*) die "usage: deps.sh packages GROUP... | deps.sh faiss | deps.sh faiss-gpu" ;;
 esac

@@ -117,14 +117,15 @@ static Status add_column(IndexTable *table, const char *argument, Err *err) {
 
 static Status set_argument(IndexTable *table, IndexArguments *arguments, unsigned *seen, const char *key,
                            const char *value, Err *err) {
-    static const char *const names[] = {"metric", "storage", "index", "content", "content_rowid"};
+    static const char *const names[] = {"metric", "storage", "index", "content", "content_rowid", "device"};
     size_t which = 0;
     while (which < sizeof names / sizeof *names && strcmp(key, names[which]) != 0) which++;
     if (which == sizeof names / sizeof *names)
-        return fail(err, ST_BADARG, "unknown option '%.60s' (allowed: metric, index, storage, content, content_rowid)", key);
+        return fail(err, ST_BADARG, "unknown option '%.60s' (allowed: metric, index, storage, content, content_rowid, device)", key);
     if (*seen & 1U << which) return fail(err, ST_BADARG, "option '%s' is given twice", key);
     *seen |= 1U << which;
     if (which < 2) return options_set(&argument_options[which], arguments, value, err);
+    if (which == 5) return device_parse(value, &table->device, err);
     if (which > 2) {
         char **text = which == 3 ? &table->content : &table->content_rowid;
         if (!*value) return fail(err, ST_BADARG, "%s is empty", key);

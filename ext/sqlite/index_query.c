@@ -22,6 +22,7 @@ const OptSpec index_search_options[] = {
     {"ef", OPT_INT, offsetof(SearchOptions, ef), 1, 100000, 64, NULL, "HNSW: candidates kept while searching"},
     {"nprobe", OPT_INT, offsetof(SearchOptions, nprobe), 1, 1000000, 1, NULL, "IVF: lists visited"},
     {"candidates", OPT_INT, offsetof(SearchOptions, candidates), 1, 1000000, 100, NULL, "codes that lose something: rows that are scored exactly"},
+    {"device", OPT_TEXT, offsetof(SearchOptions, device), 0, 16, 0, "", "cpu, gpu, gpu:N or auto; default: the index's"},
     {0},
 };
 
@@ -213,17 +214,22 @@ static Status take_metadata(const IndexTable *t, Inputs *in, int column, char op
     return status;
 }
 
-static Status take_options(Inputs *in, sqlite3_value *value, Err *err) {
+Status index_take_options(const IndexTable *t, const char *text, IndexRequest *request, Err *err) {
     SearchOptions options = {0};
     OptTarget target = {index_search_options, &options};
-    if (sqlite3_value_type(value) == SQLITE_NULL) return ST_OK;
-    const char *text = (const char *)sqlite3_value_text(value);
-    if (!text) return fail_nomem(err, "the options");
+    request->device = t->device;
+    if (!text) return ST_OK;
     TRY(options_set_json(&target, 1, text, err));
-    in->request.ef = options.ef;
-    in->request.nprobe = options.nprobe;
-    in->request.candidates = options.candidates;
-    return ST_OK;
+    request->ef = options.ef;
+    request->nprobe = options.nprobe;
+    request->candidates = options.candidates;
+    return *options.device ? device_parse(options.device, &request->device, err) : ST_OK;
+}
+
+static Status take_options(const IndexTable *t, Inputs *in, sqlite3_value *value, Err *err) {
+    const char *text = (const char *)sqlite3_value_text(value);
+    if (!text && sqlite3_value_type(value) != SQLITE_NULL) return fail_nomem(err, "the options");
+    return index_take_options(t, text, &in->request, err);
 }
 
 /* The id that a key of `exclude` names; *found is 0 for a text key that the table does not have. */
@@ -272,6 +278,7 @@ static Status take_distance(Inputs *in, sqlite3_value *value, Err *err) {
 /* Read the arguments by the plan string of index_plan.c. */
 static Status read_inputs(IndexCursor *cursor, IndexTable *t, Inputs *in, const char *plan, sqlite3_value **argv, Err *err) {
     int function_form = strchr(plan, 'f') != NULL;
+    in->request.device = t->device;
     for (int i = 0; *plan; plan++, i++) {
         int echo = -1;
         Status status = ST_OK;
@@ -291,7 +298,7 @@ static Status read_inputs(IndexCursor *cursor, IndexTable *t, Inputs *in, const 
         case 'k': echo = H_K; in->has_k = 1; status = take_integer(in, "k", argv[i], 0, &in->k, err); break;
         case 'l': status = take_integer(in, "LIMIT", argv[i], INT64_MIN, &in->limit, err); in->has_k = 2; break;
         case 'o': status = take_integer(in, "OFFSET", argv[i], INT64_MIN, &in->offset, err); break;
-        case 'O': echo = H_OPTIONS; status = take_options(in, argv[i], err); break;
+        case 'O': echo = H_OPTIONS; status = take_options(t, in, argv[i], err); break;
         case 'x': echo = H_EXCLUDE; status = take_exclude(t, in, argv[i], err); break;
         case 'd':
         case 'D': status = take_distance(in, argv[i], err); break;

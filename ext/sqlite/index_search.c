@@ -6,11 +6,15 @@
 #include "../base/ids.h"
 #include "../base/memory.h"
 #include "../math/kernels.h"
+#include "cache.h"
 #include "index_table.h"
 
 /* GROUP queries are answered by a worker in one call: they share the passes over the codes. One alone past a k of MANY,
  * which takes so long that an interrupt should not wait for the others. */
 enum { GROUP = 16, MANY = 1000 };
+
+/* Multiplications from which device=auto asks the GPU: some 30 ms of one core. */
+static const double AUTO_WORK = 1 << 28;
 
 static int contains(const int64_t *sorted, size_t n, int64_t id) {
     return ids_find(sorted, (int64_t)n, id) >= 0;
@@ -93,35 +97,88 @@ static void search_overlay(const IndexTable *t, const IndexRequest *request, con
     }
 }
 
+/* The base's rows that were found for a query, by id, and the overlay's; found's positions are below the base's rows. */
+static Status merge(const IndexTable *t, const IndexRequest *request, const float *query, const TopK *found, TopK *top, Err *err) {
+    size_t most = found->k + (size_t)keymap_count(t->overlay.slot);
+    TRY(topk_init(top, most < request->k ? most : request->k, err));
+    for (size_t j = 0; j < found->len; j++) topk_push(top, found->item[j].score, t->loaded->id[found->item[j].id]);
+    search_overlay(t, request, query, top);
+    topk_sort(top);
+    return ST_OK;
+}
+
+/* What the engine is asked for a query of the request. */
+static AnnSearch search_of(const IndexTable *t, const IndexRequest *request, const uint64_t *allowed, int64_t n_allowed, const float *queries, int64_t i) {
+    size_t k = (int64_t)request->k < n_allowed ? request->k : (size_t)n_allowed;
+    return (AnnSearch){.query = queries + (size_t)i * (size_t)t->dim, .k = k, .min_score = request->min_score, .allowed = allowed, .n_allowed = n_allowed, .ef = request->ef, .nprobe = request->nprobe, .candidates = request->candidates};
+}
+
 /* n queries, one after the other in memory, by one call of the engine. */
 static Status search_group(const IndexTable *t, const IndexRequest *request, const uint64_t *allowed, int64_t n_allowed, const float *queries, int n, TopK *tops, Err *err) {
     const IndexBase *base = t->loaded;
-    AnnSearch search[GROUP];
+    AnnSearch search[GROUP] = {{0}};
     TopK found[GROUP] = {{0}};
-    size_t k = (int64_t)request->k < n_allowed ? request->k : (size_t)n_allowed;
-    size_t most = k + (size_t)keymap_count(t->overlay.slot);
     Status status = ST_OK;
     for (int i = 0; i < n && status == ST_OK; i++) {
-        search[i] = (AnnSearch){.query = queries + (size_t)i * (size_t)t->dim, .k = k, .min_score = request->min_score, .allowed = allowed, .n_allowed = n_allowed, .ef = request->ef, .nprobe = request->nprobe, .candidates = request->candidates};
-        status = topk_init(&found[i], k, err);
+        search[i] = search_of(t, request, allowed, n_allowed, queries, i);
+        status = topk_init(&found[i], search[i].k, err);
     }
     if (status == ST_OK) status = base->index.engine->search(&base->index, search, found, n, err);
-    for (int i = 0; i < n && status == ST_OK; i++) {
-        status = topk_init(&tops[i], most < request->k ? most : request->k, err);
-        if (status != ST_OK) break;
-        for (size_t j = 0; j < found[i].len; j++) topk_push(&tops[i], found[i].item[j].score, base->id[found[i].item[j].id]);
-        search_overlay(t, request, search[i].query, &tops[i]);
-        topk_sort(&tops[i]);
-    }
+    for (int i = 0; i < n && status == ST_OK; i++) status = merge(t, request, search[i].query, &found[i], &tops[i], err);
     for (int i = 0; i < n; i++) topk_clear(&found[i]);
+    return status;
+}
+
+/* ---- on a GPU ---- */
+
+static Status search_copy(const IndexTable *t, GpuCopy *copy, const IndexRequest *request, const uint64_t *allowed, int64_t n_allowed, const float *queries, int64_t n, TopK *tops, int *done, Err *err) {
+    AnnSearch *search = mem_array((size_t)n, sizeof *search);
+    TopK *found = mem_zeros((size_t)n, sizeof *found);
+    Status status = search && found ? ST_OK : fail_nomem(err, "a batch of queries");
+    for (int64_t i = 0; i < n && status == ST_OK; i++) {
+        search[i] = search_of(t, request, allowed, n_allowed, queries, i);
+        status = topk_init(&found[i], search[i].k, err);
+    }
+    if (status == ST_OK) status = gpu_copy_search(copy, &t->loaded->index, search, found, n, done, err);
+    for (int64_t i = 0; i < n && status == ST_OK && *done; i++) status = merge(t, request, search[i].query, &found[i], &tops[i], err);
+    for (int64_t i = 0; i < n && found; i++) topk_clear(&found[i]);
+    mem_free(search);
+    mem_free(found);
+    return status;
+}
+
+/* The request's device, where it is a GPU and the request is for it: *done. With device=auto a failure is remembered, and the CPU
+ * answers. */
+static Status search_device(IndexTable *t, const IndexRequest *request, const uint64_t *allowed, int64_t n_allowed, const float *queries, int64_t n, TopK *tops, Task *task, int *done, Err *err) {
+    GpuCopy *copy;
+    DeviceKind kind = request->device.kind;
+    double work = (double)n * (double)t->loaded->vectors.n * (double)t->dim;
+    *done = 0;
+    if (kind == DEVICE_CPU || request->min_score > -INFINITY || request->k == 0 || n_allowed == 0) return ST_OK;
+    if (kind == DEVICE_AUTO && work < AUTO_WORK) return ST_OK;
+    Err own = {0};
+    Status status = index_view_copy(t, request->device.number, task, &copy, &own);
+    if (status == ST_OK) {
+        status = search_copy(t, copy, request, allowed, n_allowed, queries, n, tops, done, &own);
+        cache_release(copy);
+    }
+    if (status == ST_BADARG && kind == DEVICE_AUTO) {
+        gpu_note(own.text);
+        *done = 0;
+        return ST_OK;
+    }
+    if (status == ST_OK && *done && kind == DEVICE_AUTO) gpu_note("");
+    if (status != ST_OK && err) *err = own;
     return status;
 }
 
 static Status search_once(IndexTable *t, const IndexRequest *request, TopK *top, Err *err) {
     uint64_t *allowed;
     int64_t n_allowed;
+    int done;
     TRY(allowed_positions(t, request, &allowed, &n_allowed, err));
-    Status status = search_group(t, request, allowed, n_allowed, request->query, 1, top, err);
+    Status status = search_device(t, request, allowed, n_allowed, request->query, 1, top, NULL, &done, err);
+    if (status == ST_OK && !done) status = search_group(t, request, allowed, n_allowed, request->query, 1, top, err);
     mem_free(allowed);
     return status;
 }
@@ -223,12 +280,14 @@ static void search_piece(void *context, int64_t piece, int worker) {
 }
 
 Status index_search_batch(IndexTable *t, const IndexRequest *request, const float *queries, int64_t n, TopK *tops, Task *task, Err *err) {
-    uint64_t *allowed;
+    uint64_t *allowed = NULL;
     Batch *b = mem_zeros(1, sizeof *b);
     if (!b) return fail_nomem(err, "a batch of queries");
     *b = (Batch){.table = t, .request = request, .queries = queries, .n = n, .tops = tops, .group = request->k > MANY ? 1 : GROUP};
     Status status = allowed_positions(t, request, &allowed, &b->n_allowed, err);
-    if (status == ST_OK) {
+    int done = 0;
+    if (status == ST_OK) status = search_device(t, request, allowed, b->n_allowed, queries, n, tops, task, &done, err);
+    if (status == ST_OK && !done) {
         b->allowed = allowed;
         int64_t pieces = (n + b->group - 1) / b->group;
         if (pieces == 1 && b->group > 1)
@@ -239,8 +298,8 @@ Status index_search_batch(IndexTable *t, const IndexRequest *request, const floa
             status = b->status[w];
             if (status != ST_OK && err) *err = b->err[w];
         }
-        mem_free(allowed);
     }
+    mem_free(allowed);
     for (int64_t i = 0; i < n && status == ST_OK && t->content; i++) {
         IndexRequest one = *request;
         one.query = queries + i * t->dim;

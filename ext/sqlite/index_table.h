@@ -17,6 +17,7 @@
 
 #include "../ann/ann.h"
 #include "../ann/filter.h"
+#include "../ann/gpu.h"
 #include "../base/options.h"
 #include "glue.h"
 
@@ -101,6 +102,7 @@ typedef struct IndexTable {
     AnnMetric metric;
     AnnStorage storage;
     char factory[64];    /* index= */
+    DeviceChoice device; /* device= */
     char *content;       /* content=, as it is called now; NULL: rows of our own */
     char *content_rowid; /* its INTEGER PRIMARY KEY */
     sqlite3_stmt *statement[N_INDEX_STATEMENTS];
@@ -182,6 +184,8 @@ size_t index_view_cached(IndexTable *table, Err *err);
 Status index_view_gone(IndexTable *table, int64_t **out, size_t *n, Err *err);
 /* The position of id in the base, or -1. */
 int64_t index_base_position(const IndexBase *base, int64_t id);
+/* The base's copy on a GPU, made where there is none; cache_release it. */
+Status index_view_copy(IndexTable *table, int device, Task *task, GpuCopy **out, Err *err);
 /* Build the engine's structure over the present rows, store it and use it. */
 typedef enum BuildKind { BUILD_OPTIMIZE, BUILD_ANEW, BUILD_TRAIN } BuildKind; /* with the old one's help; without */
 Status index_view_build(IndexTable *table, BuildKind kind, Task *task, Err *err);
@@ -192,6 +196,7 @@ typedef struct IndexRequest {
     size_t k;
     double min_score; /* -INFINITY: no bound */
     int64_t ef, nprobe, candidates;
+    DeviceChoice device;
     const int64_t *only; /* ascending ids that may be found, or NULL */
     size_t n_only;
     const int64_t *exclude; /* ascending ids that may not */
@@ -225,8 +230,11 @@ typedef struct SearchOptions {
     int64_t ef;
     int64_t nprobe;
     int64_t candidates;
+    char device[16];
 } SearchOptions;
 extern const OptSpec index_search_options[];
+/* Options as JSON text, or NULL: nothing, into a request, over what CREATE said. */
+Status index_take_options(const IndexTable *table, const char *text, IndexRequest *request, Err *err);
 
 /* index_write.c */
 int index_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int64 *rowid);

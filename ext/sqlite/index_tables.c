@@ -186,11 +186,9 @@ static void number_or_null(RowSink *sink, int64_t n, double value) {
 }
 
 static Status one_setting(IndexTable *t, Sample *s, const char *text, double exact_ms, InterruptPoll *poll, RowSink *sink, Err *err) {
-    SearchOptions options = {0};
-    OptTarget target = {index_search_options, &options};
+    IndexRequest request = {.k = 0};
     int64_t hits, all = 0;
-    TRY(options_set_json(&target, 1, text, err));
-    IndexRequest request = {.ef = options.ef, .nprobe = options.nprobe, .candidates = options.candidates};
+    TRY(index_take_options(t, text, &request, err));
     TRY(ask_all(t, s, &request, 0, &hits, poll, err));
     for (int64_t i = 0; i < s->n; i++) all += s->n_nearest[i];
     row_text(sink, text);

@@ -134,6 +134,25 @@ static CacheKey cache_key(IndexTable *t, const unsigned char stamp[STAMP]) {
     return key;
 }
 
+/* Copies of one stamp are of the same rows, but for those that an overlay replaces. */
+Status index_view_copy(IndexTable *t, int device, Task *task, GpuCopy **out, Err *err) {
+    const IndexBase *base = t->loaded;
+    CacheKey key = cache_key(t, base->stamp);
+    uint64_t tail[2] = {(uint64_t)base->vectors.n, (uint64_t)device};
+    key.bytes[0] = 'G';
+    memcpy(key.bytes + sizeof key.bytes - sizeof tail, tail, sizeof tail);
+    *out = cache_get(&key);
+    if (*out) return ST_OK;
+    Status status = gpu_copy_new(out, &base->index, device, task, err);
+    if (status == ST_BADARG && strstr(err->text, " free, ")) { /* what nobody uses makes room */
+        cache_drop_unused();
+        status = gpu_copy_new(out, &base->index, device, task, err);
+    }
+    if (status != ST_OK) return status;
+    *out = cache_put(&key, *out, 64, gpu_copy_free);
+    return *out ? ST_OK : fail_nomem(err, "the copy");
+}
+
 static size_t base_bytes(const IndexBase *base) {
     size_t bytes = sizeof *base + ann_vectors_memory(base->vectors.storage, base->vectors.n, base->vectors.dim) + (size_t)base->vectors.n * sizeof(int64_t);
     for (int i = 0; i < base->n_meta; i++) bytes += filter_column_memory(&base->meta[i]);

@@ -1,9 +1,13 @@
-/* rec_info(key, value), rec_options(algorithm), rec_progress: what the library is and does, whatever the database. */
+/* rec_info(key, value), rec_options(algorithm), rec_progress, rec_devices: what the library is and does, whatever the database. */
+#define _DEFAULT_SOURCE /* _SC_PHYS_PAGES */
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../ann/ann.h"
+#include "../ann/gpu.h"
 #include "../math/dense.h"
 #include "../math/kernels.h"
 #include "../models/model.h"
@@ -100,6 +104,52 @@ static Status progress_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Er
     return ST_OK;
 }
 
+/* ---- rec_devices ---- */
+
+static void device_row(RowSink *sink, const char *device, const char *kind, const char *name, double total, double available, const char *state, const char *reason) {
+    row_text(sink, device);
+    row_text(sink, kind);
+    row_text(sink, name);
+    const double bytes[] = {total, available};
+    for (int i = 0; i < 2; i++) {
+        if (isnan(bytes[i]))
+            row_null(sink);
+        else
+            row_integer(sink, (sqlite3_int64)bytes[i]);
+    }
+    row_text(sink, state);
+    row_text(sink, reason && *reason ? reason : NULL);
+}
+
+static Status gpu_rows(RowSink *sink, Err *err) {
+    char reason[300] = "", note[300], device[16];
+    int n = gpu_count(reason, sizeof reason);
+    gpu_noted(note, sizeof note);
+    if (n == 0) device_row(sink, "gpu", "gpu", NULL, NAN, NAN, "unavailable", reason);
+    for (int i = 0; i < n; i++) {
+        GpuInfo info;
+        Err own = {0};
+        Status status = gpu_info(i, &info, &own);
+        if (status == ST_NOMEM) return fail_nomem(err, "the devices");
+        snprintf(device, sizeof device, "gpu:%d", i);
+        if (status == ST_OK)
+            device_row(sink, device, "gpu", info.name, (double)info.memory_total, (double)info.memory_free, "ready", i == 0 ? note : NULL);
+        else
+            device_row(sink, device, "gpu", NULL, NAN, NAN, "failed", own.text);
+    }
+    return ST_OK;
+}
+
+/* The CPU, and what GPUs there are; asking opens the plug-in. */
+static Status devices_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    char name[64];
+    double page = (double)sysconf(_SC_PAGESIZE);
+    (void)db, (void)argv;
+    snprintf(name, sizeof name, "%s, %d threads", kernels()->name, task_default_threads());
+    device_row(sink, "cpu", "cpu", name, page * (double)sysconf(_SC_PHYS_PAGES), page * (double)sysconf(_SC_AVPHYS_PAGES), "ready", NULL);
+    return gpu_rows(sink, err);
+}
+
 int register_info_tables(sqlite3 *db) {
     static const RowTable tables[] = {
         {.name = "rec_info", .columns = "key TEXT, value TEXT", .n_columns = 2, .arguments = "", .flags = SQLITE_VTAB_DIRECTONLY, .fill = info_fill},
@@ -107,6 +157,8 @@ int register_info_tables(sqlite3 *db) {
          .arguments = ", for_algorithm HIDDEN", .n_arguments = 1, .flags = SQLITE_VTAB_INNOCUOUS, .fill = options_fill},
         {.name = "rec_progress", .columns = "job INTEGER, name TEXT, phase TEXT, done INTEGER, total INTEGER, seconds REAL, seconds_left REAL", .n_columns = 7,
          .arguments = "", .flags = SQLITE_VTAB_DIRECTONLY, .fill = progress_fill},
+        {.name = "rec_devices", .columns = "device TEXT, kind TEXT, name TEXT, memory_total INTEGER, memory_free INTEGER, state TEXT, reason TEXT", .n_columns = 7,
+         .arguments = "", .flags = SQLITE_VTAB_DIRECTONLY, .fill = devices_fill},
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         int code = row_table_register(db, &tables[i]);

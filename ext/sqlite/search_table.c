@@ -109,24 +109,23 @@ static Status answer_all(IndexTable *t, sqlite3_stmt *rows, const IndexRequest *
 
 static Status search_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
     IndexTable *t;
-    SearchOptions options = {0};
-    OptTarget target = {index_search_options, &options};
+    IndexRequest request = {.k = 0};
     sqlite3_stmt *rows = NULL;
     char *schema = NULL, *table = NULL;
     sqlite3_int64 k = sqlite3_value_int64(argv[4]);
 
     if (sqlite3_value_numeric_type(argv[4]) != SQLITE_INTEGER || k < 0)
         return fail(err, ST_BADARG, "k=%.40s (a whole number, 0 or more)", (const char *)sqlite3_value_text(argv[4]));
-    if (argv[5] && sqlite3_value_type(argv[5]) != SQLITE_NULL)
-        TRY(options_set_json(&target, 1, (const char *)sqlite3_value_text(argv[5]), err));
     TRY(index_open(&t, db, (const char *)sqlite3_value_text(argv[0]), err));
-    Status status = index_view_sync(t, err);
+    Status status = index_take_options(t, argv[5] ? (const char *)sqlite3_value_text(argv[5]) : NULL, &request, err);
+    if (status == ST_OK) status = index_view_sync(t, err);
     if (status == ST_OK && k > index_view_count(t)) k = index_view_count(t);
     if (status == ST_OK) status = glue_find_table(db, "table", (const char *)sqlite3_value_text(argv[1]), "", &schema, &table, err);
     if (status == ST_OK)
         status = glue_prepare(db, &rows, err, "SELECT q.\"%w\", q.\"%w\" FROM \"%w\".\"%w\" q", sqlite3_value_text(argv[2]),
                               sqlite3_value_text(argv[3]), schema, table);
-    IndexRequest request = {.k = (size_t)k, .min_score = -INFINITY, .ef = options.ef, .nprobe = options.nprobe, .candidates = options.candidates};
+    request.k = (size_t)k;
+    request.min_score = -INFINITY;
     if (status == ST_OK) status = answer_all(t, rows, &request, sink, err);
     sqlite3_finalize(rows);
     sqlite3_free(schema);

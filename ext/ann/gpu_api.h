@@ -1,0 +1,54 @@
+/* Between recommend.so and the plug-in recommend_gpu.so, which it opens with dlopen: C, and nothing else shared. Functions return 0, or
+ * -1 with a text. The plug-in answers for every exception of FAISS and every error of CUDA; nothing of it ends the process. */
+#ifndef REC_GPU_API_H
+#define REC_GPU_API_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Counts up with every change of this file: a plug-in of another version is refused. */
+enum { REC_GPU_VERSION = 1, REC_GPU_MAX_K = 2048 };
+
+typedef struct RecGpuDevice {
+    char name[256];
+    uint64_t memory_total, memory_free; /* bytes */
+} RecGpuDevice;
+
+/* What to hold. Without a factory: rows as they are added, searched exactly. With one: FAISS's index of that factory string, trained and
+ * filled on the CPU, from the bytes of faiss_extra_save. */
+typedef struct RecGpuSpec {
+    int device;
+    int dim;
+    int inner_product; /* else squared Euclidean distances */
+    int half;          /* rows without a factory as float16 */
+    int64_t n;         /* rows that the structure holds */
+    const char *factory;
+    const void *structure;
+    size_t structure_len;
+} RecGpuSpec;
+
+typedef struct RecGpuApi {
+    uint32_t version;
+    /* Devices that can be used; the text says why there is none (no driver, no device, a driver too old). */
+    int (*count)(int *out, char *text, size_t text_size);
+    int (*device)(int device, RecGpuDevice *out, char *text, size_t text_size);
+    int (*create)(void **out, const RecGpuSpec *spec, char *text, size_t text_size);
+    int (*add)(void *index, int64_t n, const float *rows, char *text, size_t text_size);
+    /* n queries; k up to REC_GPU_MAX_K. distances and labels: n x k, best first, label -1 where there is none. From one thread at a time
+     * on a device: others wait. */
+    int (*search)(void *index, int64_t n, const float *queries, int64_t k, int64_t nprobe, float *distances, int64_t *labels, char *text, size_t text_size);
+    void (*destroy)(void *index);
+} RecGpuApi;
+
+/* The one symbol of the plug-in. */
+const RecGpuApi *recommend_gpu(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
