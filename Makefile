@@ -53,6 +53,8 @@ help:
 	@echo 'make grocery-data  the groceries for make accuracy SET=groceries,groceries-repeats (needs the network once)'
 	@echo 'make golden      tests/golden/metrics.json.gz from scikit-learn, SciPy, trec_eval and statsmodels (needs the network once)'
 	@echo 'make gpu         build/recommend_gpu.so: FAISS on CUDA devices (needs the toolkit; CUDA_ARCHS=, CUDA_HOME=)'
+	@echo 'make bench-gpu   searches on a GPU beside the CPU and raw FAISS (SIZE=1m|10m)'
+	@echo 'make gpu-archive build/gpu-machine.tar.xz: extension, plug-in, tests and benchmark for a machine with a GPU'
 	@echo 'make lint        layers, symbols, sizes, warnings under gcc and clang'
 	@echo 'make deps        install missing Debian packages, build FAISS once (cached outside the tree)'
 	@echo 'make docs        regenerate the option tables in docs/reference'
@@ -127,10 +129,20 @@ $(BUILD)/gpu/faiss_state.o: ext/ann/faiss_state.cpp
 $(GPU_OBJECTS):
 	@mkdir -p $(@D)
 	$(call SHOW,CXX)$(CXX) -std=c++17 $(WARN) $(CODEGEN) -isystem $(FAISS_GPU_DIR)/include -isystem $(CUDA_HOME)/include -MMD -MP -c $< -o $@
+# -Bsymbolic: whatever FAISS else is in the process, ours calls itself.
 $(BUILD)/recommend_gpu.so: $(GPU_OBJECTS) $(BUILD)/gpu/libfaiss.a tools/gpu_exports.map
-	$(call SHOW,LINK)$(CXX) -shared -o $@ $(GPU_OBJECTS) $(BUILD)/gpu/libfaiss.a -L$(CUDA_HOME)/lib64 -lcudart_static -lcublas -lopenblas -lgomp -ldl -lrt -pthread \
-	    -Wl,--version-script=tools/gpu_exports.map -Wl,--exclude-libs,ALL -Wl,-z,nodelete -Wl,-z,defs -Wl,-rpath,'$$ORIGIN' -Wl,--gc-sections -s
-.PHONY: gpu
+	$(call SHOW,LINK)$(CXX) -shared -o $@ $(GPU_OBJECTS) -Wl,--whole-archive $(BUILD)/gpu/libfaiss.a -Wl,--no-whole-archive -L$(CUDA_HOME)/lib64 -lcudart_static -lcublas -lopenblas -lgomp -ldl -lrt -pthread \
+	    -Wl,--version-script=tools/gpu_exports.map -Wl,-Bsymbolic -Wl,-z,nodelete -Wl,-z,defs -Wl,-rpath,'$$ORIGIN' -s
+# FAISS's own GPU API beside ours, and what a machine with a GPU needs, in one archive (proven here on the CPU alone).
+$(BUILD)/gpu_raw: tests/bench/gpu_raw.cpp $(BUILD)/recommend_gpu.so
+	$(call SHOW,CXX)$(CXX) -std=c++17 $(WARN) -O2 -isystem $(FAISS_GPU_DIR)/include -isystem $(CUDA_HOME)/include -o $@ $^ -L$(CUDA_HOME)/lib64 -lcudart_static -lcublas -ldl -lrt -pthread -Wl,-rpath,'$$ORIGIN' -s
+bench-gpu: gpu
+	@$(MAKE) --no-print-directory $(BUILD)/gpu_raw FAISS_GPU_DIR=$$(tools/deps.sh faiss-gpu)
+	@/usr/bin/python3 tests/bench/gpu.py $(BUILD) $(SIZE)
+gpu-archive: gpu
+	@$(MAKE) --no-print-directory $(BUILD)/gpu_raw FAISS_GPU_DIR=$$(tools/deps.sh faiss-gpu)
+	@tools/gpu_archive.sh $(BUILD)
+.PHONY: gpu bench-gpu gpu-archive
 
 -include $(wildcard $(BUILD)/obj/ext/*/*.d $(BUILD)/gpu/*.d $(BUILD)/core/ext/*/*.d $(BUILD)/tests/*.d)
 

@@ -91,8 +91,10 @@ int count(int *out, char *text, size_t size) {
     *out = 0;
     cudaError_t error = cudaGetDeviceCount(out);
     if (error == cudaSuccess && *out > 0) return 0;
+    int driver = 0;
     cudaGetLastError();
-    snprintf(text, size, "%s", error == cudaSuccess ? "no device" : cudaGetErrorString(error));
+    cudaDriverGetVersion(&driver); /* 0: there is none */
+    snprintf(text, size, "%s", error == cudaSuccess ? "no CUDA device" : driver == 0 ? "no CUDA driver" : cudaGetErrorString(error));
     *out = 0;
     return -1;
 }

@@ -118,6 +118,8 @@ def test_the_plug_in_compiles(shop):
     cuda = os.environ.get("CUDA_HOME", "/usr/local/cuda")
     if not os.path.exists(os.path.join(cuda, "include", "cuda_runtime.h")):
         raise unittest.SkipTest("no CUDA toolkit under " + cuda)
+    if not os.path.exists(os.path.join(os.path.dirname(EXTENSION), "deps.mk")):
+        raise unittest.SkipTest("no build tree")
     with open(os.path.join(os.path.dirname(EXTENSION), "deps.mk")) as file:
         faiss = file.read().split(":=")[1].strip()
     headers = shop.path("include")
