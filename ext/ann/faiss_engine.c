@@ -16,6 +16,7 @@
 #include "../math/kernels.h"
 #include "codes.h"
 #include "faiss_extra.h"
+#include "faiss_plan.h"
 
 enum { ADD_BATCH = 16384, MIN_TRAINING = 65536, TRAINING_A_LIST = 256, DEFAULT_EF = 64, MANY_LISTS = 512, FORMAT = 1 };
 
@@ -270,6 +271,14 @@ static int scans(const Faiss *faiss, const AnnVectors *vectors, const AnnSearch 
     if (!faiss->kind.takes_filter) return allowed * 2 < vectors->n;
     double visited = (double)lists_to_visit(faiss, vectors, search) / (double)faiss->kind.n_lists * (double)vectors->n;
     return (double)allowed < visited / 2; /* a code that is visited costs less than a row that is scored */
+}
+
+int ann_faiss_plan(const AnnIndex *index, const AnnSearch *search, int64_t *candidates, int64_t *nprobe) {
+    const Faiss *faiss = index->state;
+    int64_t allowed = ann_n_allowed(index->vectors, search), k = (int64_t)search->k < allowed ? (int64_t)search->k : allowed;
+    *candidates = candidates_for(faiss, search, k);
+    *nprobe = faiss->kind.n_lists ? lists_to_visit(faiss, index->vectors, search) : 0;
+    return k > 0 && !scans(faiss, index->vectors, search, k);
 }
 
 typedef struct Candidates {

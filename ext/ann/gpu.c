@@ -1,7 +1,9 @@
 #define _GNU_SOURCE /* dladdr */
 #include "gpu.h"
 
+#include <ctype.h>
 #include <dlfcn.h>
+#include <limits.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -12,9 +14,10 @@
 #include "../base/memory.h"
 #include "../math/kernels.h"
 #include "codes.h"
+#include "faiss_plan.h"
 #include "gpu_api.h"
 
-enum { ADD_BATCH = 65536, EXTRA = 32, SCRATCH_MB = 256, ANSWER_BATCH = 4096 };
+enum { HALF_MAX = 65504, ADD_BATCH = 65536, EXTRA = 32, SCRATCH_MB = 256, ANSWER_BATCH = 4096 };
 
 Status device_parse(const char *text, DeviceChoice *out, Err *err) {
     char *end;
@@ -22,8 +25,8 @@ Status device_parse(const char *text, DeviceChoice *out, Err *err) {
     if (strcmp(text, "cpu") == 0) return ST_OK;
     out->kind = strcmp(text, "auto") == 0 ? DEVICE_AUTO : DEVICE_GPU;
     if (out->kind == DEVICE_AUTO || strcmp(text, "gpu") == 0) return ST_OK;
-    long number = strncmp(text, "gpu:", 4) == 0 ? strtol(text + 4, &end, 10) : -1;
-    if (number < 0 || number > 1023 || end == text + 4 || *end) return fail(err, ST_BADARG, "device=%.40s (cpu, gpu, gpu:N, auto)", text);
+    long number = strncmp(text, "gpu:", 4) == 0 && isdigit((unsigned char)text[4]) ? strtol(text + 4, &end, 10) : -1;
+    if (number < 0 || number > 1023 || *end) return fail(err, ST_BADARG, "device=%.40s (cpu, gpu, gpu:N, auto)", text);
     out->number = (int)number;
     return ST_OK;
 }
@@ -38,24 +41,32 @@ static struct {
 } plugin = {.once = PTHREAD_ONCE_INIT};
 static int is_open;
 
-/* recommend_gpu.so beside the object that this code is in. */
-static int plugin_path(char *out, size_t size) {
+/* recommend_gpu.so beside the object that this code is in, as it was found when it was loaded: what was then a relative name means
+ * another file once the process is in another folder. */
+static pthread_once_t placed = PTHREAD_ONCE_INIT;
+static char plugin_path[PATH_MAX];
+
+static void find_place(void) {
     Dl_info info;
-    if (!dladdr(&plugin, &info) || !info.dli_fname) return 0;
-    const char *slash = strrchr(info.dli_fname, '/');
-    int folder = slash ? (int)(slash - info.dli_fname) : 1;
-    return snprintf(out, size, "%.*s/recommend_gpu.so", folder, slash ? info.dli_fname : ".") < (int)size;
+    char real[PATH_MAX];
+    if (!dladdr(&plugin, &info) || !info.dli_fname || !strchr(info.dli_fname, '/') || !realpath(info.dli_fname, real)) return;
+    char *slash = strrchr(real, '/');
+    if (snprintf(plugin_path, sizeof plugin_path, "%.*s/recommend_gpu.so", (int)(slash - real), real) >= (int)sizeof plugin_path) plugin_path[0] = 0;
+}
+
+void gpu_remember_place(void) {
+    pthread_once(&placed, find_place);
 }
 
 static void open_plugin(void) {
-    char path[4096];
     plugin.process = getpid();
     is_open = 1;
-    if (!plugin_path(path, sizeof path) || access(path, R_OK) != 0) {
+    gpu_remember_place();
+    if (!plugin_path[0] || access(plugin_path, R_OK) != 0) {
         snprintf(plugin.reason, sizeof plugin.reason, "recommend_gpu.so is not beside the extension (make gpu builds it)");
         return;
     }
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    void *library = dlopen(plugin_path, RTLD_NOW | RTLD_LOCAL);
     const RecGpuApi *(*entry)(void) = NULL;
     void *symbol = library ? dlsym(library, "recommend_gpu") : NULL;
     memcpy(&entry, &symbol, sizeof entry);
@@ -132,7 +143,6 @@ struct GpuCopy {
     int device;
     int is_exact;     /* all rows, without a structure */
     int half;
-    int64_t n_lists;
     double longest;   /* norm of a row */
 };
 
@@ -204,10 +214,10 @@ Status gpu_copy_new(GpuCopy **out, const AnnIndex *index, int device, Task *task
     GpuCopy *c = mem_zeros(1, sizeof *c);
     if (!c) return fail_nomem(err, "the copy");
     *c = (GpuCopy){.device = device, .is_exact = !is_ivf(index), .half = index->vectors->storage != ANN_F32};
-    if (!c->is_exact) c->n_lists = strtol(index->factory + 3, NULL, 10);
     for (int64_t i = 0; i < index->vectors->n; i++) c->longest = fmax(c->longest, index->vectors->norm[i]);
     if (index->vectors->metric == ANN_COSINE) c->longest = 1;
-    Status status = code_is_usual(c->longest) || c->longest == 0 ? create(c, index, err) : fail(err, ST_BADARG, "GPU: a vector of norm %g is not for float32", c->longest);
+    if (c->half && c->longest > HALF_MAX) c->longest = INFINITY;
+    Status status = code_is_usual(c->longest) || c->longest == 0 ? create(c, index, err) : fail(err, ST_BADARG, "GPU: a vector is too long for float%d", c->half ? 16 : 32);
     if (status == ST_OK && c->is_exact) status = add_rows(c, index->vectors, task, err);
     if (status == ST_OK)
         *out = c;
@@ -240,7 +250,7 @@ static int settle(const GpuCopy *c, const AnnVectors *vectors, const AnnSearch *
     if (!c->is_exact || found == vectors->n) return 1;
     for (size_t i = 0; i < top->len; i++) least = fmin(least, top->item[i].score);
     double last = (double)distance[wanted - 1], bound = vectors->metric == ANN_L2 ? -last : last;
-    return least > bound + score_error(c, vectors, vectors->metric == ANN_COSINE ? (norm > 0 ? 1 : 0) : norm);
+    return isfinite(last) && least > bound + score_error(c, vectors, vectors->metric == ANN_COSINE ? (norm > 0 ? 1 : 0) : norm);
 }
 
 typedef struct Answers {
@@ -274,8 +284,9 @@ static Status answer(GpuCopy *c, const AnnIndex *index, const AnnSearch *searche
     }
     if (plugin.api->search(c->index, n, a->query, wanted, nprobe, a->distance, a->label, text, sizeof text)) return gpu_fail(err, "search", text);
     for (int64_t i = 0; i < n; i++) {
-        int usual = code_is_usual(sqrt(kernels()->dot(searches[i].query, searches[i].query, dim)));
-        if (usual && settle(c, vectors, &searches[i], a->distance + i * wanted, a->label + i * wanted, wanted, a->scratch, &tops[i])) continue;
+        double norm = sqrt(kernels()->dot(searches[i].query, searches[i].query, dim));
+        int fits = code_is_usual(norm) && (!c->half || vectors->metric == ANN_COSINE || norm <= HALF_MAX);
+        if (fits && settle(c, vectors, &searches[i], a->distance + i * wanted, a->label + i * wanted, wanted, a->scratch, &tops[i])) continue;
         tops[i].len = 0;
         TRY(index->engine->search(index, &searches[i], &tops[i], 1, err));
     }
@@ -284,15 +295,13 @@ static Status answer(GpuCopy *c, const AnnIndex *index, const AnnSearch *searche
 
 Status gpu_copy_search(GpuCopy *c, const AnnIndex *index, const AnnSearch *searches, TopK *tops, int64_t n, int *done, Err *err) {
     const AnnVectors *vectors = index->vectors;
-    int64_t k = (int64_t)searches->k, wanted = k + (k > 4 * EXTRA ? k / 4 : EXTRA);
-    int64_t nprobe = searches->nprobe ? searches->nprobe : (int64_t)ceil(sqrt((double)c->n_lists));
+    int64_t k = (int64_t)searches->k, wanted = k + (k > 4 * EXTRA ? k / 4 : EXTRA), nprobe = 0;
     int64_t batch = n < ANSWER_BATCH ? n : ANSWER_BATCH;
     Answers a = {0};
     *done = 0;
+    if (!c->is_exact && !ann_faiss_plan(index, searches, &wanted, &nprobe)) return ST_OK;
     wanted += vectors->n - ann_n_allowed(vectors, searches); /* a device knows no filter: as many more as it may find in vain */
-    if (searches->candidates > wanted) wanted = searches->candidates;
     if (wanted > vectors->n) wanted = vectors->n;
-    if (nprobe > c->n_lists) nprobe = c->n_lists;
     if (k < 1 || vectors->n < 1 || wanted > REC_GPU_MAX_K || nprobe > REC_GPU_MAX_K) return ST_OK;
     TRY(gpu_check(c->device, err));
     Status status = answers_alloc(&a, batch, wanted, (size_t)vectors->dim, err);

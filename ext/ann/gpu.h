@@ -15,6 +15,9 @@ typedef struct DeviceChoice {
 /* "cpu", "gpu" (0), "gpu:N", "auto" (GPU 0 where that works). */
 Status device_parse(const char *text, DeviceChoice *out, Err *err);
 
+/* When the library is loaded: where the plug-in would be. */
+void gpu_remember_place(void);
+
 /* GPUs that can be used; 0 with the reason: no plug-in, another version, no driver, no device, a forked process. Opens the plug-in. */
 int gpu_count(char *reason, size_t size);
 /* Has the plug-in been asked for? If not, no CUDA library is mapped. */

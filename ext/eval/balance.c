@@ -38,6 +38,8 @@ Status balance(const BalanceRow *row, int64_t n, int32_t n_classes, BalanceMetho
         most = size > most ? size : most;
         start[c + 1] += start[c];
     }
+    if (status == ST_OK && method == BALANCE_OVER && n_classes * most > n + BALANCE_MOST_ROWS)
+        status = fail(err, ST_BADARG, "over: %lld rows of %d classes would become %lld: is the label one?", (long long)n, (int)n_classes, (long long)(n_classes * most));
     for (int64_t i = 0; status == ST_OK && i < n; i++) {
         double size = (double)(start[row[i].class_id + 1] - start[row[i].class_id]);
         copies[i] = 1;

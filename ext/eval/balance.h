@@ -12,6 +12,9 @@ typedef enum BalanceMethod {
     BALANCE_OVER    /* of every class as many as the largest has: its rows in turn, so that no two differ by more than one copy */
 } BalanceMethod;
 
+/* More rows than there are that BALANCE_OVER makes: beyond that the label is hardly a class. */
+enum { BALANCE_MOST_ROWS = 50000000 };
+
 /* A row: its class 0 .. n_classes-1 and a hash, by which it is chosen (ties by its place). */
 typedef struct BalanceRow {
     int32_t class_id;

@@ -6,7 +6,7 @@
 
 #include "../base/memory.h"
 
-enum { MAX_ALGORITHMS = 8, GRID_STEPS = 4, DRAWS = 100 };
+enum { MAX_ALGORITHMS = 8, GRID_STEPS = 4, TPE_DRAWS = 50, DRAWS = 1000 };
 
 typedef struct Candidate {
     const Algorithm *algorithm;
@@ -40,11 +40,11 @@ static int is_new(const Search *s, const char *options) {
     return 1;
 }
 
-/* One draw; 0: the grid has ended. */
-static int draw(const Search *s, Explorer *e, Random *random, double *place, Status *status, Err *err) {
+/* One draw; 0: the grid has ended. Where TPE has nothing new to say, chance has. */
+static int draw(const Search *s, Explorer *e, int tries, Random *random, double *place, Status *status, Err *err) {
     const Space *space = &e->space;
     if (s->rules->sampler == SEARCH_GRID) return sampler_grid(e->grid_at++, GRID_STEPS, space->dimension, space->n, place);
-    if (s->rules->sampler == SEARCH_RANDOM)
+    if (s->rules->sampler == SEARCH_RANDOM || tries >= TPE_DRAWS)
         sampler_random(random, space->dimension, space->n, place);
     else
         *status = sampler_tpe(random, space->dimension, space->n, e->known, e->n_known, place, err);
@@ -58,7 +58,7 @@ static Status propose(const Search *s, Explorer *e, int64_t i, double *place, ch
     *options = NULL;
     random_init(&random, s->rules->seed, (uint64_t)i);
     for (int tries = 0; tries < DRAWS || s->rules->sampler == SEARCH_GRID; tries++) {
-        if (!draw(s, e, &random, place, &status, err)) return ST_OK;
+        if (!draw(s, e, tries, &random, place, &status, err)) return ST_OK;
         TRY(status);
         char *setting = space_setting(&e->space, place);
         if (!setting) return fail_nomem(err, "the trials");
@@ -106,17 +106,17 @@ static int best_first(const void *a, const void *b) {
     return (x->at > y->at) - (x->at < y->at);
 }
 
-/* Those with a value, the better ones first; of n one in `halving` goes on. */
+/* Those with a value, the better ones first; of n one in `halving` goes on. Where so few users give none a value, more may. */
 static int64_t promoted(Search *s, int64_t n) {
     int64_t valued = 0;
     qsort(s->candidate, (size_t)n, sizeof *s->candidate, best_first);
     while (valued < n && !isnan(s->candidate[valued].value)) valued++;
-    return (valued + s->rules->halving - 1) / s->rules->halving;
+    return ((valued ? valued : n) + s->rules->halving - 1) / s->rules->halving;
 }
 
 static Status run(Search *s, Err *err) {
     const SearchRules *r = s->rules;
-    int rounds = r->halving ? 1 + (int)floor(log(1 / r->least_share) / log((double)r->halving) + 1e-9) : 1;
+    int rounds = !r->halving ? 1 : r->least_share > 0 ? 1 + (int)floor(log(1 / r->least_share) / log((double)r->halving) + 1e-9) : 2;
     s->share = r->halving ? pow((double)r->halving, 1 - rounds) : 1;
     for (int64_t i = 0; i < r->trials; i++) {
         if (s->host->enough(s->host->context)) return ST_OK;

@@ -13,7 +13,7 @@ typedef struct SearchRules {
     uint64_t seed;
     int64_t halving;    /* 0: every setting on all users. Else, with h: all on a share of h^-r of the users, the best 1 / h of
                          * them on h times as many, and so on up to all users (Jamieson and Talwalkar 2016) */
-    double least_share; /* the first round's share is the least power of 1 / h that is not below */
+    double least_share; /* the first round's share is the least power of 1 / h that is not below; 0: 1 / h itself */
 } SearchRules;
 
 typedef struct SearchHost {

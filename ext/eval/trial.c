@@ -126,7 +126,7 @@ static Status split_random(const EventSet *set, int64_t fold, int64_t folds, uin
 
 Status sample_users(const EventSet *set, double share, uint64_t seed, const uint8_t *held, uint8_t *out, Err *err) {
     int32_t n = keymap_count(set->users);
-    uint64_t hash;
+    uint64_t hash = 0;
     uint8_t *in = mem_array((size_t)n, 1);
     Status status = in ? ST_OK : fail_nomem(err, "the sample");
     for (int32_t u = 0; status == ST_OK && u < n; u++) {

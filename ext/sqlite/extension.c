@@ -9,6 +9,7 @@
 SQLITE_EXTENSION_INIT1
 #endif
 
+#include "../ann/gpu.h"
 #include "modules.h"
 
 enum { OLDEST_SQLITE = 3038000 }; /* sqlite3_vtab_in, LIMIT push-down */
@@ -37,6 +38,7 @@ int sqlite3_recommend_init(sqlite3 *db, char **error, const void *api) {
         if (error) *error = sqlite3_mprintf("sqlite-recommend needs SQLite 3.38 or newer, this is %s", sqlite3_libversion());
         return SQLITE_ERROR;
     }
+    gpu_remember_place();
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         int code = parts[i](db);
         if (code != SQLITE_OK) return code;

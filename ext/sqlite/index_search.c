@@ -155,7 +155,7 @@ static Status search_device(IndexTable *t, const IndexRequest *request, const ui
     double work = (double)n * (double)t->loaded->vectors.n * (double)t->dim;
     *done = 0;
     if (kind == DEVICE_CPU || request->min_score > -INFINITY || request->k == 0 || n_allowed == 0) return ST_OK;
-    if (kind == DEVICE_AUTO && work < AUTO_WORK) return ST_OK;
+    if (kind == DEVICE_AUTO && (work < AUTO_WORK || memcmp(t->refused, t->loaded->stamp, STAMP) == 0)) return ST_OK;
     Err own = {0};
     Status status = index_view_copy(t, request->device.number, task, &copy, &own);
     if (status == ST_OK) {
@@ -164,6 +164,7 @@ static Status search_device(IndexTable *t, const IndexRequest *request, const ui
     }
     if (status == ST_BADARG && kind == DEVICE_AUTO) {
         gpu_note(own.text);
+        memcpy(t->refused, t->loaded->stamp, STAMP);
         *done = 0;
         return ST_OK;
     }

@@ -103,6 +103,7 @@ typedef struct IndexTable {
     AnnStorage storage;
     char factory[64];    /* index= */
     DeviceChoice device; /* device= */
+    unsigned char refused[STAMP]; /* the content of which device=auto found no copy to be possible */
     char *content;       /* content=, as it is called now; NULL: rows of our own */
     char *content_rowid; /* its INTEGER PRIMARY KEY */
     sqlite3_stmt *statement[N_INDEX_STATEMENTS];

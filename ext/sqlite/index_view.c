@@ -144,7 +144,7 @@ Status index_view_copy(IndexTable *t, int device, Task *task, GpuCopy **out, Err
     *out = cache_get(&key);
     if (*out) return ST_OK;
     Status status = gpu_copy_new(out, &base->index, device, task, err);
-    if (status == ST_BADARG && strstr(err->text, " free, ")) { /* what nobody uses makes room */
+    if (status == ST_BADARG && (strstr(err->text, " free, ") || strstr(err->text, "no memory"))) { /* what nobody uses makes room */
         cache_drop_unused();
         status = gpu_copy_new(out, &base->index, device, task, err);
     }

@@ -127,7 +127,11 @@ static void rec_train(sqlite3_context *context, int argc, sqlite3_value **argv) 
     const char *options = argc > 1 ? (const char *)sqlite3_value_text(argv[1]) : NULL;
 
     Status status = definition_find(&d, db, (const char *)sqlite3_value_text(argv[0]), &err);
-    if (status == ST_OK) status = tune_before_train(&d, options) ? tune_and_train(&d, &reader, options, 0, &model, &activate, &err) : train_model(&d, &reader, options, &model, &activate, &err);
+    if (status == ST_OK) status = row_table_enter(&err);
+    if (status == ST_OK) {
+        status = tune_before_train(&d, options) ? tune_and_train(&d, &reader, options, 0, &model, &activate, &err) : train_model(&d, &reader, options, &model, &activate, &err);
+        row_table_leave();
+    }
     if (status == ST_OK) status = model_write(model, &blob, &err);
     if (status == ST_OK)
         sqlite3_result_blob64(context, blob.data, blob.len, SQLITE_TRANSIENT);

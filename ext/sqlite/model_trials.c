@@ -29,8 +29,8 @@ void tried_clear(TriedList *list) {
 
 Status trials_state(const ModelDefinition *d, TrialsState *out, Err *err) {
     sqlite3_int64 columns;
-    TRY(glue_integer(d->db, 0, &columns, err, "SELECT count(*) FROM pragma_table_info('%q_trials', %Q) WHERE name IN ('trial', 'tuning', 'share')", d->name, d->schema));
-    *out = columns == 3 ? TRIALS_PRESENT : columns == 2 ? TRIALS_OLD : TRIALS_ABSENT;
+    TRY(glue_integer(d->db, 0, &columns, err, "SELECT count(*) FROM pragma_table_info('%q_trials', %Q) WHERE name IN ('trial', 'tuning', 'share', 'question')", d->name, d->schema));
+    *out = columns == 4 ? TRIALS_PRESENT : columns >= 2 ? TRIALS_OLD : TRIALS_ABSENT;
     return ST_OK;
 }
 
@@ -41,8 +41,13 @@ static Status ensure_table(const ModelDefinition *d, Err *err) {
     TRY(trials_state(d, &state, err));
     if (state == TRIALS_PRESENT) return ST_OK;
     if (state == TRIALS_ABSENT) return fail(err, ST_BADARG, "the table %s_trials is not this model's", d->name);
-    TRY(glue_execute(d->db, err, "ALTER TABLE \"%w\".\"%w_trials\" ADD COLUMN share REAL DEFAULT 1", d->schema, d->name));
-    return glue_execute(d->db, err, "ALTER TABLE \"%w\".\"%w_trials\" ADD COLUMN question TEXT", d->schema, d->name);
+    static const char *const added[] = {"share REAL DEFAULT 1", "question TEXT"}, *const names[] = {"share", "question"};
+    for (int i = 0; i < 2; i++) { /* one of them may be there: each is a transaction of its own outside BEGIN */
+        sqlite3_int64 found;
+        TRY(glue_integer(d->db, 0, &found, err, "SELECT 1 FROM pragma_table_info('%q_trials', %Q) WHERE name=%Q", d->name, d->schema, names[i]));
+        if (!found) TRY(glue_execute(d->db, err, "ALTER TABLE \"%w\".\"%w_trials\" ADD COLUMN %s", d->schema, d->name, added[i]));
+    }
+    return ST_OK;
 }
 
 /* A trial whose algorithm this library does not have is none that it would propose. */
@@ -71,12 +76,17 @@ Status trials_begin(const ModelDefinition *d, TuningKey *key, int resume, TriedL
     sqlite3_int64 last, same = 0;
     TRY(ensure_table(d, err));
     TRY(glue_integer(d->db, 0, &last, err, "SELECT coalesce(max(tuning), 0) FROM \"%w\".\"%w_trials\"", d->schema, d->name));
+    TRY(glue_integer(d->db, 0, &key->last_trial, err, "SELECT coalesce(max(trial), 0) FROM \"%w\".\"%w_trials\"", d->schema, d->name));
     key->tuning = last + 1;
     if (!resume || !last) return ST_OK;
     TRY(glue_integer(d->db, 0, &same, err, "SELECT count(*) FROM \"%w\".\"%w_trials\" WHERE tuning=%lld AND question=%Q", d->schema, d->name, last, key->question));
     if (!same) return fail(err, ST_BADARG, "resume: tuning %lld was of other events or judged otherwise (metric, k, split, share, folds, seed, until, exclude_seen): begin anew without resume, or give until", last);
     key->tuning = last;
     return load_trials(d, last, list, err);
+}
+
+void trials_take_back(const ModelDefinition *d, const TuningKey *key) {
+    if (key->tuning) glue_execute(d->db, NULL, "DELETE FROM \"%w\".\"%w_trials\" WHERE tuning=%lld AND trial>%lld", d->schema, d->name, key->tuning, key->last_trial);
 }
 
 Status trials_put(const ModelDefinition *d, const TuningKey *key, const Tried *tried, Err *err) {

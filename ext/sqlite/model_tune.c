@@ -19,6 +19,7 @@ typedef struct Run {
     char *question; /* sqlite3_malloc'ed */
     uint8_t *part;  /* of the users, under successive halving */
     int store;
+    int is_training; /* of an algorithm=auto model */
     int64_t began_with; /* trials that were known */
     int64_t judged;     /* known ones met again, and new ones */
     double started;
@@ -135,12 +136,16 @@ static Status ask(Run *r, Err *err) {
     return r->question ? ST_OK : fail_nomem(err, "the trials");
 }
 
+/* A version that cannot be judged (by sessions, say) has no value, like a trial. */
 static Status judge_active(Run *r, Err *err) {
     TrialResult result;
+    Err own = {0};
     TRY(store_active_options(r->tuning.definition, &r->active_options, err));
     if (!r->active_options) return ST_OK;
-    Status status = tuning_run_setting(&r->tuning, r->active_options, r->tuning.held, &result, err);
+    Status status = tuning_run_setting(&r->tuning, r->active_options, r->tuning.held, &result, &own);
     if (status == ST_OK) r->active = result.value[r->tuning.call.metric][0];
+    if (status == ST_OK || status == ST_BADARG) return ST_OK;
+    *err = own;
     return status;
 }
 
@@ -156,12 +161,12 @@ static Status search(Run *r, EventsReader *reader, Err *err) {
     TRY(ask(r, err));
     if (r->store) TRY(trials_begin(t->definition, &r->key, (int)call->resume, &r->tried, err));
     r->began_with = r->tried.n;
-    if (call->activate == IF_BETTER) TRY(judge_active(r, err));
+    if (call->activate == IF_BETTER || r->is_training) TRY(judge_active(r, err));
     return explore(r, err);
 }
 
-static Status run_search(Run *r, const ModelDefinition *d, EventsReader *reader, const char *options, int store, Err *err) {
-    *r = (Run){.tuning = {.definition = d}, .store = store, .started = task_clock(), .active = NAN};
+static Status run_search(Run *r, const ModelDefinition *d, EventsReader *reader, const char *options, int store, int is_training, Err *err) {
+    *r = (Run){.tuning = {.definition = d}, .store = store, .is_training = is_training, .started = task_clock(), .active = NAN};
     Tuning *t = &r->tuning;
     TRY(tune_call_read(&t->call, d, options, NULL, NULL, err));
     if (t->call.resume && !store) return fail(err, ST_BADARG, "resume: no trials are kept here");
@@ -203,16 +208,22 @@ static Status train_winner(const Run *r, EventsReader *reader, Model **out, Err 
     const Tried *best = best_tried(r);
     int64_t activate = r->tuning.call.activate;
     *out = NULL;
-    if (!best || activate == NEVER || (activate == IF_BETTER && !isnan(r->active) && !(best->value > r->active))) return ST_OK;
+    if (!best || activate == NEVER || (activate == IF_BETTER && r->active_options && !(best->value > r->active))) return ST_OK;
     return train_by(r, reader, best->options, out, err);
+}
+
+/* Inside BEGIN a failed INSERT ... VALUES takes nothing back by itself (model_store.c); an interrupt takes all. */
+static void take_back(const Run *r, Status status) {
+    if (status != ST_OK && status != ST_CANCELLED && r->store) trials_take_back(r->tuning.definition, &r->key);
 }
 
 Status tune_model(const ModelDefinition *definition, EventsReader *reader, const char *options, sqlite3_int64 *version, Err *err) {
     Run r;
     Model *model = NULL;
-    Status status = run_search(&r, definition, reader, options, 1, err);
+    Status status = run_search(&r, definition, reader, options, 1, 0, err);
     if (status == ST_OK) status = train_winner(&r, reader, &model, err);
     if (status == ST_OK && model) status = store_put(definition, model, 1, "tune", version, err);
+    take_back(&r, status);
     model_free(model);
     run_clear(&r);
     return status;
@@ -221,41 +232,51 @@ Status tune_model(const ModelDefinition *definition, EventsReader *reader, const
 int tune_before_train(const ModelDefinition *definition, const char *options) {
     json_error_t json_error;
     json_t *root = options ? json_loads(options, 0, &json_error) : NULL;
-    int named = json_object_get(root, "algorithm") != NULL;
+    json_t *name = json_object_get(root, "algorithm");
+    int automatic = !name || (json_is_string(name) && strcmp(json_string_value(name), "auto") == 0);
     json_decref(root);
-    return definition->automatic && !named;
+    return definition->automatic && automatic;
 }
 
 /* The active version's setting is one of those that can win: on new events it may be the best still. */
 Status tune_and_train(const ModelDefinition *definition, EventsReader *reader, const char *options, int store, Model **out, int *activate, Err *err) {
     Run r;
     *out = NULL;
-    Status status = run_search(&r, definition, reader, options, store, err);
+    Status status = run_search(&r, definition, reader, options, store, 1, err);
     *activate = status == ST_OK && r.tuning.call.activate != NEVER;
     if (status == ST_OK) {
         const Tried *best = best_tried(&r);
         const char *setting = best && !(r.active >= best->value) ? best->options : !isnan(r.active) ? r.active_options : NULL;
         status = setting ? train_by(&r, reader, setting, out, err)
+                 : out_of_time(&r) ? fail(err, ST_BADARG, "algorithm=auto: the time was up (seconds=%g) before a setting was judged on all users", r.tuning.call.seconds)
                          : fail(err, ST_BADARG, "algorithm=auto: nothing could be judged (%lld trials; too few events, or users with a past, in the part that is held out): name an algorithm, or another split", (long long)r.tried.n);
     }
+    take_back(&r, status);
     run_clear(&r);
     return status;
 }
 
 /* ---- rec_tune(model [, options]) ---- */
 
-/* A version is several rows: all or none. Fails inside a statement that writes. */
+/* A version is several rows, all or none: one statement, which takes itself back when it is interrupted or finds the file locked. */
 static Status put_version(const ModelDefinition *d, Model *model, sqlite3_int64 *version, Err *err) {
-    TRY(glue_execute(d->db, err, "SAVEPOINT rec_tune"));
-    Status status = store_put(d, model, 1, "tune", version, err);
-    if (status != ST_OK) glue_execute(d->db, NULL, "ROLLBACK TO rec_tune");
-    Status released = glue_execute(d->db, status == ST_OK ? err : NULL, "RELEASE rec_tune");
-    return status == ST_OK ? released : status;
+    Bytes blob = {0};
+    sqlite3_stmt *statement = NULL;
+    int has_row;
+    Status status = model_write(model, &blob, err);
+    if (status == ST_OK) status = glue_prepare(d->db, &statement, err, "INSERT INTO \"%w\".\"%w\"(\"%w\", arg, options) VALUES('load', ?1, '{\"action\":\"tune\"}')", d->schema, d->name, d->name);
+    if (status == ST_OK) sqlite3_bind_blob64(statement, 1, blob.data, blob.len, SQLITE_STATIC);
+    if (status == ST_OK) status = glue_step(d->db, statement, &has_row, err);
+    sqlite3_finalize(statement);
+    bytes_clear(&blob);
+    if (status == ST_OK) status = glue_integer(d->db, 0, version, err, "SELECT value FROM \"%w\".\"%w_config\" WHERE key='last_version'", d->schema, d->name);
+    return status;
 }
 
+/* What it stores must be kept as it goes: not so inside a statement that writes. (Inside BEGIN it is the caller's to keep.) */
 static Status check_statement(sqlite3 *db, Err *err) {
-    if (glue_execute(db, NULL, "SAVEPOINT rec_tune") != ST_OK) return fail(err, ST_BADARG, "it writes as it goes: call it from a plain SELECT, not from a statement that writes");
-    return glue_execute(db, err, "RELEASE rec_tune");
+    if (sqlite3_get_autocommit(db) && sqlite3_txn_state(db, NULL) == SQLITE_TXN_WRITE) return fail(err, ST_BADARG, "it writes as it goes: call it from a plain SELECT, not from a statement that writes");
+    return ST_OK;
 }
 
 static void append_number(Bytes *json, const char *name, double value) {
@@ -283,7 +304,7 @@ static Status tune_outside(const ModelDefinition *d, EventsReader *reader, const
     Model *model = NULL;
     sqlite3_int64 version = 0;
     TRY(check_statement(d->db, err));
-    Status status = run_search(&r, d, reader, options, 1, err);
+    Status status = run_search(&r, d, reader, options, 1, 0, err);
     if (status == ST_OK) status = train_winner(&r, reader, &model, err);
     if (status == ST_OK && model) status = put_version(d, model, &version, err);
     if (status == ST_OK) status = summary(&r, version, out, err);
@@ -299,7 +320,11 @@ static void rec_tune(sqlite3_context *context, int argc, sqlite3_value **argv) {
     Err err = {0};
     const char *options = argc > 1 ? (const char *)sqlite3_value_text(argv[1]) : NULL;
     Status status = definition_find(&d, sqlite3_context_db_handle(context), (const char *)sqlite3_value_text(argv[0]), &err);
-    if (status == ST_OK) status = tune_outside(&d, &reader, options, &json, &err);
+    if (status == ST_OK) status = row_table_enter(&err);
+    if (status == ST_OK) {
+        status = tune_outside(&d, &reader, options, &json, &err);
+        row_table_leave();
+    }
     if (status == ST_OK)
         sqlite3_result_text64(context, (const char *)json.data, json.len, SQLITE_TRANSIENT, SQLITE_UTF8);
     else

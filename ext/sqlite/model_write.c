@@ -18,10 +18,12 @@ static const OptSpec version_options[] = {
 
 typedef struct LoadOptions {
     int64_t activate;
+    int64_t action;
 } LoadOptions;
 
 static const OptSpec load_options[] = {
     {"activate", OPT_CHOICE, offsetof(LoadOptions, activate), 0, 0, 0, "always|never", "serve the new version at once"},
+    {"action", OPT_CHOICE, offsetof(LoadOptions, action), 0, 0, 0, "load|tune", "what rec_deployments says of it"},
     {0},
 };
 
@@ -65,7 +67,7 @@ static Status command_load(ModelTable *table, sqlite3_value *argument, sqlite3_v
         return ST_BADARG;
     }
     if (status != ST_OK) return status;
-    status = store_put(&table->definition, model, load.activate == 0, "load", version, err);
+    status = store_put(&table->definition, model, load.activate == 0, load.action ? "tune" : "load", version, err);
     model_free(model);
     return status;
 }

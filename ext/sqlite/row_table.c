@@ -192,6 +192,27 @@ static int vtab_fail(sqlite3_vtab *vtab, const char *name, Status status, const 
     return glue_code(status, err);
 }
 
+/* A view may read a table-valued function that reads the view: fill within fill, without end. */
+enum { DEEPEST = 8 };
+static _Thread_local int depth;
+
+Status row_table_enter(Err *err) {
+    if (depth >= DEEPEST) return fail(err, ST_BADARG, "it reads a view that reads it");
+    depth++;
+    return ST_OK;
+}
+
+void row_table_leave(void) {
+    depth--;
+}
+
+static Status fill(const RowTable *description, sqlite3 *db, sqlite3_value **given, RowSink *sink, Err *err) {
+    TRY(row_table_enter(err));
+    Status status = description->fill(db, given, sink, err);
+    row_table_leave();
+    return status;
+}
+
 static int filter(sqlite3_vtab_cursor *base, int plan, const char *text, int argc, sqlite3_value **argv) {
     Cursor *cursor = (Cursor *)base;
     Table *table = (Table *)base->pVtab;
@@ -214,7 +235,7 @@ static int filter(sqlite3_vtab_cursor *base, int plan, const char *text, int arg
         if (!given[i])
             status = fail(&err, ST_BADARG, "%d argument%s needed", description->n_required,
                           description->n_required > 1 ? "s are" : " is");
-    if (status == ST_OK) status = description->fill(table->db, given, &cursor->sink, &err);
+    if (status == ST_OK) status = fill(description, table->db, given, &cursor->sink, &err);
     if (status == ST_OK && cursor->sink.failed) status = fail_nomem(&err, "the rows");
     return status == ST_OK ? SQLITE_OK : vtab_fail(base->pVtab, description->name, status, &err);
 }

@@ -84,10 +84,13 @@ typedef struct TuningKey {
     sqlite3_int64 tuning;
     const char *metric, *question; /* question: a text that is the same where values can be compared */
     int64_t k, seed;
+    sqlite3_int64 last_trial; /* before it began */
 } TuningKey;
 
 /* A new number for key->tuning; with resume that of the last tuning, whose trials go to list, and an error if it asked something else. */
 Status trials_begin(const ModelDefinition *definition, TuningKey *key, int resume, TriedList *list, Err *err);
+/* Of a command that failed inside BEGIN: the trials that it has put. */
+void trials_take_back(const ModelDefinition *definition, const TuningKey *key);
 Status trials_put(const ModelDefinition *definition, const TuningKey *key, const Tried *tried, Err *err);
 
 #endif

@@ -19,7 +19,7 @@ const OptSpec tune_options[] = {
     {"seed", OPT_INT, offsetof(TuneCall, seed), 0, 9007199254740991.0, 1, NULL, "of the sampler, of split=random and of halving"},
     {"until", OPT_REAL, offsetof(TuneCall, until), -1e15, 1e15, INFINITY, NULL, "only events before this time (unix seconds) exist"},
     {"halving", OPT_INT, offsetof(TuneCall, halving), 0, 10, 0, NULL, "h, 2 or more: successive halving, all settings on a small share of the users, the best of h on h times as many, ...; 0: all on everybody"},
-    {"least_share", OPT_REAL, offsetof(TuneCall, least_share), 0.001, 1, 0.3, NULL, "of halving: no smaller share of the users than this"},
+    {"least_share", OPT_REAL, offsetof(TuneCall, least_share), 0, 1, 0, NULL, "of halving: no smaller share of the users than this; 0: one round on 1 / halving of them, one on all"},
     {"seconds", OPT_REAL, offsetof(TuneCall, seconds), 0, 1e9, 0, NULL, "no new trial after so many; 0: no limit"},
     {"exclude_seen", OPT_FLAG, offsetof(TuneCall, exclude_seen), 0, 0, -1, NULL, "judge what is new to the user; false: repeats, too; default: the algorithm's own"},
     {"resume", OPT_FLAG, offsetof(TuneCall, resume), 0, 0, 0, NULL, "go on with the last tuning: its trials are not run again"},
@@ -57,6 +57,7 @@ Status tune_call_read(TuneCall *call, const ModelDefinition *definition, const c
     if (definition->automatic) TRY(read_json(call, definition->automatic, NULL, NULL, &has_split, err));
     if (text) TRY(read_json(call, text, also, other, &has_split, err));
     if (call->halving == 1) return fail(err, ST_BADARG, "halving=1 (0, or 2..10)");
+    if (call->halving && call->least_share > 1 / (double)call->halving) return fail(err, ST_BADARG, "least_share=%g leaves halving=%d nothing to halve (up to %g)", call->least_share, (int)call->halving, 1 / (double)call->halving);
     if (!has_split && !definition->time) call->split = SPLIT_RANDOM;
     return ST_OK;
 }

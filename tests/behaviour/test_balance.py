@@ -71,6 +71,29 @@ def test_what_is_left_out_and_what_is_refused(shop):
     refused(db, "SELECT * FROM rec_balance('few', 'id', 'class')", says=("label", "fraction"))
 
 
+def test_a_label_that_is_none_is_refused(shop):
+    db = shop.connect()
+    db.execute("CREATE TABLE keys(id INTEGER PRIMARY KEY, label INTEGER)")
+    db.execute("INSERT INTO keys WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i, iif(i < 10000, 0, i) FROM n")
+    refused(db, "SELECT count(*) FROM rec_balance('keys', 'id', 'label', '{\"method\":\"over\"}')", says=("over:", "is the label one"))
+    equal(one(db, "SELECT count(*) FROM rec_balance('keys', 'id', 'label', '{\"method\":\"under\"}')"), 10002)
+
+
+def test_a_view_that_reads_itself_ends(shop):
+    db = shop.connect()
+    db.execute("CREATE VIEW v AS SELECT key AS k, label AS l FROM rec_balance('v', 'k', 'l')")
+    refused(db, "SELECT * FROM v", says="reads a view that reads it")
+    db.execute("CREATE TABLE t(k INTEGER, l INTEGER)")
+    db.execute("INSERT INTO t VALUES(1, 0)")
+    equal(len(rows(db, "SELECT * FROM rec_balance('t', 'k', 'l')")), 1, "and nothing is left over")
+    db.execute("CREATE TABLE events(user INTEGER, item INTEGER)")
+    db.execute("INSERT INTO events VALUES(1, 1), (1, 2), (2, 1)")
+    db.execute("CREATE VIRTUAL TABLE m USING rec_model(events=events, user=user, item=item)")
+    db.execute("INSERT INTO m(m) VALUES('train')")
+    db.execute("CREATE VIEW h AS SELECT 1 AS user, 2 AS item FROM rec_evaluate('m', 'h')")
+    refused(db, "SELECT * FROM rec_evaluate('m', 'h')", says="reads a view that reads it")
+
+
 def test_names_with_quotes_and_schemas(shop):
     db = shop.connect()
     db.execute("ATTACH ':memory:' AS aux")

@@ -69,7 +69,7 @@ def test_a_device_that_is_not_there_is_an_error_and_auto_is_not(shop):
 
 def test_device_names(shop):
     db = shop.connect()
-    for name in ("tpu", "gpu:", "gpu:-1", "gpu:1x", "GPU", "gpu:99999", ""):
+    for name in ("tpu", "gpu:", "gpu:-1", "gpu:1x", "gpu: 1", "gpu:+1", "GPU", "gpu:99999", ""):
         refused(db, f"CREATE VIRTUAL TABLE x USING rec_index(e float[2], device='{name}')", says=("device=", "gpu:N"))
     fill(db, more=", device=cpu")
     refused(db, "SELECT rowid FROM t WHERE e MATCH (SELECT v FROM q_t) AND k = 5 AND options = '{\"device\":\"cuda\"}'", says="device=cuda (cpu, gpu, gpu:N, auto)")
@@ -94,6 +94,24 @@ db.load_extension(sys.argv[1])
 print(db.execute("SELECT state, reason FROM rec_devices WHERE kind = 'gpu'").fetchall())"""
     done = subprocess.run([sys.executable, "-c", script, os.path.join(folder, "recommend")], capture_output=True, text=True, check=True)
     assert "unavailable" in done.stdout and "cannot be opened" in done.stdout, done.stdout
+
+
+def test_the_plug_in_is_looked_for_where_the_library_was(shop):
+    """Loaded by a relative name: another folder that later fits the name is not asked."""
+    for folder in ("here/build", "elsewhere/build"):
+        os.makedirs(shop.path(folder))
+    shutil.copy(EXTENSION + ".so", shop.path("here/build"))
+    with open(shop.path("elsewhere/build/recommend_gpu.so"), "w") as file:
+        file.write("not ours")
+    script = """import os, sqlite3, sys
+db = sqlite3.connect(":memory:")
+db.enable_load_extension(True)
+os.chdir(sys.argv[1] + "/here")
+db.load_extension("build/recommend")
+os.chdir(sys.argv[1] + "/elsewhere")
+print(db.execute("SELECT reason FROM rec_devices WHERE kind = 'gpu'").fetchone()[0])"""
+    done = subprocess.run([sys.executable, "-c", script, shop.folder], capture_output=True, text=True, check=True)
+    assert "not beside" in done.stdout, done.stdout
 
 
 def test_a_forked_child_of_a_process_that_asked_for_a_gpu_still_searches(shop):

@@ -37,17 +37,17 @@ def test_only_a_setting_judged_on_everybody_is_served(shop):
     last = [row for row in trials(db, columns="options, share") if row[1] == 1.0]
     kept = json.loads(one(db, "SELECT options FROM rec_versions WHERE version = 2"))
     equal({name: kept[name] for name in ("neighbours", "similarity")}, {name: json.loads(last[0][0])[name] for name in ("neighbours", "similarity")})
-    tune(db, WIDE, trials=4, halving=2, least_share=0.6, activate="never")
-    equal(shares(db, 2), [1.0] * 4, "no smaller share is allowed: one round")
-    tune(db, WIDE, trials=4, halving=2, least_share=0.5, activate="never")
-    equal(shares(db, 3), [0.5] * 4 + [1.0] * 2)
+    tune(db, WIDE, trials=4, halving=2, activate="never")
+    equal(shares(db, 2), [0.5] * 4 + [1.0] * 2, "by itself one round of halving")
+    tune(db, WIDE, trials=8, halving=8, activate="never")
+    equal(shares(db, 3), [0.125] * 8 + [1.0])
     tune(db, {"algorithm": "auto", "k": 5, "trials": 10, "halving": 2, "least_share": 0.25, "activate": "never", "share": 0.2})
     equal(shares(db, 4), [0.25] * 10 + [0.5] * 5 + [1.0] * 3, "all algorithms in one race")
 
 
 def test_halving_refuses_what_is_none(shop):
     db = shop_of(shop)
-    for more, says in (({"halving": 1}, "halving=1"), ({"halving": 11}, "halving"), ({"least_share": 0}, "least_share"), ({"least_share": 2}, "least_share")):
+    for more, says in (({"halving": 1}, "halving=1"), ({"halving": 11}, "halving"), ({"least_share": -1}, "least_share"), ({"least_share": 2}, "least_share"), ({"halving": 3, "least_share": 0.4}, ("least_share=0.4", "0.33"))):
         refused(db, "INSERT INTO m(m, arg) VALUES('tune', ?)", json.dumps(more), says=says)
     equal(trials(db), [])
 
@@ -121,6 +121,27 @@ def test_trials_of_an_earlier_version_of_the_library(shop):
     equal(len(trials(db)), 12)
 
 
+def test_a_large_space_gives_as_many_trials_as_are_asked_for(shop):
+    """TPE comes back to a few good whole numbers: then chance goes on."""
+    db = shop_of(shop)
+    for seed in (1, 2, 3):
+        tune(db, {"algorithm": "item_knn", "trials": 60, "activate": "never", "seed": seed})
+        equal(len(trials(db, tuning=seed)), 60, f"seed {seed}")
+        equal(len({row[1] for row in trials(db, tuning=seed)}), 60, "none twice")
+
+
+def test_an_active_version_that_can_not_be_judged_blocks_nothing(shop):
+    """Sessions cannot be tuned: such a version stays where the best is asked for by comparison, and training goes on."""
+    db = shop_of(shop)
+    db.execute("CREATE VIEW clicks AS SELECT *, user * 10 + t % 3 AS s FROM events")
+    db.execute("CREATE VIRTUAL TABLE w USING rec_model(events=clicks, user=user, item=item, time=t, session=s, algorithm=auto, trials=5, k=5)")
+    db.execute("INSERT INTO w(w, arg) VALUES('train', '{\"algorithm\":\"session_knn\"}')")
+    tune(db, {"algorithm": "item_knn", "trials": 2}, "w")
+    equal(versions(db, "w"), [(1, 1, "session_knn")], "nothing was beaten")
+    db.execute("INSERT INTO w(w) VALUES('train')")
+    equal(versions(db, "w")[-1][:2], (2, 1), "a training is a training")
+
+
 # ---- rec_tune ----
 
 def test_rec_tune_does_what_the_command_does(shop):
@@ -158,6 +179,22 @@ def test_rec_tune_writes_only_where_it_may(shop):
     equal((len(trials(db)), len(versions(db))), (6, 2), "inside a transaction it is part of it")
     db.execute("ROLLBACK")
     equal((trials(db), len(versions(db))), ([], 1))
+
+
+def test_rec_tune_that_finds_the_file_locked_leaves_nothing_open(shop):
+    db, other = shop_of(shop, "shop.db"), shop.connect("shop.db")
+    one(db, "SELECT rec_tune('m', ?)", json.dumps({**GRID, "activate": "never"}))
+    db.execute("PRAGMA busy_timeout=50")
+    other.execute("BEGIN")
+    rows(other, "SELECT count(*) FROM events")
+    refused(db, "SELECT rec_tune('m', ?)", json.dumps({**GRID, "activate": "always", "resume": True}), says="locked")
+    equal(db.in_transaction, False, "no transaction is left open")
+    other.execute("COMMIT")
+    other.execute("INSERT INTO events VALUES(1, 1, 1, 1)")
+    other.execute("DELETE FROM events WHERE rowid = (SELECT max(rowid) FROM events)")
+    equal((len(trials(db)), versions(db)), (6, [(1, 1, "item_knn")]))
+    equal(json.loads(one(db, "SELECT rec_tune('m', ?)", json.dumps({**GRID, "activate": "always", "resume": True})))["version"], 2)
+    equal(rows(db, "SELECT version, action FROM rec_deployments"), [(1, "train"), (2, "tune")])
 
 
 def test_rec_tune_holds_no_lock_between_trials(shop):
@@ -261,6 +298,27 @@ def test_auto_keeps_the_active_setting_where_it_is_the_best(shop):
     equal([row[0] for row in trials(db)], ["popular"])
     equal(rows(db, "SELECT version, active, algorithm, options ->> 'neighbours' FROM rec_versions")[-1], (2, 1, "item_knn", 17))
     equal(one(db, "SELECT events FROM rec_versions WHERE version = 2"), one(db, "SELECT count(*) FROM events"), "trained anew")
+
+
+def test_a_training_that_fails_inside_a_transaction_leaves_no_trials(shop):
+    db = shop.connect()
+    db.execute("CREATE TABLE events(user INTEGER, item INTEGER, n REAL, t INTEGER)")
+    db.execute("INSERT INTO events VALUES(1, 1, 1, 1), (2, 2, 1, 2)")
+    auto(db, more=", trials=3")
+    db.execute("BEGIN")
+    refused(db, "INSERT INTO m(m) VALUES('train')", says="nothing could be judged")
+    db.execute("COMMIT")
+    equal(trials(db), [])
+
+
+def test_auto_may_be_named_and_may_run_out_of_time(shop):
+    db = shop.connect()
+    clubs(db)
+    auto(db)
+    db.execute("INSERT INTO m(m, arg) VALUES('train', '{\"algorithm\":\"auto\",\"trials\":5}')")
+    equal((len(trials(db)), len(versions(db))), (5, 1))
+    db.execute("CREATE VIRTUAL TABLE fresh USING rec_model(events=events, user=user, item=item, weight=n, time=t, algorithm=auto)")
+    refused(db, "INSERT INTO fresh(fresh, arg) VALUES('train', '{\"seconds\":1e-9}')", says="the time was up")
 
 
 def test_auto_without_times_holds_out_pairs(shop):

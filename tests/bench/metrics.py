@@ -56,8 +56,10 @@ ONE_RUN = {
 
 
 def in_process(code, path):
-    """(value, seconds, MiB at the peak), imports and start not counted."""
-    script = f"""import resource, sqlite3, sys, time
+    """(value, seconds, MiB above the start at the peak)."""
+    script = f"""import sqlite3, sys, time
+def peak():  # MiB; ru_maxrss would begin with the parent's
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
 sys.path.insert(0, {GOLDEN!r})
 def connect(path):
     db = sqlite3.connect(path)
@@ -65,10 +67,10 @@ def connect(path):
     db.load_extension({os.path.join(BUILD, "recommend")!r})
     return db
 {"import numpy as np; from sklearn.metrics import roc_auc_score" if "sklearn" in code or "roc_auc" in code else ""}
-path, before = {path!r}, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+path, before = {path!r}, peak()
 started = time.perf_counter()
 {code}
-print(repr(float(value)), time.perf_counter() - started, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)"""
+print(repr(float(value)), time.perf_counter() - started, peak() - before)"""
     out = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
     return [float(word) for word in out]
 
