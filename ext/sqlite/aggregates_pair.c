@@ -307,6 +307,26 @@ static void scores_final(sqlite3_context *context) {
     queue_clear(&scores[1]);
 }
 
+/* ---- of parts: (scored), what rec_scored made of each part ---- */
+
+static void parts_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    const SampleFunction *f = sqlite3_user_data(context);
+    Rows *rows = sqlite3_aggregate_context(context, sizeof *rows);
+    Sample *part = NULL;
+    size_t n = 0;
+    Err err = {0};
+    (void)argc;
+    if (!rows) {
+        sqlite3_result_error_nomem(context);
+        return;
+    }
+    Status status = scored_read(argv[0], &part, &n, &err);
+    for (size_t i = 0; i < n && status == ST_OK; i++)
+        if (!queue_push(&rows->rows, &part[i], sizeof part[i])) status = fail_nomem(&err, "the scores");
+    if (status != ST_OK) glue_function_error(context, f->name, status, &err);
+    mem_free(part);
+}
+
 /* ---- rec_auc_approx(label, score) ---- */
 
 static void ladder_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
@@ -363,6 +383,18 @@ static int register_sums(sqlite3 *db) {
     return code;
 }
 
+static int register_parts(sqlite3 *db) {
+    static const SampleFunction functions[] = {
+        {"rec_auc", sample_auc, LABEL_SCORE, NUMBER, NUMBER, 1, 0, 0, RESULT_NUMBER},
+        {"rec_pr_auc", sample_pr_auc, LABEL_SCORE, NUMBER, NUMBER, 1, 0, 0, RESULT_NUMBER},
+        {"rec_scored", NULL, LABEL_SCORE, NUMBER, NUMBER, 1, 0, 0, RESULT_SCORED},
+    };
+    int code = SQLITE_OK;
+    for (size_t i = 0; i < sizeof functions / sizeof *functions && !code; i++)
+        code = sqlite3_create_function_v2(db, functions[i].name, 1, FUNCTION_PURE, (void *)(uintptr_t)&functions[i], NULL, parts_step, sample_final, NULL);
+    return code;
+}
+
 static int register_scores(sqlite3 *db) {
     static const ScoreFunction functions[] = {{"rec_auc", auc_of_scores}, {"rec_pr_auc", average_precision_of_scores}};
     int code = sqlite3_create_function_v2(db, "rec_auc_approx", 2, FUNCTION_PURE, NULL, NULL, ladder_step, ladder_final, NULL);
@@ -395,5 +427,6 @@ int register_pair_aggregates(sqlite3 *db) {
     for (size_t i = 0; i < sizeof functions / sizeof *functions && !code; i++)
         for (int more = 0; more <= functions[i].takes_weight + functions[i].settings && !code; more++)
             code = sqlite3_create_window_function(db, functions[i].name, n_values(&functions[i]) + more, FUNCTION_PURE, (void *)(uintptr_t)&functions[i], sample_step, sample_final, sample_value, sample_inverse, NULL);
-    return code ? code : register_scores(db); /* without weights, in the place of the above */
+    if (!code) code = register_scores(db); /* without weights, in the place of the above */
+    return code ? code : register_parts(db);
 }

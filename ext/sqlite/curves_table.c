@@ -29,8 +29,7 @@ void scored_result(sqlite3_context *context, Sample *row, size_t n) {
     bytes_clear(&out);
 }
 
-/* *out stays NULL for NULL. */
-static Status read_scored(sqlite3_value *value, Sample **out, size_t *n, Err *err) {
+Status scored_read(sqlite3_value *value, Sample **out, size_t *n, Err *err) {
     *n = 0;
     *out = NULL;
     if (!value || sqlite3_value_type(value) == SQLITE_NULL) return ST_OK;
@@ -76,7 +75,7 @@ static void number_or_null(RowSink *sink, double a, double b) {
 static Status walk(sqlite3_value **argv, RowSink *sink, int roc, Err *err) {
     Sample *row;
     size_t n;
-    TRY(read_scored(argv[0], &row, &n, err));
+    TRY(scored_read(argv[0], &row, &n, err));
     Counts all = totals(row, n), now = {0, 0};
     if (roc && n) {
         row_null(sink);
@@ -136,7 +135,7 @@ static Status calibration_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink,
     (void)db;
     if (argv[1] && sqlite3_value_type(argv[1]) != SQLITE_NULL) bins = sqlite3_value_numeric_type(argv[1]) == SQLITE_INTEGER ? sqlite3_value_int64(argv[1]) : 0;
     if (bins < 1 || bins > 10000) return fail(err, ST_BADARG, "bins must be a whole number (1..10000)");
-    TRY(read_scored(argv[0], &row, &n, err));
+    TRY(scored_read(argv[0], &row, &n, err));
     int outside = n && (row[0].x > 1 || row[n - 1].x < 0);
     for (int64_t bin = 0; bin < bins && !outside; bin++) emit_bin(sink, row, n, bin, bins);
     mem_free(row);

@@ -605,6 +605,35 @@ def nonsense_is_refused_in_a_window_too(call, word):
         raise AssertionError(f"{call} in a window is not refused")
 
 
+@claim_each({f"{call}, {weight}": (call, weight) for call in ("rec_auc", "rec_pr_auc") for weight in ("", ", w")})
+def parts_put_together_are_the_whole(call, weight):
+    """rec_scored of each part is kept; the metric of all parts comes from these, as does one rec_scored for the curves."""
+    draw = random.Random(31)
+    for rows in (0, 1, 2, 10, 60, 400):
+        db = _table(draw, rows)
+        want = one(db, f"SELECT {call}(label, score{weight}) FROM t")
+        db.execute(f"CREATE TABLE kept AS SELECT user, rec_scored(label, score{weight}) AS scored FROM t GROUP BY user")
+        agree(one(db, f"SELECT {call}(scored) FROM kept"), want, f"{rows} rows")
+        agree(one(db, f"SELECT {call}(scored) FROM (SELECT rec_scored(scored) AS scored FROM kept GROUP BY user % 2)"), want, f"{rows} rows, in two steps")
+        for curve, columns in list(CURVES.items())[:2]:
+            agree(db.execute(f"SELECT {columns} FROM {curve}((SELECT rec_scored(scored) FROM kept))").fetchall(),
+                  [tuple(row) for row in db.execute(f"SELECT {columns} FROM {curve}((SELECT rec_scored(label, score{weight}) FROM t))").fetchall()], f"{rows} rows: {curve}")
+
+
+@claim
+def parts_that_are_none_are_refused():
+    db = connect()
+    for call in ("rec_auc", "rec_pr_auc", "rec_scored"):
+        same(one(db, f"SELECT {call}(NULL)"), None, f"{call} of NULL")
+        for value in ("x'00'", "'text'", "7"):
+            try:
+                db.execute(f"SELECT {call}({value})").fetchall()
+            except sqlite3.OperationalError as error:
+                assert str(error).startswith(call + ": ") and "rec_scored" in str(error), error
+            else:
+                raise AssertionError(f"{call}({value}) is not refused")
+
+
 @claim
 def curves_refuse_what_is_no_list_of_scores():
     db = connect()
