@@ -288,7 +288,10 @@ static Status answer(GpuCopy *c, const AnnIndex *index, const AnnSearch *searche
         int fits = code_is_usual(norm) && (!c->half || vectors->metric == ANN_COSINE || norm <= HALF_MAX);
         if (fits && settle(c, vectors, &searches[i], a->distance + i * wanted, a->label + i * wanted, wanted, a->scratch, &tops[i])) continue;
         tops[i].len = 0;
-        TRY(index->engine->search(index, &searches[i], &tops[i], 1, err));
+        if (c->is_exact && index->engine != &ann_exact_engine) /* a graph's answer would not be exact */
+            TRY(ann_scan(vectors, &searches[i], &tops[i], err));
+        else
+            TRY(index->engine->search(index, &searches[i], &tops[i], 1, err));
     }
     return ST_OK;
 }
