@@ -67,6 +67,10 @@ static inline const float *ann_vector(const AnnVectors *vectors, int64_t positio
     return scratch;
 }
 
+/* A row and a query as an engine of inner products or distances wants them: normalised for cosine. norm: the query's. */
+void ann_unit_row(const AnnVectors *vectors, int64_t position, float *out);
+void ann_unit_query(const AnnVectors *vectors, const float *query, double norm, float *out);
+
 /* The exact score of two vectors with these norms (used for cosine only). */
 double ann_score(AnnMetric metric, const float *x, double x_norm, const float *y, double y_norm, int32_t dim);
 

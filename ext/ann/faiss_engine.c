@@ -132,14 +132,6 @@ static void engine_free(AnnIndex *index) {
 
 /* ---- building ---- */
 
-/* Row `position` as FAISS sees it: normalised for cosine. */
-static void copy_row(const AnnVectors *vectors, int64_t position, float *out) {
-    double norm = vectors->norm[position];
-    ann_decode(vectors->storage, ann_stored(vectors, position), vectors->dim, out);
-    if (vectors->metric != ANN_COSINE) return;
-    for (int32_t j = 0; norm > 0 && j < vectors->dim; j++) out[j] = (float)((double)out[j] / norm);
-}
-
 static int threads_of(const Task *task) {
     return task ? task->threads : 1;
 }
@@ -162,7 +154,7 @@ static Status train(const AnnIndex *index, Faiss *faiss, Task *task, Err *err) {
     if (n == 0) return fail(err, ST_BADARG, "there are no rows to train on");
     float *rows = mem_array((size_t)n, dim * sizeof *rows);
     if (!rows) return fail_nomem(err, "the training vectors");
-    for (int64_t i = 0; i < n; i++) copy_row(vectors, (int64_t)((double)i * (double)vectors->n / (double)n), rows + (size_t)i * dim);
+    for (int64_t i = 0; i < n; i++) ann_unit_row(vectors, (int64_t)((double)i * (double)vectors->n / (double)n), rows + (size_t)i * dim);
     int threads = faiss->kind.n_lists >= MANY_LISTS ? threads_of(task) : 1;
     int failed = faiss_extra_train(faiss->index, n, rows, threads, task_poll_any, task, text, sizeof text);
     mem_free(rows);
@@ -177,7 +169,7 @@ static Status add_rows(const AnnIndex *index, Faiss *faiss, Task *task, Err *err
     Status status = batch ? ST_OK : fail_nomem(err, "a batch of vectors");
     for (int64_t from = 0; from < vectors->n && status == ST_OK; from += ADD_BATCH) {
         int64_t n = vectors->n - from < ADD_BATCH ? vectors->n - from : ADD_BATCH;
-        for (int64_t i = 0; i < n; i++) copy_row(vectors, from + i, batch + (size_t)i * dim);
+        for (int64_t i = 0; i < n; i++) ann_unit_row(vectors, from + i, batch + (size_t)i * dim);
         int failed = faiss_extra_add(faiss->index, n, batch, threads_of(task), task_poll_any, task, text, sizeof text);
         if (task) atomic_store(&task->done, from + n);
         if (task) task_poll(task);
@@ -300,11 +292,6 @@ static Status candidates_alloc(Candidates *c, int64_t n, int64_t wanted, size_t 
     return c->query && c->distances && c->labels ? ST_OK : fail_nomem(err, "the candidates");
 }
 
-static void query_row(const AnnVectors *vectors, const float *query, double norm, float *out) {
-    for (int32_t i = 0; i < vectors->dim; i++)
-        out[i] = vectors->metric == ANN_COSINE && norm > 0 ? (float)((double)query[i] / norm) : query[i];
-}
-
 /* Score the candidates of one search exactly. */
 static void score(const AnnVectors *vectors, const AnnSearch *search, const int64_t *labels, int64_t n, float *scratch, TopK *top) {
     double norm = sqrt(kernels()->dot(search->query, search->query, (size_t)vectors->dim));
@@ -332,7 +319,7 @@ static Status search_alike(const AnnIndex *index, const AnnSearch *searches, Top
         if (wanted > vectors->n) wanted = vectors->n;
         status = candidates_alloc(&c, n, wanted, dim, err);
         for (int i = 0; i < n && status == ST_OK; i++)
-            query_row(vectors, searches[i].query, sqrt(kernels()->dot(searches[i].query, searches[i].query, dim)), c.query + (size_t)i * dim);
+            ann_unit_query(vectors, searches[i].query, sqrt(kernels()->dot(searches[i].query, searches[i].query, dim)), c.query + (size_t)i * dim);
         FaissExtraSearch search = {.n = n, .query = c.query, .k = wanted, .distances = c.distances, .labels = c.labels, .allowed = searches->allowed};
         search.ef = searches->ef ? searches->ef : DEFAULT_EF;
         if (search.ef < wanted) search.ef = wanted;

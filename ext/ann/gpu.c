@@ -163,13 +163,6 @@ void gpu_copy_free(void *copy) {
     mem_free(c);
 }
 
-/* Row `position` as the device sees it: normalised for cosine. */
-static void copy_row(const AnnVectors *vectors, int64_t position, float *out) {
-    double norm = vectors->norm[position];
-    ann_decode(vectors->storage, ann_stored(vectors, position), vectors->dim, out);
-    for (int32_t j = 0; vectors->metric == ANN_COSINE && norm > 0 && j < vectors->dim; j++) out[j] = (float)((double)out[j] / norm);
-}
-
 static Status add_rows(GpuCopy *c, const AnnVectors *vectors, Task *task, Err *err) {
     size_t dim = (size_t)vectors->dim;
     char text[300] = "";
@@ -177,7 +170,7 @@ static Status add_rows(GpuCopy *c, const AnnVectors *vectors, Task *task, Err *e
     Status status = batch ? ST_OK : fail_nomem(err, "a batch of vectors");
     for (int64_t from = 0; from < vectors->n && status == ST_OK; from += ADD_BATCH) {
         int64_t n = vectors->n - from < ADD_BATCH ? vectors->n - from : ADD_BATCH;
-        for (int64_t i = 0; i < n; i++) copy_row(vectors, from + i, batch + (size_t)i * dim);
+        for (int64_t i = 0; i < n; i++) ann_unit_row(vectors, from + i, batch + (size_t)i * dim);
         if (plugin.api->add(c->index, n, batch, text, sizeof text)) status = gpu_fail(err, "copy the vectors", text);
         if (status == ST_OK && task && task_poll(task)) status = fail(err, ST_CANCELLED, "interrupted");
     }
@@ -277,11 +270,7 @@ static Status answer(GpuCopy *c, const AnnIndex *index, const AnnSearch *searche
     const AnnVectors *vectors = index->vectors;
     size_t dim = (size_t)vectors->dim;
     char text[300] = "";
-    for (int64_t i = 0; i < n; i++) {
-        const float *query = searches[i].query;
-        double norm = sqrt(kernels()->dot(query, query, dim));
-        for (size_t j = 0; j < dim; j++) a->query[(size_t)i * dim + j] = vectors->metric == ANN_COSINE && norm > 0 ? (float)((double)query[j] / norm) : query[j];
-    }
+    for (int64_t i = 0; i < n; i++) ann_unit_query(vectors, searches[i].query, sqrt(kernels()->dot(searches[i].query, searches[i].query, dim)), a->query + (size_t)i * dim);
     if (plugin.api->search(c->index, n, a->query, wanted, nprobe, a->distance, a->label, text, sizeof text)) return gpu_fail(err, "search", text);
     for (int64_t i = 0; i < n; i++) {
         double norm = sqrt(kernels()->dot(searches[i].query, searches[i].query, dim));

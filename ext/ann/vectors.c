@@ -126,3 +126,13 @@ Status ann_scan(const AnnVectors *vectors, const AnnSearch *search, TopK *top, E
     mem_free(scratch);
     return ST_OK;
 }
+
+void ann_unit_row(const AnnVectors *vectors, int64_t position, float *out) {
+    double norm = vectors->norm[position];
+    ann_decode(vectors->storage, ann_stored(vectors, position), vectors->dim, out);
+    for (int32_t j = 0; vectors->metric == ANN_COSINE && norm > 0 && j < vectors->dim; j++) out[j] = (float)((double)out[j] / norm);
+}
+
+void ann_unit_query(const AnnVectors *vectors, const float *query, double norm, float *out) {
+    for (int32_t i = 0; i < vectors->dim; i++) out[i] = vectors->metric == ANN_COSINE && norm > 0 ? (float)((double)query[i] / norm) : query[i];
+}
