@@ -58,6 +58,7 @@ typedef struct IalsState {
 
 enum { EXACT, BLOCKS };
 enum { FORM_RENDLE, FORM_HKV };
+static const double LEAST_WEIGHT = 1e-6; /* of unobserved_weight=0 in a huge and empty catalogue */
 enum { ROWS_A_PIECE = 32, GRAM_CHUNK = 4096 };
 
 static const OptSpec ials_options[] = {
@@ -65,8 +66,8 @@ static const OptSpec ials_options[] = {
     {"sweeps", OPT_INT, offsetof(IalsParams, sweeps), 1, 1000, 12, NULL, "passes over users and items"},
     {"reg", OPT_REAL, offsetof(IalsParams, reg), 0, 1e6, 0.003, NULL,
      "regularisation, times (items of the user + unobserved_weight * all items)"},
-    {"unobserved_weight", OPT_REAL, offsetof(IalsParams, unobserved_weight), 1e-9, 1e6, 1, NULL,
-     "weight of the pairs that were not seen (a0); smaller for larger catalogues: .01 to .1"},
+    {"unobserved_weight", OPT_REAL, offsetof(IalsParams, unobserved_weight), 0, 1e6, 0, NULL,
+     "weight of the pairs that were not seen (a0); 0: 64 times the share of pairs that were seen, at most 1 (form=hkv: 1)"},
     {"confidence", OPT_REAL, offsetof(IalsParams, confidence), 0, 1e6, 1, NULL,
      "extra weight of a seen pair, times its scaled weight; raises what is bought again"},
     {"solver", OPT_CHOICE, offsetof(IalsParams, solver), 0, 0, EXACT, "exact|blocks", "solve a row at once, or block after block (iALS++)"},
@@ -345,6 +346,18 @@ static Status finish_state(Model *model, Err *err) {
     return status == ST_OK ? factors_finish(&state->factors, err) : status;
 }
 
+/* What unobserved_weight=0 stands for, which the version then says: from what the model knows of its events, in training and in reading
+ * the same (docs/decisions/0007-defaults.md). */
+static void choose_weight(Model *model) {
+    IalsParams p;
+    double pairs = (double)model->n_users * (double)model->n_items, seen = 0;
+    memcpy(&p, &model->params, sizeof p);
+    if (p.unobserved_weight > 0) return;
+    for (int32_t i = 0; i < model->n_items; i++) seen += (double)model->popularity[i];
+    p.unobserved_weight = p.form == FORM_HKV || pairs <= 0 ? 1 : fmax(LEAST_WEIGHT, fmin(1, 64 * seen / pairs));
+    memcpy(&model->params, &p, sizeof p);
+}
+
 static Status new_state(Model *model, Err *err) {
     IalsState *state = mem_zeros(1, sizeof *state);
     model->state = state;
@@ -408,6 +421,7 @@ static Status fit_factors(Fit *fit, Model *model, const Dataset *data, Task *tas
 
 static Status ials_train(Model *model, const Dataset *data, Task *task, Err *err) {
     Fit fit = {0};
+    choose_weight(model);
     memcpy(&fit.params, &model->params, sizeof fit.params);
     int64_t users = pieces_of(data->by_user.n_rows), items = pieces_of(data->by_item.n_rows), blocks = (fit.params.factors + fit.params.block - 1) / fit.params.block;
     /* exact: a sweep turns and solves users and items, and takes the objective after each */
@@ -426,6 +440,7 @@ static void ials_write(const Model *model, Bytes *out) {
 }
 
 static Status ials_read(Model *model, Reader *in, Err *err) {
+    choose_weight(model); /* a part of a blend is read with the options that the blend was given */
     TRY(new_state(model, err));
     TRY(factors_read(&((IalsState *)model->state)->factors, in, err));
     return finish_state(model, err);

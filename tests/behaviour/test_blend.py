@@ -352,3 +352,24 @@ def test_a_malformed_blend_with_a_right_checksum_never_crashes(shop):
         except Exception as error:
             assert "b: " in str(error), error
     assert loaded > 50, f"{loaded} could be read"
+
+
+def test_ials_weighs_unseen_pairs_by_the_density_of_the_events(shop):
+    """The version says the number; a part of a blend, whose options do not, is the same model before and after it is stored."""
+    db = shop.connect("shop.db")
+    make_events(db, users=300, items=200)
+    make_model(db, "plain", "ials", more=", factors=8, sweeps=3")
+    pairs, users, items = db.execute("SELECT count(DISTINCT user * 1000 + item), count(DISTINCT user), count(DISTINCT item) FROM events").fetchone()
+    said = one(db, "SELECT options ->> 'unobserved_weight' FROM rec_versions")
+    assert abs(said - min(1, 64 * pairs / (users * items))) < 1e-9 and 0 < said < 1, f"{said}: {pairs} of {users} x {items}"
+    make_model(db, "fixed", "ials", more=f", factors=8, sweeps=3, unobserved_weight={said!r}")
+    make_model(db, "mixed", "blend", more=""", models='[{"algorithm":"ials","factors":8,"sweeps":3}]'""")
+    lists = {name: rows(db, f"SELECT user, item, rank FROM {name} WHERE k = 5") for name in ("plain", "fixed", "mixed")}
+    equal(lists["fixed"], lists["plain"])
+    equal(lists["mixed"], lists["plain"], "alone in a blend")
+    db.close()
+    db = shop.connect("shop.db")
+    for name in lists:
+        equal(rows(db, f"SELECT user, item, rank FROM {name} WHERE k = 5"), lists[name], f"{name}, read again")
+    make_model(db, "hu", "ials", more=", factors=8, sweeps=3, form=hkv")
+    equal(one(db, "SELECT options ->> 'unobserved_weight' FROM rec_versions WHERE model = 'hu'"), 1)

@@ -151,7 +151,7 @@ def init_from_goes_on_from_the_items_of_the_version(solver):
     """Two sweeps and then two more are the twin's four. (blocks: users are solved anew from 0 in between)"""
     db, users, items, scaled = _shop()
     name, factors = f"warm_{solver}", 12
-    create_model(db, name, algorithm="ials", solver=solver, block=5, factors=factors, sweeps=2, seed=9, confidence=1, threads=1)
+    create_model(db, name, algorithm="ials", solver=solver, block=5, factors=factors, sweeps=2, seed=9, confidence=1, unobserved_weight=1, threads=1)
     train(db, name)
     train(db, name, '{"init_from":1,"seed":77}')
     first = _start(len(items), factors, 9)
