@@ -357,7 +357,8 @@ def test_a_malformed_blend_with_a_right_checksum_never_crashes(shop):
 def test_ials_weighs_unseen_pairs_by_the_density_of_the_events(shop):
     """The version says the number; a part of a blend, whose options do not, is the same model before and after it is stored."""
     db = shop.connect("shop.db")
-    make_events(db, users=300, items=200)
+    db.execute("CREATE TABLE events(user INTEGER, item INTEGER, n REAL, t INTEGER)")
+    db.executemany("INSERT INTO events VALUES(?, ?, 1, 1)", [(user, (user * step) % 401) for user in range(1, 400) for step in (1, 7, 11)])
     make_model(db, "plain", "ials", more=", factors=8, sweeps=3")
     pairs, users, items = db.execute("SELECT count(DISTINCT user * 1000 + item), count(DISTINCT user), count(DISTINCT item) FROM events").fetchone()
     said = one(db, "SELECT options ->> 'unobserved_weight' FROM rec_versions")
