@@ -39,7 +39,6 @@ static struct {
     pid_t process; /* CUDA does not live on in a forked child */
     char reason[200];
 } plugin = {.once = PTHREAD_ONCE_INIT};
-static int is_open;
 
 /* recommend_gpu.so beside the object that this code is in, as it was found when it was loaded: what was then a relative name means
  * another file once the process is in another folder. */
@@ -60,7 +59,6 @@ void gpu_remember_place(void) {
 
 static void open_plugin(void) {
     plugin.process = getpid();
-    is_open = 1;
     gpu_remember_place();
     if (!plugin_path[0] || access(plugin_path, R_OK) != 0) {
         snprintf(plugin.reason, sizeof plugin.reason, "recommend_gpu.so is not beside the extension (make gpu builds it)");
@@ -78,10 +76,6 @@ static void open_plugin(void) {
     } else {
         plugin.api = entry();
     }
-}
-
-int gpu_is_open(void) {
-    return is_open;
 }
 
 int gpu_count(char *reason, size_t size) {
@@ -230,8 +224,8 @@ static double score_error(const GpuCopy *c, const AnnVectors *vectors, double qu
 }
 
 /* Score one query's candidates; 0: a row that is not among them may still belong to the best. */
-static int settle(const GpuCopy *c, const AnnVectors *vectors, const AnnSearch *search, const float *distance, const int64_t *label, int64_t wanted, float *scratch, TopK *top) {
-    double norm = sqrt(kernels()->dot(search->query, search->query, (size_t)vectors->dim)), least = INFINITY;
+static int settle(const GpuCopy *c, const AnnVectors *vectors, const AnnSearch *search, double norm, const float *distance, const int64_t *label, int64_t wanted, float *scratch, TopK *top) {
+    double least = INFINITY;
     int64_t found = 0;
     for (int64_t i = 0; i < wanted; i++) {
         if (label[i] < 0 || label[i] >= vectors->n) continue;
@@ -275,7 +269,7 @@ static Status answer(GpuCopy *c, const AnnIndex *index, const AnnSearch *searche
     for (int64_t i = 0; i < n; i++) {
         double norm = sqrt(kernels()->dot(searches[i].query, searches[i].query, dim));
         int fits = code_is_usual(norm) && (!c->half || vectors->metric == ANN_COSINE || norm <= HALF_MAX);
-        if (fits && settle(c, vectors, &searches[i], a->distance + i * wanted, a->label + i * wanted, wanted, a->scratch, &tops[i])) continue;
+        if (fits && settle(c, vectors, &searches[i], norm, a->distance + i * wanted, a->label + i * wanted, wanted, a->scratch, &tops[i])) continue;
         tops[i].len = 0;
         if (c->is_exact && index->engine != &ann_exact_engine) /* a graph's answer would not be exact */
             TRY(ann_scan(vectors, &searches[i], &tops[i], err));

@@ -20,8 +20,6 @@ void gpu_remember_place(void);
 
 /* GPUs that can be used; 0 with the reason: no plug-in, another version, no driver, no device, a forked process. Opens the plug-in. */
 int gpu_count(char *reason, size_t size);
-/* Has the plug-in been asked for? If not, no CUDA library is mapped. */
-int gpu_is_open(void);
 
 typedef struct GpuInfo {
     char name[256];

@@ -83,14 +83,14 @@ static double popularity_lift(const Work *w, const History *history, const Ranke
     return n && of_history > 0 ? of_list / (double)n / (of_history / (double)history->n) - 1 : NAN;
 }
 
-/* What wants the popular list, too. */
+/* What wants the popular list, too: where that is judged, it is there. */
 static Status evaluate_beyond(Work *w, int32_t user, int worker, const History *history, int64_t n_allowed, size_t n_list, Err *err) {
-    size_t n_popular;
+    const Ranked *popular = w->popular_only ? w->ranked[worker] : w->popular[worker];
+    size_t n_popular = n_list;
     w->query[worker]->popular_only = 1;
-    TRY(model_query_history(w->query[worker], history, err));
-    TRY(model_query_rank(w->query[worker], w->allowed[worker], n_allowed, (size_t)w->k_max, w->popular[worker], &n_popular, err));
+    if (!w->popular_only) TRY(model_query_rank(w->query[worker], w->allowed[worker], n_allowed, (size_t)w->k_max, w->popular[worker], &n_popular, err));
     for (int k = 0; k < w->options->n_k; k++) {
-        *value_place(w, JUDGED_SERENDIPITY, k, user) = serendipity(w, user, w->ranked[worker], n_list, w->popular[worker], n_popular, w->options->k[k]);
+        *value_place(w, JUDGED_SERENDIPITY, k, user) = serendipity(w, user, w->ranked[worker], n_list, popular, n_popular, w->options->k[k]);
         *value_place(w, JUDGED_POPULARITY_LIFT, k, user) = popularity_lift(w, history, w->ranked[worker], n_list, w->options->k[k]);
     }
     return ST_OK;

@@ -49,24 +49,21 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-void sort_doubles(double *value, size_t n) {
-    double *spare = n > FEW ? mem_array(n, sizeof *spare) : NULL;
+static inline __attribute__((always_inline)) void sort_records(void *record, size_t n, size_t size) {
+    char *spare = n > FEW ? mem_array(n, size) : NULL;
     if (spare) {
-        char *sorted = radix((char *)value, (char *)spare, n, sizeof *value);
-        if (sorted != (char *)value) memcpy(value, sorted, n * sizeof *value);
+        char *sorted = radix(record, spare, n, size);
+        if (sorted != record) memcpy(record, sorted, n * size);
     } else if (n > 1) {
-        qsort(value, n, sizeof *value, ascending);
+        qsort(record, n, size, ascending);
     }
     mem_free(spare);
 }
 
+void sort_doubles(double *value, size_t n) {
+    sort_records(value, n, sizeof *value);
+}
+
 void sort_samples(Sample *row, size_t n) {
-    Sample *spare = n > FEW ? mem_array(n, sizeof *spare) : NULL;
-    if (spare) {
-        char *sorted = radix((char *)row, (char *)spare, n, sizeof *row);
-        if (sorted != (char *)row) memcpy(row, sorted, n * sizeof *row);
-    } else if (n > 1) {
-        qsort(row, n, sizeof *row, ascending);
-    }
-    mem_free(spare);
+    sort_records(row, n, sizeof *row);
 }

@@ -125,6 +125,7 @@ void model_query_free(ModelQuery *query) {
 Status model_query_history(ModelQuery *query, const History *history, Err *err) {
     query->history = *history;
     query->similar = -1;
+    if (query->popular_only) return ST_OK; /* nothing of the algorithm is asked */
     return history->n || query->model->algorithm->impersonal ? query->model->algorithm->query_prepare(query, err) : ST_OK;
 }
 

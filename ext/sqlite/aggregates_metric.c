@@ -120,9 +120,11 @@ static void ranking_value(sqlite3_context *context) {
 }
 
 static void ranking_final(sqlite3_context *context) {
+    const RankingFunction *function = sqlite3_user_data(context);
     RankingState *state = sqlite3_aggregate_context(context, 0);
-    ranking_value(context);
-    if (state) queue_clear(&state->items);
+    if (!state) return;
+    if (!state->failed && state->items.n) sqlite3_result_double(context, ranking_metric(function->metric, queue_records(&state->items, sizeof(Relevant)), state->items.n, state->k, state->variant));
+    queue_clear(&state->items);
 }
 
 /* ---- rec_serendipity(rank, relevance, expected_rank, k): relevant items of the first k that are not of the expected list's first k

@@ -383,18 +383,6 @@ static int register_sums(sqlite3 *db) {
     return code;
 }
 
-static int register_parts(sqlite3 *db) {
-    static const SampleFunction functions[] = {
-        {"rec_auc", sample_auc, LABEL_SCORE, NUMBER, NUMBER, 1, 0, 0, RESULT_NUMBER},
-        {"rec_pr_auc", sample_pr_auc, LABEL_SCORE, NUMBER, NUMBER, 1, 0, 0, RESULT_NUMBER},
-        {"rec_scored", NULL, LABEL_SCORE, NUMBER, NUMBER, 1, 0, 0, RESULT_SCORED},
-    };
-    int code = SQLITE_OK;
-    for (size_t i = 0; i < sizeof functions / sizeof *functions && !code; i++)
-        code = sqlite3_create_function_v2(db, functions[i].name, 1, FUNCTION_PURE, (void *)(uintptr_t)&functions[i], NULL, parts_step, sample_final, NULL);
-    return code;
-}
-
 static int register_scores(sqlite3 *db) {
     static const ScoreFunction functions[] = {{"rec_auc", auc_of_scores}, {"rec_pr_auc", average_precision_of_scores}};
     int code = sqlite3_create_function_v2(db, "rec_auc_approx", 2, FUNCTION_PURE, NULL, NULL, ladder_step, ladder_final, NULL);
@@ -427,6 +415,7 @@ int register_pair_aggregates(sqlite3 *db) {
     for (size_t i = 0; i < sizeof functions / sizeof *functions && !code; i++)
         for (int more = 0; more <= functions[i].takes_weight + functions[i].settings && !code; more++)
             code = sqlite3_create_window_function(db, functions[i].name, n_values(&functions[i]) + more, FUNCTION_PURE, (void *)(uintptr_t)&functions[i], sample_step, sample_final, sample_value, sample_inverse, NULL);
-    if (!code) code = register_scores(db); /* without weights, in the place of the above */
-    return code ? code : register_parts(db);
+    for (size_t i = 0; i < sizeof functions / sizeof *functions && !code; i++)
+        if (functions[i].takes_weight) code = sqlite3_create_function_v2(db, functions[i].name, 1, FUNCTION_PURE, (void *)(uintptr_t)&functions[i], NULL, parts_step, sample_final, NULL);
+    return code ? code : register_scores(db); /* without weights, in the place of the above */
 }

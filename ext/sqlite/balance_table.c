@@ -47,8 +47,8 @@ static Status read_examples(Examples *e, sqlite3 *db, const char *relation, cons
     Status status = ST_OK;
     const char *const columns[] = {key, label};
     for (int i = 0; i < 2 && status == ST_OK; i++) {
-        sqlite3_int64 found;
-        status = glue_integer(db, 0, &found, err, "SELECT 1 FROM pragma_table_xinfo(%Q, %Q) WHERE lower(name)=lower(%Q)", table, schema, columns[i]);
+        int found;
+        status = glue_has_column(db, schema, table, columns[i], &found, err);
         if (status == ST_OK && !found) status = fail(err, ST_BADARG, "%.60s has no column '%.60s'", table, columns[i]);
     }
     if (status == ST_OK) status = glue_prepare(db, &rows, err, "SELECT \"%w\", \"%w\" FROM \"%w\".\"%w\"", key, label, schema, table);

@@ -82,23 +82,16 @@ void loaded_clear(Loaded *l) {
     definition_clear(&l->definition);
 }
 
-static Status column_exists(sqlite3 *db, const char *schema, const char *table, const char *column, int *out, Err *err) {
-    sqlite3_int64 found;
-    TRY(glue_integer(db, 0, &found, err, "SELECT 1 FROM pragma_table_xinfo(%Q, %Q) WHERE lower(name)=lower(%Q)", table, schema, column));
-    *out = found != 0;
-    return ST_OK;
-}
-
 static Status holdout_sql(Loaded *l, const char *holdout, const char *by, sqlite3_stmt **out, Err *err) {
     const ModelDefinition *d = &l->definition;
     char *schema, *table;
     int has_user, has_item, has_relevance, has_time = 0, has_by = 1;
     TRY(glue_find_table(d->db, "table or view", holdout, "", &schema, &table, err));
-    Status status = column_exists(d->db, schema, table, d->user, &has_user, err);
-    if (status == ST_OK) status = column_exists(d->db, schema, table, d->item, &has_item, err);
-    if (status == ST_OK) status = column_exists(d->db, schema, table, "relevance", &has_relevance, err);
-    if (status == ST_OK && d->time) status = column_exists(d->db, schema, table, d->time, &has_time, err);
-    if (status == ST_OK && *by) status = column_exists(d->db, schema, table, by, &has_by, err);
+    Status status = glue_has_column(d->db, schema, table, d->user, &has_user, err);
+    if (status == ST_OK) status = glue_has_column(d->db, schema, table, d->item, &has_item, err);
+    if (status == ST_OK) status = glue_has_column(d->db, schema, table, "relevance", &has_relevance, err);
+    if (status == ST_OK && d->time) status = glue_has_column(d->db, schema, table, d->time, &has_time, err);
+    if (status == ST_OK && *by) status = glue_has_column(d->db, schema, table, by, &has_by, err);
     if (status == ST_OK && !has_by) status = fail(err, ST_BADARG, "%s has no column '%.60s' (by)", table, by);
     if (status == ST_OK && (!has_user || !has_item))
         status = fail(err, ST_BADARG, "%s has no column '%s' (the model's user and item columns)", table, has_user ? d->item : d->user);

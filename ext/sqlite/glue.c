@@ -407,3 +407,10 @@ int glue_split_argument(const char *argument, char **out_key, char **out_value) 
     *out_value = glue_unquote(equals + 1, (int)strlen(equals + 1));
     return 1;
 }
+
+Status glue_has_column(sqlite3 *db, const char *schema, const char *table, const char *column, int *out, Err *err) {
+    sqlite3_int64 found;
+    TRY(glue_integer(db, 0, &found, err, "SELECT 1 FROM pragma_table_xinfo(%Q, %Q) WHERE lower(name)=lower(%Q)", table, schema, column));
+    *out = found != 0;
+    return ST_OK;
+}

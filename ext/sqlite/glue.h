@@ -36,6 +36,9 @@ Status glue_execute(sqlite3 *db, Err *err, const char *format, ...);
 /* One integer from SQL, or `otherwise` when there is no row. */
 Status glue_integer(sqlite3 *db, sqlite3_int64 otherwise, sqlite3_int64 *out, Err *err, const char *format, ...);
 
+/* Has the table or view this column? By name in any case. */
+Status glue_has_column(sqlite3 *db, const char *schema, const char *table, const char *column, int *out, Err *err);
+
 /* Step once: *has_row says whether a row came. */
 Status glue_step(sqlite3 *db, sqlite3_stmt *statement, int *has_row, Err *err);
 

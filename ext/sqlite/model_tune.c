@@ -92,6 +92,11 @@ static int out_of_time(void *context) {
     return r->tuning.call.seconds > 0 && task_clock() - r->started > r->tuning.call.seconds;
 }
 
+/* What the call names, else the model's; NULL: auto, or no algorithm. */
+static const Algorithm *asked_algorithm(const Tuning *t) {
+    return *t->call.algorithm ? algorithm_find(t->call.algorithm) : t->definition->algorithm;
+}
+
 static Status explore(Run *r, Err *err) {
     static const char *const automatic[] = {"popular", "item_knn", "ials", "slim", "repeat"};
     enum { N = sizeof automatic / sizeof *automatic };
@@ -105,7 +110,7 @@ static Status explore(Run *r, Err *err) {
         if (call->space) return fail(err, ST_BADARG, "space belongs to one algorithm, not to auto");
         for (n = 0; n < N; n++) algorithm[n] = algorithm_find(automatic[n]);
     } else {
-        algorithm[0] = *call->algorithm ? algorithm_find(call->algorithm) : d->algorithm;
+        algorithm[0] = asked_algorithm(&r->tuning);
         if (!algorithm[0]) return fail(err, ST_BADARG, "algorithm=%.40s (auto, or one of rec_options)", call->algorithm);
         if (d->session && algorithm[0]->by_session) return fail(err, ST_BADARG, "%s on a model with session= cannot be tuned", algorithm[0]->name);
     }
@@ -116,7 +121,7 @@ static Status explore(Run *r, Err *err) {
 
 /* All trials answer the same question, repeats or not: what the algorithm that was asked for, else the model's, offers by itself. */
 static int own_rule(const Tuning *t) {
-    const Algorithm *algorithm = *t->call.algorithm ? algorithm_find(t->call.algorithm) : NULL;
+    const Algorithm *algorithm = asked_algorithm(t);
     return !(algorithm ? algorithm : t->definition->algorithm)->keeps_seen;
 }
 
