@@ -11,12 +11,27 @@ $(BUILD)/tests/%.o: %.c | $(BUILD)/deps.mk
 $(BUILD)/tests/unit: $(UNIT_OBJECTS) $(HOUSE_OBJECTS) $(FAISS_LIBS)
 	$(call SHOW,LINK)$(CC) $(CODEGEN) -o $@ $^ $(LIBS)
 
+# The plug-in with a device that the CPU plays (tests/device/device.h), beside a copy of the extension.
+DEVICE_FLAGS = -std=c++17 $(WARN) $(CODEGEN) -Itests/device -isystem $(FAISS_DIR)/include -fopenmp
+$(BUILD)/tests/device/plugin.o: ext/ann/gpu_plugin.cpp
+$(BUILD)/tests/device/faiss_state.o: ext/ann/faiss_state.cpp
+$(BUILD)/tests/device/plugin.o $(BUILD)/tests/device/faiss_state.o: | $(BUILD)/deps.mk
+	@mkdir -p $(@D)
+	$(call SHOW,CXX)$(CXX) $(DEVICE_FLAGS) -MMD -MP -c $< -o $@
+-include $(wildcard $(BUILD)/tests/device/*.d)
+$(BUILD)/tests/device/recommend_gpu.so: $(BUILD)/tests/device/plugin.o $(BUILD)/tests/device/faiss_state.o $(BUILD)/faiss/libfaiss.a tools/gpu_exports.map
+	$(call SHOW,LINK)$(CXX) -shared -o $@ $(filter %.o %.a,$^) $(CODEGEN) -lopenblas -lgomp -pthread -Wl,--version-script=tools/gpu_exports.map -Wl,-Bsymbolic -Wl,-z,nodelete $(if $(SANITIZE),,-Wl,-z,defs)
+$(BUILD)/tests/device/recommend.so: $(BUILD)/recommend.so
+	@mkdir -p $(@D)
+	@cp $< $@
+DEVICE = $(BUILD)/tests/device/recommend.so $(BUILD)/tests/device/recommend_gpu.so
+
 # What tests need beside the build: Debian's Python with NumPy and SciPy.
 $(BUILD)/test-deps: tools/deps.sh
 	@tools/deps.sh packages test
 	@touch $@
 
-test: all $(BUILD)/tests/unit $(BUILD)/tests/session $(BUILD)/test-deps
+test: all $(BUILD)/tests/unit $(BUILD)/tests/session $(DEVICE) $(BUILD)/test-deps
 	@tests/run.sh $(BUILD) $(SUITES)
 
 $(BUILD)/shop.db: sql/shop.sql data/online_retail.csv.gz

@@ -18,7 +18,7 @@
 #include "faiss_extra.h"
 #include "faiss_plan.h"
 
-enum { ADD_BATCH = 16384, MIN_TRAINING = 65536, TRAINING_A_LIST = 256, DEFAULT_EF = 64, MANY_LISTS = 512, FORMAT = 1 };
+enum { ADD_BATCH = 16384, MIN_TRAINING = 65536, TRAINING_A_LIST = 256, DEFAULT_EF = 64, MANY_LISTS = 512 };
 
 /* Called by FAISS in place of its own distance functions. */
 float rec_faiss_dot(const float *a, const float *b, size_t n);
@@ -51,8 +51,7 @@ static Status faiss_fail(Err *err, const char *what, const char *text) {
     return fail(err, ST_BADARG, "FAISS cannot %s: %.*s", what, len > 300 ? 300 : (int)len, last);
 }
 
-/* Rows have numbers of their own here: a final ",IDMap" or ",IDMap2", which other extensions need, says nothing. */
-static void without_id_map(const char *factory, char out[64]) {
+void ann_faiss_plain_factory(const char *factory, char out[64]) {
     snprintf(out, 64, "%s", factory);
     char *comma = strrchr(out, ',');
     if (comma && (strcmp(comma, ",IDMap") == 0 || strcmp(comma, ",IDMap2") == 0)) *comma = 0;
@@ -69,7 +68,7 @@ static Status create(Faiss **out, const char *factory, int32_t dim, AnnMetric me
     Faiss *faiss = mem_zeros(1, sizeof *faiss);
     *out = NULL;
     if (!faiss) return fail_nomem(err, "the index");
-    without_id_map(factory, plain);
+    ann_faiss_plain_factory(factory, plain);
     snprintf(what, sizeof what, "make index '%.60s' of %d dimensions", factory, (int)dim);
     if (faiss_index_factory(&faiss->index, dim, plain, metric == ANN_L2 ? METRIC_L2 : METRIC_INNER_PRODUCT)) {
         mem_free(faiss);
@@ -141,20 +140,27 @@ static Status after(int failed, const char *what, const char *text, const Task *
     return failed ? faiss_fail(err, what, text) : ST_OK;
 }
 
-/* k-means over few centroids has so many short parallel parts that waiting costs more than they do: one thread then.
- * Over at most MIN_TRAINING rows, or TRAINING_A_LIST for each list, evenly spread. */
-static Status train(const AnnIndex *index, Faiss *faiss, Task *task, Err *err) {
-    const AnnVectors *vectors = index->vectors;
-    char text[400] = "";
+/* At most MIN_TRAINING rows, or TRAINING_A_LIST for each list, evenly spread. */
+Status ann_faiss_sample(const AnnVectors *vectors, int64_t n_lists, float **rows, int64_t *n, Err *err) {
     size_t dim = (size_t)vectors->dim;
-    int64_t n = faiss->kind.n_lists * TRAINING_A_LIST;
-    if (n < MIN_TRAINING) n = MIN_TRAINING;
-    if (n > vectors->n) n = vectors->n;
+    *n = n_lists * TRAINING_A_LIST;
+    *rows = NULL;
+    if (*n < MIN_TRAINING) *n = MIN_TRAINING;
+    if (*n > vectors->n) *n = vectors->n;
+    if (*n == 0) return fail(err, ST_BADARG, "there are no rows to train on");
+    *rows = mem_array((size_t)*n, dim * sizeof **rows);
+    if (!*rows) return fail_nomem(err, "the training vectors");
+    for (int64_t i = 0; i < *n; i++) ann_unit_row(vectors, (int64_t)((double)i * (double)vectors->n / (double)*n), *rows + (size_t)i * dim);
+    return ST_OK;
+}
+
+/* k-means over few centroids has so many short parallel parts that waiting costs more than they do: one thread then. */
+static Status train(const AnnIndex *index, Faiss *faiss, Task *task, Err *err) {
+    char text[400] = "";
+    float *rows;
+    int64_t n;
     if (faiss_Index_is_trained(faiss->index)) return ST_OK;
-    if (n == 0) return fail(err, ST_BADARG, "there are no rows to train on");
-    float *rows = mem_array((size_t)n, dim * sizeof *rows);
-    if (!rows) return fail_nomem(err, "the training vectors");
-    for (int64_t i = 0; i < n; i++) ann_unit_row(vectors, (int64_t)((double)i * (double)vectors->n / (double)n), rows + (size_t)i * dim);
+    TRY(ann_faiss_sample(index->vectors, faiss->kind.n_lists, &rows, &n, err));
     int threads = faiss->kind.n_lists >= MANY_LISTS ? threads_of(task) : 1;
     int failed = faiss_extra_train(faiss->index, n, rows, threads, task_poll_any, task, text, sizeof text);
     mem_free(rows);
@@ -179,8 +185,7 @@ static Status add_rows(const AnnIndex *index, Faiss *faiss, Task *task, Err *err
     return status;
 }
 
-/* FAISS computes in float32: past 1e15 a square overflows, and its k-means writes where it should not. */
-static Status check_norms(const AnnVectors *vectors, Err *err) {
+Status ann_faiss_check_norms(const AnnVectors *vectors, Err *err) {
     for (int64_t i = 0; i < vectors->n && vectors->metric != ANN_COSINE; i++)
         if (vectors->norm[i] > 1e15) return fail(err, ST_BADARG, "a vector of norm %g is too long for FAISS (1e15)", vectors->norm[i]);
     return ST_OK;
@@ -188,7 +193,7 @@ static Status check_norms(const AnnVectors *vectors, Err *err) {
 
 static Status engine_build(AnnIndex *index, Task *task, Err *err) {
     Faiss *faiss;
-    TRY(check_norms(index->vectors, err));
+    TRY(ann_faiss_check_norms(index->vectors, err));
     TRY(create(&faiss, index->factory, index->vectors->dim, index->vectors->metric, err));
     dense_begin_threads(threads_of(task));
     if (task) task_phase(task, "training", index->vectors->n);
@@ -215,7 +220,7 @@ static Status engine_save(const AnnIndex *index, Bytes *out, Err *err) {
     char text[400] = "";
     size_t before = out->len;
     int stored;
-    bytes_u32(out, FORMAT);
+    bytes_u32(out, ANN_FAISS_FORMAT);
     if (faiss_extra_save(faiss->index, append, out, &stored, text, sizeof text)) return faiss_fail(err, "write the index", text);
     if (!stored) out->len = before;
     return out->failed ? fail_nomem(err, "the stored index") : ST_OK;
@@ -225,7 +230,7 @@ static Status engine_load(AnnIndex *index, const void *data, size_t len, Err *er
     Faiss *faiss;
     Reader in = reader_of(data, len);
     char text[400] = "";
-    if (read_u32(&in) != FORMAT || in.failed) return fail(err, ST_CORRUPT, "the stored index is malformed (rebuild mends it)");
+    if (read_u32(&in) != ANN_FAISS_FORMAT || in.failed) return fail(err, ST_CORRUPT, "the stored index is malformed (rebuild mends it)");
     TRY(create(&faiss, index->factory, index->vectors->dim, index->vectors->metric, err));
     dense_begin();
     int failed = faiss_extra_load(faiss->index, index->vectors->n, in.data + in.pos, in.len - in.pos, text, sizeof text);

@@ -48,6 +48,8 @@ int faiss_extra_save(const void *index, FaissExtraWrite write, void *out, int *s
 /* The same back into an empty index of the same factory string: every length must be what this index needs, every row
  * number less than n and there once. */
 int faiss_extra_load(void *index, int64_t n, const void *data, size_t len, char *text, size_t text_size);
+/* Of an IVF keep the rows from .. to - 1 alone, under the numbers that they have. */
+int faiss_extra_keep(void *index, int64_t from, int64_t to, char *text, size_t text_size);
 
 /* ---- a graph: HNSW over float32 rows, by Euclidean distances or inner products ---- */
 

@@ -199,3 +199,23 @@ int faiss_extra_load(void *index, int64_t n, const void *data, size_t len, char 
         archive.end();
     });
 }
+
+int faiss_extra_keep(void *index, int64_t from, int64_t to, char *text, size_t text_size) {
+    return guarded(text, text_size, [&] {
+        auto *ivf = dynamic_cast<faiss::IndexIVF *>(static_cast<faiss::Index *>(index));
+        if (!ivf) throw Unfit("it has no lists");
+        auto *kept = new faiss::ArrayInvertedLists(ivf->nlist, ivf->code_size);
+        const faiss::InvertedLists *all = ivf->invlists;
+        ivf->ntotal = 0;
+        for (size_t list = 0; list < ivf->nlist; list++) {
+            faiss::InvertedLists::ScopedIds ids(all, list);
+            faiss::InvertedLists::ScopedCodes codes(all, list);
+            for (size_t i = 0; i < all->list_size(list); i++) {
+                if (ids[i] < from || ids[i] >= to) continue;
+                kept->add_entry(list, ids[i], codes.get() + i * ivf->code_size);
+                ivf->ntotal++;
+            }
+        }
+        ivf->replace_invlists(kept, true);
+    });
+}

@@ -1,25 +1,34 @@
-/* Copies of an index on a GPU, through the plug-in recommend_gpu.so (gpu_api.h). A copy finds candidates; every one is scored again,
- * exactly, from the rows in memory, and a query whose answer the float32 arithmetic of the device cannot settle is answered by the CPU:
- * ids, scores and ties are those of the exact engine (of the same IVF on the CPU up to what float32 sees in another order). */
+/* GPUs, through the plug-in recommend_gpu.so (gpu_api.h): copies of an index that are searched there, and IVFs that are built there.
+ * A copy finds candidates; every one is scored again, exactly, from the rows in memory, and a query whose answer the float32 arithmetic
+ * of the device cannot settle is answered by the CPU: ids, scores and ties are those of the exact engine (of the same IVF on the CPU up
+ * to what float32 sees in another order). What a device cannot do is ST_DEVICE, or ST_NOROOM where its memory is short. */
 #ifndef REC_GPU_H
 #define REC_GPU_H
 
 #include "ann.h"
 
 typedef enum DeviceKind { DEVICE_CPU, DEVICE_GPU, DEVICE_AUTO } DeviceKind;
+enum { DEVICE_ALL = -1 };
 typedef struct DeviceChoice {
     DeviceKind kind;
-    int number; /* of the GPU */
+    int number; /* of the GPU, or DEVICE_ALL */
 } DeviceChoice;
 
-/* "cpu", "gpu" (0), "gpu:N", "auto" (GPU 0 where that works). */
+/* "cpu", "gpu" (0), "gpu:N", "gpu:all", "auto" (GPU 0 where that works). */
 Status device_parse(const char *text, DeviceChoice *out, Err *err);
+/* Did device=auto meet what is a reason to go on on the CPU? */
+static inline int device_falls_back(DeviceChoice device, Status status) {
+    return device.kind == DEVICE_AUTO && (status == ST_DEVICE || status == ST_NOROOM);
+}
 
 /* When the library is loaded: where the plug-in would be. */
 void gpu_remember_place(void);
 
 /* GPUs that can be used; 0 with the reason: no plug-in, another version, no driver, no device, a forked process. Opens the plug-in. */
 int gpu_count(char *reason, size_t size);
+
+/* The device is there and ours to use. */
+Status gpu_check(int device, Err *err);
 
 typedef struct GpuInfo {
     char name[256];
@@ -33,13 +42,19 @@ void gpu_noted(char *out, size_t size);
 
 typedef struct GpuCopy GpuCopy;
 
-/* Bytes that a copy of the index takes on the device, scratch included. */
-uint64_t gpu_copy_bytes(const AnnIndex *index);
-/* Copy it: IVF as it is, everything else as rows. Fails where memory is short; task is polled. */
+/* Copy an index: IVF as it is, everything else as rows. On all devices: to each the whole index where it fits, else to each its share of
+ * the rows. task is polled; NULL: nobody asks. */
 Status gpu_copy_new(GpuCopy **out, const AnnIndex *index, int device, Task *task, Err *err);
 void gpu_copy_free(void *copy);
-/* n searches that differ in their queries alone, without a bound on the score; *done 0: k is too large, or the filter leaves out too
- * many rows: ask the CPU. */
-Status gpu_copy_search(GpuCopy *copy, const AnnIndex *index, const AnnSearch *searches, TopK *tops, int64_t n, int *done, Err *err);
+
+/* Is the search one for a copy: no bound on the score, and k and what a filter leaves out within a device's reach? */
+int gpu_suits(const AnnIndex *index, const AnnSearch *search);
+/* Answer n searches, on the task's threads; NULL: on this one. Those that do not suit are answered by the CPU. */
+Status gpu_copy_search(GpuCopy *copy, const AnnIndex *index, const AnnSearch *searches, TopK *tops, int64_t n, Task *task, Err *err);
+
+/* Has the index a structure that a device can build? */
+int gpu_builds(const AnnIndex *index);
+/* What its engine's build does, with the centroids and the lists of rows found on the device. */
+Status gpu_build(AnnIndex *index, int device, Task *task, Err *err);
 
 #endif

@@ -11,25 +11,30 @@ extern "C" {
 #endif
 
 /* Counts up with every change of this file: a plug-in of another version is refused. */
-enum { REC_GPU_VERSION = 1, REC_GPU_MAX_K = 2048 };
+enum { REC_GPU_VERSION = 2, REC_GPU_MAX_K = 2048 };
 
 typedef struct RecGpuDevice {
     char name[256];
     uint64_t memory_total, memory_free; /* bytes */
 } RecGpuDevice;
 
-/* What to hold. Without a factory: rows as they are added, searched exactly. With one: FAISS's index of that factory string, trained and
- * filled on the CPU, from the bytes of faiss_extra_save. */
+/* What to hold: without a factory, rows as they are added, searched exactly. With one, FAISS's index of that factory string: trained
+ * and filled on the CPU, from the bytes of faiss_extra_save; or without bytes, to be trained and filled on the device. */
 typedef struct RecGpuSpec {
     int device;
     int dim;
     int inner_product; /* else squared Euclidean distances */
     int half;          /* rows without a factory as float16 */
-    int64_t n;         /* rows that the structure holds */
     const char *factory;
     const void *structure;
     size_t structure_len;
+    int64_t n;        /* rows that the structure holds, */
+    int64_t from, to; /* and those of them that are kept here: from .. to - 1 */
 } RecGpuSpec;
+
+/* Asked now and then on the calling thread: 1 to give up. */
+typedef int (*RecGpuPoll)(void *host);
+typedef void (*RecGpuWrite)(void *out, const void *data, size_t len);
 
 typedef struct RecGpuApi {
     uint32_t version;
@@ -37,9 +42,13 @@ typedef struct RecGpuApi {
     int (*count)(int *out, char *text, size_t text_size);
     int (*device)(int device, RecGpuDevice *out, char *text, size_t text_size);
     int (*create)(void **out, const RecGpuSpec *spec, char *text, size_t text_size);
+    /* Of an index that is to be trained: centroids on the device, the rest on so many threads. */
+    int (*train)(void *index, int64_t n, const float *rows, int threads, RecGpuPoll poll, void *host, char *text, size_t text_size);
     int (*add)(void *index, int64_t n, const float *rows, char *text, size_t text_size);
-    /* n queries; k up to REC_GPU_MAX_K. distances and labels: n x k, best first, label -1 where there is none. From one thread at a time
-     * on a device: others wait. */
+    /* Of an index that was trained here: the bytes of faiss_extra_save. */
+    int (*save)(void *index, RecGpuWrite write, void *out, char *text, size_t text_size);
+    /* n queries; k up to REC_GPU_MAX_K. distances and labels: n x k, best first, label -1 where there is none. From any number of
+     * threads: one at a time computes on a device, while others' queries and answers are copied. */
     int (*search)(void *index, int64_t n, const float *queries, int64_t k, int64_t nprobe, float *distances, int64_t *labels, char *text, size_t text_size);
     void (*destroy)(void *index);
 } RecGpuApi;

@@ -2,11 +2,14 @@
  * there is no driver. After an error that a device does not recover from, its indexes are given up (their destructors would call it). */
 #include <cuda_runtime.h>
 #include <faiss/Index.h>
+#include <faiss/IndexIVFPQ.h>
 #include <faiss/gpu/GpuCloner.h>
 #include <faiss/gpu/GpuIndexFlat.h>
 #include <faiss/gpu/GpuIndexIVF.h>
 #include <faiss/gpu/StandardGpuResources.h>
+#include <faiss/impl/AuxIndexStructures.h>
 #include <faiss/index_factory.h>
+#include <omp.h>
 
 #include <atomic>
 #include <cstring>
@@ -14,6 +17,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "faiss_extra.h"
 #include "faiss_guard.h"
@@ -30,25 +34,88 @@ size_t rec_silent_fwrite(const void *, size_t, size_t n, FILE *) { return n; }
 
 namespace {
 
+using faiss::gpu::StandardGpuResources;
+
 /* Scratch memory of a device: enough for tiles of queries x rows; FAISS would take 1.5 GB. */
 constexpr size_t SCRATCH = 256u << 20;
-
-struct Device {
-    std::mutex mutex; /* FAISS's resources of a device serve one thread at a time */
-    std::unique_ptr<faiss::gpu::StandardGpuResources> resources;
-    std::atomic<bool> lost{false};
-};
-
-struct Index {
-    int device;
-    std::unique_ptr<faiss::Index> index;
-    faiss::gpu::GpuIndexIVF *lists = nullptr; /* of it, where it has some */
-};
 
 struct Text : std::exception {
     std::string text;
     explicit Text(std::string text_) : text(std::move(text_)) {}
     const char *what() const noexcept override { return text.c_str(); }
+};
+
+void check(cudaError_t error) {
+    if (error == cudaSuccess) return;
+    cudaGetLastError(); /* what can be recovered from is forgotten */
+    throw Text(cudaGetErrorString(error));
+}
+
+std::unique_ptr<StandardGpuResources> new_resources() {
+    auto resources = std::make_unique<StandardGpuResources>();
+    resources->setTempMemory(SCRATCH);
+    return resources;
+}
+
+/* Where one search's queries and answers are, on the device and in pinned memory of the host, with a stream of its own: its copies run
+ * beside the kernels of another search. Never freed: CUDA may be gone at exit. */
+struct Buffers {
+    cudaStream_t stream = nullptr;
+    char *device = nullptr, *host = nullptr;
+    size_t capacity = 0;
+
+    void reserve(size_t bytes) {
+        if (!stream) check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+        if (bytes <= capacity) return;
+        bytes = bytes < 2 * capacity ? 2 * capacity : bytes;
+        if (device) check(cudaFree(device));
+        if (host) check(cudaFreeHost(host));
+        device = host = nullptr;
+        capacity = 0;
+        check(cudaMalloc(reinterpret_cast<void **>(&device), bytes));
+        check(cudaMallocHost(reinterpret_cast<void **>(&host), bytes));
+        capacity = bytes;
+    }
+    void copy(size_t at, size_t bytes, cudaMemcpyKind kind) {
+        bool up = kind == cudaMemcpyHostToDevice;
+        check(cudaMemcpyAsync((up ? device : host) + at, (up ? host : device) + at, bytes, kind, stream));
+        check(cudaStreamSynchronize(stream));
+    }
+};
+
+struct Device {
+    std::mutex mutex; /* FAISS's resources serve one thread at a time */
+    std::unique_ptr<StandardGpuResources> resources;
+    std::mutex buffers_mutex;
+    std::vector<Buffers *> unused;
+    std::atomic<bool> lost{false};
+};
+
+/* A search's buffers, until the end of the scope. */
+class Borrowed {
+    Device &device;
+
+  public:
+    Buffers *buffers = nullptr;
+    explicit Borrowed(Device &device_) : device(device_) {
+        std::lock_guard<std::mutex> lock(device.buffers_mutex);
+        if (device.unused.empty()) device.unused.push_back(new Buffers);
+        buffers = device.unused.back();
+        device.unused.pop_back();
+    }
+    ~Borrowed() {
+        std::lock_guard<std::mutex> lock(device.buffers_mutex);
+        device.unused.push_back(buffers);
+    }
+};
+
+struct Index {
+    int device;
+    int dim;
+    std::unique_ptr<StandardGpuResources> own; /* of an index that is built here: nobody waits for it */
+    std::unique_ptr<faiss::Index> empty;       /* the same, before it is trained */
+    std::unique_ptr<faiss::Index> index;
+    faiss::gpu::GpuIndexIVF *lists = nullptr; /* of it, where it has some */
 };
 
 std::mutex devices_mutex;
@@ -59,32 +126,27 @@ Device &device_of(int number) {
     return (*devices)[number];
 }
 
-void check(cudaError_t error) {
-    if (error == cudaSuccess) return;
-    cudaGetLastError(); /* what can be recovered from is forgotten */
-    throw Text(cudaGetErrorString(error));
-}
-
-/* Body on the device, its lock held. An error that stays marks the device as lost. */
+/* Body with the device, for this thread the present one. An error that stays marks the device as lost. */
 template <class Body> int on_device(int number, char *text, size_t size, Body body) {
     Device &device = device_of(number);
-    std::lock_guard<std::mutex> lock(device.mutex);
     if (device.lost) {
         snprintf(text, size, "device %d was lost to an earlier error: start the process again", number);
         return -1;
     }
     int failed = guarded(text, size, [&] {
         check(cudaSetDevice(number));
-        if (!device.resources) {
-            auto resources = std::make_unique<faiss::gpu::StandardGpuResources>();
-            resources->setTempMemory(SCRATCH);
-            device.resources = std::move(resources);
-        }
-        body(*device.resources);
+        body(device);
     });
     if (failed && cudaDeviceSynchronize() != cudaSuccess) device.lost = true;
     cudaGetLastError();
     return failed;
+}
+
+/* Body with the device's resources, alone. */
+template <class Body> void alone(Device &device, Body body) {
+    std::lock_guard<std::mutex> lock(device.mutex);
+    if (!device.resources) device.resources = new_resources();
+    body(*device.resources);
 }
 
 int count(int *out, char *text, size_t size) {
@@ -100,55 +162,158 @@ int count(int *out, char *text, size_t size) {
 }
 
 int device_info(int number, RecGpuDevice *out, char *text, size_t size) {
-    return on_device(number, text, size, [&](faiss::gpu::StandardGpuResources &) {
-        cudaDeviceProp properties;
-        size_t available, total;
-        check(cudaGetDeviceProperties(&properties, number));
-        check(cudaMemGetInfo(&available, &total));
-        snprintf(out->name, sizeof out->name, "%s", properties.name);
-        out->memory_total = total;
-        out->memory_free = available;
+    return on_device(number, text, size, [&](Device &device) {
+        alone(device, [&](StandardGpuResources &) { /* its scratch memory is taken first */
+            cudaDeviceProp properties;
+            size_t available, total;
+            check(cudaGetDeviceProperties(&properties, number));
+            check(cudaMemGetInfo(&available, &total));
+            snprintf(out->name, sizeof out->name, "%s", properties.name);
+            out->memory_total = total;
+            out->memory_free = available;
+        });
     });
 }
 
-std::unique_ptr<faiss::Index> flat(const RecGpuSpec &spec, faiss::gpu::StandardGpuResources &resources) {
+/* ---- making an index ---- */
+
+std::unique_ptr<faiss::Index> flat(int device, int dim, faiss::MetricType metric, bool half, StandardGpuResources &resources) {
     faiss::gpu::GpuIndexFlatConfig config;
-    config.device = spec.device;
-    config.useFloat16 = spec.half != 0;
-    return std::make_unique<faiss::gpu::GpuIndexFlat>(&resources, spec.dim, spec.inner_product ? faiss::METRIC_INNER_PRODUCT : faiss::METRIC_L2, config);
+    config.device = device;
+    config.useFloat16 = half;
+    return std::make_unique<faiss::gpu::GpuIndexFlat>(&resources, dim, metric, config);
 }
 
-std::unique_ptr<faiss::Index> copy_of(const RecGpuSpec &spec, faiss::gpu::StandardGpuResources &resources) {
-    std::unique_ptr<faiss::Index> cpu(faiss::index_factory(spec.dim, spec.factory, spec.inner_product ? faiss::METRIC_INNER_PRODUCT : faiss::METRIC_L2));
-    char text[200] = "";
-    if (faiss_extra_load(cpu.get(), spec.n, spec.structure, spec.structure_len, text, sizeof text)) throw Text(text);
+std::unique_ptr<faiss::Index> to_device(int device, const faiss::Index *index, StandardGpuResources &resources) {
     faiss::gpu::GpuClonerOptions options;
-    return std::unique_ptr<faiss::Index>(faiss::gpu::index_cpu_to_gpu(&resources, spec.device, cpu.get(), &options));
+    return std::unique_ptr<faiss::Index>(faiss::gpu::index_cpu_to_gpu(&resources, device, index, &options));
+}
+
+void load(faiss::Index *cpu, const RecGpuSpec &spec) {
+    char text[200] = "";
+    if (faiss_extra_load(cpu, spec.n, spec.structure, spec.structure_len, text, sizeof text)) throw Text(text);
+    if (spec.to - spec.from < spec.n && faiss_extra_keep(cpu, spec.from, spec.to, text, sizeof text)) throw Text(text);
+}
+
+void find_lists(Index &index) {
+    index.lists = dynamic_cast<faiss::gpu::GpuIndexIVF *>(index.index.get());
+    if (!index.lists) throw Text("only IVF structures are searched on a GPU");
 }
 
 int create(void **out, const RecGpuSpec *spec, char *text, size_t size) {
     *out = nullptr;
-    return on_device(spec->device, text, size, [&](faiss::gpu::StandardGpuResources &resources) {
+    return on_device(spec->device, text, size, [&](Device &device) {
+        auto metric = spec->inner_product ? faiss::METRIC_INNER_PRODUCT : faiss::METRIC_L2;
         auto made = std::make_unique<Index>();
         made->device = spec->device;
-        made->index = spec->factory ? copy_of(*spec, resources) : flat(*spec, resources);
-        made->lists = dynamic_cast<faiss::gpu::GpuIndexIVF *>(made->index.get());
-        if (spec->factory && !made->lists) throw Text("only IVF structures are searched on a GPU");
+        made->dim = spec->dim;
+        std::unique_ptr<faiss::Index> cpu(spec->factory ? faiss::index_factory(spec->dim, spec->factory, metric) : nullptr);
+        if (cpu && !spec->structure) {
+            made->own = new_resources();
+            if (auto *codes = dynamic_cast<faiss::IndexIVFPQ *>(cpu.get())) codes->do_polysemous_training = false; /* minutes, for what is never asked */
+            made->empty = std::move(cpu);
+        } else {
+            if (cpu) load(cpu.get(), *spec);
+            alone(device, [&](StandardGpuResources &resources) { made->index = cpu ? to_device(spec->device, cpu.get(), resources) : flat(spec->device, spec->dim, metric, spec->half != 0, resources); });
+            if (cpu) find_lists(*made);
+        }
         *out = made.release();
     });
 }
 
 int add(void *index, int64_t n, const float *rows, char *text, size_t size) {
     auto *own = static_cast<Index *>(index);
-    return on_device(own->device, text, size, [&](faiss::gpu::StandardGpuResources &) { own->index->add(n, rows); });
+    return on_device(own->device, text, size, [&](Device &device) {
+        if (!own->index) throw Text("it is not trained");
+        if (own->own)
+            own->index->add(n, rows);
+        else
+            alone(device, [&](StandardGpuResources &) { own->index->add(n, rows); });
+    });
 }
+
+/* ---- building one ---- */
+
+/* Set while this thread is inside FAISS on behalf of a job that can be given up. */
+thread_local RecGpuPoll polled;
+thread_local void *polled_host;
+
+struct Poll : faiss::InterruptCallback {
+    bool want_interrupt() override { return polled && polled(polled_host); }
+};
+
+/* On this thread FAISS polls and uses so many threads, until the end of the scope. */
+class Job {
+    int host_threads;
+
+  public:
+    Job(int threads, RecGpuPoll poll, void *host) : host_threads(omp_get_max_threads()) {
+        static const bool installed = (faiss::InterruptCallback::instance.reset(new Poll), true);
+        static_cast<void>(installed);
+        omp_set_num_threads(threads);
+        polled = poll;
+        polled_host = host;
+    }
+    ~Job() {
+        polled = nullptr;
+        omp_set_num_threads(host_threads);
+    }
+};
+
+int train(void *index, int64_t n, const float *rows, int threads, RecGpuPoll poll, void *host, char *text, size_t size) {
+    auto *own = static_cast<Index *>(index);
+    return on_device(own->device, text, size, [&](Device &) {
+        auto *lists = dynamic_cast<faiss::IndexIVF *>(own->empty.get());
+        if (!lists) throw Text("only IVF structures are built on a GPU");
+        Job job(threads, poll, host);
+        auto centroids = flat(own->device, own->dim, lists->metric_type, false, *own->own);
+        lists->clustering_index = centroids.get();
+        try {
+            lists->train(n, rows);
+        } catch (...) {
+            lists->clustering_index = nullptr;
+            throw;
+        }
+        lists->clustering_index = nullptr;
+        own->index = to_device(own->device, lists, *own->own);
+        find_lists(*own);
+        own->empty.reset();
+    });
+}
+
+int save(void *index, RecGpuWrite write, void *out, char *text, size_t size) {
+    auto *own = static_cast<Index *>(index);
+    return on_device(own->device, text, size, [&](Device &) {
+        char why[200] = "";
+        int stored = 0;
+        if (!own->own || !own->index) throw Text("it was not built here");
+        std::unique_ptr<faiss::Index> cpu(faiss::gpu::index_gpu_to_cpu(own->index.get()));
+        if (faiss_extra_save(cpu.get(), write, out, &stored, why, sizeof why)) throw Text(why);
+        if (!stored) throw Text("an index of this kind cannot be stored");
+    });
+}
+
+/* ---- searching ---- */
 
 int search(void *index, int64_t n, const float *queries, int64_t k, int64_t nprobe, float *distances, int64_t *labels, char *text, size_t size) {
     auto *own = static_cast<Index *>(index);
-    return on_device(own->device, text, size, [&](faiss::gpu::StandardGpuResources &) {
-        if (k < 1 || k > REC_GPU_MAX_K) throw Text("k is too large for a GPU");
-        if (own->lists) own->lists->setNumProbes(static_cast<int>(nprobe));
-        own->index->search(n, queries, k, distances, labels);
+    return on_device(own->device, text, size, [&](Device &device) {
+        if (k < 1 || k > REC_GPU_MAX_K || n < 1 || !own->index || own->own) throw Text("it cannot be searched so");
+        size_t found = static_cast<size_t>(n) * static_cast<size_t>(k), query_bytes = static_cast<size_t>(n) * static_cast<size_t>(own->dim) * sizeof(float);
+        size_t at_distance = found * sizeof *labels, at_query = at_distance + found * sizeof *distances; /* labels come first: 8 bytes each */
+        Borrowed borrowed(device);
+        Buffers &b = *borrowed.buffers;
+        b.reserve(at_query + query_bytes);
+        memcpy(b.host + at_query, queries, query_bytes);
+        b.copy(at_query, query_bytes, cudaMemcpyHostToDevice);
+        alone(device, [&](StandardGpuResources &resources) {
+            if (own->lists) own->lists->setNumProbes(static_cast<int>(nprobe));
+            own->index->search(n, reinterpret_cast<float *>(b.device + at_query), k, reinterpret_cast<float *>(b.device + at_distance), reinterpret_cast<faiss::Index::idx_t *>(b.device));
+            check(cudaStreamSynchronize(resources.getDefaultStream(own->device)));
+        });
+        b.copy(0, at_query, cudaMemcpyDeviceToHost);
+        memcpy(labels, b.host, found * sizeof *labels);
+        memcpy(distances, b.host + at_distance, found * sizeof *distances);
     });
 }
 
@@ -156,14 +321,23 @@ void destroy(void *index) {
     auto *own = static_cast<Index *>(index);
     char text[200];
     if (!own) return;
-    if (device_of(own->device).lost || on_device(own->device, text, sizeof text, [&](faiss::gpu::StandardGpuResources &) { own->index.reset(); }) != 0)
-        own->index.release(); /* its memory went with the device */
+    int failed = on_device(own->device, text, sizeof text, [&](Device &device) {
+        check(cudaDeviceSynchronize()); /* an error that nobody has met yet must not be met by a destructor */
+        if (own->own)
+            own->index.reset();
+        else
+            alone(device, [&](StandardGpuResources &) { own->index.reset(); });
+    });
+    if (failed) { /* its memory went with the device */
+        static_cast<void>(own->index.release());
+        static_cast<void>(own->own.release());
+    }
     delete own;
 }
 
 } // namespace
 
 extern "C" __attribute__((visibility("default"))) const RecGpuApi *recommend_gpu(void) {
-    static const RecGpuApi api = {REC_GPU_VERSION, count, device_info, create, add, search, destroy};
+    static const RecGpuApi api = {REC_GPU_VERSION, count, device_info, create, train, add, save, search, destroy};
     return &api;
 }

@@ -12,7 +12,9 @@ typedef enum Status {
     ST_NOMEM,     /* no memory */
     ST_CORRUPT,   /* stored bytes contradict themselves */
     ST_CANCELLED, /* the task was cancelled */
-    ST_HOST       /* the database said no; Err.host_code holds its code */
+    ST_HOST,      /* the database said no; Err.host_code holds its code */
+    ST_DEVICE,    /* a GPU is not there, or cannot do it */
+    ST_NOROOM     /* a GPU has no memory for it now */
 } Status;
 
 typedef struct Err {

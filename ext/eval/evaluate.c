@@ -11,10 +11,11 @@ typedef struct Work {
     const Holdout *holdout;
     const EvaluateOptions *options;
     int64_t k_max;
+    GpuCopy *copy;
+    int group_size;
     ModelQuery **query;  /* per worker */
-    uint64_t **allowed;  /* per worker: bits */
-    Ranked **ranked;     /* per worker: k_max */
-    Ranked **popular;    /* the same, of the popular list */
+    Group *group;        /* per worker: lists of k_max */
+    Ranked **popular;    /* per worker: k_max of the popular list */
     int32_t **listed;    /* per worker and k: counts of the items */
     int64_t *longest;    /* per worker and k */
     double *value;       /* metric x k x user */
@@ -84,67 +85,70 @@ static double popularity_lift(const Work *w, const History *history, const Ranke
 }
 
 /* What wants the popular list, too: where that is judged, it is there. */
-static Status evaluate_beyond(Work *w, int32_t user, int worker, const History *history, int64_t n_allowed, size_t n_list, Err *err) {
-    const Ranked *popular = w->popular_only ? w->ranked[worker] : w->popular[worker];
-    size_t n_popular = n_list;
+static Status evaluate_beyond(Work *w, int32_t user, int worker, const GroupList *list, Err *err) {
+    const Ranked *popular = w->popular_only ? list->ranked : w->popular[worker];
+    size_t n_popular = list->n;
     w->query[worker]->popular_only = 1;
-    if (!w->popular_only) TRY(model_query_rank(w->query[worker], w->allowed[worker], n_allowed, (size_t)w->k_max, w->popular[worker], &n_popular, err));
+    if (!w->popular_only) TRY(model_query_rank(w->query[worker], list->allowed, list->n_allowed, (size_t)w->k_max, w->popular[worker], &n_popular, err));
     for (int k = 0; k < w->options->n_k; k++) {
-        *value_place(w, JUDGED_SERENDIPITY, k, user) = serendipity(w, user, w->ranked[worker], n_list, popular, n_popular, w->options->k[k]);
-        *value_place(w, JUDGED_POPULARITY_LIFT, k, user) = popularity_lift(w, history, w->ranked[worker], n_list, w->options->k[k]);
+        *value_place(w, JUDGED_SERENDIPITY, k, user) = serendipity(w, user, list->ranked, list->n, popular, n_popular, w->options->k[k]);
+        *value_place(w, JUDGED_POPULARITY_LIFT, k, user) = popularity_lift(w, &list->history, list->ranked, list->n, w->options->k[k]);
     }
     return ST_OK;
 }
 
-/* Count the lists' items, and judge the ranks. */
-static void evaluate_list(Work *w, int32_t user, int worker, size_t n_list, Relevant *item, size_t n_item) {
+/* Count the list's items, and judge the ranks. */
+static void evaluate_list(Work *w, int32_t user, int worker, const GroupList *list, Relevant *item, size_t n_item) {
     for (int k = 0; k < w->options->n_k; k++) {
         int at = worker * EVALUATE_MAX_K + k;
-        int64_t n = w->options->k[k] < (int64_t)n_list ? w->options->k[k] : (int64_t)n_list;
-        for (int64_t r = 0; r < n; r++) w->listed[at][w->ranked[worker][r].item]++;
+        int64_t n = w->options->k[k] < (int64_t)list->n ? w->options->k[k] : (int64_t)list->n;
+        for (int64_t r = 0; r < n; r++) w->listed[at][list->ranked[r].item]++;
         if (n > w->longest[at]) w->longest[at] = n;
         for (int m = 0; m < N_RANKING_METRICS; m++) *value_place(w, m, k, user) = ranking_metric((RankingMetric)m, item, n_item, w->options->k[k], 0);
     }
 }
 
-static void evaluate_user(void *context, int64_t piece, int worker) {
-    Work *w = context;
-    int32_t user = (int32_t)piece;
-    const Csr *rows = &w->holdout->history;
-    int64_t from = rows->row_start[user];
-    History history = {rows->col + from, rows->val + from, csr_row_len(rows, user), w->holdout->history_time + from};
+static Status evaluate_user(Work *w, int32_t user, int worker, const GroupList *list, Err *err) {
     Relevant *item = NULL;
-    size_t n_list, n_item;
-    int64_t n_allowed = allow_unseen(w, user, w->allowed[worker]);
+    size_t n_item;
+    Status status = relevant_items(w, user, list->ranked, list->n, &item, &n_item, err);
+    if (status == ST_OK) evaluate_list(w, user, worker, list, item, n_item);
+    if (status == ST_OK && w->options->beyond) status = evaluate_beyond(w, user, worker, list, err);
+    mem_free(item);
+    return status;
+}
 
+static void evaluate_group(void *context, int64_t piece, int worker) {
+    Work *w = context;
+    Group *group = &w->group[worker];
+    const Csr *rows = &w->holdout->history;
+    int32_t from = (int32_t)piece * w->group_size, left = w->holdout->n_users - from, n = left < w->group_size ? left : w->group_size;
+    for (int32_t i = 0; i < n; i++) {
+        int64_t start = rows->row_start[from + i];
+        group->list[i].history = (History){rows->col + start, rows->val + start, csr_row_len(rows, from + i), w->holdout->history_time + start};
+        group->list[i].n_allowed = allow_unseen(w, from + i, group->list[i].allowed);
+    }
     w->query[worker]->popular_only = w->popular_only;
     Err err = {0};
-    Status status = model_query_history(w->query[worker], &history, &err);
-    if (status == ST_OK)
-        status = model_query_rank(w->query[worker], w->allowed[worker], n_allowed, (size_t)w->k_max, w->ranked[worker], &n_list, &err);
-    if (status == ST_OK) status = relevant_items(w, user, w->ranked[worker], n_list, &item, &n_item, &err);
-    if (status == ST_OK) evaluate_list(w, user, worker, n_list, item, n_item);
-    if (status == ST_OK && w->options->beyond) status = evaluate_beyond(w, user, worker, &history, n_allowed, n_list, &err);
+    Status status = group_rank(group, w->query[worker], n, (size_t)w->k_max, w->copy, &err);
+    for (int32_t i = 0; i < n && status == ST_OK; i++) status = evaluate_user(w, from + i, worker, &group->list[i], &err);
     task_failure_note(&w->failure, status, &err);
-    mem_free(item);
 }
 
 static Status allocate(Work *w, int threads, Err *err) {
-    size_t words = model_words(w->model), t = (size_t)threads;
+    size_t t = (size_t)threads;
     w->query = mem_zeros(t, sizeof *w->query);
-    w->allowed = mem_zeros(t, sizeof *w->allowed);
-    w->ranked = mem_zeros(t, sizeof *w->ranked);
+    w->group = mem_zeros(t, sizeof *w->group);
     w->popular = mem_zeros(t, sizeof *w->popular);
     w->listed = mem_zeros(t * EVALUATE_MAX_K, sizeof *w->listed);
     w->longest = mem_zeros(t * EVALUATE_MAX_K, sizeof *w->longest);
     w->value = mem_zeros((size_t)N_JUDGED * (size_t)w->options->n_k * (size_t)w->holdout->n_users, sizeof *w->value);
-    if (!w->query || !w->allowed || !w->ranked || !w->popular || !w->listed || !w->longest || !w->value) return fail_nomem(err, "the evaluation");
+    if (!w->query || !w->group || !w->popular || !w->listed || !w->longest || !w->value) return fail_nomem(err, "the evaluation");
     for (size_t i = 0; i < t; i++) {
         TRY(model_query_new(&w->query[i], w->model, err));
-        w->allowed[i] = mem_array(words, sizeof **w->allowed);
-        w->ranked[i] = mem_array((size_t)w->k_max, sizeof **w->ranked);
+        TRY(group_init(&w->group[i], w->model, w->group_size, (size_t)w->k_max, err));
         w->popular[i] = mem_array((size_t)w->k_max, sizeof **w->popular);
-        if (!w->allowed[i] || !w->ranked[i] || !w->popular[i]) return fail_nomem(err, "the evaluation");
+        if (!w->popular[i]) return fail_nomem(err, "the evaluation");
         for (size_t k = 0; k < (size_t)w->options->n_k; k++)
             if (!(w->listed[i * EVALUATE_MAX_K + k] = mem_zeros((size_t)w->model->n_items, sizeof(int32_t)))) return fail_nomem(err, "the evaluation");
     }
@@ -154,14 +158,12 @@ static Status allocate(Work *w, int threads, Err *err) {
 static void work_clear(Work *w, int threads) {
     for (int i = 0; i < threads; i++) {
         if (w->query) model_query_free(w->query[i]);
-        if (w->allowed) mem_free(w->allowed[i]);
-        if (w->ranked) mem_free(w->ranked[i]);
+        if (w->group) group_clear(&w->group[i]);
         if (w->popular) mem_free(w->popular[i]);
         for (int k = 0; w->listed && k < EVALUATE_MAX_K; k++) mem_free(w->listed[i * EVALUATE_MAX_K + k]);
     }
     mem_free(w->query);
-    mem_free(w->allowed);
-    mem_free(w->ranked);
+    mem_free(w->group);
     mem_free(w->popular);
     mem_free(w->listed);
     mem_free(w->longest);
@@ -184,15 +186,17 @@ static void hand_over(Work *w, int threads, Judged *out) {
     w->value = NULL;
 }
 
-Status judge(Judged *out, const Model *model, int popular_only, const Holdout *holdout, const EvaluateOptions *options, Task *task, Err *err) {
-    Work w = {.model = model, .popular_only = popular_only, .holdout = holdout, .options = options};
+Status judge(Judged *out, const Model *model, int popular_only, GpuCopy *copy, const Holdout *holdout, const EvaluateOptions *options, Task *task, Err *err) {
+    Work w = {.model = model, .popular_only = popular_only, .copy = copy, .holdout = holdout, .options = options};
     *out = (Judged){0};
     for (int k = 0; k < options->n_k; k++)
         if (options->k[k] > w.k_max) w.k_max = options->k[k];
     if (w.k_max > model->n_items) w.k_max = model->n_items;
-    task_phase(task, popular_only ? "popular baseline" : "evaluating", holdout->n_users);
+    w.group_size = group_size(model, (size_t)w.k_max, holdout->n_users, task->threads, copy);
+    int64_t groups = (holdout->n_users + w.group_size - 1) / w.group_size;
+    task_phase(task, popular_only ? "popular baseline" : "evaluating", groups);
     Status status = allocate(&w, task->threads, err);
-    if (status == ST_OK) status = task_failure(&w.failure, task_run(task, holdout->n_users, evaluate_user, &w, err), err);
+    if (status == ST_OK) status = task_failure(&w.failure, task_run(task, groups, evaluate_group, &w, err), err);
     if (status == ST_OK) hand_over(&w, task->threads, out);
     work_clear(&w, task->threads);
     return status;

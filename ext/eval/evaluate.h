@@ -4,7 +4,7 @@
 
 #include "../metrics/bootstrap.h"
 #include "../metrics/ranking.h"
-#include "../models/model.h"
+#include "../models/group.h"
 #include "holdout.h"
 
 enum { EVALUATE_MAX_K = 8 };
@@ -34,9 +34,9 @@ typedef struct Judged {
     int64_t longest[EVALUATE_MAX_K];  /* of the lists, cut at k */
 } Judged;
 
-/* popular_only: judge the popular list instead of the model. Users' values are computed on all threads. judged_clear also
- * after an error. */
-Status judge(Judged *out, const Model *model, int popular_only, const Holdout *holdout, const EvaluateOptions *options, Task *task, Err *err);
+/* popular_only: judge the popular list instead of the model. copy: of the model's vectors, to rank on its device; or NULL. Users' values
+ * are computed on all threads. judged_clear also after an error. */
+Status judge(Judged *out, const Model *model, int popular_only, GpuCopy *copy, const Holdout *holdout, const EvaluateOptions *options, Task *task, Err *err);
 void judged_clear(Judged *judged);
 
 /* One value a user; k: an index of options->k. */

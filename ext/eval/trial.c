@@ -226,7 +226,7 @@ static Status train_and_judge(Part *p, TrialResult *out, const EventSet *set, co
     EvaluateOptions own = *options;
     if (own.exclude_seen < 0) own.exclude_seen = !setting->algorithm->keeps_seen;
     TRY(align(p, *model, own.exclude_seen, err));
-    Status status = judge(&judged, *model, 0, &p->holdout, &own, task, err);
+    Status status = judge(&judged, *model, 0, NULL, &p->holdout, &own, task, err);
     if (status == ST_OK) summarise(out, &judged, &own);
     judged_clear(&judged);
     return status;

@@ -295,4 +295,6 @@ const Algorithm bpr_algorithm = {
     .rank = factors_rank,
     .item_vector = factors_item_vector,
     .alike = factors_alike,
+    .index = factors_index,
+    .asker = factors_asker,
 };

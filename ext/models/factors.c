@@ -100,6 +100,14 @@ const float *factors_item_vector(const Model *model, int32_t item, int32_t *dim)
     return *dim ? ann_row(&factors->items, item) : NULL;
 }
 
+const AnnIndex *factors_index(const Model *model) {
+    return &((const Factors *)model->state)->index;
+}
+
+const float *factors_asker(const ModelQuery *query) {
+    return ((const FactorQuery *)query->scratch)->x;
+}
+
 double factors_alike(const Model *model, int32_t a, int32_t b) {
     const Factors *factors = model->state;
     const float *x = ann_row(&factors->items, a), *y = ann_row(&factors->items, b);

@@ -42,6 +42,10 @@ Status factors_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_
 /* An Algorithm's item_vector: the numbers that similar items share. */
 const float *factors_item_vector(const Model *model, int32_t item, int32_t *dim);
 
+/* An Algorithm's index and asker. */
+const AnnIndex *factors_index(const Model *model);
+const float *factors_asker(const ModelQuery *query);
+
 /* An Algorithm's alike: the cosine, 0 where it is negative. */
 double factors_alike(const Model *model, int32_t a, int32_t b);
 

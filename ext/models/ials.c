@@ -548,5 +548,7 @@ const Algorithm ials_algorithm = {
     .rank = factors_rank,
     .item_vector = factors_item_vector,
     .alike = factors_alike,
+    .index = factors_index,
+    .asker = factors_asker,
     .contributions = ials_contributions,
 };

@@ -283,4 +283,6 @@ const Algorithm mf_algorithm = {
     .rank = factors_rank,
     .item_vector = factors_item_vector,
     .alike = factors_alike,
+    .index = factors_index,
+    .asker = factors_asker,
 };

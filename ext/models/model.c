@@ -178,6 +178,12 @@ static Status fill(const Model *model, const uint64_t *allowed, size_t k, Ranked
     return ST_OK;
 }
 
+Status model_list(const Model *model, TopK *top, const uint64_t *allowed, size_t k, Ranked *out, size_t *out_n, Err *err) {
+    topk_sort(top);
+    for (*out_n = 0; *out_n < top->len; ++*out_n) out[*out_n] = (Ranked){.item = (int32_t)top->item[*out_n].id, .score = top->item[*out_n].score};
+    return *out_n < k ? fill(model, allowed, k, out, out_n, err) : ST_OK;
+}
+
 Status model_query_rank(ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, size_t k, Ranked *out,
                         size_t *out_n, Err *err) {
     const Model *model = query->model;
@@ -190,11 +196,8 @@ Status model_query_rank(ModelQuery *query, const uint64_t *allowed, int64_t n_al
     if (!query->popular_only && (query->history.n || query->similar >= 0 || model->algorithm->impersonal)) {
         status = topk_init(&top, k, err);
         if (status == ST_OK) status = algorithm_rank(query, allowed, n_allowed, &top, err);
-        topk_sort(&top);
-        for (size_t i = 0; status == ST_OK && i < top.len; i++)
-            out[(*out_n)++] = (Ranked){.item = (int32_t)top.item[i].id, .score = top.item[i].score};
-        topk_clear(&top);
     }
-    if (status == ST_OK && *out_n < k) status = fill(model, allowed, k, out, out_n, err);
+    if (status == ST_OK) status = model_list(model, &top, allowed, k, out, out_n, err);
+    topk_clear(&top);
     return status;
 }

@@ -127,6 +127,10 @@ struct Algorithm {
     double (*alike)(const Model *model, int32_t a, int32_t b);
     /* An item's vector of *dim numbers, for a rec_index of one's own; NULL: the model has none. */
     const float *(*item_vector)(const Model *model, int32_t item, int32_t *dim);
+    /* Where score and rank for a history are those of an inner product: the index over the items' vectors, and after query_prepare the
+     * asker's vector. NULL: they are not. */
+    const struct AnnIndex *(*index)(const Model *model);
+    const float *(*asker)(const ModelQuery *query);
 };
 
 const Algorithm *algorithm_find(const char *name);
@@ -184,5 +188,8 @@ typedef struct Ranked {
  * popular ones by (popularity descending, id) with score 0. *out_n <= k. */
 Status model_query_rank(ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, size_t k, Ranked *out,
                         size_t *out_n, Err *err);
+
+/* The list of what the algorithm has ranked (top is sorted), filled up from the popular list. */
+Status model_list(const Model *model, TopK *top, const uint64_t *allowed, size_t k, Ranked *out, size_t *out_n, Err *err);
 
 #endif

@@ -28,6 +28,7 @@ static const OptSpec evaluate_options[] = {
     {"until", OPT_REAL, offsetof(EvaluateCall, until), -1e15, 1e15, INFINITY, NULL, "read the history before this time; default: the version's own until"},
     {"by", OPT_TEXT, offsetof(EvaluateCall, by), 0, 128, 0, "", "a column of the hold-out: its values' users are judged apart, too"},
     {"version_b", OPT_INT, offsetof(EvaluateCall, version_b), 0, 1e12, 0, NULL, "of rec_compare: the version of the second model; 0: the active one"},
+    {"device", OPT_TEXT, offsetof(EvaluateCall, device), 0, 16, 0, "cpu", "lists are scored on: cpu, gpu, gpu:N, gpu:all or auto (ials, bpr, mf)"},
     {0},
 };
 
@@ -35,6 +36,7 @@ static const OptSpec evaluate_options[] = {
 Status evaluate_parse(const char *text, EvaluateCall *call, EvaluateOptions *out, Err *err) {
     json_error_t json_error;
     OptTarget target = {evaluate_options, call};
+    call->choice = (DeviceChoice){DEVICE_CPU, 0};
     options_default(evaluate_options, call);
     out->n_k = 1;
     out->k[0] = 10;
@@ -68,7 +70,7 @@ Status evaluate_parse(const char *text, EvaluateCall *call, EvaluateOptions *out
         }
     }
     json_decref(root);
-    return status;
+    return status == ST_OK ? device_parse(call->device, &call->choice, err) : status;
 }
 
 void loaded_clear(Loaded *l) {

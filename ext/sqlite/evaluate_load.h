@@ -2,6 +2,7 @@
 #ifndef REC_EVALUATE_LOAD_H
 #define REC_EVALUATE_LOAD_H
 
+#include "../ann/gpu.h"
 #include "../eval/evaluate.h"
 #include "model_table.h"
 
@@ -16,6 +17,8 @@ typedef struct EvaluateCall {
     double until;
     char by[128]; /* a column of the hold-out, "" for none */
     int64_t version_b; /* of rec_compare's second model */
+    char device[16];
+    DeviceChoice choice; /* device, read */
 } EvaluateCall;
 
 /* Options as JSON (NULL: none): "k" is a number or a list, the rest goes through a table. */

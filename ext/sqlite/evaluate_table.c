@@ -3,6 +3,7 @@
 
 #include "../base/memory.h"
 #include "../metrics/special.h"
+#include "device_copy.h"
 #include "evaluate_load.h"
 #include "modules.h"
 #include "progress.h"
@@ -19,6 +20,19 @@ static void segment_cell(RowSink *sink, const Loaded *l, int32_t segment) {
         row_null(sink);
 }
 
+/* By the model, its lists scored on the device. A GPU that fails with device=auto is given up, and the CPU begins again. */
+static Status judge_model(Judged *out, const Loaded *l, const Aligned *a, DeviceChoice device, const EvaluateOptions *options, Task *task, Err *err) {
+    GpuCopy *copy;
+    *out = (Judged){0};
+    TRY(device_model_copy(l->model, device, a->holdout.n_users, task, &copy, err));
+    Status status = judge(out, l->model, 0, copy, &a->holdout, options, task, err);
+    cache_release(copy);
+    if (!copy || !device_falls_back(device, status)) return status;
+    gpu_note(err->text);
+    judged_clear(out);
+    return judge(out, l->model, 0, NULL, &a->holdout, options, task, err);
+}
+
 /* ---- rec_evaluate(model, holdout [, options]) ---- */
 
 typedef struct Report {
@@ -26,6 +40,7 @@ typedef struct Report {
     const Loaded *loaded;
     const Aligned *aligned;
     const EvaluateOptions *options;
+    DeviceChoice device;
     const char *model;
     double *series; /* N_JUDGED x users */
 } Report;
@@ -109,7 +124,7 @@ static Status report_both(Report *r, Task *task, Err *err) {
     for (int popular = 0; popular < 2 && status == ST_OK; popular++) {
         Judged judged;
         r->model = popular ? "popular" : r->loaded->definition.name;
-        status = judge(&judged, r->loaded->model, popular, &r->aligned->holdout, r->options, task, err);
+        status = popular ? judge(&judged, r->loaded->model, 1, NULL, &r->aligned->holdout, r->options, task, err) : judge_model(&judged, r->loaded, r->aligned, r->device, r->options, task, err);
         if (status == ST_OK) status = emit_users(r, &judged, -1, task, err);
         if (status == ST_OK) status = emit_beyond(r, &judged, err);
         for (int32_t s = 0; status == ST_OK && s < keymap_count(r->loaded->segments); s++) status = emit_users(r, &judged, s, task, err);
@@ -134,7 +149,7 @@ static Status with_holdout(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Sta
     options.beyond = 1;
     options.exclude_seen = (int)call.exclude_seen;
     if (status == ST_OK) status = evaluate_align(&l, &call, &a, err);
-    Report r = {.sink = sink, .loaded = &l, .aligned = &a, .options = &options, .series = mem_array((size_t)a.holdout.n_users * N_JUDGED, sizeof(double))};
+    Report r = {.sink = sink, .loaded = &l, .aligned = &a, .options = &options, .device = call.choice, .series = mem_array((size_t)a.holdout.n_users * N_JUDGED, sizeof(double))};
     if (status == ST_OK && !r.series) status = fail_nomem(err, "the evaluation");
     if (status == ST_OK) status = progress_begin(&job, "evaluate", l.definition.name, &task, db, (int)call.progress, err);
     if (status == ST_OK) {
@@ -155,7 +170,7 @@ static Status evaluate_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Er
 
 static Status report_users(Report *r, Task *task, Err *err) {
     Judged judged;
-    Status status = judge(&judged, r->loaded->model, 0, &r->aligned->holdout, r->options, task, err);
+    Status status = judge_model(&judged, r->loaded, r->aligned, r->device, r->options, task, err);
     for (int32_t u = 0; status == ST_OK && u < judged.n_users; u++)
         for (int k = 0; k < r->options->n_k; k++)
             for (int m = 0; m < N_JUDGED; m++) {
@@ -186,7 +201,7 @@ static Status judge_side(Side *side, sqlite3 *db, const char *model, const char 
     TRY(evaluate_load(&side->loaded, db, model, holdout, &call, err));
     TRY(evaluate_align(&side->loaded, &call, &side->aligned, err));
     options->exclude_seen = (int)call.exclude_seen;
-    return judge(&side->judged, side->loaded.model, 0, &side->aligned.holdout, options, task, err);
+    return judge_model(&side->judged, &side->loaded, &side->aligned, call.choice, options, task, err);
 }
 
 static void side_clear(Side *side) {

@@ -1,20 +1,21 @@
 /* Searching the loaded copy of a rec_index: which rows of the base a request allows, the engine's answer over those, and
  * the rows of the overlay scored one by one. */
+#include <errno.h>
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 #include "../base/ids.h"
 #include "../base/memory.h"
 #include "../math/kernels.h"
 #include "cache.h"
+#include "device_copy.h"
 #include "index_table.h"
 
 /* GROUP queries are answered by a worker in one call: they share the passes over the codes. One alone past a k of MANY,
  * which takes so long that an interrupt should not wait for the others. */
 enum { GROUP = 16, MANY = 1000 };
-
-/* Multiplications from which device=auto asks the GPU: some 30 ms of one core. */
-static const double AUTO_WORK = 1 << 28;
 
 static int contains(const int64_t *sorted, size_t n, int64_t id) {
     return ids_find(sorted, (int64_t)n, id) >= 0;
@@ -110,7 +111,7 @@ static Status merge(const IndexTable *t, const IndexRequest *request, const floa
 /* What the engine is asked for a query of the request. */
 static AnnSearch search_of(const IndexTable *t, const IndexRequest *request, const uint64_t *allowed, int64_t n_allowed, const float *queries, int64_t i) {
     size_t k = (int64_t)request->k < n_allowed ? request->k : (size_t)n_allowed;
-    return (AnnSearch){.query = queries + (size_t)i * (size_t)t->dim, .k = k, .min_score = request->min_score, .allowed = allowed, .n_allowed = n_allowed, .ef = request->ef, .nprobe = request->nprobe, .candidates = request->candidates};
+    return (AnnSearch){.query = queries ? queries + (size_t)i * (size_t)t->dim : NULL, .k = k, .min_score = request->min_score, .allowed = allowed, .n_allowed = n_allowed, .ef = request->ef, .nprobe = request->nprobe, .candidates = request->candidates};
 }
 
 /* n queries, one after the other in memory, by one call of the engine. */
@@ -131,7 +132,7 @@ static Status search_group(const IndexTable *t, const IndexRequest *request, con
 
 /* ---- on a GPU ---- */
 
-static Status search_copy(const IndexTable *t, GpuCopy *copy, const IndexRequest *request, const uint64_t *allowed, int64_t n_allowed, const float *queries, int64_t n, TopK *tops, int *done, Err *err) {
+static Status search_copy(const IndexTable *t, GpuCopy *copy, const IndexRequest *request, const uint64_t *allowed, int64_t n_allowed, const float *queries, int64_t n, TopK *tops, Task *task, Err *err) {
     AnnSearch *search = mem_array((size_t)n, sizeof *search);
     TopK *found = mem_zeros((size_t)n, sizeof *found);
     Status status = search && found ? ST_OK : fail_nomem(err, "a batch of queries");
@@ -139,47 +140,55 @@ static Status search_copy(const IndexTable *t, GpuCopy *copy, const IndexRequest
         search[i] = search_of(t, request, allowed, n_allowed, queries, i);
         status = topk_init(&found[i], search[i].k, err);
     }
-    if (status == ST_OK) status = gpu_copy_search(copy, &t->loaded->index, search, found, n, done, err);
-    for (int64_t i = 0; i < n && status == ST_OK && *done; i++) status = merge(t, request, search[i].query, &found[i], &tops[i], err);
+    if (status == ST_OK) status = gpu_copy_search(copy, &t->loaded->index, search, found, n, task, err);
+    for (int64_t i = 0; i < n && status == ST_OK; i++) status = merge(t, request, search[i].query, &found[i], &tops[i], err);
     for (int64_t i = 0; i < n && found; i++) topk_clear(&found[i]);
     mem_free(search);
     mem_free(found);
     return status;
 }
 
-/* The request's device, where it is a GPU and the request is for it: *done. With device=auto a failure is remembered, and the CPU
- * answers. */
-static Status search_device(IndexTable *t, const IndexRequest *request, const uint64_t *allowed, int64_t n_allowed, const float *queries, int64_t n, TopK *tops, Task *task, int *done, Err *err) {
-    GpuCopy *copy;
-    DeviceKind kind = request->device.kind;
-    double work = (double)n * (double)t->loaded->vectors.n * (double)t->dim;
-    *done = 0;
-    if (kind == DEVICE_CPU || request->min_score > -INFINITY || request->k == 0 || n_allowed == 0) return ST_OK;
-    if (kind == DEVICE_AUTO && (work < AUTO_WORK || memcmp(t->refused, t->loaded->stamp, STAMP) == 0)) return ST_OK;
+/* The copy that a request's n queries are for; NULL where the CPU answers. With device=auto a failure is remembered, and the CPU goes on. */
+static Status take_copy(IndexTable *t, const IndexRequest *request, const uint64_t *allowed, int64_t n_allowed, int64_t n, Task *task, GpuCopy **out, Err *err) {
     Err own = {0};
-    Status status = index_view_copy(t, request->device.number, task, &copy, &own);
-    if (status == ST_OK) {
-        status = search_copy(t, copy, request, allowed, n_allowed, queries, n, tops, done, &own);
-        cache_release(copy);
-    }
-    if (status == ST_BADARG && kind == DEVICE_AUTO) {
+    DeviceChoice device = request->device;
+    *out = NULL;
+    if (n == 0 || !device_is_worth(device, (double)n * (double)t->loaded->vectors.n * (double)t->dim)) return ST_OK;
+    if (device.kind == DEVICE_AUTO && memcmp(t->refused, t->loaded->stamp, STAMP) == 0) return ST_OK;
+    if (device.kind == DEVICE_GPU) TRY(gpu_check(device.number, err));
+    AnnSearch first = search_of(t, request, allowed, n_allowed, NULL, 0);
+    if (!gpu_suits(&t->loaded->index, &first)) return ST_OK;
+    Status status = index_view_copy(t, device.number, task, out, &own);
+    if (device_falls_back(device, status)) {
         gpu_note(own.text);
         memcpy(t->refused, t->loaded->stamp, STAMP);
-        *done = 0;
         return ST_OK;
     }
-    if (status == ST_OK && *done && kind == DEVICE_AUTO) gpu_note("");
     if (status != ST_OK && err) *err = own;
     return status;
+}
+
+/* What became of a search on a copy: given up with device=auto, and then 0; the failure's text is in err. */
+static int copy_answered(IndexTable *t, DeviceChoice device, Status status, const Err *err) {
+    int fell = device_falls_back(device, status);
+    if (fell) memcpy(t->refused, t->loaded->stamp, STAMP);
+    if (device.kind == DEVICE_AUTO && (fell || status == ST_OK)) gpu_note(fell ? err->text : "");
+    return !fell;
 }
 
 static Status search_once(IndexTable *t, const IndexRequest *request, TopK *top, Err *err) {
     uint64_t *allowed;
     int64_t n_allowed;
-    int done;
+    GpuCopy *copy = NULL;
+    int done = 0;
     TRY(allowed_positions(t, request, &allowed, &n_allowed, err));
-    Status status = search_device(t, request, allowed, n_allowed, request->query, 1, top, NULL, &done, err);
-    if (status == ST_OK && !done) status = search_group(t, request, allowed, n_allowed, request->query, 1, top, err);
+    Status status = take_copy(t, request, allowed, n_allowed, 1, NULL, &copy, err);
+    if (copy) {
+        status = search_copy(t, copy, request, allowed, n_allowed, request->query, 1, top, NULL, err);
+        done = copy_answered(t, request->device, status, err);
+        cache_release(copy);
+    }
+    if (!done && (copy || status == ST_OK)) status = search_group(t, request, allowed, n_allowed, request->query, 1, top, err);
     mem_free(allowed);
     return status;
 }
@@ -260,52 +269,108 @@ Status index_search(IndexTable *t, const IndexRequest *request, TopK *top, Err *
 
 /* ---- batches ---- */
 
-typedef struct Batch {
-    const IndexTable *table;
+struct IndexBatch {
+    IndexTable *table;
     const IndexRequest *request;
-    const uint64_t *allowed;
+    uint64_t *allowed;
     int64_t n_allowed;
     const float *queries;
     int64_t n;
     int64_t group; /* queries of a piece */
     TopK *tops;
-    Status status[64]; /* of each worker: the first failure */
-    Err err[64];
-} Batch;
+    GpuCopy *copy;
+    TaskFailure failure;
+    Task *host; /* the caller's, which is polled on her thread alone */
+    Task task;  /* of the search */
+    Status status;
+    Err err;
+    /* in the background */
+    int has_thread;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t ended;
+    int is_over;
+};
 
 static void search_piece(void *context, int64_t piece, int worker) {
-    Batch *b = context;
+    IndexBatch *b = context;
     int64_t from = piece * b->group, n = b->n - from < b->group ? b->n - from : b->group;
-    if (b->status[worker] != ST_OK) return;
-    b->status[worker] = search_group(b->table, b->request, b->allowed, b->n_allowed, b->queries + from * b->table->dim, (int)n, b->tops + from, &b->err[worker]);
+    Err err = {0};
+    (void)worker;
+    task_failure_note(&b->failure, search_group(b->table, b->request, b->allowed, b->n_allowed, b->queries + from * b->table->dim, (int)n, b->tops + from, &err), &err);
 }
 
-Status index_search_batch(IndexTable *t, const IndexRequest *request, const float *queries, int64_t n, TopK *tops, Task *task, Err *err) {
-    uint64_t *allowed = NULL;
-    Batch *b = mem_zeros(1, sizeof *b);
-    if (!b) return fail_nomem(err, "a batch of queries");
-    *b = (Batch){.table = t, .request = request, .queries = queries, .n = n, .tops = tops, .group = request->k > MANY ? 1 : GROUP};
-    Status status = allowed_positions(t, request, &allowed, &b->n_allowed, err);
+static Status search_here(IndexBatch *b, Task *task, Err *err) {
+    int64_t pieces = (b->n + b->group - 1) / b->group;
+    if (pieces != 1 || b->group == 1) return task_failure(&b->failure, task_run(task, pieces, search_piece, b, err), err);
+    search_piece(b, 0, 0); /* on this thread: too short to be interrupted */
+    return task_failure(&b->failure, ST_OK, err);
+}
+
+static void search_batch(IndexBatch *b, Task *task) {
     int done = 0;
-    if (status == ST_OK) status = search_device(t, request, allowed, b->n_allowed, queries, n, tops, task, &done, err);
-    if (status == ST_OK && !done) {
-        b->allowed = allowed;
-        int64_t pieces = (n + b->group - 1) / b->group;
-        if (pieces == 1 && b->group > 1)
-            search_piece(b, 0, 0); /* on this thread: too short to be interrupted */
-        else
-            status = task_run(task, pieces, search_piece, b, err);
-        for (int w = 0; w < 64 && status == ST_OK; w++) {
-            status = b->status[w];
-            if (status != ST_OK && err) *err = b->err[w];
-        }
+    if (b->copy) {
+        b->status = search_copy(b->table, b->copy, b->request, b->allowed, b->n_allowed, b->queries, b->n, b->tops, task, &b->err);
+        done = copy_answered(b->table, b->request->device, b->status, &b->err);
     }
-    mem_free(allowed);
-    for (int64_t i = 0; i < n && status == ST_OK && t->content; i++) {
-        IndexRequest one = *request;
-        one.query = queries + i * t->dim;
-        status = without_gone(t, &one, &tops[i], err);
+    if (!done) b->status = search_here(b, task, &b->err);
+}
+
+static void *search_in_background(void *context) {
+    IndexBatch *b = context;
+    search_batch(b, &b->task);
+    pthread_mutex_lock(&b->mutex);
+    b->is_over = 1;
+    pthread_cond_signal(&b->ended);
+    pthread_mutex_unlock(&b->mutex);
+    return NULL;
+}
+
+Status index_batch_begin(IndexBatch **out, IndexTable *t, const IndexRequest *request, const float *queries, int64_t n, TopK *tops, int may_wait, Task *task, Err *err) {
+    IndexBatch *b = *out = mem_zeros(1, sizeof *b);
+    if (!b) return fail_nomem(err, "a batch of queries");
+    *b = (IndexBatch){.table = t, .request = request, .queries = queries, .n = n, .tops = tops, .group = request->k > MANY ? 1 : GROUP, .host = task, .task = {.threads = task->threads}};
+    pthread_mutex_init(&b->mutex, NULL);
+    pthread_cond_init(&b->ended, NULL);
+    b->status = allowed_positions(t, request, &b->allowed, &b->n_allowed, &b->err);
+    if (b->status == ST_OK) b->status = take_copy(t, request, b->allowed, b->n_allowed, n, task, &b->copy, &b->err);
+    if (b->status != ST_OK) return ST_OK; /* index_batch_end says so */
+    b->has_thread = may_wait && b->copy && pthread_create(&b->thread, NULL, search_in_background, b) == 0;
+    if (!b->has_thread) search_batch(b, task);
+    return ST_OK;
+}
+
+/* Wait, while the caller's thread is asked whether to go on. */
+static void await(IndexBatch *b) {
+    pthread_mutex_lock(&b->mutex);
+    while (!b->is_over) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += 20000000;
+        if (until.tv_nsec >= 1000000000) until = (struct timespec){until.tv_sec + 1, until.tv_nsec - 1000000000};
+        if (pthread_cond_timedwait(&b->ended, &b->mutex, &until) != ETIMEDOUT) continue;
+        pthread_mutex_unlock(&b->mutex);
+        if (task_poll(b->host)) atomic_store(&b->task.cancelled, 1);
+        pthread_mutex_lock(&b->mutex);
     }
+    pthread_mutex_unlock(&b->mutex);
+    pthread_join(b->thread, NULL);
+}
+
+Status index_batch_end(IndexBatch *b, Err *err) {
+    if (!b) return ST_OK;
+    if (b->has_thread) await(b);
+    Status status = b->status;
+    if (status != ST_OK && err) *err = b->err;
+    for (int64_t i = 0; i < b->n && status == ST_OK && b->table->content; i++) {
+        IndexRequest one = *b->request;
+        one.query = b->queries + i * b->table->dim;
+        status = without_gone(b->table, &one, &b->tops[i], err);
+    }
+    cache_release(b->copy);
+    mem_free(b->allowed);
+    pthread_cond_destroy(&b->ended);
+    pthread_mutex_destroy(&b->mutex);
     mem_free(b);
     return status;
 }

@@ -189,7 +189,7 @@ int64_t index_base_position(const IndexBase *base, int64_t id);
 Status index_view_copy(IndexTable *table, int device, Task *task, GpuCopy **out, Err *err);
 /* Build the engine's structure over the present rows, store it and use it. */
 typedef enum BuildKind { BUILD_OPTIMIZE, BUILD_ANEW, BUILD_TRAIN } BuildKind; /* with the old one's help; without */
-Status index_view_build(IndexTable *table, BuildKind kind, Task *task, Err *err);
+Status index_view_build(IndexTable *table, BuildKind kind, DeviceChoice device, Task *task, Err *err);
 
 /* index_search.c: searching in it */
 typedef struct IndexRequest {
@@ -207,8 +207,12 @@ typedef struct IndexRequest {
 } IndexRequest;
 /* The best rows into *top, sorted, id = rowid. */
 Status index_search(IndexTable *table, const IndexRequest *request, TopK *top, Err *err);
-/* The same request for n queries (n x dim), on the task's threads; request->query is not read. */
-Status index_search_batch(IndexTable *table, const IndexRequest *request, const float *queries, int64_t n, TopK *tops, Task *task, Err *err);
+/* The same request for n queries (n x dim), on the task's threads; request->query is not read. may_wait: the caller has something else to
+ * do before index_batch_end, but not with the table's rows, and a search on a GPU goes on in the background meanwhile; queries and tops
+ * are the search's until then. task is polled on the caller's thread. index_batch_end whatever begin said. */
+typedef struct IndexBatch IndexBatch;
+Status index_batch_begin(IndexBatch **out, IndexTable *table, const IndexRequest *request, const float *queries, int64_t n, TopK *tops, int may_wait, Task *task, Err *err);
+Status index_batch_end(IndexBatch *batch, Err *err);
 
 /* index_plan.c */
 int index_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info);

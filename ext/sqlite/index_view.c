@@ -10,7 +10,11 @@
 #include "../base/ids.h"
 #include "../base/memory.h"
 #include "cache.h"
+#include "device_copy.h"
 #include "index_table.h"
+
+/* Multiplications an element of a row that is built into an IVF: it meets some thousand centroids. */
+enum { BUILD_WORK = 1024 };
 
 static void overlay_clear(IndexOverlay *overlay, int n_meta) {
     for (int64_t i = 0; i < (int64_t)overlay->capacity * n_meta && overlay->cell; i++) cell_free(&overlay->cell[i]);
@@ -138,19 +142,10 @@ static CacheKey cache_key(IndexTable *t, const unsigned char stamp[STAMP]) {
 Status index_view_copy(IndexTable *t, int device, Task *task, GpuCopy **out, Err *err) {
     const IndexBase *base = t->loaded;
     CacheKey key = cache_key(t, base->stamp);
-    uint64_t tail[2] = {(uint64_t)base->vectors.n, (uint64_t)device};
+    uint64_t tail[2] = {(uint64_t)base->vectors.n, (uint64_t)(int64_t)device};
     key.bytes[0] = 'G';
     memcpy(key.bytes + sizeof key.bytes - sizeof tail, tail, sizeof tail);
-    *out = cache_get(&key);
-    if (*out) return ST_OK;
-    Status status = gpu_copy_new(out, &base->index, device, task, err);
-    if (status == ST_BADARG && (strstr(err->text, " free, ") || strstr(err->text, "no memory"))) { /* what nobody uses makes room */
-        cache_drop_unused();
-        status = gpu_copy_new(out, &base->index, device, task, err);
-    }
-    if (status != ST_OK) return status;
-    *out = cache_put(&key, *out, 64, gpu_copy_free);
-    return *out ? ST_OK : fail_nomem(err, "the copy");
+    return device_copy(&key, &base->index, device, task, out, err);
 }
 
 static size_t base_bytes(const IndexBase *base) {
@@ -327,18 +322,32 @@ static Status extend(IndexTable *t, IndexBase *base, Task *task, Err *err) {
     return status;
 }
 
+/* On a GPU where that is asked for and the structure can be built there. */
+static Status build_anew(AnnIndex *index, DeviceChoice device, Task *task, Err *err) {
+    const AnnVectors *vectors = index->vectors;
+    Err own = {0};
+    if (!gpu_builds(index) || !device_is_worth(device, (double)vectors->n * (double)vectors->dim * BUILD_WORK)) return index->engine->build(index, task, err);
+    Status status = gpu_build(index, device.number, task, &own);
+    if (device_falls_back(device, status)) {
+        gpu_note(own.text);
+        return index->engine->build(index, task, err);
+    }
+    if (status != ST_OK && err) *err = own;
+    return status;
+}
+
 /* Too few rows to train on, or vectors too long for FAISS: the table goes on searching exactly. `train` says so instead. */
-static Status build_structure(IndexTable *t, IndexBase *base, const char *factory, BuildKind kind, Task *task, Err *err) {
+static Status build_structure(IndexTable *t, IndexBase *base, const char *factory, BuildKind kind, DeviceChoice device, Task *task, Err *err) {
     index_use_engine(base, factory);
     base->index.build_ef = t->build_ef;
     if (kind == BUILD_OPTIMIZE) TRY(extend(t, base, task, err));
     if (base->index.state) return ST_OK;
-    Status status = base->index.engine->build(&base->index, task, err);
+    Status status = build_anew(&base->index, device, task, err);
     if (status != ST_BADARG || kind == BUILD_TRAIN) return status;
     return index_build_base(t, base, "exact", err);
 }
 
-Status index_view_build(IndexTable *t, BuildKind kind, Task *task, Err *err) {
+Status index_view_build(IndexTable *t, BuildKind kind, DeviceChoice device, Task *task, Err *err) {
     IndexBase *base = NULL;
     int anew = kind != BUILD_OPTIMIZE;
     if (anew)
@@ -347,7 +356,7 @@ Status index_view_build(IndexTable *t, BuildKind kind, Task *task, Err *err) {
         TRY(index_view_sync(t, err));
     TRY(index_load_rows(t, &base, err));
     const char *factory = ann_resolve(t->factory, base->vectors.n, t->dim);
-    Status status = strcmp(factory, "exact") != 0 ? build_structure(t, base, factory, kind, task, err) : index_build_base(t, base, factory, err);
+    Status status = strcmp(factory, "exact") != 0 ? build_structure(t, base, factory, kind, device, task, err) : index_build_base(t, base, factory, err);
     int has_structure = base->index.engine != &ann_exact_engine;
     /* From here on it writes. The change that activates the new structure comes before it, so that no loaded copy with
      * the same stamp lacks it. */

@@ -163,6 +163,7 @@ typedef struct BuildOptions {
     int64_t build_threads;
     int64_t ef_construction;
     int64_t progress;
+    char device[16];
 } BuildOptions;
 
 static const OptSpec build_options[] = {
@@ -170,6 +171,7 @@ static const OptSpec build_options[] = {
      "threads that build a graph: with 1 the same rows give the same graph, more are faster"},
     {"ef_construction", OPT_INT, offsetof(BuildOptions, ef_construction), 0, 10000, 0, NULL,
      "graphs: candidates looked at for a new row; more take longer to build and find more in a large table; 0: FAISS's 40"},
+    {"device", OPT_TEXT, offsetof(BuildOptions, device), 0, 16, 0, "", "an IVF is built on: cpu, gpu, gpu:N or auto; default: the index's"},
     {"progress", OPT_CHOICE, offsetof(BuildOptions, progress), 0, 0, 0, "none|stderr", "print lines on stderr"},
     {0},
 };
@@ -181,11 +183,13 @@ static Status command_build(IndexTable *t, BuildKind kind, sqlite3_value *argume
     Job job;
     options_default(build_options, &options);
     if (sqlite3_value_type(argument) != SQLITE_NULL) TRY(options_set_json(&target, 1, (const char *)sqlite3_value_text(argument), err));
+    DeviceChoice device = t->device;
+    if (*options.device) TRY(device_parse(options.device, &device, err));
     task.threads = (int)options.build_threads;
     t->build_ef = (int)options.ef_construction;
     if (kind != BUILD_OPTIMIZE && t->content) TRY(index_content_mend_triggers(t, err));
     TRY(progress_begin(&job, kind == BUILD_OPTIMIZE ? "optimize" : "rebuild", t->name, &task, t->db, (int)options.progress, err));
-    Status status = index_view_build(t, kind, &task, err);
+    Status status = index_view_build(t, kind, device, &task, err);
     progress_end(&job);
     return status;
 }

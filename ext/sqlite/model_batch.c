@@ -1,39 +1,56 @@
 /* Everybody's lists: histories are read in one scan, users are ranked in batches on all threads. */
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../base/memory.h"
+#include "../models/group.h"
+#include "device_copy.h"
 #include "model_cursor.h"
 
-enum { BATCH_USERS = 128, BATCH_ENTRIES = 1 << 20 };
+/* GPU_USERS: enough for every thread to have some while others wait for the device. */
+enum { BATCH_USERS = 128, GPU_USERS = 8192, BATCH_ENTRIES = 1 << 20 };
 
 typedef struct Batch {
     ModelCursor *cursor;
-    int32_t first;
+    Task task;
+    InterruptPoll poll;
+    int32_t first, n_users;
     size_t k, pool;
     const int32_t *category; /* for a list in another order */
-    Ranked *ranked; /* BATCH_USERS x pool */
+    Ranked *ranked; /* users x pool */
     size_t *n;      /* per user of the batch */
+    int size;       /* of a group */
+    Group *group;       /* per worker */
     ModelQuery **query; /* per worker */
-    uint64_t **bit;     /* per worker */
     TaskFailure failure;
 } Batch;
 
-static void rank_batch_user(void *context, int64_t piece, int worker) {
+static void take_user(const Batch *b, int32_t user, GroupList *list) {
+    const ModelCursor *c = b->cursor;
+    list->history = all_histories_row(&c->all, user);
+    Allowed a = {.bit = list->allowed};
+    memcpy(a.bit, c->common, model_words(c->model) * sizeof *a.bit);
+    if (c->request.call.exclude_seen) allowed_forbid_history(&a, &list->history);
+    allowed_count(&a, c->model);
+    list->n_allowed = a.n;
+}
+
+/* One group of the batch. */
+static void rank_group(void *context, int64_t piece, int worker) {
     Batch *b = context;
     const ModelCursor *c = b->cursor;
-    History history = all_histories_row(&c->all, b->first + (int32_t)piece);
-    Allowed a = {.bit = b->bit[worker]};
-    memcpy(a.bit, c->common, model_words(c->model) * sizeof *a.bit);
-    if (c->request.call.exclude_seen) allowed_forbid_history(&a, &history);
-    allowed_count(&a, c->model);
-    Ranked *list = b->ranked + (size_t)piece * b->pool;
     const RerankRules *rules = &c->request.call.rerank;
+    Group *group = &b->group[worker];
+    int32_t from = (int32_t)piece * b->size, n = b->n_users - from < b->size ? b->n_users - from : b->size;
     Err err = {0};
-    Status status = model_query_history(b->query[worker], &history, &err);
-    if (status == ST_OK) status = model_query_rank(b->query[worker], a.bit, a.n, b->pool, list, &b->n[piece], &err);
-    if (status == ST_OK && rerank_is_on(rules)) status = rerank(b->query[worker], rules, b->category, list, &b->n[piece], b->k, &err);
+    for (int32_t i = 0; i < n; i++) take_user(b, b->first + from + i, &group->list[i]);
+    Status status = group_rank(group, b->query[worker], n, b->pool, c->copy, &err);
+    for (int32_t i = 0; i < n && status == ST_OK; i++) {
+        GroupList *list = &group->list[i];
+        b->query[worker]->history = list->history;
+        if (rerank_is_on(rules)) status = rerank(b->query[worker], rules, b->category, list->ranked, &list->n, b->k, &err);
+        if (list->n) memcpy(b->ranked + (size_t)(from + i) * b->pool, list->ranked, list->n * sizeof *list->ranked);
+        b->n[from + i] = list->n;
+    }
     task_failure_note(&b->failure, status, &err);
 }
 
@@ -43,12 +60,12 @@ static Status explain_batch_row(ModelCursor *c, Row *row, Err *err) {
     return model_explain(c, row, err);
 }
 
-static Status batch_rows(ModelCursor *c, const Batch *b, int32_t n_users, Err *err) {
+static Status batch_rows(ModelCursor *c, const Batch *b, Err *err) {
     Status status = ST_OK;
     size_t total = 0;
-    for (int32_t u = 0; u < n_users; u++) total += b->n[u];
+    for (int32_t u = 0; u < b->n_users; u++) total += b->n[u];
     TRY(model_reserve_rows(c, total, err));
-    for (int32_t u = 0; u < n_users && status == ST_OK; u++)
+    for (int32_t u = 0; u < b->n_users && status == ST_OK; u++)
         for (size_t i = 0; i < b->n[u] && status == ST_OK; i++) {
             const Ranked *r = &b->ranked[(size_t)u * b->pool + i];
             c->row[c->n_rows++] = (Row){.item = keymap_key(c->model->items, r->item), .id = r->item, .score = r->score, .rank = (sqlite3_int64)i + 1,
@@ -58,46 +75,91 @@ static Status batch_rows(ModelCursor *c, const Batch *b, int32_t n_users, Err *e
     return status;
 }
 
+/* Room for `batch` users. */
+static Status batch_init(Batch *b, ModelTable *t, int32_t batch, Err *err) {
+    const ModelCursor *c = b->cursor;
+    size_t threads = (size_t)b->task.threads;
+    b->size = group_size(c->model, b->pool, batch, b->task.threads, c->copy);
+    b->ranked = mem_array((size_t)batch, b->pool * sizeof *b->ranked);
+    b->n = mem_zeros((size_t)batch, sizeof *b->n);
+    b->query = mem_zeros(threads, sizeof *b->query);
+    b->group = mem_zeros(threads, sizeof *b->group);
+    if (!b->ranked || !b->n || !b->query || !b->group) return fail_nomem(err, "a batch of users");
+    for (size_t w = 0; w < threads; w++) {
+        TRY(model_query_new(&b->query[w], c->model, err));
+        TRY(group_init(&b->group[w], c->model, b->size, b->pool, err));
+    }
+    TRY(interrupt_poll_init(&b->poll, t->definition.db, err));
+    b->task.poll = interrupt_poll;
+    b->task.host = &b->poll;
+    return ST_OK;
+}
+
+static void batch_clear(Batch *b) {
+    for (int w = 0; w < b->task.threads; w++) {
+        if (b->query) model_query_free(b->query[w]);
+        if (b->group) group_clear(&b->group[w]);
+    }
+    interrupt_poll_clear(&b->poll);
+    mem_free(b->ranked);
+    mem_free(b->n);
+    mem_free(b->query);
+    mem_free(b->group);
+}
+
+static Status rank_batch(Batch *b, Err *err) {
+    int64_t groups = (b->n_users + b->size - 1) / b->size;
+    b->failure = (TaskFailure){0};
+    return task_failure(&b->failure, task_run(&b->task, groups, rank_group, b, err), err);
+}
+
+/* With device=auto a GPU that fails is given up. */
+static Status rank_batch_somewhere(Batch *b, Err *err) {
+    ModelCursor *c = b->cursor;
+    Status status = rank_batch(b, err);
+    if (!c->copy || !device_falls_back(c->request.device, status)) return status;
+    gpu_note(err->text);
+    cache_release(c->copy);
+    c->copy = NULL;
+    return rank_batch(b, err);
+}
+
+/* So many users at a time: fewer with long lists. */
+static int32_t users_of_a_batch(const ModelCursor *c, size_t pool) {
+    size_t users = c->copy ? GPU_USERS : BATCH_USERS, most = BATCH_ENTRIES / (pool + 1) + 1;
+    return (int32_t)(users < most ? users : most);
+}
+
 /* Rank the next users until there is a row or nobody is left. */
 Status model_next_batch(ModelTable *t, ModelCursor *c, Err *err) {
-    Task task = {.threads = c->model->common.threads ? (int)c->model->common.threads : task_default_threads()};
-    InterruptPoll poll = {0};
-    Batch b = {.cursor = c};
+    Batch b = {.cursor = c, .task = {.threads = c->model->common.threads ? (int)c->model->common.threads : task_default_threads()}};
     int32_t n_users = keymap_count(c->all.users);
-
-    Status status = model_categories(t, c, &b.category, err);
     b.k = model_rows_wanted(&c->request, c->model->n_items);
     b.pool = model_pool_of(&c->request, b.k, c->model->n_items);
-    int32_t batch = b.pool > BATCH_ENTRIES / BATCH_USERS ? (int32_t)(BATCH_ENTRIES / b.pool) + 1 : BATCH_USERS; /* fewer users with long lists */
-    b.ranked = mem_array((size_t)batch * b.pool, sizeof *b.ranked);
-    b.n = mem_zeros(BATCH_USERS, sizeof *b.n);
-    b.query = mem_zeros((size_t)task.threads, sizeof *b.query);
-    b.bit = mem_zeros((size_t)task.threads, sizeof *b.bit);
-    if (status == ST_OK && (!b.ranked || !b.n || !b.query || !b.bit)) status = fail_nomem(err, "a batch of users");
-    for (int w = 0; w < task.threads && status == ST_OK; w++) {
-        status = model_query_new(&b.query[w], c->model, err);
-        if (status == ST_OK && !(b.bit[w] = mem_array(model_words(c->model), sizeof **b.bit))) status = fail_nomem(err, "a batch of users");
-    }
-    if (status == ST_OK) status = interrupt_poll_init(&poll, t->definition.db, err);
-    task.poll = interrupt_poll;
-    task.host = &poll;
+    int32_t batch = users_of_a_batch(c, b.pool);
+    Status status = model_categories(t, c, &b.category, err);
+    if (status == ST_OK) status = batch_init(&b, t, batch, err);
     model_clear_rows(c);
     while (status == ST_OK && c->n_rows == 0 && c->next_user < n_users) {
-        int32_t n = n_users - c->next_user < batch ? n_users - c->next_user : batch;
+        b.n_users = n_users - c->next_user < batch ? n_users - c->next_user : batch;
         b.first = c->next_user;
-        status = task_failure(&b.failure, task_run(&task, n, rank_batch_user, &b, err), err);
-        if (status == ST_OK) status = batch_rows(c, &b, n, err);
-        c->next_user += n;
+        status = rank_batch_somewhere(&b, err);
+        if (status == ST_OK) status = batch_rows(c, &b, err);
+        c->next_user += b.n_users;
     }
-    for (int w = 0; w < task.threads; w++) {
-        if (b.query) model_query_free(b.query[w]);
-        if (b.bit) mem_free(b.bit[w]);
-    }
+    batch_clear(&b);
+    return status;
+}
+
+/* The model's copy on a GPU, if the request is for one. */
+static Status take_copy(ModelTable *t, ModelCursor *c, Err *err) {
+    Task task = {.threads = 1, .poll = interrupt_poll};
+    InterruptPoll poll = {0};
+    if (c->request.device.kind == DEVICE_CPU) return ST_OK;
+    Status status = interrupt_poll_init(&poll, t->definition.db, err);
+    task.host = &poll;
+    if (status == ST_OK) status = device_model_copy(c->model, c->request.device, keymap_count(c->all.users), &task, &c->copy, err);
     interrupt_poll_clear(&poll);
-    mem_free(b.ranked);
-    mem_free(b.n);
-    mem_free(b.query);
-    mem_free(b.bit);
     return status;
 }
 
@@ -107,7 +169,7 @@ Status model_fill_everybody(ModelTable *t, ModelCursor *c, Err *err) {
     if (c->request.call.rerank.diversity > 0 && !c->model->algorithm->alike) return fail(err, ST_BADARG, "diversity: algorithm %s cannot tell how alike two items are", c->model->algorithm->name);
     if (c->request.has_candidates) return fail(err, ST_BADARG, "candidates need a user or a basket");
     TRY(events_read_histories(&t->reader, c->model, &rules, &c->all, err));
+    TRY(take_copy(t, c, err));
     c->batched = 1;
     return model_next_batch(t, c, err);
 }
-

@@ -3,6 +3,7 @@
 #ifndef REC_MODEL_CURSOR_H
 #define REC_MODEL_CURSOR_H
 
+#include "../ann/gpu.h"
 #include "../base/topk.h"
 #include "../models/rerank.h"
 #include "model_table.h"
@@ -22,6 +23,7 @@ typedef struct CallOptions {
     int64_t version;
     double until;
     RerankRules rerank;
+    char device[16];
 } CallOptions;
 
 enum { SUBJECT_NONE, SUBJECT_USER, SUBJECT_SIMILAR, SUBJECT_BASKET };
@@ -43,6 +45,7 @@ typedef struct Request {
     sqlite3_value *in[MODEL_MAX_IN]; /* item IN, every one of which must hold */
     int n_in;
     CallOptions call;
+    DeviceChoice device; /* call.device */
     int because;
 } Request;
 
@@ -63,6 +66,7 @@ typedef struct ModelCursor {
     int batched;
     AllHistories all;
     int32_t next_user;
+    GpuCopy *copy; /* of the model's vectors, held while the rows are; or NULL */
 } ModelCursor;
 
 typedef struct Allowed {

@@ -69,6 +69,8 @@ static void cursor_reset(ModelCursor *c) {
     if (c->model) model_table_give_back((ModelTable *)c->base.pVtab, c->model, c->query);
     c->model = NULL;
     c->query = NULL;
+    cache_release(c->copy);
+    c->copy = NULL;
     c->request = (Request){0};
     c->batched = 0;
     c->next_user = 0;
@@ -90,6 +92,7 @@ int model_filter(sqlite3_vtab_cursor *base, int because, const char *plan, int a
     cursor_reset(c);
     Status status = model_read_request(c, &t->definition, plan, argv, &err);
     c->request.because = because;
+    if (status == ST_OK) status = device_parse(c->request.call.device, &c->request.device, &err);
     if (status == ST_OK && c->request.null_input) return SQLITE_OK; /* = NULL is never true */
     if (status == ST_OK) status = model_table_take(t, c->request.call.version, &c->model, &c->version, &c->query, &err);
     if (status == ST_OK && c->request.call.exclude_seen < 0) c->request.call.exclude_seen = !c->model->algorithm->keeps_seen;

@@ -16,6 +16,7 @@ static const OptSpec call_options[] = {
     {"calibration", OPT_REAL, offsetof(CallOptions, rerank.calibration), 0, 1000, 0, NULL, "how much the list's categories should be those of the history (item_category=)"},
     {"max_per_category", OPT_INT, offsetof(CallOptions, rerank.max_per_category), 0, 1e9, 0, NULL, "so many items of a category at most (item_category=); 0: any number"},
     {"pool", OPT_INT, offsetof(CallOptions, rerank.pool), 1, 1e6, 200, NULL, "the first so many items of the list are put in a new order"},
+    {"device", OPT_TEXT, offsetof(CallOptions, device), 0, 16, 0, "cpu", "everybody's lists are scored on: cpu, gpu, gpu:N, gpu:all or auto (ials, bpr, mf)"},
     {0},
 };
 

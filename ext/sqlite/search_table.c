@@ -10,19 +10,23 @@
 #include "modules.h"
 #include "row_table.h"
 
-enum { BATCH = 1024 };
+/* Queries of a batch; QUERY_BYTES bounds them where vectors are long. */
+enum { CPU_BATCH = 1024, GPU_BATCH = 8192, LEAST_BATCH = 16, QUERY_BYTES = 1 << 26 };
 
 typedef struct Queries {
-    int64_t n;
-    float *vector;     /* BATCH x dim */
-    sqlite3_value **id; /* BATCH */
-    TopK *found;       /* BATCH */
+    int64_t n, capacity;
+    float *vector;     /* capacity x dim */
+    sqlite3_value **id; /* capacity */
+    TopK *found;       /* capacity */
 } Queries;
 
-static Status queries_alloc(Queries *q, int dim, Err *err) {
-    q->vector = mem_array(BATCH, (size_t)dim * sizeof *q->vector);
-    q->id = mem_zeros(BATCH, sizeof(sqlite3_value *));
-    q->found = mem_zeros(BATCH, sizeof *q->found);
+static Status queries_alloc(Queries *q, const IndexTable *t, const IndexRequest *request, Err *err) {
+    size_t bytes = (size_t)t->dim * sizeof *q->vector, most = QUERY_BYTES / bytes, n = request->device.kind == DEVICE_CPU ? CPU_BATCH : GPU_BATCH;
+    if (n > most) n = most > LEAST_BATCH ? most : LEAST_BATCH;
+    q->capacity = (int64_t)n;
+    q->vector = mem_array(n, bytes);
+    q->id = mem_zeros(n, sizeof(sqlite3_value *));
+    q->found = mem_zeros(n, sizeof *q->found);
     return q->vector && q->id && q->found ? ST_OK : fail_nomem(err, "the queries");
 }
 
@@ -75,9 +79,18 @@ static Status found_key(IndexTable *t, sqlite3_int64 id, RowSink *sink, Err *err
     return status;
 }
 
-/* Answer the batch and empty it. */
-static Status answer(Queries *q, IndexTable *t, const IndexRequest *request, Task *task, RowSink *sink, Err *err) {
-    Status status = index_search_batch(t, request, q->vector, q->n, q->found, task, err);
+/* Read queries until the batch is full. */
+static Status queries_read(Queries *q, const IndexTable *t, sqlite3_stmt *rows, int *has_row, Err *err) {
+    while (*has_row && q->n < q->capacity) {
+        TRY(glue_step(t->db, rows, has_row, err));
+        if (*has_row) TRY(queries_add(q, t, rows, err));
+    }
+    return ST_OK;
+}
+
+/* Hand the answers over, and empty the batch. */
+static Status hand_over(Queries *q, IndexTable *t, RowSink *sink, Err *err) {
+    Status status = ST_OK;
     for (int64_t i = 0; i < q->n && status == ST_OK; i++)
         for (size_t j = 0; j < q->found[i].len && status == ST_OK; j++) {
             row_value(sink, q->id[i]);
@@ -90,19 +103,37 @@ static Status answer(Queries *q, IndexTable *t, const IndexRequest *request, Tas
     return status;
 }
 
+/* While one batch is searched, the answers of the one before it are handed over, and the next is read. */
+static Status answer_in_turn(Queries q[2], IndexTable *t, sqlite3_stmt *rows, const IndexRequest *request, Task *task, RowSink *sink, Err *err) {
+    Queries *now = &q[0], *other = &q[1];
+    int has_row = 1;
+    TRY(queries_read(now, t, rows, &has_row, err));
+    while (now->n) {
+        IndexBatch *batch;
+        Err of_search = {0};
+        Status status = index_batch_begin(&batch, t, request, now->vector, now->n, now->found, has_row || other->n, task, err);
+        if (status == ST_OK) status = hand_over(other, t, sink, err);
+        if (status == ST_OK) status = queries_read(other, t, rows, &has_row, err);
+        Status searched = index_batch_end(batch, &of_search);
+        if (status == ST_OK && searched != ST_OK) *err = of_search;
+        TRY(status == ST_OK ? searched : status);
+        if (other->n == 0) return hand_over(now, t, sink, err);
+        Queries *next = other;
+        other = now;
+        now = next;
+    }
+    return ST_OK;
+}
+
 static Status answer_all(IndexTable *t, sqlite3_stmt *rows, const IndexRequest *request, RowSink *sink, Err *err) {
     InterruptPoll poll;
     Task task = {.poll = interrupt_poll, .host = &poll, .threads = task_default_threads()};
-    Queries q = {0};
-    int has_row = 1;
+    Queries q[2] = {{0}};
     TRY(interrupt_poll_init(&poll, t->db, err));
-    Status status = queries_alloc(&q, t->dim, err);
-    while (status == ST_OK && has_row) {
-        status = glue_step(t->db, rows, &has_row, err);
-        if (status == ST_OK && has_row) status = queries_add(&q, t, rows, err);
-        if (status == ST_OK && q.n && (q.n == BATCH || !has_row)) status = answer(&q, t, request, &task, sink, err);
-    }
-    queries_clear(&q);
+    Status status = ST_OK;
+    for (int i = 0; i < 2 && status == ST_OK; i++) status = queries_alloc(&q[i], t, request, err);
+    if (status == ST_OK) status = answer_in_turn(q, t, rows, request, &task, sink, err);
+    for (int i = 0; i < 2; i++) queries_clear(&q[i]);
     interrupt_poll_clear(&poll);
     return status;
 }

@@ -1,7 +1,8 @@
 """What the tests share: connections with the extension, small shops, and expectations that explain themselves."""
-import hashlib, os, random, sqlite3, subprocess, sys
+import functools, hashlib, os, random, sqlite3, subprocess, sys, unittest
 
 EXTENSION = os.environ["REC_EXTENSION"]
+PLAYED = os.path.join(os.path.dirname(EXTENSION), "tests", "device", "recommend")  # with a device that the CPU plays (tests/device/device.h)
 ALGORITHMS = ("popular", "item_knn", "ials", "bpr", "mf", "ease", "slim", "graph", "user_knn", "session_knn", "repeat", "blend")
 HIDES_SEEN = tuple(name for name in ALGORITHMS if name not in ("session_knn", "repeat"))  # the two offer it unless exclude_seen=true
 HAS_SIMILAR = tuple(name for name in ALGORITHMS if name not in ("popular", "user_knn", "repeat"))
@@ -16,13 +17,27 @@ class Shop:
     def path(self, name="shop.db"):
         return os.path.join(self.folder, name)
 
-    def connect(self, name=None):
+    def connect(self, name=None, library=EXTENSION):
         """A connection; to memory where no name is given."""
         db = sqlite3.connect(self.path(name) if name else ":memory:", isolation_level=None, timeout=30, check_same_thread=False)
         db.enable_load_extension(True)
-        db.load_extension(EXTENSION)
+        db.load_extension(library)
         db.execute("PRAGMA synchronous=OFF")  # a killed process loses nothing by it, only a power cut would; it is several times faster
         return db
+
+
+@functools.lru_cache(None)
+def gpu_libraries():
+    """The extensions that have a GPU: the real one where there is one, and the one whose device the CPU plays."""
+    db = Shop(None).connect()
+    real = [EXTENSION] if one(db, "SELECT count(*) FROM rec_devices WHERE device = 'gpu:0' AND state = 'ready'") else []
+    return real + ([PLAYED] if os.path.exists(PLAYED + ".so") else [])
+
+
+def gpu_library():
+    if not gpu_libraries():
+        raise unittest.SkipTest("no GPU, and no device that the CPU plays (make test builds it)")
+    return gpu_libraries()[0]
 
 
 def rows(db, sql, *arguments):

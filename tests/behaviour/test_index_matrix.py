@@ -10,7 +10,7 @@ import collections, functools, itertools, os, random
 
 import numpy as np
 
-from support import equal, one, refused, rows, same_rows
+from support import EXTENSION, equal, gpu_library, one, refused, rows, same_rows
 
 EVERY = bool(os.environ.get("REC_EVERY"))  # all forms of all questions; minutes for each engine
 DIM, ROWS, FEW = 16, 1200, 60  # up to FEW matches are scanned: the exact rows, also of a lossy engine
@@ -22,6 +22,10 @@ ENGINES = {  # name: (index=, storage=, always exact)
     "sq8": ("SQ8", "f32", False), "pca_ivf": ("PCA8,IVF8,Flat", "f32", False), "opq_ivf_pq": ("OPQ4,IVF16,PQ4", "f32", False),
     "ivf_sq8": ("IVF16,SQ8", "f32", False), "exact_in_f16": ("exact", "f16", True), "exact_in_sq8": ("exact", "sq8", True),
     "hnsw_in_f16": ("HNSW16", "f16", False), "hnsw_in_sq8": ("HNSW16", "sq8", False),
+}
+ON_GPU = {  # the same with device=: the last
+    "gpu_exact": ("exact", "f32", True, "gpu"), "gpu_exact_in_f16": ("exact", "f16", True, "gpu"), "gpu_exact_in_sq8": ("exact", "sq8", True, "gpu:0"), "gpu_hnsw": ("HNSW16", "f32", False, "gpu"),
+    "gpu_ivf_flat": ("IVF16,Flat", "f32", False, "gpu"), "gpu_ivf_pq": ("IVF16,PQ4", "f32", False, "gpu"), "gpu_ivf_sq8": ("IVF16,SQ8", "f32", False, "gpu"), "gpus_exact": ("exact", "f32", True, "gpu:all"),
 }
 
 # ---- conditions, in the words of both tables: t.rowid, t.n, t.r, t.c ----
@@ -146,7 +150,8 @@ class Bench:
 
     def __init__(self, shop, name):
         self.shop, self.name = shop, name
-        self.factory, self.storage, self.always_exact = ENGINES[name]
+        self.factory, self.storage, self.always_exact, self.device = ON_GPU.get(name) or ENGINES[name] + (None,)
+        self.library = gpu_library() if self.device else EXTENSION
         self.metrics = METRICS[1:] if "OPQ" in self.factory else METRICS  # it trains for seconds
         self.connect()
         apply(self.db, oracle_tables(), [""])
@@ -163,12 +168,12 @@ class Bench:
         self.look()
 
     def connect(self):
-        self.db = self.shop.connect(f"{self.name}.db")
+        self.db = self.shop.connect(f"{self.name}.db", self.library)
         for table, key in (("few", "id INTEGER PRIMARY KEY"), ("few_in_a_heap", "id INTEGER")):
             self.db.execute(f"CREATE TEMP TABLE {table}({key}, kind TEXT, price REAL)")
 
     def kept(self):
-        return "" if self.storage == "f32" else f", storage={self.storage}"
+        return ("" if self.storage == "f32" else f", storage={self.storage}") + (f", device='{self.device}'" if self.device else "")
 
     def command(self, command, arg=None):
         for metric in self.metrics:
@@ -553,7 +558,7 @@ def engine_matrix(shop, name):
     faults.raise_all()
 
 
-for _name in ENGINES:
+for _name in (*ENGINES, *ON_GPU):
     globals()[f"test_{_name}_answers_every_condition_in_every_form"] = lambda shop, name=_name: engine_matrix(shop, name)
 
 
