@@ -53,6 +53,22 @@ int code_is_out(AnnMetric metric, float upper, double floor, double x_norm, doub
     return (double)upper < needed_dot(metric, floor, x_norm, y_norm) - needed_slack(metric, x_norm, y_norm);
 }
 
+/* needed_dot as a polynomial of y_norm, lowered by a margin of each number that enters: the roundings of the polynomial in float32, of
+ * the norm, and needed_slack are less. */
+void code_look_above(CodeLook *look, AnnMetric metric, double x, double floor) {
+    const double margin = 1e-6;
+    look->base = look->linear = look->square = 0;
+    if (metric == ANN_IP) {
+        look->base = (float)(floor - margin * fabs(floor));
+        look->linear = (float)(-margin * x);
+    } else if (metric == ANN_COSINE) {
+        look->linear = (float)(floor * x - margin * (fabs(floor) + 1) * x);
+    } else {
+        look->base = (float)((x * x + floor) / 2 - margin * (x * x + fabs(floor)));
+        look->square = (float)(.5 - margin);
+    }
+}
+
 /* ---- codes of all rows ---- */
 
 static size_t padded_dim(int32_t dim) {

@@ -9,6 +9,7 @@
 #ifndef REC_CODES_H
 #define REC_CODES_H
 
+#include "../math/kernels.h"
 #include "ann.h"
 
 enum { CODE_MAX = 127 };
@@ -38,14 +39,22 @@ typedef struct CodedQuery {
 } CodedQuery;
 CodedQuery code_query(const float *query, int32_t dim, int limit, int8_t *out);
 
+/* What |f| counts for in the bound: with the rounding of the bound's own arithmetic, relative to |x| |y|, a dozen roundings of 2^-24 each. */
+static inline float code_query_error(const CodedQuery *query) {
+    return query->error + (float)query->norm * 4e-6F;
+}
+
 /* An upper bound of x . y from q . c. */
 static inline float code_upper(const CodedQuery *query, const CodeBound *bound, int32_t dot) {
-    const float rounding = 4e-6F; /* of this arithmetic itself, relative to |x| |y|: a dozen roundings of 2^-24 each */
-    return query->scale * bound->scale * (float)dot + (query->error + (float)query->norm * rounding) * bound->norm + query->coded_norm * bound->error;
+    return query->scale * bound->scale * (float)dot + code_query_error(query) * bound->norm + query->coded_norm * bound->error;
 }
 
 /* Can a row with this upper bound of x . y be left out, given the least score that enters? */
 int code_is_out(AnnMetric metric, float upper, double floor, double x_norm, double y_norm);
+
+/* The floor of a first look at 8 rows (code_look8), which leaves out what code_is_out would, but for a margin; s, n and e are those of
+ * a CodeBound. With an infinite norm nothing is out. */
+void code_look_above(CodeLook *look, AnnMetric metric, double x_norm, double floor);
 
 /* Codes of all rows, one after the other: a CodeBound and the codes, padded with zeros to a multiple of 16. */
 typedef struct RowCodes {

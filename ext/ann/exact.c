@@ -138,59 +138,59 @@ typedef struct Query {
     const AnnSearch *search;
     TopK *top;
     CodedQuery coded;
-    int8_t *code;   /* q, 4 * groups */
     float *scratch; /* dim, of the whole batch */
-    int32_t bias;   /* 128 sum q: what the offset of the codes adds */
     int over;       /* no later block can hold a better row */
+    double floor;   /* the least score that enters, */
+    CodeLook look;  /* and the first look at it */
 } Query;
 
-/* Upper bounds of x . y for the 8 rows of a block. */
-static void block_bounds(const Exact *exact, const Query *query, int64_t block, float upper[BLOCK]) {
-    const BlockBound *bound = &exact->bound[block];
-    int32_t dot[BLOCK];
-    kernels()->code_dot8(exact->code + (size_t)block * exact->groups * 32, query->code, exact->groups, dot);
-    for (int i = 0; i < BLOCK; i++) {
-        CodeBound one = {bound->scale[i], bound->norm[i], bound->error[i]};
-        upper[i] = code_upper(&query->coded, &one, dot[i] - query->bias);
-    }
+static void set_floor(Query *query, AnnMetric metric) {
+    query->floor = fmax(topk_floor(query->top), query->search->min_score);
+    code_look_above(&query->look, metric, query->coded.norm, query->floor);
 }
 
-static void score_block(const AnnIndex *index, const Query *query, int64_t block) {
+/* Upper bounds of x . y for the 8 rows of a block; a bit for each that the first look does not leave out. */
+static unsigned block_bounds(const Exact *exact, const Query *query, const Kernels *kernel, int64_t block, float upper[BLOCK]) {
+    const BlockBound *bound = &exact->bound[block];
+    return kernel->code_look8(&query->look, exact->code + (size_t)block * exact->groups * 32, bound->scale, bound->norm, bound->error, upper);
+}
+
+static void score_block(const AnnIndex *index, Query *query, const float upper[BLOCK], unsigned in, int64_t block) {
     const Exact *exact = index->state;
     const AnnVectors *vectors = index->vectors;
     const AnnSearch *search = query->search;
-    TopK *top = query->top;
-    float upper[BLOCK];
 
-    block_bounds(exact, query, block, upper);
-    for (int i = 0; i < BLOCK; i++) {
+    for (; in; in &= in - 1) {
+        int i = __builtin_ctz(in);
         int64_t position = exact->order[block * BLOCK + i];
-        double floor = fmax(topk_floor(top), search->min_score);
-        if (position < 0) continue;
-        if (floor > -INFINITY && code_is_out(vectors->metric, upper[i], floor, query->coded.norm, vectors->norm[position])) continue;
-        if (!ann_allows(search->allowed, position)) continue;
+        if (position < 0 || !ann_allows(search->allowed, position)) continue;
+        if (query->floor > -INFINITY && code_is_out(vectors->metric, upper[i], query->floor, query->coded.norm, vectors->norm[position])) continue;
         double score = ann_score(vectors->metric, search->query, query->coded.norm, ann_vector(vectors, position, query->scratch),
                                  vectors->norm[position], vectors->dim);
-        if (score >= search->min_score) topk_push(top, score, position);
+        if (score < search->min_score) continue;
+        topk_push(query->top, score, position);
+        set_floor(query, vectors->metric);
     }
 }
 
 /* For inner products: can a block and all after it be left out? */
 static int walk_is_over(const Exact *exact, const Query *query, int64_t block) {
-    double floor = fmax(topk_floor(query->top), query->search->min_score);
-    return query->coded.norm * (double)exact->bound[block].norm[0] * (1 + 1e-12) < floor;
+    return query->coded.norm * (double)exact->bound[block].norm[0] * (1 + 1e-12) < query->floor;
 }
 
 static void walk(const AnnIndex *index, Query *query, int64_t from, int64_t to) {
     const Exact *exact = index->state;
+    const Kernels *kernel = kernels();
     int by_norm = index->vectors->metric == ANN_IP;
+    float upper[BLOCK];
+    unsigned in;
     /* Where the order is that of the positions, a block's 8 rows are one byte of the allowed bits (little-endian). */
     const uint8_t *allowed = by_norm ? NULL : (const uint8_t *)query->search->allowed;
     for (int64_t block = from; block < to && !query->over; block++) {
         if (by_norm && walk_is_over(exact, query, block))
             query->over = 1;
-        else if (!allowed || allowed[block])
-            score_block(index, query, block);
+        else if ((!allowed || allowed[block]) && (in = block_bounds(exact, query, kernel, block, upper)) != 0)
+            score_block(index, query, upper, in, block);
     }
 }
 
@@ -210,10 +210,12 @@ static Status exact_search(const AnnIndex *index, const AnnSearch *searches, Top
     Status status = query && code && scratch ? ST_OK : fail_nomem(err, "the coded queries");
 
     for (int i = 0; i < n && status == ST_OK; i++) {
-        query[i] = (Query){.search = &searches[i], .top = &tops[i], .code = code + (size_t)i * code_bytes, .scratch = scratch, .over = searches[i].k == 0};
-        memset(query[i].code, 0, code_bytes);
-        query[i].coded = code_query(searches[i].query, index->vectors->dim, QUERY_MAX, query[i].code);
-        query[i].bias = CODE_ZERO * query[i].coded.sum;
+        int8_t *own = code + (size_t)i * code_bytes;
+        memset(own, 0, code_bytes);
+        query[i] = (Query){.search = &searches[i], .top = &tops[i], .scratch = scratch, .over = searches[i].k == 0};
+        query[i].coded = code_query(searches[i].query, index->vectors->dim, QUERY_MAX, own);
+        query[i].look = (CodeLook){.query = own, .groups = exact->groups, .bias = CODE_ZERO * query[i].coded.sum, .scale = query[i].coded.scale, .error = code_query_error(&query[i].coded), .coded_norm = query[i].coded.coded_norm};
+        set_floor(&query[i], index->vectors->metric);
         if (!query[i].over && scans(index, &query[i])) {
             status = ann_scan(index->vectors, &searches[i], &tops[i], err);
             query[i].over = 1;

@@ -82,6 +82,17 @@ static void scalar_code_dot8(const uint8_t *code, const int8_t *query, size_t gr
             for (size_t i = 0; i < 4; i++) out[row] += (int32_t)code[g * 32 + row * 4 + i] * query[g * 4 + i];
 }
 
+static unsigned scalar_code_look8(const CodeLook *look, const uint8_t *code, const float s[8], const float n[8], const float e[8], float upper[8]) {
+    int32_t dot[8];
+    unsigned in = 0;
+    scalar_code_dot8(code, look->query, look->groups, dot);
+    for (unsigned j = 0; j < 8; j++) {
+        upper[j] = look->scale * s[j] * (float)(dot[j] - look->bias) + look->error * n[j] + look->coded_norm * e[j];
+        in |= (unsigned)!(upper[j] < look->base + n[j] * (look->linear + n[j] * look->square)) << j;
+    }
+    return in;
+}
+
 /* IEEE 754 binary16: sign, 5 bits of exponent with bias 15, 10 of fraction. The float's exponent is put right by a
  * product with a power of two, which also makes subnormal halves normal floats. */
 static float float_of_half(uint16_t half) {
@@ -157,7 +168,7 @@ static void scalar_sparse_row(const int32_t *col, const float *val, int64_t n, c
 
 static const Kernels scalar_kernels = {
     "scalar",         scalar_dot,       scalar_l2_squared, scalar_l1, scalar_dot_float, scalar_l2_squared_float,
-    scalar_code_dot8, scalar_quantize,  scalar_code_dot,   scalar_from_half, scalar_from_code, scalar_product, scalar_scaled, scalar_sparse_row,
+    scalar_code_look8, scalar_quantize,  scalar_code_dot,   scalar_from_half, scalar_from_code, scalar_product, scalar_scaled, scalar_sparse_row,
 };
 
 #if defined(__x86_64__)

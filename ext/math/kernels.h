@@ -8,6 +8,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A coded query for code_look8: 4 * groups signed bytes, |query_i| <= 63, so that pair sums of products stay within int16. What the
+ * numbers mean: ann/codes.h. */
+typedef struct CodeLook {
+    const int8_t *query;
+    size_t groups;
+    int32_t bias;
+    float scale, error, coded_norm;
+    float base, linear, square;
+} CodeLook;
+
 typedef struct Kernels {
     const char *name; /* "scalar", "avx2", "avx512" */
     /* sum a_i b_i */
@@ -19,9 +29,10 @@ typedef struct Kernels {
     /* sum a_i b_i and sum (a_i - b_i)^2 in float32 arithmetic, for graph searches that re-rank afterwards */
     float (*dot_float)(const float *a, const float *b, size_t n);
     float (*l2_squared_float)(const float *a, const float *b, size_t n);
-    /* out_j = sum_i query_i code_ij for 8 rows j. Codes are stored in groups of four dimensions: code[g][j][0..3],
-     * g < groups. query: 4 * groups signed bytes, |query_i| <= 63, so that the pair sums stay within int16. */
-    void (*code_dot8)(const uint8_t *code, const int8_t *query, size_t groups, int32_t out[8]);
+    /* Of 8 rows j: upper_j = scale s_j (sum_i query_i code_ij - bias) + error n_j + coded_norm e_j, in float32 and in this order, so that
+     * all levels give the same bits. The result has bit j unless upper_j < base + n_j (linear + n_j square); upper is set where there is
+     * one. Codes are stored in groups of four dimensions: code[g][j][0..3], g < groups. */
+    unsigned (*code_look8)(const CodeLook *look, const uint8_t *code, const float s[8], const float n[8], const float e[8], float upper[8]);
     /* out_i = round(x_i / scale), |out_i| <= limit, with scale = max|x| / limit (0, and all codes 0, where that is tiny).
      * Returns sum (x_i - scale out_i)^2, to about 1e-5 of it. */
     float (*quantize)(const float *x, size_t n, int limit, int8_t *out, float *scale);

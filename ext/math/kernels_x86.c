@@ -102,26 +102,30 @@ AVX2 static float l2_squared_float_avx2(const float *a, const float *b, size_t n
 
 /* One group is 32 bytes: 8 rows of 4 dimensions. maddubs pairs them to int16 (within range as |query| <= 63), madd with
  * ones to int32, one lane a row. */
-AVX2 static void code_dot8_avx2(const uint8_t *code, const int8_t *query, size_t groups, int32_t out[8]) {
-    const __m256i ones = _mm256_set1_epi16(1);
-    __m256i s0 = _mm256_setzero_si256(), s1 = s0;
+AVX2 static __m256i group_dot(const uint8_t *code, const int8_t *query) {
+    int32_t q;
+    __builtin_memcpy(&q, query, 4);
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_load_si256((const __m256i *)(const void *)code), _mm256_set1_epi32(q));
+    return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+
+AVX2 static unsigned code_look8_avx2(const CodeLook *look, const uint8_t *code, const float s[8], const float n[8], const float e[8], float upper[8]) {
+    __m256i s0 = _mm256_set1_epi32(-look->bias), s1 = _mm256_setzero_si256();
     size_t g = 0;
-    for (; g + 2 <= groups; g += 2) {
-        int32_t q0, q1;
-        __builtin_memcpy(&q0, query + 4 * g, 4);
-        __builtin_memcpy(&q1, query + 4 * g + 4, 4);
-        __m256i c0 = _mm256_load_si256((const __m256i *)(const void *)(code + 32 * g));
-        __m256i c1 = _mm256_load_si256((const __m256i *)(const void *)(code + 32 * g + 32));
-        s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(_mm256_maddubs_epi16(c0, _mm256_set1_epi32(q0)), ones));
-        s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(_mm256_maddubs_epi16(c1, _mm256_set1_epi32(q1)), ones));
+    for (; g + 2 <= look->groups; g += 2) {
+        s0 = _mm256_add_epi32(s0, group_dot(code + 32 * g, look->query + 4 * g));
+        s1 = _mm256_add_epi32(s1, group_dot(code + 32 * g + 32, look->query + 4 * g + 4));
     }
-    if (g < groups) {
-        int32_t q0;
-        __builtin_memcpy(&q0, query + 4 * g, 4);
-        __m256i c0 = _mm256_load_si256((const __m256i *)(const void *)(code + 32 * g));
-        s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(_mm256_maddubs_epi16(c0, _mm256_set1_epi32(q0)), ones));
-    }
-    _mm256_storeu_si256((__m256i *)(void *)out, _mm256_add_epi32(s0, s1));
+    if (g < look->groups) s0 = _mm256_add_epi32(s0, group_dot(code + 32 * g, look->query + 4 * g));
+    __m256 norm = _mm256_loadu_ps(n), dot = _mm256_cvtepi32_ps(_mm256_add_epi32(s0, s1));
+    __m256 up = _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(look->scale), _mm256_loadu_ps(s)), dot);
+    up = _mm256_add_ps(up, _mm256_mul_ps(_mm256_set1_ps(look->error), norm));
+    up = _mm256_add_ps(up, _mm256_mul_ps(_mm256_set1_ps(look->coded_norm), _mm256_loadu_ps(e)));
+    __m256 needed = _mm256_add_ps(_mm256_set1_ps(look->linear), _mm256_mul_ps(norm, _mm256_set1_ps(look->square)));
+    needed = _mm256_add_ps(_mm256_set1_ps(look->base), _mm256_mul_ps(norm, needed));
+    unsigned in = (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(up, needed, _CMP_NLT_UQ));
+    if (in) _mm256_storeu_ps(upper, up);
+    return in;
 }
 
 AVX2 static float largest_avx2(const float *x, size_t n) {
@@ -244,7 +248,7 @@ AVX2 static void sparse_row_avx2(const int32_t *col, const float *val, int64_t n
 }
 
 const Kernels kernels_avx2 = {
-    "avx2", dot_avx2, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_dot8_avx2, quantize_avx2, code_dot_avx2, from_half_avx2, from_code_avx2, product_avx2, scaled_avx2, sparse_row_avx2,
+    "avx2", dot_avx2, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_look8_avx2, quantize_avx2, code_dot_avx2, from_half_avx2, from_code_avx2, product_avx2, scaled_avx2, sparse_row_avx2,
 };
 
 /* Two registers of eight doubles: lane l of register r is partial sum 8 r + l. */
@@ -270,6 +274,6 @@ AVX512 static double dot_avx512(const float *a, const float *b, size_t n) {
 }
 
 const Kernels kernels_avx512 = {
-    "avx512", dot_avx512, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_dot8_avx2, quantize_avx2, code_dot_avx2, from_half_avx2, from_code_avx2, product_avx2, scaled_avx2, sparse_row_avx2,
+    "avx512", dot_avx512, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_look8_avx2, quantize_avx2, code_dot_avx2, from_half_avx2, from_code_avx2, product_avx2, scaled_avx2, sparse_row_avx2,
 };
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "../../ext/ann/ann.h"
+#include "../../ext/ann/codes.h"
 #include "../../ext/base/memory.h"
 #include "../../ext/base/random.h"
 #include "check.h"
@@ -193,4 +194,27 @@ TEST(engines_refuse_with_a_reason) {
     }
     CHECK(ann_engine_for("LSH")->check("LSH", 16, ANN_IP, NULL) == ST_BADARG);
     CHECK(ann_engine_for("HNSW8,Flat")->check("HNSW8,Flat", 16, ANN_L2, NULL) == ST_OK);
+}
+
+/* Of the bounds near what is needed, where rounding decides, and of any. */
+TEST(the_first_look_leaves_nothing_out_that_the_second_keeps) {
+    static const double floors[] = {-INFINITY, INFINITY, 0, -0.0};
+    Random random;
+    random_init(&random, 77, 0);
+    int64_t out = 0;
+    for (int64_t round = 0; round < 600000; round++) {
+        AnnMetric metric = (AnnMetric)(round % 3);
+        double x = pow(10, 30 * random_uniform(&random) - 15), y = round % 11 == 0 ? 0 : pow(10, (round % 2 ? 6 : 30) * random_uniform(&random) - (round % 2 ? 3 : 15));
+        double scale = metric == ANN_COSINE ? 1 : metric == ANN_IP ? x * y : x * x + y * y;
+        double floor = round % 50 < 4 ? floors[round % 50] : scale * (2 * random_uniform(&random) - 1);
+        double needed = metric == ANN_IP ? floor : metric == ANN_COSINE ? floor * x * y : (x * x + y * y + floor) / 2;
+        float upper = (float)(round % 7 ? needed * (1 + 2e-5 * (random_uniform(&random) - .5)) : scale * random_uniform(&random));
+        float norm = y > 0 && !code_is_usual(y) ? INFINITY : nextafterf((float)y, INFINITY);
+        CodeLook look = {0};
+        code_look_above(&look, metric, x, floor);
+        if (!(upper < look.base + norm * (look.linear + norm * look.square))) continue;
+        out++;
+        CHECK(y == 0 && metric == ANN_COSINE ? floor > 0 : code_is_out(metric, upper, floor, x, y)); /* the cosine of a zero row is 0 */
+    }
+    CHECK(out > 50000);
 }

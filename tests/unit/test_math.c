@@ -47,24 +47,33 @@ TEST(kernels_give_the_same_bits_at_every_level) {
     }
 }
 
-TEST(code_dot8_is_exact_at_every_level) {
+TEST(code_look8_is_the_same_at_every_level) {
     uint8_t *code = mem_aligned(32, 32);
     int8_t query[128];
+    float s[8], n[8], e[8];
     Random random;
     random_init(&random, 5, 0);
-    for (int round = 0; round < 100; round++) {
-        size_t groups = 1 + (size_t)random_below(&random, 32);
-        for (size_t i = 0; i < groups * 32; i++) code[i] = (uint8_t)(round == 0 ? 255 : random_below(&random, 256));
-        for (size_t i = 0; i < groups * 4; i++) query[i] = (int8_t)(round == 0 ? 63 : (int)random_below(&random, 127) - 63);
+    for (int round = 0; round < 200; round++) {
+        CodeLook look = {.query = query, .groups = 1 + (size_t)random_below(&random, 32), .bias = (int32_t)random_below(&random, 1000), .scale = 1};
+        for (size_t i = 0; i < look.groups * 32; i++) code[i] = (uint8_t)(round == 0 ? 255 : random_below(&random, 256));
+        for (size_t i = 0; i < look.groups * 4; i++) query[i] = (int8_t)(round == 0 ? 63 : (int)random_below(&random, 127) - 63);
+        for (int j = 0; j < 8; j++) {
+            s[j] = 1;
+            n[j] = round % 3 ? (float)random_below(&random, 100) : j == 3 ? INFINITY : 0;
+            e[j] = (float)random_below(&random, 10);
+        }
+        if (round % 2) look = (CodeLook){look.query, look.groups, look.bias, .5F, .25F, .125F, (float)random_below(&random, 5000), 3, .5F};
         for (int l = 0; l < 3; l++) {
-            int32_t out[8];
+            float upper[8];
             const Kernels *k = kernels_level(LEVELS[l]);
             if (!k) continue;
-            k->code_dot8(code, query, groups, out);
+            unsigned in = k->code_look8(&look, code, s, n, e, upper);
             for (size_t row = 0; row < 8; row++) {
-                int32_t sum = 0;
-                for (size_t i = 0; i < groups * 4; i++) sum += code[i / 4 * 32 + row * 4 + i % 4] * query[i];
-                CHECK(out[row] == sum);
+                int32_t sum = -look.bias;
+                for (size_t i = 0; i < look.groups * 4; i++) sum += code[i / 4 * 32 + row * 4 + i % 4] * query[i];
+                float want = look.scale * s[row] * (float)sum + look.error * n[row] + look.coded_norm * e[row];
+                CHECK(!(in >> row & 1) == (want < look.base + n[row] * (look.linear + n[row] * look.square)));
+                CHECK(!in || upper[row] == want || (isnan(want) && isnan(upper[row])));
             }
         }
     }
