@@ -15,6 +15,7 @@
 #include <faiss/VectorTransform.h>
 
 #include <cstring>
+#include <memory>
 #include <typeinfo>
 #include <vector>
 
@@ -204,7 +205,7 @@ int faiss_extra_keep(void *index, int64_t from, int64_t to, char *text, size_t t
     return guarded(text, text_size, [&] {
         auto *ivf = dynamic_cast<faiss::IndexIVF *>(static_cast<faiss::Index *>(index));
         if (!ivf) throw Unfit("it has no lists");
-        auto *kept = new faiss::ArrayInvertedLists(ivf->nlist, ivf->code_size);
+        auto kept = std::make_unique<faiss::ArrayInvertedLists>(ivf->nlist, ivf->code_size);
         const faiss::InvertedLists *all = ivf->invlists;
         ivf->ntotal = 0;
         for (size_t list = 0; list < ivf->nlist; list++) {
@@ -216,6 +217,6 @@ int faiss_extra_keep(void *index, int64_t from, int64_t to, char *text, size_t t
                 ivf->ntotal++;
             }
         }
-        ivf->replace_invlists(kept, true);
+        ivf->replace_invlists(kept.release(), true);
     });
 }

@@ -16,11 +16,6 @@ typedef struct DeviceChoice {
 
 /* "cpu", "gpu" (0), "gpu:N", "gpu:all", "auto" (GPU 0 where that works). */
 Status device_parse(const char *text, DeviceChoice *out, Err *err);
-/* Did device=auto meet what is a reason to go on on the CPU? */
-static inline int device_falls_back(DeviceChoice device, Status status) {
-    return device.kind == DEVICE_AUTO && (status == ST_DEVICE || status == ST_NOROOM);
-}
-
 /* When the library is loaded: where the plug-in would be. */
 void gpu_remember_place(void);
 
@@ -46,15 +41,19 @@ typedef struct GpuCopy GpuCopy;
  * the rows. task is polled; NULL: nobody asks. */
 Status gpu_copy_new(GpuCopy **out, const AnnIndex *index, int device, Task *task, Err *err);
 void gpu_copy_free(void *copy);
+/* Has it settled at least half of what it was asked? */
+int gpu_copy_pays(const GpuCopy *copy);
+
+/* An IVF: what goes to a device with its structure, and can be built there. */
+int gpu_is_ivf(const AnnIndex *index);
 
 /* Is the search one for a copy: no bound on the score, and k and what a filter leaves out within a device's reach? */
 int gpu_suits(const AnnIndex *index, const AnnSearch *search);
-/* Answer n searches, on the task's threads; NULL: on this one. Those that do not suit are answered by the CPU. */
-Status gpu_copy_search(GpuCopy *copy, const AnnIndex *index, const AnnSearch *searches, TopK *tops, int64_t n, Task *task, Err *err);
+/* Answer n searches on so many of the task's threads, or on this one (threads 0); stopped with the task, if there is one. Those that do not
+ * suit are answered by the CPU. */
+Status gpu_copy_search(GpuCopy *copy, const AnnIndex *index, const AnnSearch *searches, TopK *tops, int64_t n, int threads, Task *task, Err *err);
 
-/* Has the index a structure that a device can build? */
-int gpu_builds(const AnnIndex *index);
-/* What its engine's build does, with the centroids and the lists of rows found on the device. */
+/* What an IVF's engine's build does, with the centroids and the lists of rows found on the device. */
 Status gpu_build(AnnIndex *index, int device, Task *task, Err *err);
 
 #endif

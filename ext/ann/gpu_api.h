@@ -1,5 +1,5 @@
 /* Between recommend.so and the plug-in recommend_gpu.so, which it opens with dlopen: C, and nothing else shared. Functions return 0, or
- * -1 with a text. The plug-in answers for every exception of FAISS and every error of CUDA; nothing of it ends the process. */
+ * REC_GPU_FAILED or REC_GPU_NO_MEMORY with a text. The plug-in answers for every exception of FAISS and every error of CUDA; nothing of it ends the process. */
 #ifndef REC_GPU_API_H
 #define REC_GPU_API_H
 
@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 /* Counts up with every change of this file: a plug-in of another version is refused. */
-enum { REC_GPU_VERSION = 2, REC_GPU_MAX_K = 2048 };
+enum { REC_GPU_VERSION = 3, REC_GPU_MAX_K = 2048, REC_GPU_FAILED = -1, REC_GPU_NO_MEMORY = -2 };
 
 typedef struct RecGpuDevice {
     char name[256];

@@ -7,17 +7,14 @@
 #include "faiss_plan.h"
 #include "gpu_inside.h"
 
-int gpu_builds(const AnnIndex *index) {
-    return gpu_is_ivf(index);
-}
-
 static Status train_there(void *there, const AnnIndex *index, Task *task, Err *err) {
     float *rows;
     int64_t n, lists = strtol(index->factory + 3, NULL, 10); /* IVF4096,... */
     char text[300] = "";
     TRY(ann_faiss_sample(index->vectors, lists, &rows, &n, err));
     Status status = ST_OK;
-    if (gpu_api()->train(there, n, rows, task ? task->threads : 1, task_poll_any, task, text, sizeof text)) status = gpu_fail(err, "train", text);
+    int code = gpu_api()->train(there, n, rows, task ? task->threads : 1, task_poll_any, task, text, sizeof text);
+    if (code) status = gpu_fail(err, code, "train", text);
     if (task && task_cancelled(task)) status = fail(err, ST_CANCELLED, "interrupted");
     mem_free(rows);
     return status;
@@ -33,9 +30,11 @@ static Status fetch(AnnIndex *index, void *there, Err *err) {
     char text[300] = "";
     Status status = ST_OK;
     bytes_u32(&stored, ANN_FAISS_FORMAT);
-    if (gpu_api()->save(there, append, &stored, text, sizeof text)) status = gpu_fail(err, "give the index back", text);
+    int code = gpu_api()->save(there, append, &stored, text, sizeof text);
+    if (code) status = gpu_fail(err, code, "give the index back", text);
     if (status == ST_OK && stored.failed) status = fail_nomem(err, "the index");
     if (status == ST_OK) status = index->engine->load(index, stored.data, stored.len, err);
+    if (status == ST_CORRUPT) status = ST_DEVICE; /* of what nobody has stored */
     bytes_clear(&stored);
     return status;
 }
@@ -47,8 +46,9 @@ Status gpu_build(AnnIndex *index, int device, Task *task, Err *err) {
     void *there = NULL;
     ann_faiss_plain_factory(index->factory, factory);
     TRY(ann_faiss_check_norms(vectors, err));
-    TRY(gpu_check_room(spec.device, gpu_bytes(index, vectors->n), err));
-    if (gpu_api()->create(&there, &spec, text, sizeof text)) return gpu_fail(err, "make the index", text);
+    TRY(gpu_check_room(spec.device, 2 * gpu_bytes(index, vectors->n), err)); /* lists grow by doubling */
+    int code = gpu_api()->create(&there, &spec, text, sizeof text);
+    if (code) return gpu_fail(err, code, "make the index", text);
     if (task) task_phase(task, "training", vectors->n);
     dense_begin_threads(task ? task->threads : 1);
     Status status = train_there(there, index, task, err);

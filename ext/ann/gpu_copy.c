@@ -16,6 +16,7 @@ int gpu_is_ivf(const AnnIndex *index) {
 uint64_t gpu_bytes(const AnnIndex *index, int64_t n) {
     uint64_t element = index->vectors->storage == ANN_F32 ? sizeof(float) : 2, own_number = sizeof(int64_t), norm = sizeof(float), rows = (uint64_t)n;
     uint64_t bytes = gpu_is_ivf(index) ? index->engine->predict(index->factory, n, index->vectors->dim) + rows * own_number : rows * ((uint64_t)index->vectors->dim * element + norm);
+    if (!gpu_is_ivf(index) && n > ADD_BATCH) bytes *= 2; /* rows that grow are copied: for a moment both are there */
     return bytes + bytes / 8 + ((uint64_t)SCRATCH_MB << 20);
 }
 
@@ -34,6 +35,11 @@ void gpu_copy_free(void *copy) {
     mem_free(c);
 }
 
+int gpu_copy_pays(const GpuCopy *c) {
+    int64_t asked = atomic_load(&c->asked);
+    return asked < 1000 || atomic_load(&c->unsettled) * 2 <= asked;
+}
+
 Status gpu_add_rows(void *index, const AnnVectors *vectors, int64_t from, int64_t n, Task *task, Err *err) {
     size_t dim = (size_t)vectors->dim;
     char text[300] = "";
@@ -42,7 +48,8 @@ Status gpu_add_rows(void *index, const AnnVectors *vectors, int64_t from, int64_
     for (int64_t at = 0; at < n && status == ST_OK; at += ADD_BATCH) {
         int64_t rows = n - at < ADD_BATCH ? n - at : ADD_BATCH;
         for (int64_t i = 0; i < rows; i++) ann_unit_row(vectors, from + at + i, batch + (size_t)i * dim);
-        if (gpu_api()->add(index, rows, batch, text, sizeof text)) status = gpu_fail(err, "copy the vectors", text);
+        int code = gpu_api()->add(index, rows, batch, text, sizeof text);
+        if (code) status = gpu_fail(err, code, "copy the vectors", text);
         if (task) atomic_store(&task->done, at + rows);
         if (status == ST_OK && task_poll_any(task)) status = fail(err, ST_CANCELLED, "interrupted");
     }
@@ -87,7 +94,8 @@ static Status fill_part(const GpuCopy *c, GpuPart *part, const AnnIndex *index, 
         spec.structure = structure->data + sizeof(uint32_t);
         spec.structure_len = structure->len - sizeof(uint32_t);
     }
-    if (gpu_api()->create(&part->index, &spec, text, sizeof text)) return gpu_fail(err, "hold the index", text);
+    int code = gpu_api()->create(&part->index, &spec, text, sizeof text);
+    if (code) return gpu_fail(err, code, "hold the index", text);
     return c->is_exact ? gpu_add_rows(part->index, vectors, part->from, part->n, task, err) : ST_OK;
 }
 
@@ -113,7 +121,7 @@ Status gpu_copy_new(GpuCopy **out, const AnnIndex *index, int device, Task *task
     for (int64_t i = 0; i < vectors->n; i++) c->longest = fmax(c->longest, vectors->norm[i]);
     if (vectors->metric == ANN_COSINE) c->longest = 1;
     if (c->half && c->longest > HALF_MAX) c->longest = INFINITY;
-    Status status = code_is_usual(c->longest) || c->longest == 0 ? choose_parts(c, index, device, err) : fail(err, ST_DEVICE, "GPU: a vector is too long for float%d", c->half ? 16 : 32);
+    Status status = code_is_usual(c->longest) || c->longest == 0 ? choose_parts(c, index, device, err) : fail(err, ST_DEVICE, "GPU: a vector is too long or too short for float%d", c->half ? 16 : 32);
     if (status == ST_OK) status = fill_parts(c, index, task, err);
     if (status == ST_OK)
         *out = c;

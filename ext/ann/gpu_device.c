@@ -92,8 +92,8 @@ const RecGpuApi *gpu_api(void) {
     return plugin.api;
 }
 
-Status gpu_fail(Err *err, const char *what, const char *text) {
-    if (strstr(text, "out of memory") || strstr(text, "bad_alloc")) return fail(err, ST_NOROOM, "GPU: no memory to %s: %.150s", what, text);
+Status gpu_fail(Err *err, int code, const char *what, const char *text) {
+    if (code == REC_GPU_NO_MEMORY) return fail(err, ST_NOROOM, "GPU: no memory to %s: %.150s", what, text);
     return fail(err, ST_DEVICE, "GPU cannot %s: %.200s", what, text);
 }
 
@@ -108,7 +108,8 @@ Status gpu_info(int device, GpuInfo *out, Err *err) {
     RecGpuDevice info;
     char text[300] = "";
     TRY(gpu_check(device, err));
-    if (plugin.api->device(device, &info, text, sizeof text)) return gpu_fail(err, "be asked", text);
+    int code = plugin.api->device(device, &info, text, sizeof text);
+    if (code) return gpu_fail(err, code, "be asked", text);
     memcpy(out->name, info.name, sizeof out->name);
     out->memory_total = info.memory_total;
     out->memory_free = info.memory_free;

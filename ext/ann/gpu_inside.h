@@ -23,18 +23,17 @@ struct GpuCopy {
     int half;
     double longest; /* norm of a row */
     _Atomic unsigned turn; /* counts calls, which go to the parts in turn */
+    _Atomic int64_t asked, unsettled; /* queries, and those of them that the CPU had to answer */
 };
 
 /* gpu_device.c */
 /* Is the plug-in open, and this process not a fork of the one that opened it? Then its functions may be called. */
 int gpu_usable(void);
 const RecGpuApi *gpu_api(void);
-/* A failure of the plug-in: ST_NOROOM for want of memory, else ST_DEVICE. */
-Status gpu_fail(Err *err, const char *what, const char *text);
+/* A failure of the plug-in, by its code: ST_NOROOM for want of memory, else ST_DEVICE. */
+Status gpu_fail(Err *err, int code, const char *what, const char *text);
 
 /* gpu_copy.c */
-/* Is it an IVF: what goes to a device with its structure? */
-int gpu_is_ivf(const AnnIndex *index);
 /* Bytes that so many of the index's rows take on a device, scratch included. */
 uint64_t gpu_bytes(const AnnIndex *index, int64_t n);
 /* Fails with ST_NOROOM where the device has fewer free bytes. */

@@ -57,6 +57,31 @@ std::unique_ptr<StandardGpuResources> new_resources() {
     return resources;
 }
 
+/* What FAISS throws begins with a function's signature and a file's path: keep what follows "failed: ". */
+std::string short_text(const std::string &what) {
+    size_t at = what.rfind("failed: ");
+    return at == std::string::npos ? what : what.substr(at + 8);
+}
+
+/* Run it; an exception becomes its code and its text. */
+template <class Body> int attempt(char *text, size_t size, Body body) {
+    std::string what = "unknown exception";
+    bool no_memory = false;
+    try {
+        body();
+        return 0;
+    } catch (const std::bad_alloc &) {
+        what = "no memory of the host";
+        no_memory = true;
+    } catch (const std::exception &e) {
+        what = e.what();
+        no_memory = what.find("out of memory") != std::string::npos || what.find("alloc fail") != std::string::npos;
+    } catch (...) {
+    }
+    snprintf(text, size, "%s", short_text(what).c_str());
+    return no_memory ? REC_GPU_NO_MEMORY : REC_GPU_FAILED;
+}
+
 /* Where one search's queries and answers are, on the device and in pinned memory of the host, with a stream of its own: its copies run
  * beside the kernels of another search. Never freed: CUDA may be gone at exit. */
 struct Buffers {
@@ -88,6 +113,7 @@ struct Device {
     std::unique_ptr<StandardGpuResources> resources;
     std::mutex buffers_mutex;
     std::vector<Buffers *> unused;
+    size_t n_buffers = 0;
     std::atomic<bool> lost{false};
 };
 
@@ -99,11 +125,16 @@ class Borrowed {
     Buffers *buffers = nullptr;
     explicit Borrowed(Device &device_) : device(device_) {
         std::lock_guard<std::mutex> lock(device.buffers_mutex);
-        if (device.unused.empty()) device.unused.push_back(new Buffers);
+        if (device.unused.empty()) {
+            device.unused.reserve(device.n_buffers + 1); /* giving them back never fails */
+            device.unused.push_back(new Buffers);
+            device.n_buffers++;
+        }
         buffers = device.unused.back();
         device.unused.pop_back();
     }
     ~Borrowed() {
+        if (std::uncaught_exceptions()) cudaDeviceSynchronize(); /* nothing still writes into them */
         std::lock_guard<std::mutex> lock(device.buffers_mutex);
         device.unused.push_back(buffers);
     }
@@ -126,19 +157,22 @@ Device &device_of(int number) {
     return (*devices)[number];
 }
 
-/* Body with the device, for this thread the present one. An error that stays marks the device as lost. */
+/* Body with the device, for this thread the present one meanwhile. An error that stays marks the device as lost. */
 template <class Body> int on_device(int number, char *text, size_t size, Body body) {
     Device &device = device_of(number);
     if (device.lost) {
         snprintf(text, size, "device %d was lost to an earlier error: start the process again", number);
-        return -1;
+        return REC_GPU_FAILED;
     }
-    int failed = guarded(text, size, [&] {
+    int before = number;
+    cudaGetDevice(&before);
+    int failed = attempt(text, size, [&] {
         check(cudaSetDevice(number));
         body(device);
     });
     if (failed && cudaDeviceSynchronize() != cudaSuccess) device.lost = true;
     cudaGetLastError();
+    if (before != number) cudaSetDevice(before);
     return failed;
 }
 
@@ -158,12 +192,13 @@ int count(int *out, char *text, size_t size) {
     cudaDriverGetVersion(&driver); /* 0: there is none */
     snprintf(text, size, "%s", error == cudaSuccess ? "no CUDA device" : driver == 0 ? "no CUDA driver" : cudaGetErrorString(error));
     *out = 0;
-    return -1;
+    return REC_GPU_FAILED;
 }
 
 int device_info(int number, RecGpuDevice *out, char *text, size_t size) {
     return on_device(number, text, size, [&](Device &device) {
-        alone(device, [&](StandardGpuResources &) { /* its scratch memory is taken first */
+        alone(device, [&](StandardGpuResources &resources) {
+            resources.getDefaultStream(number); /* takes its scratch memory, if it has not yet */
             cudaDeviceProp properties;
             size_t available, total;
             check(cudaGetDeviceProperties(&properties, number));
@@ -195,11 +230,6 @@ void load(faiss::Index *cpu, const RecGpuSpec &spec) {
     if (spec.to - spec.from < spec.n && faiss_extra_keep(cpu, spec.from, spec.to, text, sizeof text)) throw Text(text);
 }
 
-void find_lists(Index &index) {
-    index.lists = dynamic_cast<faiss::gpu::GpuIndexIVF *>(index.index.get());
-    if (!index.lists) throw Text("only IVF structures are searched on a GPU");
-}
-
 int create(void **out, const RecGpuSpec *spec, char *text, size_t size) {
     *out = nullptr;
     return on_device(spec->device, text, size, [&](Device &device) {
@@ -214,8 +244,14 @@ int create(void **out, const RecGpuSpec *spec, char *text, size_t size) {
             made->empty = std::move(cpu);
         } else {
             if (cpu) load(cpu.get(), *spec);
-            alone(device, [&](StandardGpuResources &resources) { made->index = cpu ? to_device(spec->device, cpu.get(), resources) : flat(spec->device, spec->dim, metric, spec->half != 0, resources); });
-            if (cpu) find_lists(*made);
+            alone(device, [&](StandardGpuResources &resources) {
+                made->index = cpu ? to_device(spec->device, cpu.get(), resources) : flat(spec->device, spec->dim, metric, spec->half != 0, resources);
+                made->lists = dynamic_cast<faiss::gpu::GpuIndexIVF *>(made->index.get());
+                if (cpu && !made->lists) {
+                    made->index.reset();
+                    throw Text("only IVF structures are searched on a GPU");
+                }
+            });
         }
         *out = made.release();
     });
@@ -276,7 +312,6 @@ int train(void *index, int64_t n, const float *rows, int threads, RecGpuPoll pol
         }
         lists->clustering_index = nullptr;
         own->index = to_device(own->device, lists, *own->own);
-        find_lists(*own);
         own->empty.reset();
     });
 }

@@ -19,7 +19,7 @@ enum { LEAST_QUEUE = 32, N_QUEUES = 7, MARGIN = 8, PIECE = 1024, LEAST_PIECE = 1
 /* Searches order[from .. from + n - 1]; wanted 0: for the CPU. */
 typedef struct Piece {
     int64_t from, n;
-    int64_t wanted, nprobe;
+    int64_t wanted;
 } Piece;
 
 typedef struct Run {
@@ -31,8 +31,15 @@ typedef struct Run {
     int64_t *order; /* searches that want as many candidates are neighbours */
     Piece *piece;
     int64_t n_pieces;
+    int64_t nprobe;
+    Task *task;
     TaskFailure failure;
 } Run;
+
+/* The pieces' results do not matter any more. */
+static int is_over(const Run *r) {
+    return r->task && task_cancelled(r->task);
+}
 
 /* How many candidates a search wants: the size of a queue, or 0. */
 static int64_t queue_of(const AnnIndex *index, const AnnSearch *search, int is_exact, int64_t *nprobe) {
@@ -82,7 +89,7 @@ static void score_candidates(const GpuCopy *c, const AnnVectors *vectors, const 
         topk_push(top, ann_score(vectors->metric, search->query, norm, ann_vector(vectors, row, scratch), vectors->norm[row], vectors->dim), row);
     }
     double last = f->wanted ? (double)f->distance[f->wanted - 1] : 0;
-    *bound = found == f->part->n ? -INFINITY : isfinite(last) ? (vectors->metric == ANN_L2 ? -last : last) : INFINITY;
+    *bound = found == f->part->n ? -INFINITY : found == f->wanted && isfinite(last) ? (vectors->metric == ANN_L2 ? -last : last) : INFINITY;
 }
 
 /* 0: a row that is not among the candidates may still belong to the best. */
@@ -92,10 +99,11 @@ static int settle(const GpuCopy *c, const AnnVectors *vectors, const AnnSearch *
         score_candidates(c, vectors, search, norm, &found[f], scratch, top, &bound);
         highest = fmax(highest, bound);
     }
-    if (top->len < search->k && (int64_t)top->len < ann_n_allowed(vectors, search)) return 0;
+    if ((int64_t)top->len == ann_n_allowed(vectors, search)) return 1;
+    if (top->len < search->k) return 0;
     if (!c->is_exact || highest == -INFINITY) return 1;
     for (size_t i = 0; i < top->len; i++) least = fmin(least, top->item[i].score);
-    return least > highest + score_error(c, vectors, vectors->metric == ANN_COSINE ? (norm > 0 ? 1 : 0) : norm);
+    return least > highest + score_error(c, vectors, vectors->metric == ANN_COSINE ? 1 : norm);
 }
 
 /* ---- a piece ---- */
@@ -104,7 +112,7 @@ static int settle(const GpuCopy *c, const AnnVectors *vectors, const AnnSearch *
 static Status answer_here(const Run *r, const int64_t *number, int64_t n, Err *err) {
     const AnnIndex *index = r->index;
     int scan = !gpu_is_ivf(index) && index->engine != &ann_exact_engine;
-    for (int64_t from = 0; from < n; from += CPU_GROUP) {
+    for (int64_t from = 0; from < n && !is_over(r); from += CPU_GROUP) {
         AnnSearch search[CPU_GROUP];
         TopK top[CPU_GROUP];
         int group = n - from < CPU_GROUP ? (int)(n - from) : CPU_GROUP;
@@ -155,7 +163,9 @@ static Status ask(const Run *r, const Piece *piece, Answers *a, Found *found, in
         const GpuPart *part = &c->part[p];
         size_t at = (size_t)i * (size_t)piece->n * (size_t)piece->wanted;
         found[i] = (Found){part, a->distance + at, a->label + at, piece->wanted < part->n ? piece->wanted : part->n};
-        if (found[i].wanted && gpu_api()->search(part->index, piece->n, a->query, found[i].wanted, piece->nprobe, a->distance + at, a->label + at, text, sizeof text)) return gpu_fail(err, "search", text);
+        if (found[i].wanted == 0) continue;
+        int code = gpu_api()->search(part->index, piece->n, a->query, found[i].wanted, r->nprobe, a->distance + at, a->label + at, text, sizeof text);
+        if (code) return gpu_fail(err, code, "search", text);
     }
     return ST_OK;
 }
@@ -176,6 +186,8 @@ static Status answer(const Run *r, const Piece *piece, Answers *a, Err *err) {
             found[f].label += found[f].wanted;
         }
     }
+    atomic_fetch_add(&r->copy->asked, piece->n);
+    atomic_fetch_add(&r->copy->unsettled, n_left);
     return answer_here(r, a->left, n_left, err);
 }
 
@@ -186,6 +198,7 @@ static void run_piece(void *context, int64_t at, int worker) {
     Err err = {0};
     Status status = ST_OK;
     (void)worker;
+    if (is_over(r)) return;
     if (piece->wanted) {
         status = answers_alloc(&a, piece, r->copy->is_shards ? r->copy->n_parts : 1, (size_t)r->index->vectors->dim, &err);
         if (status == ST_OK) status = answer(r, piece, &a, &err);
@@ -209,14 +222,14 @@ static int class_of(const Run *r, int64_t i, int64_t *nprobe) {
 
 /* So many searches of a class are a piece. */
 static int64_t piece_size(int class, int64_t n, int threads) {
-    int64_t most = class ? PIECE_CANDIDATES / (LEAST_QUEUE << (class - 1)) : CPU_GROUP, share = (n + 2 * threads - 1) / (2 * threads);
+    int64_t most = class ? PIECE_CANDIDATES / (LEAST_QUEUE << (class - 1)) : CPU_GROUP, share = threads ? (n + 2 * threads - 1) / (2 * threads) : n;
     if (most > PIECE) most = PIECE;
     if (class && share < LEAST_PIECE) share = LEAST_PIECE;
-    return share < most ? share : most;
+    return share > most ? most : share > 1 ? share : 1;
 }
 
 static Status plan(Run *r, int64_t n, int threads, Err *err) {
-    int64_t count[N_QUEUES + 1] = {0}, nprobe[N_QUEUES + 1] = {0}, start[N_QUEUES + 1], at = 0, own;
+    int64_t count[N_QUEUES + 1] = {0}, start[N_QUEUES + 1], at = 0, nprobe;
     unsigned char *class = mem_array((size_t)n, 1);
     r->norm = mem_array((size_t)n, sizeof *r->norm);
     r->order = mem_array((size_t)n, sizeof *r->order);
@@ -228,14 +241,14 @@ static Status plan(Run *r, int64_t n, int threads, Err *err) {
     for (int64_t i = 0; i < n; i++) {
         const float *query = r->searches[i].query;
         r->norm[i] = sqrt(kernels()->dot(query, query, (size_t)r->index->vectors->dim));
-        class[i] = (unsigned char)class_of(r, i, &own);
+        class[i] = (unsigned char)class_of(r, i, &nprobe);
         count[class[i]]++;
-        if (own > nprobe[class[i]]) nprobe[class[i]] = own;
+        if (nprobe > r->nprobe) r->nprobe = nprobe;
     }
     for (int c = 0; c <= N_QUEUES; c++) {
         int64_t size = piece_size(c, count[c], threads), end = at + count[c];
         start[c] = at;
-        for (; at < end; at += size) r->piece[r->n_pieces++] = (Piece){.from = at, .n = end - at < size ? end - at : size, .wanted = c ? LEAST_QUEUE << (c - 1) : 0, .nprobe = nprobe[c]};
+        for (; at < end; at += size) r->piece[r->n_pieces++] = (Piece){.from = at, .n = end - at < size ? end - at : size, .wanted = c ? LEAST_QUEUE << (c - 1) : 0};
         at = end;
     }
     for (int64_t i = 0; i < n; i++) r->order[start[class[i]]++] = i;
@@ -243,15 +256,16 @@ static Status plan(Run *r, int64_t n, int threads, Err *err) {
     return ST_OK;
 }
 
-Status gpu_copy_search(GpuCopy *copy, const AnnIndex *index, const AnnSearch *searches, TopK *tops, int64_t n, Task *task, Err *err) {
-    Run run = {.copy = copy, .index = index, .searches = searches, .tops = tops};
+Status gpu_copy_search(GpuCopy *copy, const AnnIndex *index, const AnnSearch *searches, TopK *tops, int64_t n, int threads, Task *task, Err *err) {
+    Run run = {.copy = copy, .index = index, .searches = searches, .tops = tops, .task = task};
     TRY(gpu_check(copy->part[copy->n_parts - 1].device, err));
-    Status status = plan(&run, n, task ? task->threads : 1, err);
-    if (status == ST_OK && task)
+    Status status = plan(&run, n, threads, err);
+    if (status == ST_OK && threads)
         status = task_run(task, run.n_pieces, run_piece, &run, err);
     else
         for (int64_t p = 0; p < run.n_pieces && status == ST_OK; p++) run_piece(&run, p, 0);
     status = task_failure(&run.failure, status, err);
+    if (status == ST_OK && is_over(&run)) status = fail(err, ST_CANCELLED, "interrupted");
     mem_free(run.norm);
     mem_free(run.order);
     mem_free(run.piece);

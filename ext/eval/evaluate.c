@@ -12,6 +12,7 @@ typedef struct Work {
     const EvaluateOptions *options;
     int64_t k_max;
     GpuCopy *copy;
+    Task *task;
     int group_size;
     ModelQuery **query;  /* per worker */
     Group *group;        /* per worker: lists of k_max */
@@ -130,7 +131,7 @@ static void evaluate_group(void *context, int64_t piece, int worker) {
     }
     w->query[worker]->popular_only = w->popular_only;
     Err err = {0};
-    Status status = group_rank(group, w->query[worker], n, (size_t)w->k_max, w->copy, &err);
+    Status status = group_rank(group, w->query[worker], n, (size_t)w->k_max, w->copy, w->task, &err);
     for (int32_t i = 0; i < n && status == ST_OK; i++) status = evaluate_user(w, from + i, worker, &group->list[i], &err);
     task_failure_note(&w->failure, status, &err);
 }
@@ -187,7 +188,7 @@ static void hand_over(Work *w, int threads, Judged *out) {
 }
 
 Status judge(Judged *out, const Model *model, int popular_only, GpuCopy *copy, const Holdout *holdout, const EvaluateOptions *options, Task *task, Err *err) {
-    Work w = {.model = model, .popular_only = popular_only, .copy = copy, .holdout = holdout, .options = options};
+    Work w = {.model = model, .popular_only = popular_only, .copy = copy, .task = task, .holdout = holdout, .options = options};
     *out = (Judged){0};
     for (int k = 0; k < options->n_k; k++)
         if (options->k[k] > w.k_max) w.k_max = options->k[k];

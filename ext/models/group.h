@@ -37,7 +37,7 @@ int group_size(const Model *model, size_t k, int64_t lists, int threads, const G
 Status group_init(Group *group, const Model *model, int size, size_t k, Err *err);
 void group_clear(Group *group);
 
-/* The first k of n lists, by the caller's query; with a copy of the model's vectors, on its device. */
-Status group_rank(Group *group, ModelQuery *query, int n, size_t k, GpuCopy *copy, Err *err);
+/* The first k of n lists, by the caller's query; with a copy of the model's vectors, on its device. Stopped with the task. */
+Status group_rank(Group *group, ModelQuery *query, int n, size_t k, GpuCopy *copy, Task *task, Err *err);
 
 #endif

@@ -47,25 +47,32 @@ static void enter(void) {
     lock();
 }
 
-static void remove_entry(Entry **link) {
-    Entry *entry = *link;
-    *link = entry->next;
-    entry->free_object(entry->object);
-    mem_free(entry);
-}
-
-/* Remove unused entries, oldest first, until the unused ones fit the limit. */
-static void trim(size_t limit) {
+/* Take unused entries out, oldest first, until the unused ones fit the limit; of one kind alone where free_object is given. They are freed
+ * when the lock is given back: that may take a while. */
+static Entry *trim(size_t limit, void (*free_object)(void *)) {
+    Entry *out = NULL;
     for (;;) {
         size_t unused = 0;
         Entry **oldest = NULL;
         for (Entry **link = &entries; *link; link = &(*link)->next) {
-            if ((*link)->references) continue;
+            if ((*link)->references || (free_object && (*link)->free_object != free_object)) continue;
             unused += (*link)->bytes;
             if (!oldest || (*link)->used < (*oldest)->used) oldest = link;
         }
-        if (!oldest || unused <= limit) return;
-        remove_entry(oldest);
+        if (!oldest || unused <= limit) return out;
+        Entry *entry = *oldest;
+        *oldest = entry->next;
+        entry->next = out;
+        out = entry;
+    }
+}
+
+static void free_entries(Entry *entry) {
+    while (entry) {
+        Entry *next = entry->next;
+        entry->free_object(entry->object);
+        mem_free(entry);
+        entry = next;
     }
 }
 
@@ -89,20 +96,18 @@ void *cache_get(const CacheKey *key) {
 void *cache_put(const CacheKey *key, void *object, size_t bytes, void (*free_object)(void *)) {
     enter();
     Entry *entry = find(key);
-    if (entry) {
-        free_object(object);
-    } else if ((entry = mem_zeros(1, sizeof *entry)) != NULL) {
+    if (!entry && (entry = mem_zeros(1, sizeof *entry)) != NULL) {
         *entry = (Entry){.key = *key, .object = object, .bytes = bytes, .free_object = free_object, .next = entries};
         entries = entry;
-    } else {
-        free_object(object);
     }
+    void *kept = entry ? entry->object : NULL;
     if (entry) {
         entry->references++;
         entry->used = ++tick;
     }
     unlock();
-    return entry ? entry->object : NULL;
+    if (kept != object) free_object(object);
+    return kept;
 }
 
 void cache_retain(void *object) {
@@ -123,14 +128,16 @@ void cache_release(void *object) {
             entry->references--;
             break;
         }
-    trim(budget);
+    Entry *out = trim(budget, NULL);
     unlock();
+    free_entries(out);
 }
 
-void cache_drop_unused(void) {
+void cache_drop_unused(void (*free_object)(void *)) {
     enter();
-    trim(0);
+    Entry *out = trim(0, free_object);
     unlock();
+    free_entries(out);
 }
 
 void cache_usage(size_t *out_entries, size_t *out_bytes) {

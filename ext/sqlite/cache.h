@@ -28,8 +28,8 @@ void cache_retain(void *object);
 /* Give a reference back. */
 void cache_release(void *object);
 
-/* Forget everything that nobody uses. */
-void cache_drop_unused(void);
+/* Forget everything that nobody uses; what this function frees alone, where it is given. */
+void cache_drop_unused(void (*free_object)(void *));
 
 /* Entries and bytes now. */
 void cache_usage(size_t *entries, size_t *bytes);

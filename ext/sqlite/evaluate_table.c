@@ -24,11 +24,10 @@ static void segment_cell(RowSink *sink, const Loaded *l, int32_t segment) {
 static Status judge_model(Judged *out, const Loaded *l, const Aligned *a, DeviceChoice device, const EvaluateOptions *options, Task *task, Err *err) {
     GpuCopy *copy;
     *out = (Judged){0};
-    TRY(device_model_copy(l->model, device, a->holdout.n_users, task, &copy, err));
+    TRY(device_model_copy(l->definition.db, l->model, device, a->holdout.n_users, &copy, err));
     Status status = judge(out, l->model, 0, copy, &a->holdout, options, task, err);
     cache_release(copy);
-    if (!copy || !device_falls_back(device, status)) return status;
-    gpu_note(err->text);
+    if (!copy || !device_gave_up(device, status, err)) return status;
     judged_clear(out);
     return judge(out, l->model, 0, NULL, &a->holdout, options, task, err);
 }

@@ -140,7 +140,7 @@ static Status search_copy(const IndexTable *t, GpuCopy *copy, const IndexRequest
         search[i] = search_of(t, request, allowed, n_allowed, queries, i);
         status = topk_init(&found[i], search[i].k, err);
     }
-    if (status == ST_OK) status = gpu_copy_search(copy, &t->loaded->index, search, found, n, task, err);
+    if (status == ST_OK) status = gpu_copy_search(copy, &t->loaded->index, search, found, n, task ? task->threads : 0, task, err);
     for (int64_t i = 0; i < n && status == ST_OK; i++) status = merge(t, request, search[i].query, &found[i], &tops[i], err);
     for (int64_t i = 0; i < n && found; i++) topk_clear(&found[i]);
     mem_free(search);
@@ -148,47 +148,29 @@ static Status search_copy(const IndexTable *t, GpuCopy *copy, const IndexRequest
     return status;
 }
 
-/* The copy that a request's n queries are for; NULL where the CPU answers. With device=auto a failure is remembered, and the CPU goes on. */
-static Status take_copy(IndexTable *t, const IndexRequest *request, const uint64_t *allowed, int64_t n_allowed, int64_t n, Task *task, GpuCopy **out, Err *err) {
-    Err own = {0};
+/* The copy that a request's n queries are for; NULL where the CPU answers. */
+static Status take_copy(IndexTable *t, const IndexRequest *request, const uint64_t *allowed, int64_t n_allowed, int64_t n, GpuCopy **out, Err *err) {
     DeviceChoice device = request->device;
     *out = NULL;
     if (n == 0 || !device_is_worth(device, (double)n * (double)t->loaded->vectors.n * (double)t->dim)) return ST_OK;
-    if (device.kind == DEVICE_AUTO && memcmp(t->refused, t->loaded->stamp, STAMP) == 0) return ST_OK;
     if (device.kind == DEVICE_GPU) TRY(gpu_check(device.number, err));
     AnnSearch first = search_of(t, request, allowed, n_allowed, NULL, 0);
-    if (!gpu_suits(&t->loaded->index, &first)) return ST_OK;
-    Status status = index_view_copy(t, device.number, task, out, &own);
-    if (device_falls_back(device, status)) {
-        gpu_note(own.text);
-        memcpy(t->refused, t->loaded->stamp, STAMP);
-        return ST_OK;
-    }
-    if (status != ST_OK && err) *err = own;
-    return status;
-}
-
-/* What became of a search on a copy: given up with device=auto, and then 0; the failure's text is in err. */
-static int copy_answered(IndexTable *t, DeviceChoice device, Status status, const Err *err) {
-    int fell = device_falls_back(device, status);
-    if (fell) memcpy(t->refused, t->loaded->stamp, STAMP);
-    if (device.kind == DEVICE_AUTO && (fell || status == ST_OK)) gpu_note(fell ? err->text : "");
-    return !fell;
+    return gpu_suits(&t->loaded->index, &first) ? index_view_copy(t, device, out, err) : ST_OK;
 }
 
 static Status search_once(IndexTable *t, const IndexRequest *request, TopK *top, Err *err) {
     uint64_t *allowed;
     int64_t n_allowed;
     GpuCopy *copy = NULL;
-    int done = 0;
     TRY(allowed_positions(t, request, &allowed, &n_allowed, err));
-    Status status = take_copy(t, request, allowed, n_allowed, 1, NULL, &copy, err);
+    Status status = take_copy(t, request, allowed, n_allowed, 1, &copy, err);
+    int here = status == ST_OK && !copy;
     if (copy) {
         status = search_copy(t, copy, request, allowed, n_allowed, request->query, 1, top, NULL, err);
-        done = copy_answered(t, request->device, status, err);
+        here = device_gave_up(request->device, status, err);
         cache_release(copy);
     }
-    if (!done && (copy || status == ST_OK)) status = search_group(t, request, allowed, n_allowed, request->query, 1, top, err);
+    if (here) status = search_group(t, request, allowed, n_allowed, request->query, 1, top, err);
     mem_free(allowed);
     return status;
 }
@@ -308,12 +290,12 @@ static Status search_here(IndexBatch *b, Task *task, Err *err) {
 }
 
 static void search_batch(IndexBatch *b, Task *task) {
-    int done = 0;
+    int here = !b->copy;
     if (b->copy) {
         b->status = search_copy(b->table, b->copy, b->request, b->allowed, b->n_allowed, b->queries, b->n, b->tops, task, &b->err);
-        done = copy_answered(b->table, b->request->device, b->status, &b->err);
+        here = device_gave_up(b->request->device, b->status, &b->err);
     }
-    if (!done) b->status = search_here(b, task, &b->err);
+    if (here) b->status = search_here(b, task, &b->err);
 }
 
 static void *search_in_background(void *context) {
@@ -333,7 +315,7 @@ Status index_batch_begin(IndexBatch **out, IndexTable *t, const IndexRequest *re
     pthread_mutex_init(&b->mutex, NULL);
     pthread_cond_init(&b->ended, NULL);
     b->status = allowed_positions(t, request, &b->allowed, &b->n_allowed, &b->err);
-    if (b->status == ST_OK) b->status = take_copy(t, request, b->allowed, b->n_allowed, n, task, &b->copy, &b->err);
+    if (b->status == ST_OK) b->status = take_copy(t, request, b->allowed, b->n_allowed, n, &b->copy, &b->err);
     if (b->status != ST_OK) return ST_OK; /* index_batch_end says so */
     b->has_thread = may_wait && b->copy && pthread_create(&b->thread, NULL, search_in_background, b) == 0;
     if (!b->has_thread) search_batch(b, task);

@@ -103,7 +103,6 @@ typedef struct IndexTable {
     AnnStorage storage;
     char factory[64];    /* index= */
     DeviceChoice device; /* device= */
-    unsigned char refused[STAMP]; /* the content of which device=auto found no copy to be possible */
     char *content;       /* content=, as it is called now; NULL: rows of our own */
     char *content_rowid; /* its INTEGER PRIMARY KEY */
     sqlite3_stmt *statement[N_INDEX_STATEMENTS];
@@ -185,8 +184,8 @@ size_t index_view_cached(IndexTable *table, Err *err);
 Status index_view_gone(IndexTable *table, int64_t **out, size_t *n, Err *err);
 /* The position of id in the base, or -1. */
 int64_t index_base_position(const IndexBase *base, int64_t id);
-/* The base's copy on a GPU, made where there is none; cache_release it. */
-Status index_view_copy(IndexTable *table, int device, Task *task, GpuCopy **out, Err *err);
+/* The base's copy on a GPU, as device_copy gives it. */
+Status index_view_copy(IndexTable *table, DeviceChoice device, GpuCopy **out, Err *err);
 /* Build the engine's structure over the present rows, store it and use it. */
 typedef enum BuildKind { BUILD_OPTIMIZE, BUILD_ANEW, BUILD_TRAIN } BuildKind; /* with the old one's help; without */
 Status index_view_build(IndexTable *table, BuildKind kind, DeviceChoice device, Task *task, Err *err);

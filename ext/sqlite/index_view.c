@@ -139,13 +139,13 @@ static CacheKey cache_key(IndexTable *t, const unsigned char stamp[STAMP]) {
 }
 
 /* Copies of one stamp are of the same rows, but for those that an overlay replaces. */
-Status index_view_copy(IndexTable *t, int device, Task *task, GpuCopy **out, Err *err) {
+Status index_view_copy(IndexTable *t, DeviceChoice device, GpuCopy **out, Err *err) {
     const IndexBase *base = t->loaded;
     CacheKey key = cache_key(t, base->stamp);
-    uint64_t tail[2] = {(uint64_t)base->vectors.n, (uint64_t)(int64_t)device};
+    uint64_t tail[2] = {(uint64_t)base->vectors.n, (uint64_t)(int64_t)device.number};
     key.bytes[0] = 'G';
     memcpy(key.bytes + sizeof key.bytes - sizeof tail, tail, sizeof tail);
-    return device_copy(&key, &base->index, device, task, out, err);
+    return device_copy(t->db, &key, &base->index, device, out, err);
 }
 
 static size_t base_bytes(const IndexBase *base) {
@@ -326,12 +326,9 @@ static Status extend(IndexTable *t, IndexBase *base, Task *task, Err *err) {
 static Status build_anew(AnnIndex *index, DeviceChoice device, Task *task, Err *err) {
     const AnnVectors *vectors = index->vectors;
     Err own = {0};
-    if (!gpu_builds(index) || !device_is_worth(device, (double)vectors->n * (double)vectors->dim * BUILD_WORK)) return index->engine->build(index, task, err);
+    if (!gpu_is_ivf(index) || !device_is_worth(device, (double)vectors->n * (double)vectors->dim * BUILD_WORK)) return index->engine->build(index, task, err);
     Status status = gpu_build(index, device.number, task, &own);
-    if (device_falls_back(device, status)) {
-        gpu_note(own.text);
-        return index->engine->build(index, task, err);
-    }
+    if (device_gave_up(device, status, &own)) return index->engine->build(index, task, err);
     if (status != ST_OK && err) *err = own;
     return status;
 }

@@ -7,6 +7,7 @@
 #include "../base/memory.h"
 #include "../base/options.h"
 #include "cache.h"
+#include "device_copy.h"
 #include "index_table.h"
 #include "progress.h"
 
@@ -171,7 +172,7 @@ static const OptSpec build_options[] = {
      "threads that build a graph: with 1 the same rows give the same graph, more are faster"},
     {"ef_construction", OPT_INT, offsetof(BuildOptions, ef_construction), 0, 10000, 0, NULL,
      "graphs: candidates looked at for a new row; more take longer to build and find more in a large table; 0: FAISS's 40"},
-    {"device", OPT_TEXT, offsetof(BuildOptions, device), 0, 16, 0, "", "an IVF is built on: cpu, gpu, gpu:N or auto; default: the index's"},
+    {"device", OPT_TEXT, offsetof(BuildOptions, device), 0, 16, 0, "", "an IVF is built on: cpu, gpu, gpu:N, gpu:all (the first) or auto; default: the index's"},
     {"progress", OPT_CHOICE, offsetof(BuildOptions, progress), 0, 0, 0, "none|stderr", "print lines on stderr"},
     {0},
 };
@@ -217,7 +218,7 @@ static Status command_check(IndexTable *t, Err *err) {
         TRY(index_content_integrity(t, err));
     }
     index_view_clear(t);
-    cache_drop_unused();
+    cache_drop_unused(NULL);
     TRY(index_view_sync(t, err));
     return t->content ? index_content_integrity(t, err) : ST_OK;
 }
@@ -245,7 +246,8 @@ static Status run_command(IndexTable *t, const char *command, sqlite3_value **co
     if (build) return command_build(t, kind, column[t->n_columns + H_ARG], err);
     if (check) return command_check(t, err);
     index_view_clear(t);
-    cache_drop_unused();
+    cache_drop_unused(NULL);
+    device_forget();
     return ST_OK;
 }
 

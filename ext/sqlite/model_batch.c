@@ -6,8 +6,8 @@
 #include "device_copy.h"
 #include "model_cursor.h"
 
-/* GPU_USERS: enough for every thread to have some while others wait for the device. */
-enum { BATCH_USERS = 128, GPU_USERS = 8192, BATCH_ENTRIES = 1 << 20 };
+/* THREAD_USERS: two groups a thread at least. GPU_USERS: enough for every thread to have some while others wait for the device. */
+enum { BATCH_USERS = 128, THREAD_USERS = 32, GPU_USERS = 8192, BATCH_ENTRIES = 1 << 20 };
 
 typedef struct Batch {
     ModelCursor *cursor;
@@ -43,7 +43,7 @@ static void rank_group(void *context, int64_t piece, int worker) {
     int32_t from = (int32_t)piece * b->size, n = b->n_users - from < b->size ? b->n_users - from : b->size;
     Err err = {0};
     for (int32_t i = 0; i < n; i++) take_user(b, b->first + from + i, &group->list[i]);
-    Status status = group_rank(group, b->query[worker], n, b->pool, c->copy, &err);
+    Status status = group_rank(group, b->query[worker], n, b->pool, c->copy, &b->task, &err);
     for (int32_t i = 0; i < n && status == ST_OK; i++) {
         GroupList *list = &group->list[i];
         b->query[worker]->history = list->history;
@@ -117,16 +117,16 @@ static Status rank_batch(Batch *b, Err *err) {
 static Status rank_batch_somewhere(Batch *b, Err *err) {
     ModelCursor *c = b->cursor;
     Status status = rank_batch(b, err);
-    if (!c->copy || !device_falls_back(c->request.device, status)) return status;
-    gpu_note(err->text);
+    if (!c->copy || !device_gave_up(c->request.device, status, err)) return status;
     cache_release(c->copy);
     c->copy = NULL;
+    b->size = group_size(c->model, b->pool, b->n_users, b->task.threads, NULL);
     return rank_batch(b, err);
 }
 
 /* So many users at a time: fewer with long lists. */
-static int32_t users_of_a_batch(const ModelCursor *c, size_t pool) {
-    size_t users = c->copy ? GPU_USERS : BATCH_USERS, most = BATCH_ENTRIES / (pool + 1) + 1;
+static int32_t users_of_a_batch(const ModelCursor *c, size_t pool, int threads) {
+    size_t users = c->copy ? GPU_USERS : threads * THREAD_USERS > BATCH_USERS ? (size_t)threads * THREAD_USERS : BATCH_USERS, most = BATCH_ENTRIES / (pool + 1) + 1;
     return (int32_t)(users < most ? users : most);
 }
 
@@ -136,7 +136,7 @@ Status model_next_batch(ModelTable *t, ModelCursor *c, Err *err) {
     int32_t n_users = keymap_count(c->all.users);
     b.k = model_rows_wanted(&c->request, c->model->n_items);
     b.pool = model_pool_of(&c->request, b.k, c->model->n_items);
-    int32_t batch = users_of_a_batch(c, b.pool);
+    int32_t batch = users_of_a_batch(c, b.pool, b.task.threads);
     Status status = model_categories(t, c, &b.category, err);
     if (status == ST_OK) status = batch_init(&b, t, batch, err);
     model_clear_rows(c);
@@ -151,25 +151,13 @@ Status model_next_batch(ModelTable *t, ModelCursor *c, Err *err) {
     return status;
 }
 
-/* The model's copy on a GPU, if the request is for one. */
-static Status take_copy(ModelTable *t, ModelCursor *c, Err *err) {
-    Task task = {.threads = 1, .poll = interrupt_poll};
-    InterruptPoll poll = {0};
-    if (c->request.device.kind == DEVICE_CPU) return ST_OK;
-    Status status = interrupt_poll_init(&poll, t->definition.db, err);
-    task.host = &poll;
-    if (status == ST_OK) status = device_model_copy(c->model, c->request.device, keymap_count(c->all.users), &task, &c->copy, err);
-    interrupt_poll_clear(&poll);
-    return status;
-}
-
 Status model_fill_everybody(ModelTable *t, ModelCursor *c, Err *err) {
     HistoryRules rules = model_history_rules(c);
     if (c->request.has_k != 1) return fail(err, ST_BADARG, "k is needed where no user, similar_to or basket is given (WHERE k = 10)");
     if (c->request.call.rerank.diversity > 0 && !c->model->algorithm->alike) return fail(err, ST_BADARG, "diversity: algorithm %s cannot tell how alike two items are", c->model->algorithm->name);
     if (c->request.has_candidates) return fail(err, ST_BADARG, "candidates need a user or a basket");
     TRY(events_read_histories(&t->reader, c->model, &rules, &c->all, err));
-    TRY(take_copy(t, c, err));
+    TRY(device_model_copy(t->definition.db, c->model, c->request.device, keymap_count(c->all.users), &c->copy, err));
     c->batched = 1;
     return model_next_batch(t, c, err);
 }

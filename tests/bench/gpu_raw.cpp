@@ -2,8 +2,9 @@
  *
  *     gpu_raw ROWS QUERIES DIM K flat|FACTORY NPROBE BATCH ROUNDS     ROWS and QUERIES: files of float32, inner products of what is in them
  *
- * Copies the rows (an IVF is trained and filled on the CPU first), then asks for BATCH queries at a time, the same as often as is needed
- * for a quarter of a second; prints "seconds a query" of each round. */
+ * Copies the rows (an IVF is trained and filled on the device), then asks for BATCH queries at a time, for a quarter of a second a round.
+ * Prints for each round the seconds a query, with queries and answers in the host's memory, and with both on the device: the kernels
+ * alone. */
 #include <cuda_runtime.h>
 #include <faiss/gpu/GpuCloner.h>
 #include <faiss/gpu/GpuIndexFlat.h>
@@ -47,21 +48,33 @@ int main(int argc, char **argv) {
     std::unique_ptr<faiss::Index> index;
     if (strcmp(argv[5], "flat") == 0) {
         index = std::make_unique<faiss::gpu::GpuIndexFlat>(&resources, dim, faiss::METRIC_INNER_PRODUCT);
-        index->add(n, rows.data());
     } else {
         std::unique_ptr<faiss::Index> cpu(faiss::index_factory(dim, argv[5], faiss::METRIC_INNER_PRODUCT));
-        cpu->train(n, rows.data());
-        cpu->add(n, rows.data());
         index.reset(faiss::gpu::index_cpu_to_gpu(&resources, 0, cpu.get()));
+        index->train(n < 1048576 ? n : 1048576, rows.data());
         if (auto *lists = dynamic_cast<faiss::gpu::GpuIndexIVF *>(index.get())) lists->setNumProbes(nprobe);
     }
-    std::vector<float> distance(static_cast<size_t>(batch * k));
-    std::vector<faiss::Index::idx_t> label(static_cast<size_t>(batch * k));
-    for (int round = -1; round < rounds; round++) { /* the first warms up */
+    for (long from = 0; from < n; from += 65536) index->add(n - from < 65536 ? n - from : 65536, rows.data() + from * dim);
+    size_t found = static_cast<size_t>(batch * k);
+    std::vector<float> distance(found);
+    std::vector<faiss::Index::idx_t> label(found);
+    float *there_query = nullptr, *there_distance = nullptr;
+    faiss::Index::idx_t *there_label = nullptr;
+    if (cudaMalloc(reinterpret_cast<void **>(&there_query), queries.size() * sizeof(float)) || cudaMalloc(reinterpret_cast<void **>(&there_distance), found * sizeof(float)) ||
+        cudaMalloc(reinterpret_cast<void **>(&there_label), found * sizeof *there_label) || cudaMemcpy(there_query, queries.data(), queries.size() * sizeof(float), cudaMemcpyHostToDevice))
+        return 4;
+    auto seconds = [&](const float *query, float *distances, faiss::Index::idx_t *labels) {
         double started = now();
         long done = 0;
-        for (; now() - started < .25; done += batch) index->search(batch, queries.data() + (done % (asked - batch + 1)) * dim, k, distance.data(), label.data());
-        if (round >= 0) printf("%.9f\n", (now() - started) / static_cast<double>(done));
+        for (; now() - started < .25; done += batch) {
+            index->search(batch, query + (done % (asked - batch + 1)) * dim, k, distances, labels);
+            cudaDeviceSynchronize();
+        }
+        return (now() - started) / static_cast<double>(done);
+    };
+    for (int round = -1; round < rounds; round++) { /* the first warms up */
+        double host = seconds(queries.data(), distance.data(), label.data()), device = seconds(there_query, there_distance, there_label);
+        if (round >= 0) printf("%.9f %.9f\n", host, device);
     }
     return 0;
 }

@@ -70,6 +70,7 @@ inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline const char *cudaGetErrorString(cudaError_t error) {
     return error == cudaErrorMemoryAllocation ? "out of memory" : error == cudaErrorIllegalAddress ? "an illegal memory access was encountered" : error == cudaErrorNoDevice ? "no CUDA-capable device is detected" : "invalid argument";
 }
+inline cudaError_t cudaGetDevice(int *out) { return *out = device::current(), cudaSuccess; }
 inline cudaError_t cudaSetDevice(int number) { return number < device::count() ? (device::current() = number, device::now()) : cudaErrorInvalidValue; }
 inline cudaError_t cudaDeviceSynchronize() { return device::now(); }
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int) { return strcpy(out->name, "the tests' device"), device::now(); }

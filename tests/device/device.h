@@ -4,7 +4,8 @@
  *
  *     REC_TEST_DEVICES     how many there are (2)
  *     REC_TEST_DEVICE_MB   memory of each (1024)
- *     REC_TEST_BREAKS      searches until all of them are lost for good; 0: never */
+ *     REC_TEST_BREAKS      searches until all of them are lost for good; 0: never
+ *     REC_TEST_NOISE       distances are off by up to so many millionths of themselves, and their order follows; 0 */
 #ifndef REC_TEST_DEVICE_H
 #define REC_TEST_DEVICE_H
 
@@ -17,8 +18,11 @@
 #include <faiss/impl/FaissException.h>
 #include <omp.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cfloat>
 #include <memory>
+#include <string>
 #include <typeinfo>
 #include <vector>
 
@@ -57,10 +61,29 @@ class OnDevice : public Index {
     int device;
     size_t held = 0;
 
+    /* What grows is copied: for a moment both are there. FAISS's text is as long as this. */
     void count_memory(size_t now) {
-        if (now > held && !::device::take(device, now - held)) throw FaissException("cudaMalloc error out of memory [2]");
-        if (now < held) ::device::give_back(device, held - now);
+        if (now > held && !::device::take(device, now))
+            throw FaissException("StandardGpuResources: alloc fail type FlatData dev 0 space Device stream 0x1 size 1 bytes (cudaMalloc error out of memory [2])", "virtual void* faiss::gpu::StandardGpuResourcesImpl::allocMemory(const faiss::gpu::AllocRequest&)", (std::string(200, 'x') + "/StandardGpuResources.cpp").c_str(), 452);
+        ::device::give_back(device, now > held ? held : held - now);
         held = now;
+    }
+    /* The k best by distances that a device might have summed in another order. */
+    void disturbed_search(long noise, idx_t n, const float *x, idx_t k, float *distances, idx_t *labels) const {
+        size_t more = static_cast<size_t>(std::min<idx_t>(ntotal, 4 * k + 64)), wanted = static_cast<size_t>(k);
+        std::vector<float> distance(static_cast<size_t>(n) * more);
+        std::vector<idx_t> label(distance.size());
+        cpu->search(n, x, static_cast<idx_t>(more), distance.data(), label.data());
+        for (size_t q = 0; q < static_cast<size_t>(n); q++) {
+            std::vector<std::pair<float, idx_t>> found;
+            for (size_t i = q * more; i < (q + 1) * more; i++)
+                if (label[i] >= 0) found.emplace_back(distance[i] * (1 + static_cast<float>(noise) * 1e-6F * (static_cast<float>(label[i] * 7919 % 2001) / 1000 - 1)), label[i]);
+            std::stable_sort(found.begin(), found.end(), [&](auto &a, auto &b) { return metric_type == METRIC_INNER_PRODUCT ? a.first > b.first : a.first < b.first; });
+            for (size_t i = 0; i < wanted; i++) {
+                distances[q * wanted + i] = i < found.size() ? found[i].first : metric_type == METRIC_INNER_PRODUCT ? -FLT_MAX : FLT_MAX;
+                labels[q * wanted + i] = i < found.size() ? found[i].second : -1;
+            }
+        }
     }
     static void check_search(idx_t k) {
         static std::atomic<long> searches{0};
@@ -91,7 +114,11 @@ class OnDevice : public Index {
     void search(idx_t n, const float *x, idx_t k, float *distances, idx_t *labels, const SearchParameters * = nullptr) const override {
         Exclusive exclusive(resources);
         check_search(k);
-        cpu->search(n, x, k, distances, labels);
+        long noise = ::device::setting("REC_TEST_NOISE", 0);
+        if (noise)
+            disturbed_search(noise, n, x, k, distances, labels);
+        else
+            cpu->search(n, x, k, distances, labels);
     }
 };
 
