@@ -1,7 +1,6 @@
 #include "device_copy.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "progress.h"
@@ -48,27 +47,52 @@ int device_gave_up(DeviceChoice device, Status status, const Err *err) {
 
 /* ---- copies ---- */
 
-static Status make_copy(sqlite3 *db, const CacheKey *key, const AnnIndex *index, int device, GpuCopy **out, Err *err) {
-    InterruptPoll poll;
-    Task task = {.threads = 1, .poll = interrupt_poll, .host = &poll};
-    TRY(interrupt_poll_init(&poll, db, err));
-    Status status = gpu_copy_new(out, index, device, &task, err);
+/* One copy is made at a time: who wants the same one finds it made, and there is no moment with two. */
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+
+static Status wait_to_make(Task *task, Err *err) {
+    while (pthread_mutex_trylock(&making)) {
+        if (task_poll(task)) return fail(err, ST_CANCELLED, "interrupted");
+        sqlite3_sleep(5);
+    }
+    return ST_OK;
+}
+
+static Status make_copy(const CacheKey *key, const AnnIndex *index, int device, Task *task, GpuCopy **out, Err *err) {
+    *out = cache_get(key);
+    if (*out) return ST_OK;
+    Status status = gpu_copy_new(out, index, device, task, err);
     if (status == ST_NOROOM) {
         cache_drop_unused(gpu_copy_free);
-        status = gpu_copy_new(out, index, device, &task, err);
+        status = gpu_copy_new(out, index, device, task, err);
     }
-    interrupt_poll_clear(&poll);
     if (status != ST_OK) return status;
     *out = cache_put(key, *out, 64, gpu_copy_free);
     return *out ? ST_OK : fail_nomem(err, "the copy");
+}
+
+/* gpu_check comes first: a forked child may find the mutex taken for ever, but it has no device. */
+static Status find_or_make_copy(sqlite3 *db, const CacheKey *key, const AnnIndex *index, int device, GpuCopy **out, Err *err) {
+    InterruptPoll poll;
+    Task task = {.threads = 1, .poll = interrupt_poll, .host = &poll};
+    *out = cache_get(key);
+    if (*out) return ST_OK;
+    TRY(gpu_check(device == DEVICE_ALL ? 0 : device, err));
+    TRY(interrupt_poll_init(&poll, db, err));
+    Status status = wait_to_make(&task, err);
+    if (status == ST_OK) {
+        status = make_copy(key, index, device, &task, out, err);
+        pthread_mutex_unlock(&making);
+    }
+    interrupt_poll_clear(&poll);
+    return status;
 }
 
 Status device_copy(sqlite3 *db, const CacheKey *key, const AnnIndex *index, DeviceChoice device, GpuCopy **out, Err *err) {
     Err own = {0};
     *out = NULL;
     if (device.kind == DEVICE_AUTO && is_refused(key)) return ST_OK;
-    *out = cache_get(key);
-    Status status = *out ? ST_OK : make_copy(db, key, index, device.number, out, &own);
+    Status status = find_or_make_copy(db, key, index, device.number, out, &own);
     if (device.kind == DEVICE_AUTO && status == ST_OK && !gpu_copy_pays(*out)) {
         cache_release(*out);
         *out = NULL;

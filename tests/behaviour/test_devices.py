@@ -403,6 +403,32 @@ def test_threads_searching_on_every_device(shop):
     equal(wrong, [])
 
 
+def test_threads_that_want_the_same_copy_share_one(shop):
+    """There is room for one; none of them finds it taken by another's."""
+    played(shop)
+    db = shop.connect("shared.db", PLAYED)
+    fill(db, n=3000, dim=128)
+    want = search(db, "t", 10, "cpu")
+    for _ in range(5):
+        said, start = [], threading.Barrier(6)
+        owns = [shop.connect("shared.db", PLAYED) for _ in range(6)]
+
+        def work(own):
+            search(own, "t", 1, "cpu")
+            start.wait()
+            try:
+                said.append(search(own, "t", 10, "gpu") == want)
+            except sqlite3.Error as error:
+                said.append(str(error))
+        db.execute("INSERT INTO t(t) VALUES('drop-cache')")
+        with room(db, 258):
+            threads = [threading.Thread(target=work, args=(own,)) for own in owns]
+            for thread in threads: thread.start()
+            for thread in threads: thread.join()
+        equal(said, [True] * 6)
+        for own in owns: own.close()
+
+
 def test_a_device_that_is_lost(shop):
     """An error of the device is an error of the statement, or with auto a reason to go on; nothing ends, before or after."""
     played(shop)
