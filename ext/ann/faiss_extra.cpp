@@ -14,15 +14,14 @@
 #include <faiss/IndexPreTransform.h>
 #include <faiss/IndexRefine.h>
 #include <faiss/IndexScalarQuantizer.h>
-#include <faiss/impl/AuxIndexStructures.h>
 #include <faiss/impl/IDSelector.h>
-#include <omp.h>
 
 #include <cmath>
 #include <cstdio>
 #include <memory>
 
 #include "faiss_guard.h"
+#include "faiss_job.h"
 
 /* Our kernels, chosen at run time, take the place of FAISS's own distance functions, which the build leaves at the
  * baseline instruction set (docs/decisions/0002-one-faiss-for-every-cpu.md): the Makefile weakens FAISS's symbols. */
@@ -53,10 +52,6 @@ size_t rec_silent_fwrite(const void *, size_t, size_t n, FILE *) {
     return n;
 }
 
-/* Set while this thread is inside FAISS on behalf of a job. */
-static thread_local FaissExtraPoll polled;
-static thread_local void *polled_host;
-
 namespace faiss {
 float fvec_inner_product(const float *a, const float *b, size_t n) {
     return rec_faiss_dot(a, b, n);
@@ -72,33 +67,6 @@ size_t InterruptCallback::get_period_hint(size_t flops) {
 } // namespace faiss
 
 namespace {
-
-struct Poll : faiss::InterruptCallback {
-    bool want_interrupt() override {
-        return polled && polled(polled_host);
-    }
-};
-
-/* On this thread FAISS polls and uses so many threads, until the end of the scope. */
-class Job {
-    int host_threads;
-    int our_threads;
-
-  public:
-    Job(int threads, FaissExtraPoll poll, void *host) : host_threads(omp_get_max_threads()), our_threads(threads) {
-        static const bool installed = (faiss::InterruptCallback::instance.reset(new Poll), true);
-        static_cast<void>(installed);
-        omp_set_num_threads(threads);
-        polled = poll;
-        polled_host = host;
-    }
-    ~Job() {
-        polled = nullptr;
-        omp_set_num_threads(host_threads);
-        /* OpenMP keeps a team for this thread; a forked child would wait for it for ever */
-        if (our_threads > 1) omp_pause_resource(omp_pause_hard, omp_get_initial_device());
-    }
-};
 
 /* The index below transforms, refinements and id maps; `lowers` when one of the transforms loses dimensions. Rows go
  * through the transforms into x when it is given. */

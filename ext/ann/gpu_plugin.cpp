@@ -7,9 +7,7 @@
 #include <faiss/gpu/GpuIndexFlat.h>
 #include <faiss/gpu/GpuIndexIVF.h>
 #include <faiss/gpu/StandardGpuResources.h>
-#include <faiss/impl/AuxIndexStructures.h>
 #include <faiss/index_factory.h>
-#include <omp.h>
 
 #include <atomic>
 #include <cstring>
@@ -20,7 +18,7 @@
 #include <vector>
 
 #include "faiss_extra.h"
-#include "faiss_guard.h"
+#include "faiss_job.h"
 #include "gpu_api.h"
 
 /* FAISS's printing comes here (the Makefile renames it): nothing is printed. */
@@ -269,32 +267,6 @@ int add(void *index, int64_t n, const float *rows, char *text, size_t size) {
 }
 
 /* ---- building one ---- */
-
-/* Set while this thread is inside FAISS on behalf of a job that can be given up. */
-thread_local RecGpuPoll polled;
-thread_local void *polled_host;
-
-struct Poll : faiss::InterruptCallback {
-    bool want_interrupt() override { return polled && polled(polled_host); }
-};
-
-/* On this thread FAISS polls and uses so many threads, until the end of the scope. */
-class Job {
-    int host_threads;
-
-  public:
-    Job(int threads, RecGpuPoll poll, void *host) : host_threads(omp_get_max_threads()) {
-        static const bool installed = (faiss::InterruptCallback::instance.reset(new Poll), true);
-        static_cast<void>(installed);
-        omp_set_num_threads(threads);
-        polled = poll;
-        polled_host = host;
-    }
-    ~Job() {
-        polled = nullptr;
-        omp_set_num_threads(host_threads);
-    }
-};
 
 int train(void *index, int64_t n, const float *rows, int threads, RecGpuPoll poll, void *host, char *text, size_t size) {
     auto *own = static_cast<Index *>(index);

@@ -346,6 +346,28 @@ def test_an_ivf_is_built_on_every_device(shop):
         db.execute("INSERT INTO graph(graph) VALUES('train')")  # a graph is the CPU's
 
 
+def test_a_forked_child_builds_after_a_build_on_a_device(shop):
+    """OpenMP's threads of the parent's build are not waited for in the child."""
+    played(shop)
+    db = shop.connect("forked.db", PLAYED)
+    fill(db, n=3000, dim=32, more=", index='IVF16,PQ8'")
+    db.close()
+    script = """import os, sqlite3, sys
+def train(device):
+    db = sqlite3.connect(sys.argv[2], isolation_level=None)
+    db.enable_load_extension(True)
+    db.load_extension(sys.argv[1])
+    db.execute("INSERT INTO t(t, arg) VALUES('train', ?)", ('{"build_threads":2,"device":"' + device + '"}',))
+    db.close()
+train("gpu")
+if os.fork() == 0:
+    train("cpu")
+    os._exit(0)
+print(os.WEXITSTATUS(os.wait()[1]))"""
+    done = subprocess.run([sys.executable, "-c", script, PLAYED, shop.path("forked.db")], capture_output=True, text=True, timeout=60)
+    equal((done.stdout.strip(), done.stderr), ("0", ""))
+
+
 def test_a_build_on_a_device_is_interrupted(shop):
     for db in each_gpu(shop):
         fill(db, n=20000, dim=64, more=", index='IVF256,Flat', device=gpu")
