@@ -27,8 +27,8 @@ group_packages() {
     case "$1" in
     build) # compiler, SQLite headers and shell, OpenBLAS, JSON, SHA-256, XXH3, what builds FAISS, the data's gzip
         echo gcc g++ libc6-dev cmake libsqlite3-dev sqlite3 libopenblas-dev libjansson-dev libmd-dev libxxhash-dev dpkg-dev gzip ca-certificates ;;
-    test) # Debian's Python loads extensions; NumPy and SciPy are the oracles; git lists the files for lint
-        echo python3 python3-numpy python3-scipy git ;;
+    test) # Debian's Python loads extensions; NumPy and SciPy are the oracles; git lists the files for lint; a decimal comma is made from locales
+        echo python3 python3-numpy python3-scipy git locales ;;
     lint) echo clang cppcheck ;;
     *) die "unknown package group '$1' (build, test, lint)" ;;
     esac
@@ -44,9 +44,28 @@ install_packages() {
     done
     [ -n "$missing" ] || return 0
     say "deps: installing$missing"
-    as_root apt-get update -qq
+    patiently as_root apt-get update -qq
     # shellcheck disable=SC2086 -- a list of words
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >&2
+    patiently as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+}
+
+# Runs apt-get. While another package manager is at work (on a new cloud machine for its first minutes) it waits, at most
+# LOCK_SECONDS (default 600), and says so. apt's own option DPkg::Lock::Timeout knows one of its three locks.
+patiently() {
+    waited=0
+    errors=$(mktemp)
+    while ! "$@" >&2 2>"$errors"; do
+        if ! grep -qE 'Could not get lock|Unable to (lock|acquire)' "$errors" || [ "$waited" -ge "${LOCK_SECONDS:-600}" ]; then
+            cat "$errors" >&2
+            rm -f "$errors"
+            return 1
+        fi
+        [ "$waited" -gt 0 ] || say "deps: another package manager is at work; waiting for it (up to ${LOCK_SECONDS:-600} s) ..."
+        sleep 5
+        waited=$((waited + 5))
+    done
+    cat "$errors" >&2
+    rm -f "$errors"
 }
 
 # The machine's own source lists with deb turned into deb-src, in a folder of ours: no root, no change outside it.

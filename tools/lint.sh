@@ -58,6 +58,9 @@ found=$(objdump -d --no-show-raw-insn "$build/recommend.so" 2>/dev/null |
 found=$(grep -nE '(^|[^a-z_.>])(malloc|calloc|realloc|strcpy|strcat|sprintf|gets|atoi|atof|exit|abort|assert|rand|srand)\(' ext/*/*.c ext/*/*.cpp |
     grep -vE '^ext/base/memory.c:' || true)
 [ -z "$found" ] && ok || bad "banned calls: $found"
+found=$(grep -nE '(^|[^a-z0-9_.>])(v?snprintf|strto(d|f|ld)|sscanf|v?fprintf|setlocale|to(lower|upper)|is(alpha|alnum|digit|space|upper|lower|punct|print))\(' ext/*/*.c |
+    grep -vE '^ext/base/text.c:|^ext/sqlite/progress.c:.*"%s %s: %s' || true)
+[ -z "$found" ] && ok || bad "calls that follow the locale (base/text.h): $found"
 
 # 6. Files stay readable in one sitting.
 found=$(wc -l ext/*/*.c ext/*/*.h ext/*/*.cpp | awk '$2 != "total" && $1 > 600 {print $2 ": " $1 " lines"}')

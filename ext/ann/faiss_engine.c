@@ -2,7 +2,6 @@
  *
  * FAISS finds candidates in float32 or from its codes; every candidate is scored again, exactly, from the rows, so that
  * scores and ties are those of the exact engine. Cosine is an inner product over normalised copies. A search runs on the caller's thread; a build on as many as it asked for. */
-#include <ctype.h>
 #include <faiss/c_api/Index_c.h>
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/index_factory_c.h>
@@ -12,6 +11,7 @@
 #include <string.h>
 
 #include "../base/memory.h"
+#include "../base/text.h"
 #include "../math/dense.h"
 #include "../math/kernels.h"
 #include "codes.h"
@@ -52,7 +52,7 @@ static Status faiss_fail(Err *err, const char *what, const char *text) {
 }
 
 void ann_faiss_plain_factory(const char *factory, char out[64]) {
-    snprintf(out, 64, "%s", factory);
+    text_format(out, 64, "%s", factory);
     char *comma = strrchr(out, ',');
     if (comma && (strcmp(comma, ",IDMap") == 0 || strcmp(comma, ",IDMap2") == 0)) *comma = 0;
 }
@@ -69,7 +69,7 @@ static Status create(Faiss **out, const char *factory, int32_t dim, AnnMetric me
     *out = NULL;
     if (!faiss) return fail_nomem(err, "the index");
     ann_faiss_plain_factory(factory, plain);
-    snprintf(what, sizeof what, "make index '%.60s' of %d dimensions", factory, (int)dim);
+    text_format(what, sizeof what, "make index '%.60s' of %d dimensions", factory, (int)dim);
     if (faiss_index_factory(&faiss->index, dim, plain, metric == ANN_L2 ? METRIC_L2 : METRIC_INNER_PRODUCT)) {
         mem_free(faiss);
         return faiss_fail(err, what, faiss_get_last_error());
@@ -104,7 +104,7 @@ static Status check_numbers(const char *factory, Err *err) {
         if (*at == '(') return fail(err, ST_BADARG, "index='%.60s': parts in parentheses are not taken", factory);
         if (strncmp(at, "LSQ", 3) == 0) return fail(err, ST_BADARG, "index='%.60s': LSQ is not taken (its training takes minutes and cannot be interrupted)", factory);
         if (strncmp(at, "NSG", 3) == 0) return fail(err, ST_BADARG, "index='%.60s': NSG is not taken (FAISS's crashes where rows are few; HNSW<M> is a graph)", factory);
-        if (!isdigit((unsigned char)*at)) continue;
+        if (!ascii_is_digit(*at)) continue;
         long value = strtol(at, &end, 10);
         for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
             if (!ends_with(factory, at, limits[i].word)) continue;
@@ -372,7 +372,7 @@ static size_t engine_predict(const char *factory, int64_t n, int32_t dim) {
     if (sq && strncmp(sq, "SQfp16", 6) == 0) code = (size_t)dim * 2;
     else if (sq) code = (size_t)dim;
     for (const char *next = pq; next; next = strstr(next + 2, "PQ")) pq = next;
-    if (pq && isdigit((unsigned char)pq[2])) code = (size_t)strtol(pq + 2, NULL, 10);
+    if (pq && ascii_is_digit(pq[2])) code = (size_t)strtol(pq + 2, NULL, 10);
     return (size_t)n * (code + (strncmp(factory, "IVF", 3) == 0 || strstr(factory, ",IVF") ? sizeof(int64_t) : 0));
 }
 

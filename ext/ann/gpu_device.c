@@ -1,7 +1,6 @@
 /* Opening the plug-in, and asking it for devices. */
 #define _GNU_SOURCE /* dladdr */
 
-#include <ctype.h>
 #include <dlfcn.h>
 #include <limits.h>
 #include <pthread.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "gpu_inside.h"
+#include "../base/text.h"
 
 Status device_parse(const char *text, DeviceChoice *out, Err *err) {
     char *end;
@@ -19,7 +19,7 @@ Status device_parse(const char *text, DeviceChoice *out, Err *err) {
     out->kind = strcmp(text, "auto") == 0 ? DEVICE_AUTO : DEVICE_GPU;
     if (strcmp(text, "gpu:all") == 0) out->number = DEVICE_ALL;
     if (out->kind == DEVICE_AUTO || strcmp(text, "gpu") == 0 || out->number == DEVICE_ALL) return ST_OK;
-    long number = strncmp(text, "gpu:", 4) == 0 && isdigit((unsigned char)text[4]) ? strtol(text + 4, &end, 10) : -1;
+    long number = strncmp(text, "gpu:", 4) == 0 && ascii_is_digit(text[4]) ? strtol(text + 4, &end, 10) : -1;
     if (number < 0 || number > 1023 || *end) return fail(err, ST_BADARG, "device=%.40s (cpu, gpu, gpu:N, gpu:all, auto)", text);
     out->number = (int)number;
     return ST_OK;
@@ -44,7 +44,7 @@ static void find_place(void) {
     char real[PATH_MAX];
     if (!dladdr(&plugin, &info) || !info.dli_fname || !strchr(info.dli_fname, '/') || !realpath(info.dli_fname, real)) return;
     char *slash = strrchr(real, '/');
-    if (snprintf(plugin_path, sizeof plugin_path, "%.*s/recommend_gpu.so", (int)(slash - real), real) >= (int)sizeof plugin_path) plugin_path[0] = 0;
+    if (text_format(plugin_path, sizeof plugin_path, "%.*s/recommend_gpu.so", (int)(slash - real), real) >= (int)sizeof plugin_path) plugin_path[0] = 0;
 }
 
 void gpu_remember_place(void) {
@@ -55,7 +55,7 @@ static void open_plugin(void) {
     plugin.process = getpid();
     gpu_remember_place();
     if (!plugin_path[0] || access(plugin_path, R_OK) != 0) {
-        snprintf(plugin.reason, sizeof plugin.reason, "recommend_gpu.so is not beside the extension (make gpu builds it)");
+        text_format(plugin.reason, sizeof plugin.reason, "recommend_gpu.so is not beside the extension (make gpu builds it)");
         return;
     }
     void *library = dlopen(plugin_path, RTLD_NOW | RTLD_LOCAL);
@@ -64,9 +64,9 @@ static void open_plugin(void) {
     memcpy(&entry, &symbol, sizeof entry);
     if (!entry) {
         const char *text = dlerror();
-        snprintf(plugin.reason, sizeof plugin.reason, "recommend_gpu.so cannot be opened: %.140s", text ? text : "no reason given");
+        text_format(plugin.reason, sizeof plugin.reason, "recommend_gpu.so cannot be opened: %.140s", text ? text : "no reason given");
     } else if (entry()->version != REC_GPU_VERSION) {
-        snprintf(plugin.reason, sizeof plugin.reason, "recommend_gpu.so has version %u of the interface, this library %d: build them together", entry()->version, REC_GPU_VERSION);
+        text_format(plugin.reason, sizeof plugin.reason, "recommend_gpu.so has version %u of the interface, this library %d: build them together", entry()->version, REC_GPU_VERSION);
     } else {
         plugin.api = entry();
     }
@@ -76,9 +76,9 @@ int gpu_count(char *reason, size_t size) {
     int n = 0;
     pthread_once(&plugin.once, open_plugin);
     if (!plugin.api)
-        snprintf(reason, size, "%s", plugin.reason);
+        text_format(reason, size, "%s", plugin.reason);
     else if (plugin.process != getpid())
-        snprintf(reason, size, "a forked process cannot use the GPU that its parent has opened");
+        text_format(reason, size, "a forked process cannot use the GPU that its parent has opened");
     else if (plugin.api->count(&n, reason, size) != 0)
         n = 0;
     return n;
@@ -122,12 +122,12 @@ static char note[300];
 
 void gpu_note(const char *reason) {
     pthread_mutex_lock(&note_mutex);
-    snprintf(note, sizeof note, "%s", reason);
+    text_format(note, sizeof note, "%s", reason);
     pthread_mutex_unlock(&note_mutex);
 }
 
 void gpu_noted(char *out, size_t size) {
     pthread_mutex_lock(&note_mutex);
-    snprintf(out, size, "%s", note);
+    text_format(out, size, "%s", note);
     pthread_mutex_unlock(&note_mutex);
 }

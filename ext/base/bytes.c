@@ -9,6 +9,7 @@
 #include <xxhash.h>
 
 #include "memory.h"
+#include "text.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "stored numbers are little-endian; this file needs byte swaps on this machine"
@@ -62,11 +63,11 @@ void bytes_text(Bytes *bytes, const char *text) {
 void bytes_format(Bytes *bytes, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    int len = vsnprintf(NULL, 0, format, args);
+    int len = text_vformat(NULL, 0, format, args);
     va_end(args);
     if (len < 0 || !reserve(bytes, (size_t)len + 1)) return;
     va_start(args, format);
-    vsnprintf((char *)bytes->data + bytes->len, (size_t)len + 1, format, args);
+    text_vformat((char *)bytes->data + bytes->len, (size_t)len + 1, format, args);
     va_end(args);
     bytes->len += (size_t)len;
 }
@@ -135,7 +136,7 @@ void bytes_sha256(const void *data, size_t len, uint8_t digest[32]) {
 }
 
 void bytes_hex(const uint8_t *data, size_t len, char *out) {
-    for (size_t i = 0; i < len; i++) snprintf(out + 2 * i, 3, "%02x", data[i]);
+    for (size_t i = 0; i < len; i++) text_format(out + 2 * i, 3, "%02x", data[i]);
     out[2 * len] = 0;
 }
 

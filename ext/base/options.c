@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "memory.h"
+#include "text.h"
 
 static void set_integer(const OptSpec *spec, void *params, int64_t value) {
     memcpy((char *)params + spec->offset, &value, sizeof value);
@@ -93,7 +94,7 @@ static int parse_number(const char *text, double *out) {
     char *end;
     if (!*text) return 0;
     errno = 0;
-    *out = strtod(text, &end);
+    *out = text_to_double(text, &end);
     return *end == 0 && isfinite(*out);
 }
 
@@ -144,11 +145,11 @@ static Status set_json_value(const OptSpec *spec, void *params, const json_t *va
         return status;
     }
     if (json_is_integer(value))
-        snprintf(text, sizeof text, "%lld", (long long)json_integer_value(value));
+        text_format(text, sizeof text, "%lld", (long long)json_integer_value(value));
     else if (json_is_real(value))
-        snprintf(text, sizeof text, "%.17g", json_real_value(value));
+        text_format(text, sizeof text, "%.17g", json_real_value(value));
     else if (json_is_boolean(value))
-        snprintf(text, sizeof text, "%s", json_is_true(value) ? "true" : "false");
+        text_format(text, sizeof text, "%s", json_is_true(value) ? "true" : "false");
     else
         return out_of_range(spec, json_is_null(value) ? "null" : json_is_array(value) ? "[...]" : "{...}", err);
     return options_set(spec, params, text, err);

@@ -1,4 +1,5 @@
 #include "status.h"
+#include "text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,7 +27,7 @@ Status fail(Err *err, Status status, const char *format, ...) {
     if (err) {
         va_list args;
         va_start(args, format);
-        vsnprintf(err->text, sizeof err->text, format, args);
+        text_vformat(err->text, sizeof err->text, format, args);
         va_end(args);
         keep_utf8(err->text);
         err->host_code = 0;
@@ -44,9 +45,9 @@ void err_prefix(Err *err, const char *format, ...) {
     va_list args;
 
     va_start(args, format);
-    vsnprintf(prefix, sizeof prefix, format, args);
+    text_vformat(prefix, sizeof prefix, format, args);
     va_end(args);
     memcpy(rest, err->text, sizeof rest);
-    snprintf(err->text, sizeof err->text, "%.190s: %.400s", prefix, rest);
+    text_format(err->text, sizeof err->text, "%.190s: %.400s", prefix, rest);
     keep_utf8(err->text);
 }

@@ -1,4 +1,5 @@
 #include "space.h"
+#include "../base/text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -53,8 +54,8 @@ void space_clear(Space *s) {
 /* Six digits, as long as that stays within the range. */
 static double readable(const Axis *axis, double at) {
     char text[40];
-    snprintf(text, sizeof text, "%.6g", at);
-    double rounded = strtod(text, NULL);
+    text_format(text, sizeof text, "%.6g", at);
+    double rounded = text_to_double(text, NULL);
     return rounded >= axis->min && rounded <= axis->max ? rounded : at;
 }
 

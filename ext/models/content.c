@@ -12,12 +12,12 @@
  * Words are runs of letters, digits and bytes past ASCII, in lower case (ASCII). Vectors are normalised.
  * Cost: training O(words), and svd.h for factors; a list: the items of each word of the history's items, and I inner products of
  * vectors. Memory 16 bytes a word of an item, 4 dim I. */
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../base/memory.h"
+#include "../base/text.h"
 #include "../math/dense.h"
 #include "../math/kernels.h"
 #include "../math/svd.h"
@@ -49,16 +49,17 @@ typedef struct Content {
 
 /* ---- words ---- */
 
-static int is_word(unsigned char c) {
-    return isalnum(c) || c >= 0x80;
+/* Letters and digits of ASCII, and every byte of a longer UTF-8 sequence. */
+static int is_word(char c) {
+    return ascii_is_alphanumeric(c) || (unsigned char)c >= 0x80;
 }
 
 /* The next word of *text in lower case into word; its length, 0 at the end. Longer words are cut. */
 static size_t next_word(const char **text, char *word, size_t room) {
     size_t len = 0;
-    while (**text && !is_word((unsigned char)**text)) (*text)++;
-    for (; **text && is_word((unsigned char)**text); (*text)++)
-        if (len < room) word[len++] = (char)(((unsigned char)**text < 0x80) ? tolower((unsigned char)**text) : **text);
+    while (**text && !is_word(**text)) (*text)++;
+    for (; **text && is_word(**text); (*text)++)
+        if (len < room) word[len++] = ascii_lower(**text);
     return len;
 }
 

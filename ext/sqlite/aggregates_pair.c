@@ -391,6 +391,12 @@ static int register_scores(sqlite3 *db) {
     return code;
 }
 
+/* Without weights rec_auc and rec_pr_auc are register_scores's, of half the bytes a row. No name is registered twice: to
+ * replace a function is an error while a statement runs (SELECT load_extension(...)). */
+static int pair_is_of_scores(const SampleFunction *function) {
+    return function->takes_weight && function->result == RESULT_NUMBER;
+}
+
 int register_pair_aggregates(sqlite3 *db) {
     static const SampleFunction functions[] = {
         {"rec_auc", sample_auc, LABEL_SCORE, NUMBER, NUMBER, 1, 0, 0, RESULT_NUMBER},
@@ -413,9 +419,9 @@ int register_pair_aggregates(sqlite3 *db) {
     };
     int code = register_sums(db);
     for (size_t i = 0; i < sizeof functions / sizeof *functions && !code; i++)
-        for (int more = 0; more <= functions[i].takes_weight + functions[i].settings && !code; more++)
+        for (int more = pair_is_of_scores(&functions[i]); more <= functions[i].takes_weight + functions[i].settings && !code; more++)
             code = sqlite3_create_window_function(db, functions[i].name, n_values(&functions[i]) + more, FUNCTION_PURE, (void *)(uintptr_t)&functions[i], sample_step, sample_final, sample_value, sample_inverse, NULL);
     for (size_t i = 0; i < sizeof functions / sizeof *functions && !code; i++)
         if (functions[i].takes_weight) code = sqlite3_create_function_v2(db, functions[i].name, 1, FUNCTION_PURE, (void *)(uintptr_t)&functions[i], NULL, parts_step, sample_final, NULL);
-    return code ? code : register_scores(db); /* without weights, in the place of the above */
+    return code ? code : register_scores(db);
 }

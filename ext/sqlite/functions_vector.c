@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../base/memory.h"
+#include "../base/text.h"
 #include "../math/kernels.h"
 #include "modules.h"
 
@@ -220,7 +221,7 @@ static void vec_slice(sqlite3_context *context, int argc, sqlite3_value **argv) 
         if (sqlite3_value_numeric_type(argv[1]) != SQLITE_INTEGER || sqlite3_value_numeric_type(argv[2]) != SQLITE_INTEGER ||
             from < 0 || to <= from || to > a.dim) {
             char text[120];
-            snprintf(text, sizeof text, "from %lld to %lld of %d elements (0 <= from < to <= %d)", (long long)from,
+            text_format(text, sizeof text, "from %lld to %lld of %d elements (0 <= from < to <= %d)", (long long)from,
                      (long long)to, a.dim, a.dim);
             function_fail(context, text);
         } else {

@@ -1,6 +1,5 @@
 #include "glue.h"
 
-#include <ctype.h>
 #include "../base/json.h"
 #include <math.h>
 #include <stdarg.h>
@@ -11,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "../base/memory.h"
+#include "../base/text.h"
 #include "../math/kernels.h"
 
 int glue_code(Status status, const Err *err) {
@@ -123,8 +123,8 @@ const char *affinity_type(Affinity affinity) {
 /* Is the text a whole number, as an INTEGER column would store it (" 17 ", "17.0", "1e3")? */
 static int text_is_integer(const char *text, size_t len, int64_t *out) {
     char copy[64], *end;
-    while (len && isspace((unsigned char)*text)) text++, len--;
-    while (len && isspace((unsigned char)text[len - 1])) len--;
+    while (len && ascii_is_space(*text)) text++, len--;
+    while (len && ascii_is_space(text[len - 1])) len--;
     if (len == 0 || len >= sizeof copy) return 0;
     for (size_t i = 0; i < len; i++)
         if (!strchr("0123456789+-.eE", text[i])) return 0;
@@ -132,7 +132,7 @@ static int text_is_integer(const char *text, size_t len, int64_t *out) {
     copy[len] = 0;
     *out = strtoll(copy, &end, 10);
     if (*end == 0 && *out != INT64_MAX && *out != INT64_MIN) return 1;
-    double value = strtod(copy, &end);
+    double value = text_to_double(copy, &end);
     if (*end || fabs(value) >= 9.0e15 || value != floor(value)) return 0;
     *out = (int64_t)value;
     return 1;
@@ -143,7 +143,7 @@ Key glue_convert_key(Key key, Affinity affinity, char *buffer) {
     if (key.text && affinity >= AFFINITY_INTEGER && text_is_integer(key.text, key.len, &integer))
         return (Key){.integer = integer};
     if (!key.text && affinity == AFFINITY_TEXT) {
-        int len = snprintf(buffer, 32, "%lld", (long long)key.integer);
+        int len = text_format(buffer, 32, "%lld", (long long)key.integer);
         return (Key){.text = buffer, .len = (size_t)len};
     }
     return key;
@@ -384,8 +384,8 @@ Status glue_each_table(sqlite3 *db, const char *module, const char *suffix, Glue
 }
 
 char *glue_unquote(const char *text, int len) {
-    while (len > 0 && isspace((unsigned char)*text)) text++, len--;
-    while (len > 0 && isspace((unsigned char)text[len - 1])) len--;
+    while (len > 0 && ascii_is_space(*text)) text++, len--;
+    while (len > 0 && ascii_is_space(text[len - 1])) len--;
     char quote = len >= 2 ? text[0] : 0;
     char close = quote == '[' ? ']' : quote;
     if (!quote || !strchr("'\"`[", quote) || text[len - 1] != close) return sqlite3_mprintf("%.*s", len, text);

@@ -1,10 +1,10 @@
 /* CREATE VIRTUAL TABLE t USING rec_index(embedding float[64], metric=cosine, price real, category text). */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../base/memory.h"
 #include "../base/options.h"
+#include "../base/text.h"
 #include "index_table.h"
 #include "modules.h"
 
@@ -64,7 +64,7 @@ static Status check_column_name(const IndexTable *table, const char *name, Err *
 static const char *end_of_name(const char *name) {
     char close = *name == '[' ? ']' : *name;
     if (!*name || !strchr("'\"`[", *name)) {
-        while (*name && !isspace((unsigned char)*name)) name++;
+        while (*name && !ascii_is_space(*name)) name++;
         return name;
     }
     for (name++; *name; name++) {
@@ -79,7 +79,7 @@ static const char *end_of_name(const char *name) {
 static void squeeze(char *text) {
     char *out = text;
     for (const char *in = text; *in; in++)
-        if (!isspace((unsigned char)*in) || (out > text && out[-1] != ' ')) *out++ = isspace((unsigned char)*in) ? ' ' : *in;
+        if (!ascii_is_space(*in) || (out > text && out[-1] != ' ')) *out++ = ascii_is_space(*in) ? ' ' : *in;
     *out = 0;
 }
 
@@ -146,7 +146,7 @@ static Status parse(IndexTable *table, int argc, const char *const *argv, Err *e
     for (int i = 3; i < argc; i++) {
         char *key, *value;
         const char *argument = argv[i];
-        while (isspace((unsigned char)*argument)) argument++;
+        while (ascii_is_space(*argument)) argument++;
         Status status;
         if (glue_split_argument(argument, &key, &value))
             status = key && value ? set_argument(table, &arguments, &seen, key, value, err) : fail_nomem(err, "an argument");

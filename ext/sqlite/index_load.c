@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../base/memory.h"
+#include "../base/text.h"
 #include "index_table.h"
 
 enum { SEGMENT_CHUNK = 1 << 20, SEGMENT_FORMAT = 2, CHECKSUM = 16, MANY_ELEMENTS = 1 << 22 };
@@ -35,7 +36,7 @@ static Status alloc_base(IndexBase **out, const IndexTable *t, int64_t n, Err *e
 }
 
 void index_use_engine(IndexBase *base, const char *factory) {
-    snprintf(base->factory, sizeof base->factory, "%s", factory);
+    text_format(base->factory, sizeof base->factory, "%s", factory);
     base->index = (AnnIndex){.engine = ann_engine_for(base->factory), .vectors = &base->vectors, .factory = base->factory};
 }
 
@@ -207,7 +208,7 @@ Status index_segment_summary(IndexTable *t, char *factory, int64_t *rows, int *f
         const char *text = read_text(&in, &len);
         *rows = (int64_t)read_u64(&in);
         *found = !in.failed && format == SEGMENT_FORMAT && len < 64;
-        if (*found) snprintf(factory, 64, "%.*s", (int)len, text);
+        if (*found) text_format(factory, 64, "%.*s", (int)len, text);
     }
     sqlite3_finalize(statement);
     return status;
@@ -308,7 +309,7 @@ static Status parse_segment(const IndexTable *t, const Bytes *stored, Segment *o
     out->length = read_u64(&in);
     out->structure = read_block(&in, out->length, 1);
     int ours = !in.failed && format == SEGMENT_FORMAT && in.pos == in.len && len < sizeof out->factory;
-    if (ours) snprintf(out->factory, sizeof out->factory, "%.*s", (int)len, factory);
+    if (ours) text_format(out->factory, sizeof out->factory, "%.*s", (int)len, factory);
     if (!ours || (strcmp(out->factory, t->factory) != 0 && !(strcmp(t->factory, "auto") == 0 && strcmp(out->factory, "HNSW32") == 0)))
         return fail(err, ST_CORRUPT, "the stored index is malformed (rebuild mends it)");
     return ST_OK;

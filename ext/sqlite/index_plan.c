@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "index_table.h"
+#include "../base/text.h"
 
 typedef struct Plan {
     char text[4 * INDEX_MAX_COLUMNS + 64];
@@ -123,7 +124,7 @@ static int take_search(IndexTable *t, sqlite3_index_info *info, Plan *plan, int 
     }
     if (!c->usable) return SQLITE_CONSTRAINT;
     if (op == '=' && sqlite3_vtab_in(info, i, 1)) op = 'i';
-    snprintf(metadata, sizeof metadata, "m%02d%c", c->iColumn, op);
+    text_format(metadata, sizeof metadata, "m%02d%c", c->iColumn, op);
     return take(info, plan, i, metadata, 1) ? SQLITE_OK : SQLITE_ERROR;
 }
 

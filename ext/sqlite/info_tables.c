@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../ann/ann.h"
+#include "../base/text.h"
 #include "../ann/gpu.h"
 #include "../math/dense.h"
 #include "../math/kernels.h"
@@ -24,7 +25,7 @@ static void pair(RowSink *sink, const char *key, const char *value) {
 
 static void number(RowSink *sink, const char *key, long long value) {
     char text[32];
-    snprintf(text, sizeof text, "%lld", value);
+    text_format(text, sizeof text, "%lld", value);
     pair(sink, key, text);
 }
 
@@ -131,7 +132,7 @@ static Status gpu_rows(RowSink *sink, Err *err) {
         Err own = {0};
         Status status = gpu_info(i, &info, &own);
         if (status == ST_NOMEM) return fail_nomem(err, "the devices");
-        snprintf(device, sizeof device, "gpu:%d", i);
+        text_format(device, sizeof device, "gpu:%d", i);
         if (status == ST_OK)
             device_row(sink, device, "gpu", info.name, (double)info.memory_total, (double)info.memory_free, "ready", i == 0 ? note : NULL);
         else
@@ -145,7 +146,7 @@ static Status devices_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
     char name[64];
     double page = (double)sysconf(_SC_PAGESIZE);
     (void)db, (void)argv;
-    snprintf(name, sizeof name, "%s, %d threads", kernels()->name, task_default_threads());
+    text_format(name, sizeof name, "%s, %d threads", kernels()->name, task_default_threads());
     device_row(sink, "cpu", "cpu", name, page * (double)sysconf(_SC_PHYS_PAGES), page * (double)sysconf(_SC_AVPHYS_PAGES), "ready", NULL);
     return gpu_rows(sink, err);
 }

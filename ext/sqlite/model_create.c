@@ -1,8 +1,8 @@
 /* CREATE VIRTUAL TABLE recs USING rec_model(events=purchases, user=customer_id, item=product_code, algorithm=ials). */
-#include <ctype.h>
 #include <string.h>
 
 #include "../base/memory.h"
+#include "../base/text.h"
 #include "cache.h"
 #include "model_table.h"
 #include "modules.h"
@@ -79,7 +79,7 @@ static void arguments_clear(Arguments *a) {
 static Status arguments_split(Arguments *a, int argc, const char *const *argv, Err *err) {
     for (int i = 3; i < argc; i++) {
         const char *argument = argv[i];
-        while (isspace((unsigned char)*argument)) argument++;
+        while (ascii_is_space(*argument)) argument++;
         if (a->n == 64) return fail(err, ST_BADARG, "more than 64 arguments");
         if (!glue_split_argument(argument, &a->key[a->n], &a->value[a->n]))
             return fail(err, ST_BADARG, "argument '%.60s' is not name=value", argument);

@@ -1,4 +1,5 @@
 #include "progress.h"
+#include "../base/text.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -24,12 +25,12 @@ static void initialise(void) {
 
 void progress_print(const Job *job, const char *format, ...) {
     va_list arguments;
+    char text[400];
     if (!job->to_stderr) return;
-    fprintf(stderr, "%s %s: ", job->kind, job->name);
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    text_vformat(text, sizeof text, format, arguments);
     va_end(arguments);
-    fputc('\n', stderr);
+    fprintf(stderr, "%s %s: %s\n", job->kind, job->name, text);
 }
 
 /* "trial 3 of 30, sweeps", or the phase alone. */
@@ -38,9 +39,9 @@ static void describe(const Job *job, char *out, size_t size) {
     int64_t trial = atomic_load(&job->trial);
     if (!phase) phase = "starting";
     if (trial)
-        snprintf(out, size, "trial %lld of %lld, %s", (long long)trial, (long long)atomic_load(&job->trials), phase);
+        text_format(out, size, "trial %lld of %lld, %s", (long long)trial, (long long)atomic_load(&job->trials), phase);
     else
-        snprintf(out, size, "%s", phase);
+        text_format(out, size, "%s", phase);
 }
 
 static void print_line(Job *job) {
@@ -61,7 +62,7 @@ static int poll(void *argument) {
 
 Status progress_begin(Job *job, const char *kind, const char *name, Task *task, sqlite3 *db, int to_stderr, Err *err) {
     *job = (Job){.kind = kind, .task = task, .to_stderr = to_stderr, .started = task_clock()};
-    snprintf(job->name, sizeof job->name, "%s", name);
+    text_format(job->name, sizeof job->name, "%s", name);
     TRY(interrupt_poll_init(&job->poll, db, err));
     task->poll = poll;
     task->host = job;

@@ -1,0 +1,36 @@
+#define _GNU_SOURCE
+#include "text.h"
+
+#include <locale.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The C locale as an object: the C library's own, which is not allocated. */
+static locale_t c_locale;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void make_locale(void) {
+    c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+}
+
+int text_vformat(char *out, size_t size, const char *format, va_list args) {
+    pthread_once(&once, make_locale);
+    locale_t host = uselocale(c_locale); /* of this thread alone; (locale_t)0, if there is none, changes nothing */
+    int len = vsnprintf(out, size, format, args);
+    uselocale(host);
+    return len;
+}
+
+int text_format(char *out, size_t size, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int len = text_vformat(out, size, format, args);
+    va_end(args);
+    return len;
+}
+
+double text_to_double(const char *text, char **end) {
+    pthread_once(&once, make_locale);
+    return c_locale ? strtod_l(text, end, c_locale) : strtod(text, end);
+}
