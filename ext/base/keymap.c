@@ -112,8 +112,9 @@ static int reserve_entry(KeyMap *map) {
     return 1;
 }
 
+/* Also for an empty text: its Key must have a pointer, without one it would read as the integer 0. */
 static int reserve_arena(KeyMap *map, size_t extra) {
-    if (extra <= map->arena_capacity - map->arena_len) return 1;
+    if (map->arena && extra <= map->arena_capacity - map->arena_len) return 1;
     size_t capacity = map->arena_capacity + map->arena_capacity / 2 + extra + 256;
     char *arena = mem_resize(map->arena, capacity, 1);
     if (!arena) return 0;

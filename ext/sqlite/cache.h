@@ -12,7 +12,7 @@
 #include <stddef.h>
 
 typedef struct CacheKey {
-    unsigned char bytes[64]; /* zero-padded */
+    unsigned char bytes[96]; /* zero-padded */
 } CacheKey;
 
 /* The entry's object with one reference more, or NULL. */

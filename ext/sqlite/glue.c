@@ -308,8 +308,9 @@ int interrupt_poll(void *argument) {
     return code == SQLITE_INTERRUPT;
 }
 
-/* The schemas in the order in which SQLite resolves names: temp, main, then the attached ones. */
-static Status find_schema(sqlite3 *db, const char *wanted, const char *table, char **out, Err *err) {
+/* The schemas in the order in which SQLite resolves names: temp, main, then the attached ones. With a suffix the table is
+ * a virtual one that has its shadow table there: a table of that name in temp is not the one that is meant. */
+static Status find_schema(sqlite3 *db, const char *wanted, const char *table, const char *suffix, char **out, Err *err) {
     sqlite3_stmt *list;
     int has_row = 1;
     TRY(glue_prepare(db, &list, err, "SELECT name FROM pragma_database_list ORDER BY name<>'temp', seq"));
@@ -321,7 +322,9 @@ static Status find_schema(sqlite3 *db, const char *wanted, const char *table, ch
         sqlite3_int64 found = 0;
         if (wanted && sqlite3_stricmp(wanted, schema) != 0) continue;
         status = glue_integer(db, 0, &found, err,
-                              "SELECT 1 FROM \"%w\".sqlite_schema WHERE type IN ('table','view') AND lower(name)=lower(%Q)", schema, table);
+                              "SELECT 1 FROM \"%w\".sqlite_schema WHERE lower(name)=lower('%q%q') AND (type='table' OR type='view' AND %Q='')"
+                              " AND (%Q='' OR EXISTS (SELECT 1 FROM \"%w\".sqlite_schema WHERE type='table' AND rootpage=0 AND lower(name)=lower(%Q)))",
+                              schema, table, suffix, suffix, suffix, schema, table);
         if (status != ST_OK || !found) continue;
         *out = sqlite3_mprintf("%s", schema);
         if (!*out) status = fail_nomem(err, "a name");
@@ -334,17 +337,15 @@ Status glue_find_table(sqlite3 *db, const char *what, const char *name, const ch
                        char **out_name, Err *err) {
     *out_schema = *out_name = NULL;
     if (!name) return fail(err, ST_BADARG, "the name of a %s is NULL", what);
-    char *table = sqlite3_mprintf("%s%s", name, suffix);
     const char *dot = strchr(name, '.');
-    Status status = table ? find_schema(db, NULL, table, out_schema, err) : fail_nomem(err, "a name");
+    Status status = find_schema(db, NULL, name, suffix, out_schema, err);
     if (status == ST_OK && *out_schema) *out_name = sqlite3_mprintf("%s", name);
     if (status == ST_OK && !*out_schema && dot) {
         char *schema = sqlite3_mprintf("%.*s", (int)(dot - name), name);
-        status = schema ? find_schema(db, schema, strchr(table, '.') + 1, out_schema, err) : fail_nomem(err, "a name");
+        status = schema ? find_schema(db, schema, dot + 1, suffix, out_schema, err) : fail_nomem(err, "a name");
         if (*out_schema) *out_name = sqlite3_mprintf("%s", dot + 1);
         sqlite3_free(schema);
     }
-    sqlite3_free(table);
     if (status == ST_OK && !*out_schema) status = fail(err, ST_BADARG, "no %s named '%.60s'", what, name);
     if (status == ST_OK && !*out_name) status = fail_nomem(err, "a name");
     if (status != ST_OK) {

@@ -6,6 +6,7 @@
  * length is wrong, where it is written. */
 #include <string.h>
 
+#include "guard.h"
 #include "index_table.h"
 
 static const char *const EVENTS[] = {"insert", "update", "delete"};
@@ -189,7 +190,7 @@ Status index_content_drop_triggers(IndexTable *t, Err *err) {
 
 Status index_content_mend_triggers(IndexTable *t, Err *err) {
     sqlite3_int64 right = 0;
-    Status status = ST_OK;
+    Status status = guard_source(t->db, t->schema, t->content, 1, err);
     for (int event = 0; event < 3 && status == ST_OK; event++) {
         sqlite3_int64 found;
         char *sql = trigger_sql(t, event, 0);

@@ -5,6 +5,7 @@
 #include "../base/memory.h"
 #include "../base/options.h"
 #include "../base/text.h"
+#include "guard.h"
 #include "index_table.h"
 #include "modules.h"
 
@@ -185,6 +186,24 @@ static Status check_table_name(const IndexTable *table, const char *name, Err *e
     return clash ? fail(err, ST_BADARG, "a rec_index cannot be named '%s', which is one of its columns", name) : ST_OK;
 }
 
+/* What rows look like and whose they are, as a hash; index= is not in it, since every engine reads the same rows. */
+static Status set_definition(IndexTable *table, Err *err) {
+    Bytes text = {0};
+    bytes_text(&text, table->name);
+    bytes_u32(&text, (uint32_t)table->dim);
+    bytes_u32(&text, (uint32_t)table->metric);
+    bytes_u32(&text, (uint32_t)table->storage);
+    bytes_text(&text, table->content ? table->content : "");
+    for (int i = 0; i < table->n_columns; i++) {
+        bytes_text(&text, table->column[i].name);
+        bytes_text(&text, table->column[i].type ? table->column[i].type : "");
+    }
+    if (!text.failed) bytes_checksum(text.data, text.len, table->definition);
+    Status status = text.failed ? fail_nomem(err, "the index") : ST_OK;
+    bytes_clear(&text);
+    return status;
+}
+
 static Status table_new(IndexTable **out, sqlite3 *db, int argc, const char *const *argv, Err *err) {
     IndexTable *table = mem_zeros(1, sizeof *table);
     *out = table;
@@ -197,12 +216,16 @@ static Status table_new(IndexTable **out, sqlite3 *db, int argc, const char *con
     TRY(check_table_name(table, table->name, err));
     TRY(parse(table, argc, argv, err));
     table->log = log_name(table, table->name);
-    return table->log ? ST_OK : fail_nomem(err, "the index");
+    return table->log ? set_definition(table, err) : fail_nomem(err, "the index");
 }
 
-/* A database written by a newer library says so. */
-static Status check_format(IndexTable *table, Err *err) {
+/* The last is no shadow table to SQLite: see index_content.c. */
+static const char *const SUFFIXES[] = {"config", "vectors", "meta", "changes", "segment", "queue"};
+
+/* Its shadow tables are tables; and a database written by a newer library says so. */
+static Status check_stored(IndexTable *table, Err *err) {
     sqlite3_int64 format;
+    TRY(guard_shadow(table->db, table->schema, table->name, SUFFIXES, sizeof SUFFIXES / sizeof *SUFFIXES, err));
     TRY(glue_integer(table->db, 0, &format, err, "SELECT value FROM \"%w\".\"%w_config\" WHERE key='format'", table->schema, table->name));
     if (format == 1)
         return fail(err, ST_CORRUPT, "format 1, which no released version wrote: copy its rows from %.60s_vectors and %.60s_meta into a new rec_index", table->name, table->name);
@@ -236,7 +259,7 @@ static int open_table(sqlite3 *db, int argc, const char *const *argv, int create
     }
     if (status == ST_OK && create && table->content) status = index_content_check(table, &err);
     if (status == ST_OK && create) status = index_store_create(table, &err);
-    if (status == ST_OK && !create) status = check_format(table, &err);
+    if (status == ST_OK && !create) status = check_stored(table, &err);
     if (status == ST_OK && !create && table->content) status = connect_content(table, &err);
     if (status != ST_OK) {
         /* after a failure inside SQL, SQLite may have freed argv */
@@ -264,9 +287,6 @@ int index_disconnect(sqlite3_vtab *vtab) {
     table_free((IndexTable *)vtab);
     return SQLITE_OK;
 }
-
-/* The last is no shadow table to SQLite: see index_content.c. */
-static const char *const SUFFIXES[] = {"config", "vectors", "meta", "changes", "segment", "queue"};
 
 int index_shadow_name(const char *suffix) {
     for (size_t i = 0; i + 1 < sizeof SUFFIXES / sizeof *SUFFIXES; i++)
@@ -322,7 +342,7 @@ int index_rename(sqlite3_vtab *vtab, const char *name) {
     }
     sqlite3_free(old);
     sqlite3_free(old_log);
-    return SQLITE_OK;
+    return set_definition(table, &err) == ST_OK ? SQLITE_OK : SQLITE_NOMEM;
 }
 
 /* The '(' after USING, which stands outside every quoted name. */
@@ -413,7 +433,7 @@ Status index_open(IndexTable **out, sqlite3 *db, const char *name, Err *err) {
         argv[2] = table_name;
         for (int i = 0; i < n; i++) argv[3 + i] = part[i];
         status = table_new(out, db, n + 3, argv, err);
-        if (status == ST_OK) status = check_format(*out, err);
+        if (status == ST_OK) status = check_stored(*out, err);
         if (status == ST_OK && (*out)->content) status = connect_content(*out, err);
         if (status != ST_OK) {
             table_free(*out);

@@ -88,8 +88,8 @@ Status index_load_rows(IndexTable *t, IndexBase **out, Err *err) {
     while (status == ST_OK) {
         status = glue_step(t->db, statement, &has_row, err);
         if (status != ST_OK || !has_row) break;
-        if (at == n && !t->content) status = fail(err, ST_CORRUPT, "the vectors changed while they were read");
-        if (status == ST_OK && at == n && sqlite3_column_type(statement, ROW_VECTOR) == SQLITE_NULL) continue;
+        if (t->content && sqlite3_column_type(statement, ROW_VECTOR) == SQLITE_NULL) continue;
+        if (at == n) status = fail(err, ST_CORRUPT, "the vectors changed while they were read");
         if (status == ST_OK) status = index_take_vector(t, statement, ROW_VECTOR, ann_stored(&(*out)->vectors, at), &is_null, err);
         if (status != ST_OK || is_null) continue;
         (*out)->id[at] = sqlite3_column_int64(statement, ROW_ID);

@@ -5,6 +5,7 @@
 #include "../base/ids.h"
 #include "../base/memory.h"
 #include "../base/options.h"
+#include "guard.h"
 #include "index_table.h"
 
 typedef struct IndexCursor {
@@ -403,7 +404,11 @@ int index_filter(sqlite3_vtab_cursor *base, int search, const char *plan, int ar
     (void)argc;
     cursor_reset(cursor);
     cursor->search = search;
-    Status status = search ? filter_search(t, cursor, plan, argv, &err) : filter_scan(t, cursor, plan, argv, &err);
+    Status status = guard_enter_table(&t->busy, &err);
+    if (status == ST_OK) {
+        status = search ? filter_search(t, cursor, plan, argv, &err) : filter_scan(t, cursor, plan, argv, &err);
+        guard_leave_table(&t->busy);
+    }
     return glue_vtab_error(base->pVtab, "rec_index", t->name, status, &err);
 }
 
@@ -415,7 +420,12 @@ int index_next(sqlite3_vtab_cursor *base) {
         cursor->at++;
         return SQLITE_OK;
     }
-    return glue_vtab_error(base->pVtab, "rec_index", t->name, glue_step(t->db, cursor->scan, &cursor->has_row, &err), &err);
+    Status status = guard_enter_table(&t->busy, &err);
+    if (status == ST_OK) {
+        status = glue_step(t->db, cursor->scan, &cursor->has_row, &err);
+        guard_leave_table(&t->busy);
+    }
+    return glue_vtab_error(base->pVtab, "rec_index", t->name, status, &err);
 }
 
 int index_eof(sqlite3_vtab_cursor *base) {
@@ -485,7 +495,11 @@ int index_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column
         return SQLITE_OK;
     }
     if (sqlite3_vtab_nochange(context) && column == t->vector_column) return SQLITE_OK;
-    Status status = cursor->search ? stored_column(t, context, current_id(cursor), column, &err) : declared_column(t, context, cursor->scan, column, &err);
+    Status status = guard_enter_table(&t->busy, &err);
+    if (status == ST_OK) {
+        status = cursor->search ? stored_column(t, context, current_id(cursor), column, &err) : declared_column(t, context, cursor->scan, column, &err);
+        guard_leave_table(&t->busy);
+    }
     return glue_vtab_error(base->pVtab, "rec_index", t->name, status, &err);
 }
 

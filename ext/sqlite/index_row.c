@@ -3,6 +3,7 @@
 
 #include "../base/memory.h"
 #include "../math/kernels.h"
+#include "guard.h"
 #include "index_table.h"
 
 /* Our own rows hold the stored form. */
@@ -103,6 +104,7 @@ Status index_find_key(IndexTable *t, sqlite3_value *key, sqlite3_int64 *id, int 
 }
 
 Status index_count_rows(IndexTable *t, sqlite3_int64 *out, Err *err) {
+    if (t->content) TRY(guard_source(t->db, t->schema, t->content, 1, err));
     if (t->content)
         return glue_integer(t->db, 0, out, err, "SELECT count(*) FROM \"%w\".\"%w\" e WHERE e.\"%w\" IS NOT NULL", t->schema, t->content, t->column[t->vector_column].name);
     return glue_integer(t->db, 0, out, err, "SELECT count(*) FROM \"%w\".\"%w_vectors\"", t->schema, t->name);

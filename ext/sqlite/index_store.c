@@ -2,9 +2,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guard.h"
 #include "index_table.h"
 
 enum { KEEP_CHANGES = 16384 };
+
+/* Past the largest rowid SQLite draws a number that is free: changes would have no order. Nobody gets near it by writing. */
+static const sqlite3_int64 MAX_SEQ = (sqlite3_int64)1 << 62;
 
 /* The first of these are over the log of changes (and, second, the config), the others over one shadow table. */
 static const char *const STATEMENTS[N_INDEX_STATEMENTS] = {
@@ -71,8 +75,9 @@ static void append_content(const IndexTable *t, sqlite3_str *sql) {
 }
 
 Status index_select_rows(IndexTable *t, sqlite3_stmt **out, const char *tail, Err *err) {
-    sqlite3_str *sql = sqlite3_str_new(NULL);
     *out = NULL;
+    if (t->content) TRY(guard_source(t->db, t->schema, t->content, 1, err));
+    sqlite3_str *sql = sqlite3_str_new(NULL);
     sqlite3_str_appendall(sql, "SELECT v.id, v.vector");
     for (int i = 0; i < t->n_meta; i++) sqlite3_str_appendf(sql, ", c%d", i);
     sqlite3_str_appendall(sql, " FROM ");
@@ -92,6 +97,7 @@ Status index_select_rows(IndexTable *t, sqlite3_stmt **out, const char *tail, Er
 
 static Status prepare_find_key(IndexTable *t, Err *err) {
     const IndexColumn *key = &t->column[t->key_column];
+    if (t->content) TRY(guard_source(t->db, t->schema, t->content, 1, err));
     if (t->content)
         return glue_prepare(t->db, &t->statement[ID_OF_KEY], err, "SELECT e.\"%w\" FROM \"%w\".\"%w\" e WHERE e.\"%w\" COLLATE BINARY=?1", t->content_rowid, t->schema, t->content, key->name);
     return glue_prepare(t->db, &t->statement[ID_OF_KEY], err, "SELECT id FROM \"%w\".\"%w_meta\" WHERE c%d=?1", t->schema, t->name, key->shadow);
@@ -124,7 +130,7 @@ Status index_state(IndexTable *t, int64_t *seq, unsigned char stamp[STAMP], Err 
     int has_row;
     TRY(index_statement(t, STATE, &statement, err));
     Status status = glue_step(t->db, statement, &has_row, err);
-    if (status == ST_OK && (!has_row || sqlite3_column_bytes(statement, 1) != STAMP))
+    if (status == ST_OK && (!has_row || sqlite3_column_bytes(statement, 1) != STAMP || sqlite3_column_int64(statement, 0) > MAX_SEQ))
         status = fail(err, ST_CORRUPT, "the log of changes is damaged (rebuild mends it)");
     if (status == ST_OK) {
         *seq = sqlite3_column_int64(statement, 0);

@@ -105,9 +105,11 @@ typedef struct IndexTable {
     DeviceChoice device; /* device= */
     char *content;       /* content=, as it is called now; NULL: rows of our own */
     char *content_rowid; /* its INTEGER PRIMARY KEY */
+    unsigned char definition[16]; /* a hash of name, columns, metric and storage: what a base must have been loaded for */
     sqlite3_stmt *statement[N_INDEX_STATEMENTS];
     IndexBase *loaded; /* a reference into the cache */
     IndexOverlay overlay;
+    int busy; /* guard.h */
 } IndexTable;
 
 /* index_create.c */

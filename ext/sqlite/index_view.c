@@ -130,11 +130,14 @@ static Status overlay_catch_up(IndexTable *t, int64_t seq, const unsigned char s
     return ST_OK;
 }
 
+/* The file, the change, and what the table says its rows are: stamps are drawn at random, but a file from somebody else
+ * may repeat one under another definition. */
 static CacheKey cache_key(IndexTable *t, const unsigned char stamp[STAMP]) {
     CacheKey key = {{'I'}};
     FileId file = glue_file_id(t->db, t->schema);
     memcpy(key.bytes + 1, &file, sizeof file);
     memcpy(key.bytes + 1 + sizeof file, stamp, STAMP);
+    memcpy(key.bytes + 1 + sizeof file + STAMP, t->definition, sizeof t->definition);
     return key;
 }
 

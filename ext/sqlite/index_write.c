@@ -1,13 +1,14 @@
 /* Changing a rec_index: rows and commands.
  *
  * INSERT ... VALUES opens no statement journal inside BEGIN, so everything is checked before the first write, and the
- * change that other connections look for is logged last. */
+ * change that other connections look for is logged before the row that it names. */
 #include <string.h>
 
 #include "../base/memory.h"
 #include "../base/options.h"
 #include "cache.h"
 #include "device_copy.h"
+#include "guard.h"
 #include "index_table.h"
 #include "progress.h"
 
@@ -32,10 +33,13 @@ static Status has_row(IndexTable *t, sqlite3_int64 id, int *out, Err *err) {
     return status;
 }
 
+/* The log comes first: a write may fail half-way without being taken back (a reader of the shared cache holds one of the
+ * tables). A change that is logged and was not made costs a look at the row; one that was made and is not logged would
+ * never be seen. */
 static Status delete_row(IndexTable *t, sqlite3_int64 id, Err *err) {
+    TRY(index_log_change(t, id, 0, err));
     TRY(run(t, DELETE_VECTOR, id, NULL, 0, err));
-    if (t->n_meta) TRY(run(t, DELETE_META, id, NULL, 0, err));
-    return index_log_change(t, id, 0, err);
+    return t->n_meta ? run(t, DELETE_META, id, NULL, 0, err) : ST_OK;
 }
 
 static Status put_meta(IndexTable *t, sqlite3_int64 id, sqlite3_value **column, Err *err) {
@@ -151,9 +155,9 @@ static Status write_row(IndexTable *t, const Write *w, int *constraint, Err *err
     Status status = ST_OK;
     if (key_taken) status = delete_row(t, other, err);
     if (status == ST_OK && w->is_update && w->id != w->old_id) status = delete_row(t, w->old_id, err);
-    if (status == ST_OK && t->n_meta) status = put_meta(t, w->id, w->column, err);
-    if (status == ST_OK && stored) status = run(t, PUT_VECTOR, w->id, stored, bytes, err);
     if (status == ST_OK) status = index_log_change(t, w->id, !stored, err);
+    if (status == ST_OK && stored) status = run(t, PUT_VECTOR, w->id, stored, bytes, err);
+    if (status == ST_OK && t->n_meta) status = put_meta(t, w->id, w->column, err);
     mem_free(stored);
     return status;
 }
@@ -289,9 +293,13 @@ static int update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_in
 
 /* Writing the shadow tables must not be seen in last_insert_rowid(), which an UPDATE or DELETE leaves alone. */
 int index_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int64 *rowid) {
-    sqlite3 *db = ((IndexTable *)vtab)->db;
-    sqlite3_int64 last = sqlite3_last_insert_rowid(db);
+    IndexTable *t = (IndexTable *)vtab;
+    Err err = {0};
+    sqlite3_int64 last = sqlite3_last_insert_rowid(t->db);
+    Status status = guard_enter_table(&t->busy, &err);
+    if (status != ST_OK) return glue_vtab_error(vtab, "rec_index", t->name, status, &err);
     int code = update(vtab, argc, argv, rowid);
-    sqlite3_set_last_insert_rowid(db, last);
+    guard_leave_table(&t->busy);
+    sqlite3_set_last_insert_rowid(t->db, last);
     return code;
 }

@@ -4,12 +4,14 @@
 #include "../base/memory.h"
 #include "../base/text.h"
 #include "cache.h"
+#include "guard.h"
 #include "model_table.h"
 #include "modules.h"
 #include "tune.h"
 
 static const char MODULE[] = "rec_model";
 static const char *const SUFFIXES[] = {"config", "versions", "chunks", "deployments", "trials"};
+enum { N_OURS = 4 }; /* of an old database the last may be somebody else's: trials_state */
 
 void definition_clear(ModelDefinition *d) {
     char **text[] = {&d->schema, &d->name, &d->events, &d->user, &d->item, &d->weight, &d->time, &d->session, &d->items, &d->item_key, &d->item_text, &d->item_vector, &d->item_category, &d->user_type, &d->item_type, &d->automatic};
@@ -186,6 +188,7 @@ Status definition_load(ModelDefinition *d, sqlite3 *db, const char *schema, cons
     int has_row = 1;
     sqlite3_int64 format = 0;
     Status status = definition_name(d, db, schema, name, err);
+    if (status == ST_OK) status = guard_shadow(db, schema, name, SUFFIXES, N_OURS, err);
     if (status == ST_OK) status = glue_prepare(db, &statement, err, "SELECT key, value FROM \"%w\".\"%w_config\"", schema, name);
     while (status == ST_OK) {
         status = glue_step(db, statement, &has_row, err);

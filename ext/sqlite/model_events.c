@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../base/memory.h"
+#include "guard.h"
 #include "model_table.h"
 
 void events_reader_clear(EventsReader *reader) {
@@ -21,6 +22,7 @@ static int has_sessions(const ModelDefinition *d, const Algorithm *algorithm) {
 
 /* SELECT user, item, weight, time, session FROM events, with `where` after it. */
 static Status prepare_events(const ModelDefinition *d, sqlite3_stmt **out, const char *where, Err *err) {
+    TRY(guard_source(d->db, d->schema, d->events, 0, err));
     char *weight = d->weight ? sqlite3_mprintf("e.\"%w\"", d->weight) : sqlite3_mprintf("1");
     char *time = d->time ? sqlite3_mprintf("CASE typeof(e.\"%w\") WHEN 'text' THEN unixepoch(e.\"%w\") ELSE e.\"%w\" END", d->time, d->time, d->time) : sqlite3_mprintf("0");
     char *session = d->session ? sqlite3_mprintf("e.\"%w\"", d->session) : sqlite3_mprintf("0");
@@ -30,12 +32,6 @@ static Status prepare_events(const ModelDefinition *d, sqlite3_stmt **out, const
     sqlite3_free(time);
     sqlite3_free(session);
     return status;
-}
-
-static Status enter(EventsReader *reader, Err *err) {
-    if (reader->busy) return fail(err, ST_BADARG, "%s reads the model itself", reader->definition->events);
-    reader->busy = 1;
-    return ST_OK;
 }
 
 /* weight and time of the present row, checked. */
@@ -99,7 +95,6 @@ static Status visit_all(EventsReader *reader, int has_until, double until, RowVi
     sqlite3_stmt *rows = NULL;
     int has_row = 1;
     char buffer[64];
-    TRY(enter(reader, err));
     Status status = prepare_events(reader->definition, &rows, "", err);
     while (status == ST_OK) {
         Key user, item;
@@ -110,7 +105,6 @@ static Status visit_all(EventsReader *reader, int has_until, double until, RowVi
         if (status == ST_OK && !(has_until && time >= until)) status = visit(context, rows, user, item, weight, time, err);
     }
     sqlite3_finalize(rows);
-    reader->busy = 0;
     return status;
 }
 
@@ -276,7 +270,6 @@ Status events_read_user(EventsReader *reader, const Model *model, const HistoryR
     const ModelDefinition *d = reader->definition;
     Collected c = {.definition = d, .model = model};
     out->history.n = 0;
-    TRY(enter(reader, err));
     Status status = ST_OK;
     if (!reader->one_user) {
         char *where = sqlite3_mprintf(" WHERE e.\"%w\"=?1", d->user);
@@ -289,7 +282,6 @@ Status events_read_user(EventsReader *reader, const Model *model, const HistoryR
         sqlite3_reset(reader->one_user);
         sqlite3_clear_bindings(reader->one_user);
     }
-    reader->busy = 0;
     if (status == ST_OK) {
         int64_t n = c.session ? latest_session(c.event, c.session, c.n) : c.n;
         events_sort(c.event, n);

@@ -7,12 +7,14 @@
 #include "../base/memory.h"
 #include "../math/kernels.h"
 #include "cache.h"
+#include "guard.h"
 #include "model_table.h"
 #include "modules.h"
 #include "row_table.h"
 
 /* SELECT key, text, vector FROM items; NULL for what is not named. */
 static Status prepare_items(const ModelDefinition *d, sqlite3_stmt **out, Err *err) {
+    TRY(guard_source(d->db, d->schema, d->items, 0, err));
     char *text = d->item_text ? sqlite3_mprintf("i.\"%w\"", d->item_text) : sqlite3_mprintf("NULL");
     char *vector = d->item_vector ? sqlite3_mprintf("i.\"%w\"", d->item_vector) : sqlite3_mprintf("NULL");
     Status status = text && vector ? glue_prepare(d->db, out, err, "SELECT i.\"%w\", %s, %s FROM \"%w\".\"%w\" AS i", d->item_key, text, vector, d->schema, d->items) : fail_nomem(err, "SQL");

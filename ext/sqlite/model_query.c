@@ -4,6 +4,7 @@
 
 #include "../base/memory.h"
 #include "cache.h"
+#include "guard.h"
 #include "model_cursor.h"
 
 Status model_table_take(ModelTable *t, sqlite3_int64 wanted, Model **out, sqlite3_int64 *out_version, ModelQuery **out_query, Err *err) {
@@ -84,20 +85,28 @@ int model_close_cursor(sqlite3_vtab_cursor *base) {
     return SQLITE_OK;
 }
 
+static Status answer(ModelTable *t, ModelCursor *c, int because, const char *plan, sqlite3_value **argv, Err *err) {
+    TRY(model_read_request(c, &t->definition, plan, argv, err));
+    c->request.because = because;
+    TRY(device_parse(c->request.call.device, &c->request.device, err));
+    if (c->request.null_input) return ST_OK; /* = NULL is never true */
+    TRY(model_table_take(t, c->request.call.version, &c->model, &c->version, &c->query, err));
+    if (c->request.call.exclude_seen < 0) c->request.call.exclude_seen = !c->model->algorithm->keeps_seen;
+    TRY(model_set_common(c, &t->definition, err));
+    return c->request.subject ? model_fill_one(t, c, err) : model_fill_everybody(t, c, err);
+}
+
 int model_filter(sqlite3_vtab_cursor *base, int because, const char *plan, int argc, sqlite3_value **argv) {
     ModelCursor *c = (ModelCursor *)base;
     ModelTable *t = (ModelTable *)base->pVtab;
     Err err = {0};
     (void)argc;
     cursor_reset(c);
-    Status status = model_read_request(c, &t->definition, plan, argv, &err);
-    c->request.because = because;
-    if (status == ST_OK) status = device_parse(c->request.call.device, &c->request.device, &err);
-    if (status == ST_OK && c->request.null_input) return SQLITE_OK; /* = NULL is never true */
-    if (status == ST_OK) status = model_table_take(t, c->request.call.version, &c->model, &c->version, &c->query, &err);
-    if (status == ST_OK && c->request.call.exclude_seen < 0) c->request.call.exclude_seen = !c->model->algorithm->keeps_seen;
-    if (status == ST_OK) status = model_set_common(c, &t->definition, &err);
-    if (status == ST_OK) status = c->request.subject ? model_fill_one(t, c, &err) : model_fill_everybody(t, c, &err);
+    Status status = guard_enter_table(&t->busy, &err);
+    if (status == ST_OK) {
+        status = answer(t, c, because, plan, argv, &err);
+        guard_leave_table(&t->busy);
+    }
     return glue_vtab_error(base->pVtab, "rec_model", t->definition.name, status, &err);
 }
 
@@ -107,7 +116,12 @@ int model_next(sqlite3_vtab_cursor *base) {
     Err err = {0};
     c->at++;
     if (c->at < c->n_rows || !c->batched) return SQLITE_OK;
-    return glue_vtab_error(base->pVtab, "rec_model", t->definition.name, model_next_batch(t, c, &err), &err);
+    Status status = guard_enter_table(&t->busy, &err);
+    if (status == ST_OK) {
+        status = model_next_batch(t, c, &err);
+        guard_leave_table(&t->busy);
+    }
+    return glue_vtab_error(base->pVtab, "rec_model", t->definition.name, status, &err);
 }
 
 int model_eof(sqlite3_vtab_cursor *base) {

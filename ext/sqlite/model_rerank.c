@@ -1,6 +1,7 @@
 /* The categories of a model's items, for lists in another order: read from the items table when they are first asked for, and again
  * once the database has changed. */
 #include "../base/memory.h"
+#include "guard.h"
 #include "model_cursor.h"
 
 /* What changes when this connection or another one writes. */
@@ -14,6 +15,7 @@ static Status stamp(const ModelDefinition *d, sqlite3_int64 out[3], Err *err) {
 static Status read_categories(const ModelDefinition *d, const Model *model, int32_t *category, Err *err) {
     sqlite3_stmt *rows = NULL;
     int has_row = 1;
+    TRY(guard_source(d->db, d->schema, d->items, 0, err));
     KeyMap *names = keymap_new();
     Status status = names ? glue_prepare(d->db, &rows, err, "SELECT i.\"%w\", i.\"%w\" FROM \"%w\".\"%w\" AS i", d->item_key, d->item_category, d->schema, d->items) : fail_nomem(err, "the categories");
     for (int32_t i = 0; i < model->n_items; i++) category[i] = -1;
@@ -36,16 +38,13 @@ Status model_categories(ModelTable *t, const ModelCursor *c, const int32_t **out
     *out = NULL;
     if (!rerank_needs_categories(&c->request.call.rerank)) return ST_OK;
     if (!d->item_category) return fail(err, ST_BADARG, "calibration and max_per_category need the model's items=, item_key= and item_category=");
-    if (t->reader.busy) return fail(err, ST_BADARG, "%s reads the model itself", d->items);
     TRY(stamp(d, now, err));
     int in_transaction = !sqlite3_get_autocommit(d->db); /* a rollback leaves no trace in the stamp */
     if (in_transaction || !t->category || c->model != t->loaded || now[0] != t->category_stamp[0] || now[1] != t->category_stamp[1] || now[2] != t->category_stamp[2]) {
         mem_free(t->category);
         t->category = mem_array((size_t)c->model->n_items, sizeof *t->category);
         if (!t->category) return fail_nomem(err, "the categories");
-        t->reader.busy = 1;
         Status status = read_categories(d, c->model, t->category, err);
-        t->reader.busy = 0;
         if (status != ST_OK) {
             mem_free(t->category);
             t->category = NULL;

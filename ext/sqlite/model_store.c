@@ -5,7 +5,10 @@
 #include "cache.h"
 #include "model_table.h"
 
-enum { CHUNK = 1 << 20 };
+enum { CHUNK = 1 << 20, CHUNKS_OF_A_VERSION = 1 << 20 };
+
+/* So that the number of a chunk is an int64. */
+static const sqlite3_int64 MAX_VERSION = 1000000000000;
 
 Status store_create(const ModelDefinition *d, Err *err) {
     TRY(glue_execute(d->db, err, "CREATE TABLE \"%w\".\"%w_config\"(key TEXT PRIMARY KEY, value)", d->schema, d->name));
@@ -51,7 +54,7 @@ static Status insert_chunks(const ModelDefinition *d, sqlite3_int64 version, con
     Status status = ST_OK;
     for (size_t from = 0; status == ST_OK && from < blob->len; from += CHUNK) {
         size_t len = blob->len - from < CHUNK ? blob->len - from : CHUNK;
-        sqlite3_bind_int64(statement, 1, version * (1 << 20) + (sqlite3_int64)(from / CHUNK));
+        sqlite3_bind_int64(statement, 1, version * CHUNKS_OF_A_VERSION + (sqlite3_int64)(from / CHUNK));
         sqlite3_bind_int64(statement, 2, version);
         sqlite3_bind_blob64(statement, 3, blob->data + from, len, SQLITE_STATIC);
         status = glue_step(d->db, statement, &has_row, err);
@@ -85,45 +88,6 @@ static Status insert_version(const ModelDefinition *d, sqlite3_int64 version, co
 static void remove_version(const ModelDefinition *d, sqlite3_int64 version) {
     glue_execute(d->db, NULL, "DELETE FROM \"%w\".\"%w_chunks\" WHERE version=%lld", d->schema, d->name, version);
     glue_execute(d->db, NULL, "DELETE FROM \"%w\".\"%w_versions\" WHERE version=%lld", d->schema, d->name, version);
-}
-
-/* INSERT ... VALUES has no statement journal inside BEGIN: what was written before a failure is deleted again, and the
- * row that makes the version count comes last. */
-Status store_put(const ModelDefinition *d, Model *model, int activate, const char *action, sqlite3_int64 *out, Err *err) {
-    Bytes blob = {0};
-    sqlite3_int64 version;
-    TRY(glue_integer(d->db, 0, &version, err, "SELECT value FROM \"%w\".\"%w_config\" WHERE key='last_version'", d->schema, d->name)); /* numbers are never used twice */
-    *out = ++version;
-    Status status = model_write(model, &blob, err);
-    if (status == ST_OK) {
-        status = insert_chunks(d, version, &blob, err);
-        if (status == ST_OK) status = insert_version(d, version, model, blob.len, err);
-        if (status == ST_OK) status = glue_execute(d->db, err, "REPLACE INTO \"%w\".\"%w_config\" VALUES('last_version', %lld)", d->schema, d->name, version);
-        if (status == ST_OK && activate) status = log_deployment(d, version, action, err);
-        if (status != ST_OK && status != ST_CANCELLED) remove_version(d, version);
-    }
-    bytes_clear(&blob);
-    return status;
-}
-
-Status store_activate(const ModelDefinition *d, sqlite3_int64 version, Err *err) {
-    Model *model;
-    char sha256[65];
-    sqlite3_int64 found;
-    TRY(version_exists(d, version, err));
-    TRY(store_lookup(d, NULL, version, &found, sha256, err));
-    TRY(store_model(d, version, sha256, &model, err)); /* never point at what does not load */
-    cache_release(model);
-    return log_deployment(d, version, "activate", err);
-}
-
-Status store_rollback(const ModelDefinition *d, Err *err) {
-    sqlite3_int64 before;
-    TRY(glue_integer(d->db, 0, &before, err,
-                     "SELECT p.version FROM \"%w\".\"%w_deployments\" p JOIN \"%w\".\"%w_versions\" USING(version) WHERE p.version<>(SELECT version FROM \"%w\".\"%w_deployments\" ORDER BY id DESC LIMIT 1) ORDER BY p.id DESC LIMIT 1",
-                     d->schema, d->name, d->schema, d->name, d->schema, d->name));
-    if (!before) return fail(err, ST_BADARG, "no earlier version to go back to");
-    return log_deployment(d, before, "rollback", err);
 }
 
 Status store_drop(const ModelDefinition *d, sqlite3_int64 version, Err *err) {
@@ -170,8 +134,9 @@ Status store_lookup(const ModelDefinition *d, sqlite3_stmt **cached, sqlite3_int
 static Status read_blob(const ModelDefinition *d, sqlite3_int64 version, Bytes *out, Err *err) {
     sqlite3_stmt *statement;
     int has_row = 1;
+    if (version < 1 || version > MAX_VERSION) return fail(err, ST_CORRUPT, "no version can have this number");
     TRY(glue_prepare(d->db, &statement, err, "SELECT data FROM \"%w\".\"%w_chunks\" WHERE chunk BETWEEN %lld AND %lld ORDER BY chunk", d->schema, d->name,
-                     version * (1 << 20), version * (1 << 20) + (1 << 20) - 1));
+                     version * CHUNKS_OF_A_VERSION, (version + 1) * CHUNKS_OF_A_VERSION - 1));
     Status status = ST_OK;
     while (status == ST_OK) {
         status = glue_step(d->db, statement, &has_row, err);
@@ -200,26 +165,97 @@ static CacheKey model_key(const ModelDefinition *d, const char *sha256) {
     return key;
 }
 
-Status store_model(const ModelDefinition *d, sqlite3_int64 version, const char *sha256, Model **out, Err *err) {
+/* The version as the database holds it, whatever is in the cache; *bytes: its length. */
+static Status read_stored(const ModelDefinition *d, sqlite3_int64 version, const char *sha256, Model **out, size_t *bytes, Err *err) {
     Bytes blob = {0};
-    Model *model = NULL;
-    CacheKey key = model_key(d, sha256);
-    *out = cache_get(&key);
-    if (*out) return ST_OK;
+    *out = NULL;
     Status status = read_blob(d, version, &blob, err);
-    if (status == ST_OK) status = model_read(&model, blob.data, blob.len, err);
+    *bytes = blob.len;
+    if (status == ST_OK) status = model_read(out, blob.data, blob.len, err);
     bytes_clear(&blob);
-    if (status == ST_OK && strcmp(model->sha256, sha256) != 0) {
-        model_free(model);
+    if (status == ST_OK && (!sha256 || strcmp((*out)->sha256, sha256) != 0)) {
+        model_free(*out);
+        *out = NULL;
         status = fail(err, ST_CORRUPT, "the stored bytes are not those that were trained");
     }
-    if (status != ST_OK) {
-        err_prefix(err, "version %lld", version);
-        return status;
-    }
-    size_t bytes = model_memory(model);
-    *out = cache_put(&key, model, bytes, free_model);
-    return *out ? ST_OK : fail_nomem(err, "the model");
+    if (status != ST_OK) err_prefix(err, "version %lld", version);
+    return status;
+}
+
+/* Hand a model over to the cache. */
+static Status keep_loaded(const ModelDefinition *d, Model **model, Err *err) {
+    CacheKey key = model_key(d, (*model)->sha256);
+    *model = cache_put(&key, *model, model_memory(*model), free_model);
+    return *model ? ST_OK : fail_nomem(err, "the model");
+}
+
+Status store_model(const ModelDefinition *d, sqlite3_int64 version, const char *sha256, Model **out, Err *err) {
+    CacheKey key = model_key(d, sha256);
+    size_t bytes;
+    *out = cache_get(&key);
+    if (*out) return ST_OK;
+    TRY(read_stored(d, version, sha256, out, &bytes, err));
+    return keep_loaded(d, out, err);
+}
+
+/* Can what is stored be read? It is what answers from now on, here and in other processes: a copy in the cache does not
+ * count. What was read stays in the cache, where the next query finds it. */
+static Status read_back(const ModelDefinition *d, sqlite3_int64 version, Err *err) {
+    Model *model;
+    char sha256[65];
+    sqlite3_int64 found;
+    size_t bytes;
+    TRY(store_lookup(d, NULL, version, &found, sha256, err));
+    TRY(read_stored(d, version, sha256, &model, &bytes, err));
+    TRY(keep_loaded(d, &model, err));
+    cache_release(model);
+    return ST_OK;
+}
+
+/* Numbers are never used twice. */
+static Status next_version(const ModelDefinition *d, sqlite3_int64 *out, Err *err) {
+    TRY(glue_integer(d->db, 0, out, err, "SELECT value FROM \"%w\".\"%w_config\" WHERE key='last_version'", d->schema, d->name));
+    if (*out < 0 || *out >= MAX_VERSION) return fail(err, ST_CORRUPT, "%s_config: last_version=%lld", d->name, *out);
+    ++*out;
+    return ST_OK;
+}
+
+static Status write_version(const ModelDefinition *d, Model *model, sqlite3_int64 version, Err *err) {
+    Bytes blob = {0};
+    Status status = model_write(model, &blob, err);
+    if (status == ST_OK) status = insert_chunks(d, version, &blob, err);
+    if (status == ST_OK) status = insert_version(d, version, model, blob.len, err);
+    bytes_clear(&blob);
+    return status;
+}
+
+/* INSERT ... VALUES has no statement journal inside BEGIN: what was written before a failure is deleted again, and the
+ * row that makes the version count comes last. */
+Status store_put(const ModelDefinition *d, Model *model, int activate, const char *action, sqlite3_int64 *out, Err *err) {
+    TRY(next_version(d, out, err));
+    sqlite3_int64 version = *out;
+    Status status = write_version(d, model, version, err);
+    if (status == ST_OK) status = read_back(d, version, err);
+    if (status == ST_OK) status = glue_execute(d->db, err, "REPLACE INTO \"%w\".\"%w_config\" VALUES('last_version', %lld)", d->schema, d->name, version);
+    if (status == ST_OK && activate) status = log_deployment(d, version, action, err);
+    if (status != ST_OK && status != ST_CANCELLED) remove_version(d, version);
+    return status;
+}
+
+Status store_activate(const ModelDefinition *d, sqlite3_int64 version, Err *err) {
+    TRY(version_exists(d, version, err));
+    TRY(read_back(d, version, err)); /* never point at what does not load */
+    return log_deployment(d, version, "activate", err);
+}
+
+Status store_rollback(const ModelDefinition *d, Err *err) {
+    sqlite3_int64 before;
+    TRY(glue_integer(d->db, 0, &before, err,
+                     "SELECT p.version FROM \"%w\".\"%w_deployments\" p JOIN \"%w\".\"%w_versions\" USING(version) WHERE p.version<>(SELECT version FROM \"%w\".\"%w_deployments\" ORDER BY id DESC LIMIT 1) ORDER BY p.id DESC LIMIT 1",
+                     d->schema, d->name, d->schema, d->name, d->schema, d->name));
+    if (!before) return fail(err, ST_BADARG, "no earlier version to go back to");
+    TRY(read_back(d, before, err));
+    return log_deployment(d, before, "rollback", err);
 }
 
 Status store_check(const ModelDefinition *d, Err *err) {
@@ -229,19 +265,15 @@ Status store_check(const ModelDefinition *d, Err *err) {
     TRY(glue_prepare(d->db, &statement, err, "SELECT version, sha256, bytes FROM \"%w\".\"%w_versions\" ORDER BY version", d->schema, d->name));
     Status status = ST_OK;
     while (status == ST_OK) {
-        Bytes blob = {0};
-        Model *model = NULL;
+        Model *model;
+        size_t bytes;
         status = glue_step(d->db, statement, &has_row, err);
         if (status != ST_OK || !has_row) break;
         sqlite3_int64 version = sqlite3_column_int64(statement, 0);
-        const char *sha256 = (const char *)sqlite3_column_text(statement, 1);
-        status = read_blob(d, version, &blob, err);
-        if (status == ST_OK) status = model_read(&model, blob.data, blob.len, err);
-        if (status == ST_OK && (!sha256 || strcmp(model->sha256, sha256) != 0 || (sqlite3_int64)blob.len != sqlite3_column_int64(statement, 2)))
-            status = fail(err, ST_CORRUPT, "the stored bytes are not those that were trained");
+        status = read_stored(d, version, (const char *)sqlite3_column_text(statement, 1), &model, &bytes, err);
         model_free(model);
-        bytes_clear(&blob);
-        if (status != ST_OK) err_prefix(err, "integrity-check: version %lld", version);
+        if (status == ST_OK && (sqlite3_int64)bytes != sqlite3_column_int64(statement, 2)) status = fail(err, ST_CORRUPT, "version %lld: %zu bytes are stored", version, bytes);
+        if (status != ST_OK) err_prefix(err, "integrity-check");
     }
     sqlite3_finalize(statement);
     if (status != ST_OK) return status;

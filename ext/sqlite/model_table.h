@@ -46,11 +46,10 @@ Status definition_find(ModelDefinition *out, sqlite3 *db, const char *name, Err 
 
 /* ---- model_events.c: reading the behaviour table ---- */
 
-/* Statements over the events, and the flag that keeps a view that reads the model itself from recursing. */
+/* Statements over the events. */
 typedef struct EventsReader {
     const ModelDefinition *definition;
     sqlite3_stmt *one_user;
-    int busy;
 } EventsReader;
 
 void events_reader_clear(EventsReader *reader);
@@ -158,6 +157,7 @@ typedef struct ModelTable {
     sqlite3_stmt *lookup;
     Model *loaded; /* a reference into the cache */
     sqlite3_int64 loaded_version;
+    int busy; /* guard.h */
     int32_t *category; /* per item of `loaded`, -1 for none; what model_rerank.c read at category_stamp */
     sqlite3_int64 category_stamp[3];
     ModelQuery *spare; /* a query of `loaded`, between uses */

@@ -6,6 +6,7 @@
 #include "../base/memory.h"
 #include "../base/options.h"
 #include "cache.h"
+#include "guard.h"
 #include "model_table.h"
 #include "modules.h"
 #include "progress.h"
@@ -127,10 +128,10 @@ static void rec_train(sqlite3_context *context, int argc, sqlite3_value **argv) 
     const char *options = argc > 1 ? (const char *)sqlite3_value_text(argv[1]) : NULL;
 
     Status status = definition_find(&d, db, (const char *)sqlite3_value_text(argv[0]), &err);
-    if (status == ST_OK) status = row_table_enter(&err);
+    if (status == ST_OK) status = guard_enter(&err);
     if (status == ST_OK) {
         status = tune_before_train(&d, options) ? tune_and_train(&d, &reader, options, 0, &model, &activate, &err) : train_model(&d, &reader, options, &model, &activate, &err);
-        row_table_leave();
+        guard_leave();
     }
     if (status == ST_OK) status = model_write(model, &blob, &err);
     if (status == ST_OK)

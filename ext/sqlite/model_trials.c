@@ -6,6 +6,9 @@
 #include "../base/memory.h"
 #include "tune.h"
 
+/* Nobody gets near it by tuning. */
+static const sqlite3_int64 MOST = (sqlite3_int64)1 << 62;
+
 Status tried_add(TriedList *list, const Tried *tried, Err *err) {
     if (list->n == list->capacity) {
         int64_t capacity = list->capacity * 2 + 32;
@@ -29,7 +32,8 @@ void tried_clear(TriedList *list) {
 
 Status trials_state(const ModelDefinition *d, TrialsState *out, Err *err) {
     sqlite3_int64 columns;
-    TRY(glue_integer(d->db, 0, &columns, err, "SELECT count(*) FROM pragma_table_info('%q_trials', %Q) WHERE name IN ('trial', 'tuning', 'share', 'question')", d->name, d->schema));
+    TRY(glue_integer(d->db, 0, &columns, err, "SELECT count(*) FROM pragma_table_info('%q_trials', %Q) WHERE name IN ('trial', 'tuning', 'share', 'question')"
+                     " AND EXISTS (SELECT 1 FROM \"%w\".sqlite_schema WHERE type='table' AND rootpage>0 AND lower(name)=lower('%q_trials'))", d->name, d->schema, d->schema, d->name));
     *out = columns == 4 ? TRIALS_PRESENT : columns >= 2 ? TRIALS_OLD : TRIALS_ABSENT;
     return ST_OK;
 }
@@ -77,6 +81,7 @@ Status trials_begin(const ModelDefinition *d, TuningKey *key, int resume, TriedL
     TRY(ensure_table(d, err));
     TRY(glue_integer(d->db, 0, &last, err, "SELECT coalesce(max(tuning), 0) FROM \"%w\".\"%w_trials\"", d->schema, d->name));
     TRY(glue_integer(d->db, 0, &key->last_trial, err, "SELECT coalesce(max(trial), 0) FROM \"%w\".\"%w_trials\"", d->schema, d->name));
+    if (last < 0 || last >= MOST || key->last_trial < 0 || key->last_trial >= MOST) return fail(err, ST_CORRUPT, "%s_trials: numbers of trials or tunings are damaged", d->name);
     key->tuning = last + 1;
     if (!resume || !last) return ST_OK;
     TRY(glue_integer(d->db, 0, &same, err, "SELECT count(*) FROM \"%w\".\"%w_trials\" WHERE tuning=%lld AND question=%Q", d->schema, d->name, last, key->question));

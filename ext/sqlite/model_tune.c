@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../base/memory.h"
+#include "guard.h"
 #include "modules.h"
 #include "tune.h"
 
@@ -325,10 +326,10 @@ static void rec_tune(sqlite3_context *context, int argc, sqlite3_value **argv) {
     Err err = {0};
     const char *options = argc > 1 ? (const char *)sqlite3_value_text(argv[1]) : NULL;
     Status status = definition_find(&d, sqlite3_context_db_handle(context), (const char *)sqlite3_value_text(argv[0]), &err);
-    if (status == ST_OK) status = row_table_enter(&err);
+    if (status == ST_OK) status = guard_enter(&err);
     if (status == ST_OK) {
         status = tune_outside(&d, &reader, options, &json, &err);
-        row_table_leave();
+        guard_leave();
     }
     if (status == ST_OK)
         sqlite3_result_text64(context, (const char *)json.data, json.len, SQLITE_TRANSIENT, SQLITE_UTF8);

@@ -5,6 +5,7 @@
 #include "../base/memory.h"
 #include "../base/options.h"
 #include "cache.h"
+#include "guard.h"
 #include "model_table.h"
 
 typedef struct VersionOption {
@@ -111,7 +112,11 @@ int model_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int
     } else {
         const char *command = (const char *)sqlite3_value_text(column[C_COMMAND]);
         *rowid = 0;
-        status = command ? run_command(table, command, column, rowid, &err) : fail_nomem(&err, "a command");
+        status = command ? guard_enter_table(&table->busy, &err) : fail_nomem(&err, "a command");
+        if (status == ST_OK) {
+            status = run_command(table, command, column, rowid, &err);
+            guard_leave_table(&table->busy);
+        }
     }
     return glue_vtab_error(vtab, "rec_model", table->definition.name, status, &err);
 }

@@ -1,11 +1,11 @@
 #include "row_table.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "../base/memory.h"
+#include "guard.h"
 
 typedef struct Cell {
     int type; /* SQLITE_INTEGER, ... */
@@ -194,33 +194,10 @@ static int vtab_fail(sqlite3_vtab *vtab, const char *name, Status status, const 
     return glue_code(status, err);
 }
 
-/* A view may read a table-valued function that reads the view: fill within fill, without end. How deep a thread is: under a key of its
- * own, for LeakSanitizer stumbles over _Thread_local in a library that is loaded late. */
-enum { DEEPEST = 8 };
-static pthread_key_t depth_key;
-static pthread_once_t depth_once = PTHREAD_ONCE_INIT;
-static int has_depth_key;
-
-static void make_depth_key(void) {
-    has_depth_key = pthread_key_create(&depth_key, NULL) == 0;
-}
-
-Status row_table_enter(Err *err) {
-    pthread_once(&depth_once, make_depth_key);
-    if (!has_depth_key) return fail_nomem(err, "a thread's key");
-    intptr_t depth = (intptr_t)pthread_getspecific(depth_key);
-    if (depth >= DEEPEST) return fail(err, ST_BADARG, "it reads a view that reads it");
-    return pthread_setspecific(depth_key, (void *)(depth + 1)) == 0 ? ST_OK : fail_nomem(err, "a thread's key");
-}
-
-void row_table_leave(void) {
-    pthread_setspecific(depth_key, (void *)((intptr_t)pthread_getspecific(depth_key) - 1));
-}
-
 static Status fill(const RowTable *description, sqlite3 *db, sqlite3_value **given, RowSink *sink, Err *err) {
-    TRY(row_table_enter(err));
+    TRY(guard_enter(err)); /* a view may read a table-valued function that reads the view */
     Status status = description->fill(db, given, sink, err);
-    row_table_leave();
+    guard_leave();
     return status;
 }
 

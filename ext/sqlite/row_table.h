@@ -21,10 +21,6 @@ typedef struct RowTable {
     Status (*fill)(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err);
 } RowTable;
 
-/* Around whatever reads a table of the user's choice: an error where that goes on within itself. */
-Status row_table_enter(Err *err);
-void row_table_leave(void);
-
 int row_table_register(sqlite3 *db, const RowTable *table);
 
 /* Append cells from left to right; a row is complete after n_columns of them. Failures are sticky and reported when

@@ -121,8 +121,8 @@ def test_a_view_that_reads_the_model_itself_is_refused(shop):
     make_model(db, events="loop")
     db.execute("DROP VIEW loop")
     db.execute("CREATE VIEW loop AS SELECT 1 AS user, item, 1.0 AS n, 1 AS t FROM m WHERE user = 1 AND k = 3")
-    refused(db, "SELECT * FROM m(1, 3)", says="reads the model itself")
-    refused(db, "INSERT INTO m(m) VALUES('train')", says="reads the model itself")
+    refused(db, "SELECT * FROM m(1, 3)", says="it is in use by itself")
+    refused(db, "INSERT INTO m(m) VALUES('train')", says="it is in use by itself")
 
 
 def test_flipped_bits_are_found(shop):

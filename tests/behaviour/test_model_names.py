@@ -135,7 +135,7 @@ def test_models_that_read_each_other_end_in_an_error(shop):
         db.execute(f"DROP TABLE ev_{name}")
         db.execute(f"CREATE VIEW ev_{name} AS SELECT 1 AS user, item FROM {other} WHERE user = 1 AND k = 3")
     for sql in ("SELECT * FROM a(1, 3)", "SELECT * FROM b(1, 3)", "SELECT * FROM a WHERE k = 1", "INSERT INTO a(a) VALUES('train')", "SELECT rec_train('b')"):
-        refused(db, sql, says="reads the model itself")
+        refused(db, sql, says="it is in use by itself")
 
 
 def test_a_damaged_model_does_not_hide_the_others(shop):

@@ -401,4 +401,4 @@ def test_a_view_of_items_that_reads_the_model_is_refused(shop):
     db.execute("DROP VIEW shelf")
     db.execute("""CREATE VIEW shelf AS SELECT item, 1 AS kind FROM n WHERE user = 7 AND k = 3 AND options = '{"max_per_category":1}'""")
     db.execute("UPDATE products SET kind = kind")
-    refused(db, """SELECT item FROM n WHERE user = 7 AND k = 3 AND options = '{"max_per_category":1}'""", says="reads the model itself")
+    refused(db, """SELECT item FROM n WHERE user = 7 AND k = 3 AND options = '{"max_per_category":1}'""", says="it is in use by itself")
