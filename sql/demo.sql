@@ -19,7 +19,7 @@ SELECT (SELECT count(*) FROM products) AS products, (SELECT count(*) FROM custom
 DROP TABLE IF EXISTS recs;
 CREATE VIRTUAL TABLE recs USING rec_model(
   events=purchases, user=customer_id, item=stock_code, weight=quantity, time=bought_at, algorithm=ials, factors=64);
-INSERT INTO recs(recs, arg) VALUES('train', '{"progress":"stderr"}');
+INSERT INTO recs(recs, arg) VALUES('train', '{"progress": "stderr"}');
 SELECT version, algorithm, events, users, items, round(trained_seconds, 1) AS seconds, bytes FROM rec_versions;
 
 .print
@@ -97,17 +97,17 @@ CREATE VIEW bought_new AS
   SELECT l.* FROM bought_later l WHERE NOT EXISTS (
     SELECT 1 FROM purchases p WHERE p.customer_id = l.customer_id AND p.stock_code = l.stock_code AND p.bought_at < 1320796800
      GROUP BY p.customer_id HAVING sum(p.quantity) > 0);
-INSERT INTO recs(recs, arg) VALUES('train', '{"algorithm":"popular","until":1320796800,"activate":"never"}');
-INSERT INTO recs(recs, arg) VALUES('train', '{"algorithm":"item_knn","until":1320796800,"activate":"never"}');
-INSERT INTO recs(recs, arg) VALUES('train', '{"algorithm":"ials","until":1320796800,"activate":"never"}');
+INSERT INTO recs(recs, arg) VALUES('train', '{"algorithm": "popular","until": 1320796800,"activate": "never"}');
+INSERT INTO recs(recs, arg) VALUES('train', '{"algorithm": "item_knn","until": 1320796800,"activate": "never"}');
+INSERT INTO recs(recs, arg) VALUES('train', '{"algorithm": "ials","until": 1320796800,"activate": "never"}');
 
 CREATE TEMP TABLE judged AS
-        SELECT 1 AS task, 'popular' AS algorithm, * FROM rec_evaluate('recs', 'bought_new', '{"version":2}') WHERE model = 'recs'
-  UNION ALL SELECT 1, 'item_knn', * FROM rec_evaluate('recs', 'bought_new', '{"version":3}') WHERE model = 'recs'
-  UNION ALL SELECT 1, 'ials', * FROM rec_evaluate('recs', 'bought_new', '{"version":4}') WHERE model = 'recs'
-  UNION ALL SELECT 2, 'popular', * FROM rec_evaluate('recs', 'bought_later', '{"version":2,"exclude_seen":false}') WHERE model = 'recs'
-  UNION ALL SELECT 2, 'item_knn', * FROM rec_evaluate('recs', 'bought_later', '{"version":3,"exclude_seen":false}') WHERE model = 'recs'
-  UNION ALL SELECT 2, 'ials', * FROM rec_evaluate('recs', 'bought_later', '{"version":4,"exclude_seen":false}') WHERE model = 'recs';
+        SELECT 1 AS task, 'popular' AS algorithm, * FROM rec_evaluate('recs', 'bought_new', '{"version": 2}') WHERE model = 'recs'
+  UNION ALL SELECT 1, 'item_knn', * FROM rec_evaluate('recs', 'bought_new', '{"version": 3}') WHERE model = 'recs'
+  UNION ALL SELECT 1, 'ials', * FROM rec_evaluate('recs', 'bought_new', '{"version": 4}') WHERE model = 'recs'
+  UNION ALL SELECT 2, 'popular', * FROM rec_evaluate('recs', 'bought_later', '{"version": 2,"exclude_seen": false}') WHERE model = 'recs'
+  UNION ALL SELECT 2, 'item_knn', * FROM rec_evaluate('recs', 'bought_later', '{"version": 3,"exclude_seen": false}') WHERE model = 'recs'
+  UNION ALL SELECT 2, 'ials', * FROM rec_evaluate('recs', 'bought_later', '{"version": 4,"exclude_seen": false}') WHERE model = 'recs';
 SELECT CASE task WHEN 1 THEN 'new to the customer' ELSE 'with repeat purchases' END AS products, algorithm,
        max(printf('%.3f  (%.3f to %.3f)', value, ci_low, ci_high)) FILTER (WHERE metric = 'ndcg') AS "NDCG@10",
        max(printf('%.3f', value)) FILTER (WHERE metric = 'recall') AS "recall@10",

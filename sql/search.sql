@@ -31,7 +31,7 @@ found_near AS MATERIALIZED (
    WHERE k = 50 AND embedding MATCH (SELECT rec_vec_avg(t.embedding) FROM found_words w JOIN things t ON t.rowid = w.id WHERE w.place <= 5)),
 found_taste AS (
   SELECT n.id, r.rank AS place FROM recs r JOIN numbered n ON n.stock_code = r.item
-   WHERE r.user = (SELECT customer FROM asked) AND r.options = '{"exclude_seen":false}'
+   WHERE r.user = (SELECT customer FROM asked) AND r.options = '{"exclude_seen": false}'
      AND r.candidates = (SELECT json_group_array(stock_code) FROM numbered WHERE id IN (SELECT id FROM found_words UNION SELECT id FROM found_near))),
 lists AS (SELECT * FROM found_words UNION ALL SELECT * FROM found_near UNION ALL SELECT * FROM found_taste)
 SELECT n.stock_code, n.name, round(rec_rrf(place), 4) AS score

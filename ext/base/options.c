@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "date.h"
 #include "memory.h"
 #include "text.h"
 
@@ -25,7 +26,7 @@ static void set_text(const OptSpec *spec, void *params, const char *text) {
 
 void options_default(const OptSpec *specs, void *params) {
     for (const OptSpec *spec = specs; spec->name; spec++) {
-        if (spec->kind == OPT_REAL)
+        if (spec->kind == OPT_REAL || spec->kind == OPT_TIME)
             set_real(spec, params, spec->initial);
         else if (spec->kind == OPT_TEXT)
             set_text(spec, params, spec->choices);
@@ -57,6 +58,8 @@ void options_range(const OptSpec *spec, Bytes *out) {
         bytes_format(out, "true|false");
     else if (spec->kind == OPT_TEXT)
         bytes_format(out, "up to %d bytes", (int)spec->max - 1);
+    else if (spec->kind == OPT_TIME)
+        bytes_format(out, "unix seconds, or a date such as '2011-11-09' or '2011-11-09 12:30:00'");
     else if (spec->kind == OPT_INT)
         bytes_format(out, "%lld..%lld", (long long)spec->min, (long long)spec->max);
     else
@@ -113,8 +116,12 @@ Status options_set(const OptSpec *spec, void *params, const char *text, Err *err
         set_text(spec, params, text);
         return ST_OK;
     }
+    if (spec->kind == OPT_TIME && date_parse(text, strlen(text), &number)) {
+        set_real(spec, params, number);
+        return ST_OK;
+    }
     if (!parse_number(text, &number) || number < spec->min || number > spec->max) return out_of_range(spec, text, err);
-    if (spec->kind == OPT_REAL) {
+    if (spec->kind == OPT_REAL || spec->kind == OPT_TIME) {
         set_real(spec, params, number);
         return ST_OK;
     }
@@ -164,7 +171,7 @@ Status options_set_json(const OptTarget *targets, size_t n_targets, const char *
 
     if (json_lacks_memory(root, &json_error)) return fail_nomem(err, "the options");
     if (!root || !json_is_object(root)) {
-        status = fail(err, ST_BADARG, "options: %s (a JSON object such as {\"name\":value})",
+        status = fail(err, ST_BADARG, "options: %s (a JSON object such as {\"name\": value})",
                       root ? "not an object" : json_error.text);
         json_decref(root);
         return status;
@@ -193,7 +200,7 @@ void options_value_json(const OptSpec *spec, const void *params, Bytes *out) {
 
     memcpy(&integer, field, sizeof integer);
     memcpy(&real, field, sizeof real);
-    if (spec->kind == OPT_REAL)
+    if (spec->kind == OPT_REAL || spec->kind == OPT_TIME)
         bytes_format(out, "%.15g", real);
     else if (spec->kind == OPT_FLAG)
         bytes_format(out, integer ? "true" : "false");

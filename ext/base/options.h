@@ -22,6 +22,7 @@ typedef enum OptKind {
     OPT_REAL,  /* double field */
     OPT_FLAG,  /* int64_t field, 0 or 1: true, false, 1, 0 */
     OPT_CHOICE, /* int64_t field: the index of the word in choices */
+    OPT_TIME,  /* double field: unix seconds, or a date text (date.h) */
     OPT_TEXT   /* char field of max bytes, NUL included; the default is choices; a JSON array or object is taken as its text */
 } OptKind;
 

@@ -25,12 +25,12 @@ typedef struct Work {
 
 static int64_t allow_unseen(const Work *w, int32_t user, uint64_t *bit) {
     const Model *model = w->model;
-    const Csr *history = &w->holdout->history;
+    const Csr *seen = w->holdout->has_seen ? &w->holdout->seen : &w->holdout->history;
     int64_t n = model->n_items;
     model_allow_all(model, bit);
     if (!w->options->exclude_seen) return n;
-    for (int64_t e = history->row_start[user]; e < history->row_start[user + 1]; e++, n--)
-        bit[history->col[e] >> 6] &= ~((uint64_t)1 << (history->col[e] & 63));
+    for (int64_t e = seen->row_start[user]; e < seen->row_start[user + 1]; e++, n--)
+        bit[seen->col[e] >> 6] &= ~((uint64_t)1 << (seen->col[e] & 63));
     return n;
 }
 
@@ -126,7 +126,7 @@ static void evaluate_group(void *context, int64_t piece, int worker) {
     int32_t from = (int32_t)piece * w->group_size, left = w->holdout->n_users - from, n = left < w->group_size ? left : w->group_size;
     for (int32_t i = 0; i < n; i++) {
         int64_t start = rows->row_start[from + i];
-        group->list[i].history = (History){rows->col + start, rows->val + start, csr_row_len(rows, from + i), w->holdout->history_time + start};
+        group->list[i].history = (History){.item = rows->col + start, .weight = rows->val + start, .n = csr_row_len(rows, from + i), .time = w->holdout->history_time + start};
         group->list[i].n_allowed = allow_unseen(w, from + i, group->list[i].allowed);
     }
     w->query[worker]->popular_only = w->popular_only;

@@ -4,9 +4,10 @@
 
 #include "../base/memory.h"
 
-Status holdout_init(Holdout *h, int32_t n_users, int32_t n_items, int64_t n_history, int64_t n_relevant, Err *err) {
-    *h = (Holdout){0};
+Status holdout_init(Holdout *h, int32_t n_users, int32_t n_items, int64_t n_history, int64_t n_seen, int64_t n_relevant, Err *err) {
+    *h = (Holdout){.has_seen = n_seen >= 0};
     TRY(csr_alloc(&h->history, n_users, n_items, n_history, err));
+    if (h->has_seen) TRY(csr_alloc(&h->seen, n_users, n_items, n_seen, err));
     TRY(csr_alloc(&h->relevant, n_users, n_items, n_relevant, err));
     h->history_time = mem_array((size_t)n_history, sizeof *h->history_time);
     h->unknown = mem_array((size_t)n_relevant, sizeof *h->unknown);
@@ -18,6 +19,7 @@ Status holdout_init(Holdout *h, int32_t n_users, int32_t n_items, int64_t n_hist
 
 void holdout_clear(Holdout *h) {
     csr_clear(&h->history);
+    csr_clear(&h->seen);
     csr_clear(&h->relevant);
     mem_free(h->history_time);
     mem_free(h->unknown);
@@ -40,6 +42,12 @@ void holdout_end_user(Holdout *h, const History *history) {
         memcpy(h->history.col + at, history->item, (size_t)history->n * sizeof *history->item);
         memcpy(h->history.val + at, history->weight, (size_t)history->n * sizeof *history->weight);
         memcpy(h->history_time + at, history->time, (size_t)history->n * sizeof *history->time);
+    }
+    if (h->has_seen) {
+        int64_t n, from = h->seen.row_start[h->n_users];
+        const int32_t *item = history_seen(history, &n);
+        if (n) memcpy(h->seen.col + from, item, (size_t)n * sizeof *item);
+        h->seen.row_start[h->n_users + 1] = from + n;
     }
     h->n_users++;
     h->history.n_rows = h->relevant.n_rows = h->n_users;

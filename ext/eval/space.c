@@ -27,7 +27,7 @@ static Status read_axis(Space *s, const char *name, json_t *value, Err *err) {
     axis->min = json_number_value(min);
     axis->max = json_number_value(max);
     if ((spec->kind != OPT_INT && spec->kind != OPT_REAL) || !json_is_number(min) || !json_is_number(max) || !(axis->min < axis->max) || (axis->log && axis->min <= 0))
-        return fail(err, ST_BADARG, "space: %.40s must be a list of values, or {\"min\":a,\"max\":b} of a number, with \"log\":true where a is above 0", name);
+        return fail(err, ST_BADARG, "space: %.40s must be a list of values, or {\"min\": a,\"max\": b} of a number, with \"log\": true where a is above 0", name);
     if (axis->min < spec->min || axis->max > spec->max) return fail(err, ST_BADARG, "space: %.40s may be %g to %g", name, spec->min, spec->max);
     s->dimension[s->n++] = (Dimension){0};
     return ST_OK;
@@ -41,7 +41,7 @@ Status space_init(Space *s, const Algorithm *algorithm, json_t *own, Err *err) {
     if (!own && !algorithm->tune_space) return fail(err, ST_BADARG, "algorithm %s has no space of its own: give \"space\"", algorithm->name);
     s->root = own ? json_incref(own) : json_loads(algorithm->tune_space, 0, &json_error);
     if (!s->root) return fail_nomem(err, "the space");
-    if (!json_is_object(s->root) || json_object_size(s->root) == 0) return fail(err, ST_BADARG, "space must be an object such as {\"neighbours\":[20,50,100]}");
+    if (!json_is_object(s->root) || json_object_size(s->root) == 0) return fail(err, ST_BADARG, "space must be an object such as {\"neighbours\": [20,50,100]}");
     json_object_foreach(s->root, name, value) TRY(read_axis(s, name, value, err));
     return ST_OK;
 }

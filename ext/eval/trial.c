@@ -164,12 +164,15 @@ Status split_events(const EventSet *set, SplitKind kind, double share, int64_t f
 
 typedef struct Part {
     Dataset train, test;
+    Dataset all;     /* what the training part holds at all, where max_history or baskets cut it; else empty */
+    int has_all;
     Holdout holdout; /* users with both parts, in key order */
 } Part;
 
 static void part_clear(Part *p) {
     dataset_clear(&p->train);
     dataset_clear(&p->test);
+    dataset_clear(&p->all);
     holdout_clear(&p->holdout);
 }
 
@@ -179,22 +182,48 @@ static Status fill(Dataset *data, const EventSet *set, const uint8_t *held, int 
     return ST_OK;
 }
 
+/* What the user of the training part has: taste and, into seen (room for all items), what counts as seen. */
+static History history_of(const Part *p, const Model *model, int32_t own, int32_t *seen) {
+    const Csr *train = &p->train.by_user, *all = &p->all.by_user;
+    int64_t at = train->row_start[own];
+    History history = {.item = train->col + at, .weight = train->val + at, .n = csr_row_len(train, own), .time = p->train.pair_time + at};
+    if (!p->has_all) return history;
+    int32_t u = keymap_find(p->all.users, keymap_key(p->train.users, own));
+    for (int64_t e = all->row_start[u]; e < all->row_start[u + 1]; e++) { /* in key order, as the model's ids are */
+        int32_t item = keymap_find(model->items, keymap_key(p->all.items, all->col[e]));
+        if (item >= 0) seen[history.n_seen++] = item;
+    }
+    history.seen = seen;
+    return history;
+}
+
+static int has_item(const History *history, int32_t item) {
+    int64_t n;
+    const int32_t *seen = history_seen(history, &n);
+    for (int64_t i = 0; i < n; i++)
+        if (seen[i] == item) return 1;
+    return 0;
+}
+
 /* The users of both parts. Test pairs count 1 each: whether, not how much. */
 static Status align(Part *p, const Model *model, int exclude_seen, Err *err) {
     const Csr *train = &p->train.by_user, *test = &p->test.by_user;
-    TRY(holdout_init(&p->holdout, test->n_rows, model->n_items, csr_nnz(train), csr_nnz(test), err));
+    TRY(holdout_init(&p->holdout, test->n_rows, model->n_items, csr_nnz(train), p->has_all ? csr_nnz(&p->all.by_user) : HOLDOUT_SEES_HISTORY, csr_nnz(test), err));
+    int32_t *seen = mem_array((size_t)model->n_items, sizeof *seen);
+    if (!seen) return fail_nomem(err, "the hold-out");
     for (int32_t u = 0; u < test->n_rows; u++) {
         int32_t own = keymap_find(p->train.users, keymap_key(p->test.users, u)), relevant = 0;
         if (own < 0) continue;
+        History history = history_of(p, model, own, seen);
         for (int64_t e = test->row_start[u]; e < test->row_start[u + 1]; e++) {
             int32_t item = keymap_find(model->items, keymap_key(p->test.items, test->col[e]));
-            if (item >= 0 && exclude_seen && csr_find(train, own, item) >= 0) continue;
+            if (item >= 0 && exclude_seen && has_item(&history, item)) continue;
             holdout_add_relevant(&p->holdout, item, 1);
             relevant++;
         }
-        int64_t at = train->row_start[own];
-        if (relevant) holdout_end_user(&p->holdout, &(History){train->col + at, train->val + at, csr_row_len(train, own), p->train.pair_time + at});
+        if (relevant) holdout_end_user(&p->holdout, &history);
     }
+    mem_free(seen);
     return ST_OK;
 }
 
@@ -211,7 +240,7 @@ static void summarise(TrialResult *out, const Judged *judged, const EvaluateOpti
 
 static Status train_and_judge(Part *p, TrialResult *out, const EventSet *set, const uint8_t *held, const Setting *setting, const EvaluateOptions *options, const Catalogue *catalogue, Model **model,
                               Task *task, Err *err) {
-    DatasetRules rules = {setting->common.half_life, setting->common.min_support, setting->common.max_history, model_baskets(setting->algorithm, &setting->params)}, plain = {0};
+    DatasetRules rules = model_rules(setting->algorithm, &setting->common, &setting->params), plain = {0};
     Judged judged = {0};
     TRY(dataset_init(&p->train, err));
     TRY(dataset_init(&p->test, err));
@@ -220,6 +249,13 @@ static Status train_and_judge(Part *p, TrialResult *out, const EventSet *set, co
     TRY(fill(&p->test, set, held, 1, err));
     TRY(dataset_finish(&p->train, &rules, task, err));
     TRY(dataset_finish(&p->test, &plain, task, err));
+    p->has_all = rules.pair.max_history > 0 || rules.basket.group;
+    if (p->has_all) {
+        DatasetRules whole = {.pair = {.combine = rules.pair.combine, .keeps_all = rules.pair.keeps_all}};
+        TRY(dataset_init(&p->all, err));
+        TRY(fill(&p->all, set, held, 0, err));
+        TRY(dataset_finish(&p->all, &whole, task, err));
+    }
     if (catalogue) TRY(catalogue->read(catalogue->host, &p->train, err));
     TRY(model_train(model, setting->algorithm, &setting->common, &setting->params, NULL, &p->train, task, err));
     out->seconds = (*model)->trained_seconds;

@@ -78,7 +78,7 @@ static Status read_part(json_t *object, Part *out, Err *err) {
     OptTarget target = {out->algorithm->options, &out->params};
     Status status = rest ? options_set_json(&target, 1, rest, err) : fail_nomem(err, "the options");
     free(rest);
-    if (status == ST_OK && model_baskets(out->algorithm, &out->params).group) status = fail(err, ST_BADARG, "models: the history of a blend has no baskets, which %s with these options needs", out->algorithm->name);
+    if (status == ST_OK && out->algorithm->baskets && out->algorithm->baskets(&out->params).group) status = fail(err, ST_BADARG, "models: the history of a blend has no baskets, which %s with these options needs", out->algorithm->name);
     if (status == ST_OK && starts_from_version(out)) status = fail(err, ST_BADARG, "models: init_from is for a model of its own, not for a part");
     return status == ST_OK && out->algorithm->check ? out->algorithm->check(&out->params, err) : status;
 }
@@ -89,7 +89,7 @@ static Status read_parts(const BlendParams *params, Blend *out, Err *err) {
     if (json_lacks_memory(root, &json_error)) return fail_nomem(err, "the options");
     Status status = ST_OK;
     if (!json_is_array(root) || json_array_size(root) < 1 || json_array_size(root) > MAX_PARTS)
-        status = fail(err, ST_BADARG, "models must be a JSON array of 1 to %d objects such as {\"algorithm\":\"item_knn\",\"weight\":2}", MAX_PARTS);
+        status = fail(err, ST_BADARG, "models must be a JSON array of 1 to %d objects such as {\"algorithm\": \"item_knn\",\"weight\": 2}", MAX_PARTS);
     out->fusion = params->fusion;
     for (size_t i = 0; status == ST_OK && i < json_array_size(root); i++) {
         if (!json_is_object(json_array_get(root, i))) status = fail(err, ST_BADARG, "models: element %zu is no object", i + 1);

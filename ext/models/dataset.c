@@ -1,5 +1,6 @@
 #include "dataset.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,12 +91,15 @@ static void weigh_user(Event *event, int64_t n, const BasketRules *rules, double
     for (int64_t i = 0; i < n; i++)
         if (i == 0 || time[i] != time[baskets - 1]) time[baskets++] = time[i];
     for (int64_t from = 0, to; from < n; from = to) { /* a pair */
-        double sum = 0;
-        for (to = from; to < n && event[to].item == event[from].item; to++) sum += event[to].weight;
+        double sum = 0, size = 0;
+        for (to = from; to < n && event[to].item == event[from].item; to++) {
+            sum += event[to].weight;
+            size += fabs(event[to].weight);
+        }
         for (int64_t i = from; i < to; i++) {
             const double *place = bsearch(&event[i].time, time, (size_t)baskets, sizeof *time, compare_times);
             int again = i > from && event[i].time == event[i - 1].time;
-            event[i].weight = sum > 0 && !again ? basket_weight(baskets - 1 - (place - time), baskets, rules) : 0;
+            event[i].weight = sum_is_positive(sum, size, to - from) && !again ? basket_weight(baskets - 1 - (place - time), baskets, rules) : 0;
         }
     }
 }
@@ -112,18 +116,65 @@ Status events_weigh_baskets(Event *event, int64_t n, const BasketRules *rules, E
     return ST_OK;
 }
 
-static int64_t sum_pairs(Event *event, int64_t n, double newest, double half_life) {
+int sum_is_positive(double sum, double size, int64_t n) {
+    return sum > (double)n * DBL_EPSILON * size;
+}
+
+/* The events of one pair, combined without and with decay. */
+typedef struct PairSum {
+    double plain, decayed, size;
+    int64_t n;
+} PairSum;
+
+static void pair_add(PairSum *sum, const Event *event, double newest, const PairRules *rules) {
+    double decayed = dataset_decay(event->weight, event->time, newest, rules->half_life);
+    int first = sum->n++ == 0, takes = first || rules->combine == COMBINE_LAST || (rules->combine == COMBINE_MAX && event->weight > sum->plain);
+    sum->size += fabs(event->weight);
+    if (rules->combine == COMBINE_SUM || rules->combine == COMBINE_MEAN) {
+        sum->plain += event->weight;
+        sum->decayed += decayed;
+    } else if (takes) {
+        sum->plain = event->weight;
+        sum->decayed = decayed;
+    }
+}
+
+static int pair_is_there(const PairSum *sum, const PairRules *rules) {
+    if (rules->keeps_all) return 1;
+    int adds = rules->combine == COMBINE_SUM || rules->combine == COMBINE_MEAN;
+    return adds ? sum_is_positive(sum->plain, sum->size, sum->n) : sum->plain > 0;
+}
+
+static double pair_weight(const PairSum *sum, const PairRules *rules) {
+    double weight = rules->combine == COMBINE_MEAN ? sum->decayed / (double)sum->n : sum->decayed;
+    return rules->keeps_all || weight > DATASET_LEAST_WEIGHT ? weight : DATASET_LEAST_WEIGHT;
+}
+
+/* The pair that begins at event[from], up to *to. */
+static PairSum pair_of(const Event *event, int64_t n, int64_t from, double newest, const PairRules *rules, int64_t *to) {
+    PairSum sum = {0};
+    for (*to = from; *to < n && event[*to].user == event[from].user && event[*to].item == event[from].item; ++*to) pair_add(&sum, &event[*to], newest, rules);
+    return sum;
+}
+
+static int64_t combine_pairs(Event *event, int64_t n, double newest, const PairRules *rules) {
     int64_t n_pairs = 0;
-    for (int64_t i = 0; i < n;) {
-        Event pair = event[i];
-        pair.weight = 0;
-        for (; i < n && event[i].user == pair.user && event[i].item == pair.item; i++) {
-            pair.weight += dataset_decay(event[i].weight, event[i].time, newest, half_life);
-            pair.time = event[i].time;
-        }
-        if ((float)pair.weight > 0) event[n_pairs++] = pair; /* stored as float32: what decays below it is nothing */
+    for (int64_t from = 0, to; from < n; from = to) {
+        PairSum sum = pair_of(event, n, from, newest, rules, &to);
+        Event pair = event[to - 1]; /* the latest */
+        pair.weight = pair_weight(&sum, rules);
+        if (pair_is_there(&sum, rules)) event[n_pairs++] = pair;
     }
     return n_pairs;
+}
+
+int64_t events_held(const Event *event, int64_t n, const PairRules *rules, int32_t *item) {
+    int64_t n_items = 0;
+    for (int64_t from = 0, to; from < n; from = to) {
+        PairSum sum = pair_of(event, n, from, -INFINITY, rules, &to); /* without decay */
+        if (pair_is_there(&sum, rules)) item[n_items++] = event[from].item;
+    }
+    return n_items;
 }
 
 static int latest_first(const void *a, const void *b) {
@@ -152,8 +203,8 @@ static int64_t cap_histories(Event *pair, int64_t n, int64_t max_history) {
     return kept;
 }
 
-int64_t events_net(Event *event, int64_t n, double newest, double half_life, int64_t max_history) {
-    return cap_histories(event, sum_pairs(event, n, newest, half_life), max_history);
+int64_t events_net(Event *event, int64_t n, double newest, const PairRules *rules) {
+    return cap_histories(event, combine_pairs(event, n, newest, rules), rules->max_history);
 }
 
 static Status drop_rare_items(Event *pair, int64_t *n, int32_t n_items, int64_t min_support, Err *err) {
@@ -263,7 +314,7 @@ static Status finish(Dataset *data, uint8_t **listed, const DatasetRules *rules,
     TRY(number_in_key_order(data, listed, err));
     TRY(sort_events(data, task, err));
     TRY(events_weigh_baskets(data->event, data->n_events, &rules->basket, err));
-    int64_t n_pairs = events_net(data->event, data->n_events, data->newest, rules->basket.group ? 0 : rules->half_life, rules->max_history);
+    int64_t n_pairs = events_net(data->event, data->n_events, data->newest, &rules->pair);
     TRY(drop_rare_items(data->event, &n_pairs, keymap_count(data->items), rules->min_support, err));
     TRY(keep_used(&data->users, NULL, data->event, n_pairs, user_of, err));
     TRY(keep_used(&data->items, *listed, data->event, n_pairs, item_of, err));

@@ -29,10 +29,19 @@ typedef struct BasketRules {
     double group_decay;
 } BasketRules;
 
-typedef struct DatasetRules {
+/* What the events of a (user, item) pair make together. */
+typedef enum PairCombine { COMBINE_SUM, COMBINE_LAST, COMBINE_MAX, COMBINE_MEAN } PairCombine;
+
+typedef struct PairRules {
     double half_life;    /* days; 0: no decay. Weight x 2^(-(newest - time) / half_life) */
-    int64_t min_support; /* items of fewer distinct users are left out */
     int64_t max_history; /* a user counts with this many items, the latest; 0: with all */
+    PairCombine combine;
+    int keeps_all; /* weights are ratings: a pair is there whatever its weight is */
+} PairRules;
+
+typedef struct DatasetRules {
+    PairRules pair;
+    int64_t min_support; /* items of fewer distinct users are left out */
     BasketRules basket;
 } DatasetRules;
 
@@ -62,19 +71,27 @@ Status dataset_add(Dataset *data, Key user, Key item, double weight, double time
 /* Before all events: an item of the catalogue, whether anybody has it or not. */
 Status dataset_list_item(Dataset *data, Key item, Err *err);
 
-/* Build the matrices; pairs whose weights sum to 0 or less are dropped, and so are the items and users that are left
+/* Build the matrices; pairs that are not there (events_net) are dropped, and so are the items and users that are left
  * with nothing. Cancellable by task. O(n log n). */
 Status dataset_finish(Dataset *data, const DatasetRules *rules, Task *task, Err *err);
 
 /* Order events by (user, item, time, weight). */
 void events_sort(Event *event, int64_t n);
 
-/* Sum sorted events in place to one a (user, item) pair, decayed from `newest` with half_life days, each with the time of
- * its latest event; drop the pairs that sum to 0 or less (in float32); keep each user's latest max_history pairs (0: all). Training
- * and live histories both go through here. Returns how many pairs are left, sorted. */
-int64_t events_net(Event *event, int64_t n, double newest, double half_life, int64_t max_history);
+/* Combine sorted events in place to one a (user, item) pair, each with the time of its latest event, and keep each user's
+ * latest max_history pairs. Training and live histories both go through here. Returns how many pairs are left, sorted.
+ *
+ * Whether a pair is there is decided without decay: where its weights, combined, are more than rounding errors above 0. So
+ * what was bought long ago stays bought. Its weight is the decayed one, DATASET_LEAST_WEIGHT at least. */
+int64_t events_net(Event *event, int64_t n, double newest, const PairRules *rules);
 
-/* Give sorted events the weights of their baskets; pairs that sum to 0 or less get 0. */
+/* Of one user's sorted events the items of the pairs that are there, ascending, into item (room for n). Returns how many. */
+int64_t events_held(const Event *event, int64_t n, const PairRules *rules, int32_t *item);
+
+/* Is a sum of n numbers more than 0, where size is the sum of their absolute values? Below n rounding errors it is not. */
+int sum_is_positive(double sum, double size, int64_t n);
+
+/* Give sorted events the weights of their baskets; pairs that are not there get 0. */
 Status events_weigh_baskets(Event *event, int64_t n, const BasketRules *rules, Err *err);
 
 /* The decayed weight of an event, as training and live histories both use it. An event newer than `newest` counts in
@@ -86,5 +103,8 @@ double dataset_decay(double weight, double time, double newest, double half_life
 
 /* Largest |weight| that an event may have. */
 #define DATASET_MAX_WEIGHT 1e12
+
+/* What decays below it stays there: 100 half-lives, and far from where float32 ends. */
+#define DATASET_LEAST_WEIGHT 1e-30
 
 #endif

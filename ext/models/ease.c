@@ -15,6 +15,7 @@
  * neighbours, score 0, and come after the model's own from the popular list (a blend with item_knn serves them).
  *
  * Cost: I^3 / 2 multiply-adds for I items, memory 2 I^2 bytes, foretold and refused beyond `memory`. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -144,12 +145,16 @@ static void update_piece(void *context, int64_t piece, int worker) {
                                        .b = e->panel + (size_t)j * TILE_FLOATS, .b_row = TILE, .b_t = 1});
 }
 
+static Status too_small(const Ease *e, Err *err) {
+    return fail(err, ST_BADARG, "reg=%g is too small: X'X + reg has no inverse in float32", e->params.reg);
+}
+
 static Status sweep_all(Ease *e, Task *task, Err *err) {
     for (e->pivot = 0; e->pivot < e->tiles; e->pivot++) {
         memcpy(e->inverse, tile_at(e, e->pivot, e->pivot), TILE_FLOATS * sizeof *e->inverse);
         for (size_t i = 0; i < TILE; i++) /* rounding has made the halves differ a little */
             for (size_t j = 0; j < i; j++) e->inverse[j * TILE + i] = e->inverse[i * TILE + j];
-        if (dense_invert_spd(e->inverse, TILE)) return fail(err, ST_BADARG, "reg=%g is too small: X'X + reg has no inverse in float32", e->params.reg);
+        if (dense_invert_spd(e->inverse, TILE)) return too_small(e, err);
         TRY(task_run(task, e->tiles, panel_piece, e, err));
         TRY(task_run(task, n_tiles(e), update_piece, e, err));
     }
@@ -264,13 +269,24 @@ static void clear(Ease *e, int threads) {
     neighbour_rows_clear(&e->rows);
 }
 
+static float *diagonal_at(const Ease *e, int32_t j) {
+    return tile_at(e, j / TILE, j / TILE) + (size_t)(j % TILE) * (TILE + 1);
+}
+
 static Status invert(Ease *e, Task *task, Err *err) {
     task_phase(task, "inverse", e->tiles + e->tiles * (e->tiles + n_tiles(e)));
     dense_begin();
     Status status = task_run(task, e->tiles, gram_piece, e, err);
+    for (int32_t j = 0; j < e->n; j++) e->diagonal[j] = *diagonal_at(e, j);
     if (status == ST_OK) status = sweep_all(e, task, err);
     dense_end();
-    for (int32_t j = 0; j < e->n; j++) e->diagonal[j] = -tile_at(e, j / TILE, j / TILE)[(size_t)(j % TILE) * (TILE + 1)];
+    /* 1 / (P_jj G_jj) is the part of item j that the others do not explain: where it is of the size of float32's rounding,
+     * the column is made of rounding errors, more or less by the CPU. */
+    for (int32_t j = 0; j < e->n && status == ST_OK; j++) {
+        float inverse = -*diagonal_at(e, j);
+        if (!(inverse > 0 && inverse * e->diagonal[j] < 1 / (64 * FLT_EPSILON))) status = too_small(e, err);
+        e->diagonal[j] = inverse;
+    }
     return status;
 }
 

@@ -14,7 +14,9 @@ const OptSpec model_common_options[] = {
     {"max_history", OPT_INT, offsetof(CommonParams, max_history), 0, 1e9, 0, NULL,
      "a user counts with this many items, the latest; 0: with all"},
     {"scale", OPT_CHOICE, offsetof(CommonParams, scale), 0, 0, MODEL_SCALE_LOG, "log|linear|binary",
-     "what a pair's summed weight w counts for: log(1 + w), w, or 1"},
+     "what a pair's weight w counts for: log(1 + w), w, or 1"},
+    {"combine", OPT_CHOICE, offsetof(CommonParams, combine), 0, 0, MODEL_COMBINE_AUTO, "auto|sum|last|max|mean",
+     "what several events of a user and an item make: the sum of their weights, the latest, the largest or their mean; auto: sum, of mf last"},
     {"threads", OPT_INT, offsetof(CommonParams, threads), 0, 64, 0, NULL, "threads that train; 0: one a core"},
     {"seed", OPT_INT, offsetof(CommonParams, seed), 0, 9007199254740991.0, 1, NULL, "seed of all random numbers"},
     {0},
@@ -135,8 +137,13 @@ Status model_query_similar(ModelQuery *query, int32_t item, Err *err) {
     return query->model->algorithm->query_prepare(query, err);
 }
 
-BasketRules model_baskets(const Algorithm *algorithm, const AlgorithmParams *params) {
-    return algorithm->baskets ? algorithm->baskets(params) : (BasketRules){0};
+DatasetRules model_rules(const Algorithm *algorithm, const CommonParams *common, const AlgorithmParams *params) {
+    static const PairCombine chosen[] = {[MODEL_COMBINE_SUM] = COMBINE_SUM, [MODEL_COMBINE_LAST] = COMBINE_LAST, [MODEL_COMBINE_MAX] = COMBINE_MAX, [MODEL_COMBINE_MEAN] = COMBINE_MEAN};
+    DatasetRules rules = {.min_support = common->min_support, .pair = {common->half_life, common->max_history, chosen[common->combine], algorithm->rates}};
+    if (common->combine == MODEL_COMBINE_AUTO) rules.pair.combine = algorithm->rates ? COMBINE_LAST : COMBINE_SUM;
+    if (algorithm->baskets) rules.basket = algorithm->baskets(params);
+    if (rules.basket.group) rules.pair = (PairRules){.max_history = common->max_history}; /* baskets have their own decay, and are added up */
+    return rules;
 }
 
 double algorithm_score(const ModelQuery *query, int32_t item) {

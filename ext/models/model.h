@@ -29,10 +29,12 @@ typedef struct CommonParams {
     int64_t min_support;
     int64_t max_history;
     int64_t scale;   /* MODEL_SCALE_* */
+    int64_t combine; /* MODEL_COMBINE_* */
     int64_t threads; /* 0: the CPU's */
     int64_t seed;
 } CommonParams;
 enum { MODEL_SCALE_LOG, MODEL_SCALE_LINEAR, MODEL_SCALE_BINARY };
+enum { MODEL_COMBINE_AUTO, MODEL_COMBINE_SUM, MODEL_COMBINE_LAST, MODEL_COMBINE_MAX, MODEL_COMBINE_MEAN };
 extern const OptSpec model_common_options[];
 
 /* Room for any algorithm's own parameters. */
@@ -75,7 +77,15 @@ typedef struct History {
     float *weight;
     int64_t n;
     double *time; /* when each was had last: unix seconds, in a cart its place; NULL: unknown */
+    const int32_t *seen; /* what she has at all, ascending, where the taste above may be only a part of it (max_history, baskets); */
+    int64_t n_seen;      /* NULL: item */
 } History;
+
+/* The items that count as seen. */
+static inline const int32_t *history_seen(const History *history, int64_t *n) {
+    *n = history->seen ? history->n_seen : history->n;
+    return history->seen ? history->seen : history->item;
+}
 
 typedef struct ModelQuery {
     const Model *model;
@@ -143,8 +153,8 @@ Status model_train(Model **out, const Algorithm *algorithm, const CommonParams *
 void model_free(Model *model);
 size_t model_memory(const Model *model);
 
-/* The rules of the algorithm and its options. */
-BasketRules model_baskets(const Algorithm *algorithm, const AlgorithmParams *params);
+/* How events become pairs, by the algorithm and its options. */
+DatasetRules model_rules(const Algorithm *algorithm, const CommonParams *common, const AlgorithmParams *params);
 
 /* The score of an item, or 0 where the model has nothing good to say about it; only after model_query_history or _similar. */
 double model_query_score(const ModelQuery *query, int32_t item);

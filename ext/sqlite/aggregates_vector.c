@@ -1,5 +1,6 @@
 /* rec_vec_sum(v [, weight]) and rec_vec_avg(v [, weight]): also window functions. Rows with a NULL vector or weight are
  * left out; no row gives NULL. Sums are kept in float64. */
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -11,6 +12,7 @@ typedef struct Sum {
     double *value; /* dim */
     int dim;
     double weight;
+    double doubt; /* how far rounding may have moved weight: of every number taken in or out, and of every sum */
     int64_t rows;
 } Sum;
 
@@ -41,6 +43,7 @@ static void add(sqlite3_context *context, int argc, sqlite3_value **argv, double
     if (status == ST_OK) {
         for (int i = 0; i < dim; i++) sum->value[i] += sign * weight * (double)v[i];
         sum->weight += sign * weight;
+        sum->doubt += DBL_EPSILON * (fabs(weight) + fabs(sum->weight));
         sum->rows += sign > 0 ? 1 : -1;
     } else {
         glue_function_error(context, function, status, &err);
@@ -81,7 +84,8 @@ static void sum_value(sqlite3_context *context) {
 
 static void average_value(sqlite3_context *context) {
     const Sum *sum = sqlite3_aggregate_context(context, 0);
-    result(context, sum, sum ? sum->weight : 0);
+    /* .1 + .2 - .3 leaves a rounding error, and no weight to divide by. */
+    result(context, sum, sum && fabs(sum->weight) > sum->doubt ? sum->weight : 0);
 }
 
 static void release(sqlite3_context *context) {

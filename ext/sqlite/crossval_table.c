@@ -33,7 +33,7 @@ static Status train_options(const ModelDefinition *d, const json_t *train, char 
     *out = NULL;
     if (!train && d->automatic) return fail(err, ST_BADARG, "a model of algorithm=auto has no setting of its own: give one as \"train\"");
     if (!train) return ST_OK;
-    if (!json_is_object(train)) return fail(err, ST_BADARG, "train must be an object of options, such as {\"algorithm\":\"ials\"}");
+    if (!json_is_object(train)) return fail(err, ST_BADARG, "train must be an object of options, such as {\"algorithm\": \"ials\"}");
     if (json_object_get(train, "init_from") || json_object_get(train, "until")) return fail(err, ST_BADARG, "train: init_from and until have no place in a cross-validation");
     *out = json_dumps(train, JSON_COMPACT);
     return *out ? ST_OK : fail_nomem(err, "the options");

@@ -25,7 +25,7 @@ static const OptSpec evaluate_options[] = {
     {"threads", OPT_INT, offsetof(EvaluateCall, threads), 0, 64, 0, NULL, "threads; 0: one a core"},
     {"unknown_users", OPT_CHOICE, offsetof(EvaluateCall, unknown_users), 0, 0, UNKNOWN_SKIP, "skip|popular", "users without a history: left out, or judged on the popular list"},
     {"progress", OPT_CHOICE, offsetof(EvaluateCall, progress), 0, 0, 0, "none|stderr", "print lines on stderr"},
-    {"until", OPT_REAL, offsetof(EvaluateCall, until), -1e15, 1e15, INFINITY, NULL, "read the history before this time; default: the version's own until"},
+    {"until", OPT_TIME, offsetof(EvaluateCall, until), -377705116800.0, 253402300799.0, INFINITY, NULL, "read the history before this time; default: the version's own until"},
     {"by", OPT_TEXT, offsetof(EvaluateCall, by), 0, 128, 0, "", "a column of the hold-out: its values' users are judged apart, too"},
     {"version_b", OPT_INT, offsetof(EvaluateCall, version_b), 0, 1e12, 0, NULL, "of rec_compare: the version of the second model; 0: the active one"},
     {"device", OPT_TEXT, offsetof(EvaluateCall, device), 0, 16, 0, "cpu", "lists are scored on: cpu, gpu, gpu:N, gpu:all or auto (ials, bpr, mf)"},
@@ -98,7 +98,7 @@ static Status holdout_sql(Loaded *l, const char *holdout, const char *by, sqlite
     if (status == ST_OK && (!has_user || !has_item))
         status = fail(err, ST_BADARG, "%s has no column '%s' (the model's user and item columns)", table, has_user ? d->item : d->user);
     if (status == ST_OK) {
-        char *time = has_time ? sqlite3_mprintf("CASE typeof(h.\"%w\") WHEN 'text' THEN unixepoch(h.\"%w\") ELSE h.\"%w\" END", d->time, d->time, d->time) : sqlite3_mprintf("NULL");
+        char *time = has_time ? sqlite3_mprintf("h.\"%w\"", d->time) : sqlite3_mprintf("NULL");
         char *segment = *by ? sqlite3_mprintf("h.\"%w\"", by) : sqlite3_mprintf("NULL");
         status = time && segment ? glue_prepare(d->db, out, err, "SELECT h.\"%w\", h.\"%w\", %s, %s, %s FROM \"%w\".\"%w\" h", d->user, d->item, has_relevance ? "h.relevance" : "1", time, segment, schema, table)
                                  : fail_nomem(err, "SQL");
@@ -113,7 +113,7 @@ static Status holdout_sql(Loaded *l, const char *holdout, const char *by, sqlite
 /* Is (user, item) in the history? */
 static int in_history(const Loaded *l, Key user, Key item) {
     int32_t u = keymap_find(l->all.users, user), i = keymap_find(l->model->items, item);
-    return u >= 0 && i >= 0 && csr_find(&l->all.rows, u, i) >= 0;
+    return u >= 0 && i >= 0 && all_histories_has(&l->all, u, i);
 }
 
 /* A user is of the segment of her first row. */
@@ -138,7 +138,11 @@ static Status read_holdout_row(Loaded *l, const char *by, sqlite3_stmt *rows, Er
         return fail(err, ST_BADARG, "the hold-out has a NULL or malformed user or item");
     if (!isfinite(relevance) || relevance < 0) return fail(err, ST_BADARG, "the hold-out's relevance must be 0 or more");
     if (relevance == 0) return ST_OK;
-    if (sqlite3_column_type(rows, 3) != SQLITE_NULL && l->rules.has_until && sqlite3_column_double(rows, 3) < l->rules.until) l->too_early++;
+    if (sqlite3_column_type(rows, 3) != SQLITE_NULL && l->rules.has_until) {
+        double time;
+        TRY(events_time(d, rows, 3, "the hold-out", &time, err));
+        l->too_early += time < l->rules.until;
+    }
     l->overlap += in_history(l, user, item);
     TRY(read_segment(l, user, by, sqlite3_column_value(rows, 4), err));
     return dataset_add(&l->pairs, user, item, relevance, 0, err);
@@ -149,8 +153,8 @@ static Status check_overlap(const Loaded *l, const EvaluateCall *call, Err *err)
         return fail(err, ST_BADARG, "%lld hold-out rows are earlier than the end of the history that the model reads (until=%.0f)", (long long)l->too_early, l->rules.until);
     if (!l->overlap || (!call->exclude_seen && l->rules.has_until)) return ST_OK;
     if (call->exclude_seen)
-        return fail(err, ST_BADARG, "%lld hold-out rows are also in the history that the model reads, and exclude_seen hides them: leave them out of the hold-out, or judge repeats with {\"exclude_seen\":false}", (long long)l->overlap);
-    return fail(err, ST_BADARG, "%lld hold-out rows are also in the history that the model reads: it has seen the answers. Train with {\"until\":t} (or pass until) so that the history ends where the hold-out begins", (long long)l->overlap);
+        return fail(err, ST_BADARG, "%lld hold-out rows are also in the history that the model reads, and exclude_seen hides them: leave them out of the hold-out, or judge repeats with {\"exclude_seen\": false}", (long long)l->overlap);
+    return fail(err, ST_BADARG, "%lld hold-out rows are also in the history that the model reads: it has seen the answers. Train with {\"until\": t} (or pass until) so that the history ends where the hold-out begins", (long long)l->overlap);
 }
 
 Status evaluate_load(Loaded *l, sqlite3 *db, const char *model, const char *holdout, EvaluateCall *call, Err *err) {
@@ -207,12 +211,13 @@ static int32_t segment_of(const Loaded *l, Key user) {
 Status evaluate_align(const Loaded *l, const EvaluateCall *call, Aligned *a, Err *err) {
     const Csr *pairs = &l->pairs.by_user;
     int32_t n = pairs->n_rows;
-    int64_t n_history = 0;
+    int64_t n_history = 0, n_seen = 0;
     for (int32_t p = 0; p < n; p++) {
         int32_t row = history_row(l, p);
         n_history += row >= 0 ? csr_row_len(&l->all.rows, row) : 0;
+        n_seen += row >= 0 && l->all.seen ? l->all.seen_start[row + 1] - l->all.seen_start[row] : 0;
     }
-    TRY(holdout_init(&a->holdout, n, l->model->n_items, n_history, csr_nnz(pairs), err));
+    TRY(holdout_init(&a->holdout, n, l->model->n_items, n_history, l->all.seen ? n_seen : HOLDOUT_SEES_HISTORY, csr_nnz(pairs), err));
     a->user = mem_array((size_t)n, sizeof *a->user);
     a->segment = mem_array((size_t)n, sizeof *a->segment);
     if (!a->user || !a->segment) return fail_nomem(err, "the hold-out");

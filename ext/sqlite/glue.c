@@ -170,14 +170,43 @@ int glue_key(sqlite3_value *value, Affinity affinity, char *buffer, Key *out) {
     return 1;
 }
 
+/* What Python binds for a NumPy scalar: its eight bytes. */
+static const char *hint_of(sqlite3_value *value) {
+    return sqlite3_value_type(value) == SQLITE_BLOB && sqlite3_value_bytes(value) == 8 ? "; NumPy's numbers are bound like this: write int(...)" : "";
+}
+
+static void describe(sqlite3_value *value, char *out, size_t size) {
+    if (sqlite3_value_type(value) == SQLITE_BLOB)
+        text_format(out, size, " is a BLOB of %d bytes", sqlite3_value_bytes(value));
+    else if (sqlite3_value_type(value) == SQLITE_NULL)
+        text_format(out, size, " is NULL");
+    else
+        text_format(out, size, "=%.40s", (const char *)sqlite3_value_text(value));
+}
+
+Status glue_no_key(const char *what, sqlite3_value *value, Err *err) {
+    char given[80];
+    describe(value, given, sizeof given);
+    return fail(err, ST_BADARG, "%s%s (an INTEGER or a TEXT, as in the table%s)", what, given, hint_of(value));
+}
+
+Status glue_whole(const char *what, sqlite3_value *value, int64_t *out, Err *err) {
+    char given[80], buffer[KEY_BUFFER];
+    Key key;
+    if (glue_key(value, AFFINITY_INTEGER, buffer, &key) && !key.text) {
+        *out = key.integer;
+        return ST_OK;
+    }
+    describe(value, given, sizeof given);
+    return fail(err, ST_BADARG, "%s%s (a whole number%s)", what, given, hint_of(value));
+}
+
 void glue_result_key(sqlite3_context *context, Key key) {
     if (key.text)
         sqlite3_result_text64(context, key.text, key.len, SQLITE_TRANSIENT, SQLITE_UTF8);
     else
         sqlite3_result_int64(context, key.integer);
 }
-
-enum { KEY_BUFFER = 32 };
 
 Status key_list_parse(KeyList *out, const char *what, const char *text, Affinity affinity, Err *err) {
     json_error_t json_error;

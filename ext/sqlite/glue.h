@@ -49,10 +49,17 @@ Affinity affinity_of(const char *declared_type);
 const char *affinity_type(Affinity affinity);
 
 /* A value as a key under the affinity of its column. Returns 0 when it cannot be one: NULL, a BLOB, a fraction. The
- * text belongs to the value or, for a number that becomes text, to buffer (of 32 bytes). */
+ * text belongs to the value or, for a number that becomes text, to buffer (of KEY_BUFFER bytes). */
+enum { KEY_BUFFER = 32 };
 int glue_key(sqlite3_value *value, Affinity affinity, char *buffer, Key *out);
 /* The same for a key that came from JSON. */
 Key glue_convert_key(Key key, Affinity affinity, char *buffer);
+
+/* The error for a value that can be no key, with its type. */
+Status glue_no_key(const char *what, sqlite3_value *value, Err *err);
+
+/* A whole number: an INTEGER, or a number or text that is one (5.0, '5'); else an error that says what was given. */
+Status glue_whole(const char *what, sqlite3_value *value, int64_t *out, Err *err);
 
 void glue_result_key(sqlite3_context *context, Key key);
 

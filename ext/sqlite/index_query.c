@@ -123,9 +123,7 @@ static Status take_integer(Inputs *in, const char *what, sqlite3_value *value, i
         in->empty = 1;
         return ST_OK;
     }
-    if (sqlite3_value_numeric_type(value) != SQLITE_INTEGER)
-        return fail(err, ST_BADARG, "%s=%.40s (a whole number)", what, (const char *)sqlite3_value_text(value));
-    *out = sqlite3_value_int64(value);
+    TRY(glue_whole(what, value, out, err));
     if (*out < min) return fail(err, ST_BADARG, "%s=%lld (%lld or more)", what, (long long)*out, (long long)min);
     return ST_OK;
 }

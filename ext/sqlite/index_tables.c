@@ -240,7 +240,7 @@ static Status measure(IndexTable *t, int64_t wanted, int64_t k, const char *text
     if (json_lacks_memory(options, &json_error)) return fail_nomem(err, "the options");
     if (!json_is_object(options)) {
         json_decref(options);
-        return fail(err, ST_BADARG, "options: a JSON object such as {\"ef\":[16,64]}");
+        return fail(err, ST_BADARG, "options: a JSON object such as {\"ef\": [16,64]}");
     }
     Sample sample = {.k = k};
     Status status = interrupt_poll_init(&poll, t->db, err);

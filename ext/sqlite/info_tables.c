@@ -47,7 +47,7 @@ static Status info_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *e
 }
 
 static const char *kind_name(OptKind kind) {
-    static const char *const names[] = {"integer", "real", "flag", "choice", "text"};
+    static const char *const names[] = {"integer", "real", "flag", "choice", "time", "text"};
     return names[kind];
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "../base/memory.h"
+#include "../base/options.h"
 #include "../base/text.h"
 #include "cache.h"
 #include "guard.h"
@@ -39,7 +40,7 @@ static Status unknown_argument(const ModelDefinition *d, const char *key, Err *e
     TRY(options_unknown(tables, key, err) == ST_BADARG ? ST_OK : ST_NOMEM);
     Err rest = *err;
     const char *allowed = strstr(rest.text, "(allowed: ");
-    return fail(err, ST_BADARG, "unknown option '%.60s' (allowed: events, user, item, weight, time, session, items, item_key, item_text, item_vector, item_category, algorithm, %.400s", key, allowed ? allowed + 10 : ")");
+    return fail(err, ST_BADARG, "unknown option '%.60s' (allowed: events, user, item, weight, time, session, items, item_key, item_text, item_vector, item_category, time_unit, algorithm, %.400s", key, allowed ? allowed + 10 : ")");
 }
 
 static Status set_option(ModelDefinition *d, const char *key, const char *value, Err *err) {
@@ -102,10 +103,26 @@ static Status set_automatic(ModelDefinition *d, Bytes *json, const char *key, co
     return known || spec ? ST_OK : options_unknown(tables, key, err);
 }
 
+/* Options of the table and not of its versions. */
+typedef struct DefinitionOptions {
+    int64_t time_unit;
+} DefinitionOptions;
+
+static const OptSpec definition_options[] = {
+    {"time_unit", OPT_CHOICE, offsetof(DefinitionOptions, time_unit), 0, 0, TIME_SECONDS, TIME_UNITS, "what a number in the time column counts, from 1970 (julian: a Julian day)"},
+    {0},
+};
+
 static Status set_columns_and_options(ModelDefinition *d, const Arguments *a, Bytes *automatic, Err *err) {
+    DefinitionOptions own;
+    options_default(definition_options, &own);
     for (int i = 0; i < a->n; i++) {
         char **place = text_argument(d, a->key[i]);
         if (strcmp(a->key[i], "algorithm") == 0 || strcmp(a->key[i], "format") == 0 || strcmp(a->key[i], "last_version") == 0) continue;
+        if (options_find(definition_options, a->key[i])) {
+            TRY(options_set(options_find(definition_options, a->key[i]), &own, a->value[i], err));
+            continue;
+        }
         if (place) {
             *place = sqlite3_mprintf("%s", a->value[i]);
             if (!*place) return fail_nomem(err, "the arguments");
@@ -115,6 +132,7 @@ static Status set_columns_and_options(ModelDefinition *d, const Arguments *a, By
             TRY(set_option(d, a->key[i], a->value[i], err));
         }
     }
+    d->time_unit = (TimeUnit)own.time_unit;
     return ST_OK;
 }
 

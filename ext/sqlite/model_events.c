@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../base/memory.h"
+#include "../base/text.h"
 #include "guard.h"
 #include "model_table.h"
 
@@ -20,11 +21,14 @@ static int has_sessions(const ModelDefinition *d, const Algorithm *algorithm) {
     return d->session && algorithm->by_session;
 }
 
+/* Columns of the statements over the events. */
+enum { COLUMN_USER, COLUMN_ITEM, COLUMN_WEIGHT, COLUMN_TIME, COLUMN_SESSION };
+
 /* SELECT user, item, weight, time, session FROM events, with `where` after it. */
 static Status prepare_events(const ModelDefinition *d, sqlite3_stmt **out, const char *where, Err *err) {
     TRY(guard_source(d->db, d->schema, d->events, 0, err));
     char *weight = d->weight ? sqlite3_mprintf("e.\"%w\"", d->weight) : sqlite3_mprintf("1");
-    char *time = d->time ? sqlite3_mprintf("CASE typeof(e.\"%w\") WHEN 'text' THEN unixepoch(e.\"%w\") ELSE e.\"%w\" END", d->time, d->time, d->time) : sqlite3_mprintf("0");
+    char *time = d->time ? sqlite3_mprintf("e.\"%w\"", d->time) : sqlite3_mprintf("0");
     char *session = d->session ? sqlite3_mprintf("e.\"%w\"", d->session) : sqlite3_mprintf("0");
     Status status = weight && time && session ? glue_prepare(d->db, out, err, "SELECT e.\"%w\", e.\"%w\", %s, %s, %s FROM \"%w\".\"%w\" AS e%s", d->user, d->item, weight, time, session, d->schema, d->events, where)
                                               : fail_nomem(err, "SQL");
@@ -34,33 +38,70 @@ static Status prepare_events(const ModelDefinition *d, sqlite3_stmt **out, const
     return status;
 }
 
-/* weight and time of the present row, checked. */
-static Status read_numbers(const ModelDefinition *d, sqlite3_stmt *row, double *weight, double *time, Err *err) {
-    int kind = sqlite3_column_type(row, 2);
-    if (kind == SQLITE_NULL || (kind != SQLITE_INTEGER && kind != SQLITE_FLOAT && sqlite3_value_numeric_type(sqlite3_column_value(row, 2)) == SQLITE_TEXT))
-        return fail(err, ST_BADARG, "%s.%s is %s (a number)", d->events, d->weight, kind == SQLITE_NULL ? "NULL" : "no number");
-    *weight = sqlite3_column_double(row, 2);
-    if (!isfinite(*weight) || fabs(*weight) > DATASET_MAX_WEIGHT)
-        return fail(err, ST_BADARG, "%s.%s is %g (-1e12..1e12)", d->events, d->weight, *weight);
-    kind = sqlite3_column_type(row, 3);
-    if (kind != SQLITE_INTEGER && kind != SQLITE_FLOAT)
-        return fail(err, ST_BADARG, "%s.%s is NULL or no date (unix seconds or SQLite date text)", d->events, d->time);
-    *time = sqlite3_column_double(row, 3);
-    return isfinite(*time) ? ST_OK : fail(err, ST_BADARG, "%s.%s is no finite number", d->events, d->time);
+/* "NULL", "a BLOB of 8 bytes", "'31/12/2024'", "3.5": the value as an error shows it. */
+static const char *shown(sqlite3_stmt *row, int column, char *out, size_t size) {
+    switch (sqlite3_column_type(row, column)) {
+    case SQLITE_NULL: return "NULL";
+    case SQLITE_BLOB: text_format(out, size, "a BLOB of %d bytes", sqlite3_column_bytes(row, column)); return out;
+    case SQLITE_TEXT: text_format(out, size, "'%.40s'", (const char *)sqlite3_column_text(row, column)); return out;
+    default: text_format(out, size, "%.15g", sqlite3_column_double(row, column)); return out;
+    }
 }
 
+/* A value of the present row that cannot be used: which, what is allowed, and where to see all of them. */
+static Status bad_value(const ModelDefinition *d, sqlite3_stmt *row, int column, const char *name, const char *allowed, Err *err) {
+    char value[80];
+    return fail(err, ST_BADARG, "%s.%s is %s (%s; SELECT * FROM rec_check_events('%s') lists such rows)", d->events, name, shown(row, column, value, sizeof value), allowed, d->name);
+}
+
+static int is_number(sqlite3_stmt *row, int column, double *out) {
+    int kind = sqlite3_column_type(row, column);
+    *out = sqlite3_column_double(row, column);
+    if (kind == SQLITE_INTEGER || kind == SQLITE_FLOAT) return isfinite(*out);
+    return kind == SQLITE_TEXT && number_parse((const char *)sqlite3_column_text(row, column), (size_t)sqlite3_column_bytes(row, column), out);
+}
+
+/* What to write where a number is no time in its unit. */
+static Status wrong_unit(const ModelDefinition *d, const char *table, const char *looks, double value, Err *err) {
+    if (looks && strncmp(looks, "yyyymmdd", 8) == 0)
+        return fail(err, ST_BADARG, "%s.%s is %.15g, which looks like %s and is taken as seconds since 1970 (make it a date text such as '2024-01-31' in a view)", table, d->time, value, looks);
+    if (looks) return fail(err, ST_BADARG, "%s.%s is %.15g, which looks like %s and is taken as seconds since 1970 (give the model time_unit=%s)", table, d->time, value, looks, looks);
+    return fail(err, ST_BADARG, "%s.%s is %.15g, which is no time in its unit (time_unit=" TIME_UNITS ")", table, d->time, value);
+}
+
+Status events_time(const ModelDefinition *d, sqlite3_stmt *row, int column, const char *table, double *out, Err *err) {
+    double number;
+    char value[80];
+    if (!d->time) {
+        *out = 0;
+        return ST_OK;
+    }
+    if (is_number(row, column, &number)) {
+        *out = date_from_number(number, d->time_unit);
+        return date_is_possible(*out) ? ST_OK : wrong_unit(d, table, d->time_unit == TIME_SECONDS ? date_looks_like(number) : NULL, number, err);
+    }
+    if (sqlite3_column_type(row, column) == SQLITE_TEXT && date_parse((const char *)sqlite3_column_text(row, column), (size_t)sqlite3_column_bytes(row, column), out)) return ST_OK;
+    return fail(err, ST_BADARG, "%s.%s is %s, which is no time (unix seconds, or a text such as '2024-01-31' or '2024-01-31 10:00:00'; SELECT * FROM rec_check_events('%s') lists such rows)", table, d->time,
+                shown(row, column, value, sizeof value), d->name);
+}
+
+/* weight and time of the present row, checked. */
+static Status read_numbers(const ModelDefinition *d, sqlite3_stmt *row, double *weight, double *time, Err *err) {
+    if (!is_number(row, COLUMN_WEIGHT, weight) || fabs(*weight) > DATASET_MAX_WEIGHT) return bad_value(d, row, COLUMN_WEIGHT, d->weight, "a number, -1e12..1e12", err);
+    return events_time(d, row, COLUMN_TIME, d->events, time, err);
+}
+
+static const char A_KEY[] = "an INTEGER or a TEXT; NULL, a BLOB or a fraction is no key: leave such rows out in a view";
+
 static Status read_row(const ModelDefinition *d, sqlite3_stmt *row, Key *user, Key *item, char *buffer, double *weight, double *time, Err *err) {
-    if (!glue_key(sqlite3_column_value(row, 0), d->user_affinity, buffer, user))
-        return fail(err, ST_BADARG, "%s.%s is NULL, a BLOB or a fraction (INTEGER or TEXT; leave such rows out in a view)", d->events, d->user);
-    if (!glue_key(sqlite3_column_value(row, 1), d->item_affinity, buffer + 32, item))
-        return fail(err, ST_BADARG, "%s.%s is NULL, a BLOB or a fraction (INTEGER or TEXT; leave such rows out in a view)", d->events, d->item);
+    if (!glue_key(sqlite3_column_value(row, COLUMN_USER), d->user_affinity, buffer, user)) return bad_value(d, row, COLUMN_USER, d->user, A_KEY, err);
+    if (!glue_key(sqlite3_column_value(row, COLUMN_ITEM), d->item_affinity, buffer + KEY_BUFFER, item)) return bad_value(d, row, COLUMN_ITEM, d->item, A_KEY, err);
     return read_numbers(d, row, weight, time, err);
 }
 
 /* The session of the present row. */
-static Status read_session(const ModelDefinition *d, sqlite3_stmt *row, char buffer[32], Key *out, Err *err) {
-    if (glue_key(sqlite3_column_value(row, 4), AFFINITY_NONE, buffer, out)) return ST_OK;
-    return fail(err, ST_BADARG, "%s.%s is NULL, a BLOB or a fraction (INTEGER or TEXT; leave such rows out in a view)", d->events, d->session);
+static Status read_session(const ModelDefinition *d, sqlite3_stmt *row, char buffer[KEY_BUFFER], Key *out, Err *err) {
+    return glue_key(sqlite3_column_value(row, COLUMN_SESSION), AFFINITY_NONE, buffer, out) ? ST_OK : bad_value(d, row, COLUMN_SESSION, d->session, A_KEY, err);
 }
 
 /* FNV-1a of a session's key: sessions of one user are told apart by it. */
@@ -91,21 +132,40 @@ static double newest_of(const Event *event, int64_t n, double trained) {
 
 typedef Status (*RowVisitor)(void *context, sqlite3_stmt *row, Key user, Key item, double weight, double time, Err *err);
 
-static Status visit_all(EventsReader *reader, int has_until, double until, RowVisitor visit, void *context, Err *err) {
+/* Every event before until (if has_until); passed_over, if it is given, gets the users of the others. */
+static Status visit_all(EventsReader *reader, int has_until, double until, RowVisitor visit, Status (*passed_over)(void *, Key, Err *), void *context, Err *err) {
+    const ModelDefinition *d = reader->definition;
     sqlite3_stmt *rows = NULL;
     int has_row = 1;
-    char buffer[64];
-    Status status = prepare_events(reader->definition, &rows, "", err);
+    char buffer[2 * KEY_BUFFER];
+    Status status = prepare_events(d, &rows, "", err);
+    reader->rows = 0;
+    reader->span = (TimeSpan){0};
+    reader->first = INFINITY;
     while (status == ST_OK) {
         Key user, item;
         double weight, time;
-        status = glue_step(reader->definition->db, rows, &has_row, err);
+        status = glue_step(d->db, rows, &has_row, err);
         if (status != ST_OK || !has_row) break;
-        status = read_row(reader->definition, rows, &user, &item, buffer, &weight, &time, err);
-        if (status == ST_OK && !(has_until && time >= until)) status = visit(context, rows, user, item, weight, time, err);
+        status = read_row(d, rows, &user, &item, buffer, &weight, &time, err);
+        if (status != ST_OK) break;
+        reader->rows++;
+        if (sqlite3_column_type(rows, COLUMN_TIME) != SQLITE_TEXT) time_span_add(&reader->span, sqlite3_column_double(rows, COLUMN_TIME));
+        reader->first = fmin(reader->first, time);
+        if (!(has_until && time >= until))
+            status = visit(context, rows, user, item, weight, time, err);
+        else if (passed_over)
+            status = passed_over(context, user, err);
     }
     sqlite3_finalize(rows);
     return status;
+}
+
+/* Do the times that a pass met make sense together? days_matter: a decay or a moment counts in days or seconds. */
+static Status check_times(const EventsReader *reader, int days_matter, Err *err) {
+    const ModelDefinition *d = reader->definition;
+    const char *looks = d->time && d->time_unit == TIME_SECONDS ? time_span_suspect(&reader->span, days_matter) : NULL;
+    return looks ? wrong_unit(d, d->events, looks, reader->span.most, err) : ST_OK;
 }
 
 typedef struct Training {
@@ -127,7 +187,7 @@ static void append_key(Bytes *out, Key key) {
 /* Where sessions count, they are the users of the dataset: a user may number her own. */
 static Status add_event(void *context, sqlite3_stmt *row, Key user, Key item, double weight, double time, Err *err) {
     const Training *t = context;
-    char buffer[32];
+    char buffer[KEY_BUFFER];
     Key session;
     Bytes both = {0};
     if (!has_sessions(t->definition, t->definition->algorithm)) return dataset_add(t->data, user, item, weight, time, err);
@@ -142,7 +202,11 @@ static Status add_event(void *context, sqlite3_stmt *row, Key user, Key item, do
 
 Status events_read_all(EventsReader *reader, const ModelDefinition *definition, int has_until, double until, Dataset *data, Err *err) {
     Training training = {definition, data};
-    return visit_all(reader, has_until, until, add_event, &training, err);
+    TRY(visit_all(reader, has_until, until, add_event, NULL, &training, err));
+    TRY(check_times(reader, has_until || definition->common.half_life > 0, err));
+    if (has_until && reader->rows && !data->n_events)
+        return fail(err, ST_BADARG, "no event of %s is before until=%.15g (unix seconds); the first is at %.15g", reader->definition->events, until, reader->first);
+    return ST_OK;
 }
 
 static Status add_to_set(void *context, sqlite3_stmt *row, Key user, Key item, double weight, double time, Err *err) {
@@ -151,20 +215,20 @@ static Status add_to_set(void *context, sqlite3_stmt *row, Key user, Key item, d
 }
 
 Status events_read_set(EventsReader *reader, int has_until, double until, EventSet *set, Err *err) {
-    return visit_all(reader, has_until, until, add_to_set, set, err);
+    TRY(visit_all(reader, has_until, until, add_to_set, NULL, set, err));
+    return check_times(reader, has_until, err);
 }
 
 HistoryRules history_rules(const Model *model) {
-    BasketRules basket = model_baskets(model->algorithm, &model->params);
-    return (HistoryRules){.newest = model->newest, .basket = basket, .half_life = basket.group ? 0 : model->common.half_life,
-                          .max_history = model->common.max_history,
-                          .has_until = model->has_until, .until = model->until};
+    DatasetRules rules = model_rules(model->algorithm, &model->common, &model->params);
+    return (HistoryRules){.newest = model->newest, .pair = rules.pair, .basket = rules.basket, .has_until = model->has_until, .until = model->until};
 }
 
 void owned_history_clear(OwnedHistory *owned) {
     mem_free(owned->history.item);
     mem_free(owned->history.weight);
     mem_free(owned->history.time);
+    mem_free(owned->seen);
     *owned = (OwnedHistory){0};
 }
 
@@ -174,22 +238,23 @@ Status owned_history_reserve(OwnedHistory *out, int64_t n, Err *err) {
         out->history.item = mem_array((size_t)n, sizeof *out->history.item);
         out->history.weight = mem_array((size_t)n, sizeof *out->history.weight);
         out->history.time = mem_array((size_t)n, sizeof *out->history.time);
-        if (!out->history.item || !out->history.weight || !out->history.time) return fail_nomem(err, "the history");
+        out->seen = mem_array((size_t)n, sizeof *out->seen);
+        if (!out->history.item || !out->history.weight || !out->history.time || !out->seen) return fail_nomem(err, "the history");
         out->capacity = n;
     }
     out->history.n = 0;
+    out->history.seen = NULL;
     return ST_OK;
 }
 
-static Status fill_history(OwnedHistory *out, const Event *pair, int64_t n, Err *err) {
-    TRY(owned_history_reserve(out, n, err));
+/* There is room for n. */
+static void fill_history(OwnedHistory *out, const Event *pair, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         out->history.item[i] = pair[i].item;
         out->history.weight[i] = (float)pair[i].weight;
         out->history.time[i] = pair[i].time;
     }
     out->history.n = n;
-    return ST_OK;
 }
 
 /* Events in the order they are read, each with its session where sessions count. */
@@ -216,7 +281,7 @@ static Status collect_event(Collected *c, sqlite3_stmt *row, Event event, Err *e
         c->session = more;
     }
     if (sessions) {
-        char buffer[32];
+        char buffer[KEY_BUFFER];
         Key key;
         TRY(read_session(c->definition, row, buffer, &key, err));
         c->session[c->n] = session_hash(key);
@@ -247,11 +312,30 @@ static Status weigh(Event *event, int64_t *n, const HistoryRules *rules, Err *er
     return ST_OK;
 }
 
+/* The items that are there of sorted events, without those that the model does not know, which are last. */
+static int64_t held_items(const Event *event, int64_t n, const HistoryRules *rules, int32_t *item) {
+    int64_t held = events_held(event, n, &rules->pair, item);
+    while (held > 0 && item[held - 1] == UNKNOWN_ITEM) held--;
+    return held;
+}
+
+/* One user's n events become her pairs, *n_pairs at the front. seen, unless it is NULL, has room for n: what she has at
+ * all, however long ago, *n_seen items. Where sessions count, her latest is all that counts. */
+static Status net_history(Event *event, const uint64_t *session, int64_t n, const HistoryRules *rules, int64_t *n_pairs, int32_t *seen, int64_t *n_seen, Err *err) {
+    *n_pairs = *n_seen = 0;
+    if (session) n = latest_session(event, session, n);
+    events_sort(event, n);
+    if (seen) *n_seen = held_items(event, n, rules, seen);
+    TRY(weigh(event, &n, rules, err));
+    *n_pairs = events_net(event, n, newest_of(event, n, rules->newest), &rules->pair);
+    return ST_OK;
+}
+
 /* All of user 0. */
 static Status collect_user(EventsReader *reader, const HistoryRules *rules, Collected *c, Err *err) {
     const ModelDefinition *d = reader->definition;
     int has_row = 1;
-    char buffer[64];
+    char buffer[2 * KEY_BUFFER];
     Status status = ST_OK;
     while (status == ST_OK) {
         Key user, item;
@@ -272,7 +356,8 @@ Status events_read_user(EventsReader *reader, const Model *model, const HistoryR
     out->history.n = 0;
     Status status = ST_OK;
     if (!reader->one_user) {
-        char *where = sqlite3_mprintf(" WHERE e.\"%w\"=?1", d->user);
+        /* Keys are bytes: a column's own collation may call several equal (the first condition, which an index serves). */
+        char *where = sqlite3_mprintf(" WHERE e.\"%w\"=?1 AND e.\"%w\"=?1 COLLATE BINARY", d->user, d->user);
         status = where ? prepare_events(d, &reader->one_user, where, err) : fail_nomem(err, "SQL");
         sqlite3_free(where);
     }
@@ -282,11 +367,12 @@ Status events_read_user(EventsReader *reader, const Model *model, const HistoryR
         sqlite3_reset(reader->one_user);
         sqlite3_clear_bindings(reader->one_user);
     }
+    if (status == ST_OK) status = owned_history_reserve(out, c.n, err);
     if (status == ST_OK) {
-        int64_t n = c.session ? latest_session(c.event, c.session, c.n) : c.n;
-        events_sort(c.event, n);
-        status = weigh(c.event, &n, rules, err);
-        if (status == ST_OK) status = fill_history(out, c.event, events_net(c.event, n, newest_of(c.event, n, rules->newest), rules->half_life, rules->max_history), err);
+        int64_t n;
+        status = net_history(c.event, c.session, c.n, rules, &n, out->seen, &out->history.n_seen, err);
+        out->history.seen = out->seen;
+        if (status == ST_OK) fill_history(out, c.event, n);
     }
     collected_clear(&c);
     return status;
@@ -300,63 +386,117 @@ static Status collect(void *context, sqlite3_stmt *row, Key user, Key item, doub
     return known < 0 ? ST_OK : collect_event(c, row, (Event){id, known, weight, time}, err);
 }
 
+/* A user whose events are all later is a user. */
+static Status collect_user_alone(void *context, Key user, Err *err) {
+    Collected *c = context;
+    int32_t id;
+    return keymap_add(c->users, user, &id, err);
+}
+
 void all_histories_clear(AllHistories *all) {
     keymap_free(all->users);
     csr_clear(&all->rows);
     mem_free(all->time);
+    mem_free(all->seen);
+    mem_free(all->seen_start);
     *all = (AllHistories){0};
 }
 
 History all_histories_row(const AllHistories *all, int32_t user) {
     int64_t from = all->rows.row_start[user];
-    return (History){all->rows.col + from, all->rows.val + from, csr_row_len(&all->rows, user), all->time + from};
+    History history = {.item = all->rows.col + from, .weight = all->rows.val + from, .n = csr_row_len(&all->rows, user), .time = all->time + from};
+    if (all->seen) {
+        history.seen = all->seen + all->seen_start[user];
+        history.n_seen = all->seen_start[user + 1] - all->seen_start[user];
+    }
+    return history;
 }
 
-/* Group by user (counting sort), net each group, and lay the groups out as rows. */
-static Status group_histories(Collected *c, const int32_t *new_id, const HistoryRules *rules, AllHistories *out, Err *err) {
-    int32_t n_users = keymap_count(c->users);
-    int64_t *start = mem_zeros((size_t)n_users + 1, sizeof *start);
-    Event *sorted = mem_array((size_t)c->n, sizeof *sorted);
-    uint64_t *session = mem_array(c->session ? (size_t)c->n : 0, sizeof *session);
-    out->time = mem_array((size_t)c->n, sizeof *out->time);
-    Status status = start && sorted && session && out->time ? csr_alloc(&out->rows, n_users, c->model->n_items, c->n, err) : fail_nomem(err, "the histories");
-    if (status == ST_OK) {
-        for (int64_t i = 0; i < c->n; i++) start[new_id[c->event[i].user] + 1]++;
-        for (int32_t u = 0; u < n_users; u++) start[u + 1] += start[u];
-        for (int64_t i = 0; i < c->n; i++) {
-            int64_t to = start[new_id[c->event[i].user]]++;
-            sorted[to] = c->event[i];
-            if (c->session) session[to] = c->session[i];
-        }
-        int64_t from = 0, at = 0;
-        for (int32_t u = 0; u < n_users && status == ST_OK; u++) { /* start[u] is now the end of user u */
-            int64_t n = c->session ? latest_session(sorted + from, session + from, start[u] - from) : start[u] - from;
-            events_sort(sorted + from, n);
-            status = weigh(sorted + from, &n, rules, err);
-            int64_t kept = events_net(sorted + from, n, newest_of(sorted + from, n, rules->newest), rules->half_life, rules->max_history);
-            for (int64_t i = 0; i < kept; i++, at++) {
-                out->rows.col[at] = sorted[from + i].item;
-                out->rows.val[at] = (float)sorted[from + i].weight;
-                out->time[at] = sorted[from + i].time;
-            }
-            out->rows.row_start[u + 1] = at;
-            from = start[u];
-        }
+int all_histories_has(const AllHistories *all, int32_t user, int32_t item) {
+    History history = all_histories_row(all, user);
+    int64_t n, low = 0;
+    const int32_t *seen = history_seen(&history, &n);
+    while (low < n) { /* ascending */
+        int64_t middle = low + (n - low) / 2;
+        if (seen[middle] == item) return 1;
+        if (seen[middle] < item)
+            low = middle + 1;
+        else
+            n = middle;
     }
-    mem_free(start);
-    mem_free(sorted);
-    mem_free(session);
-    return status;
+    return 0;
+}
+
+/* Events in the order of their users (counting sort), each with its session where they count; start: users + 1. */
+typedef struct Grouped {
+    int64_t *start;
+    Event *event;
+    uint64_t *session;
+} Grouped;
+
+static void grouped_clear(Grouped *grouped) {
+    mem_free(grouped->start);
+    mem_free(grouped->event);
+    mem_free(grouped->session);
+}
+
+static Status group_events(const Collected *c, const int32_t *new_id, Grouped *out, Err *err) {
+    int32_t n_users = keymap_count(c->users);
+    *out = (Grouped){mem_zeros((size_t)n_users + 2, sizeof *out->start), mem_array((size_t)c->n, sizeof *out->event), c->session ? mem_array((size_t)c->n, sizeof *out->session) : NULL};
+    if (!out->start || !out->event || (c->session && !out->session)) return fail_nomem(err, "the histories");
+    int64_t *next = out->start + 1; /* where user u's next event goes; in the end where u + 1 begins */
+    for (int64_t i = 0; i < c->n; i++) next[new_id[c->event[i].user] + 1]++;
+    for (int32_t u = 0; u < n_users; u++) next[u + 1] += next[u];
+    for (int64_t i = 0; i < c->n; i++) {
+        int64_t to = next[new_id[c->event[i].user]]++;
+        out->event[to] = c->event[i];
+        if (c->session) out->session[to] = c->session[i];
+    }
+    return ST_OK;
+}
+
+static Status alloc_histories(const Collected *c, const HistoryRules *rules, AllHistories *out, Err *err) {
+    int32_t n_users = keymap_count(c->users);
+    TRY(csr_alloc(&out->rows, n_users, c->model->n_items, c->n, err));
+    out->time = mem_array((size_t)c->n, sizeof *out->time);
+    if (!out->time) return fail_nomem(err, "the histories");
+    if (rules->pair.max_history <= 0 && !rules->basket.group) return ST_OK; /* the taste is all that is there */
+    out->seen = mem_array((size_t)c->n, sizeof *out->seen);
+    out->seen_start = mem_zeros((size_t)n_users + 1, sizeof *out->seen_start);
+    return out->seen && out->seen_start ? ST_OK : fail_nomem(err, "the histories");
+}
+
+/* Net each user's events, and lay them out as rows. */
+static Status net_histories(Grouped *grouped, const HistoryRules *rules, AllHistories *out, Err *err) {
+    int64_t at = 0, seen_at = 0;
+    for (int32_t u = 0; u < out->rows.n_rows; u++) {
+        int64_t from = grouped->start[u], pairs, n_seen;
+        Event *event = grouped->event + from;
+        TRY(net_history(event, grouped->session ? grouped->session + from : NULL, grouped->start[u + 1] - from, rules, &pairs, out->seen ? out->seen + seen_at : NULL, &n_seen, err));
+        for (int64_t i = 0; i < pairs; i++, at++) {
+            out->rows.col[at] = event[i].item;
+            out->rows.val[at] = (float)event[i].weight;
+            out->time[at] = event[i].time;
+        }
+        out->rows.row_start[u + 1] = at;
+        seen_at += n_seen;
+        if (out->seen) out->seen_start[u + 1] = seen_at;
+    }
+    return ST_OK;
 }
 
 Status events_read_histories(EventsReader *reader, const Model *model, const HistoryRules *rules, AllHistories *out, Err *err) {
     Collected c = {.definition = reader->definition, .model = model, .rules = rules, .users = keymap_new()};
+    Grouped grouped = {0};
     int32_t *new_id = NULL;
     *out = (AllHistories){0};
-    Status status = c.users ? visit_all(reader, rules->has_until, rules->until, collect, &c, err) : fail_nomem(err, "the users");
+    Status status = c.users ? visit_all(reader, rules->has_until, rules->until, collect, collect_user_alone, &c, err) : fail_nomem(err, "the users");
     if (status == ST_OK) status = keymap_sort(c.users, &new_id, err);
-    if (status == ST_OK) status = group_histories(&c, new_id, rules, out, err);
+    if (status == ST_OK) status = group_events(&c, new_id, &grouped, err);
+    if (status == ST_OK) status = alloc_histories(&c, rules, out, err);
+    if (status == ST_OK) status = net_histories(&grouped, rules, out, err);
     mem_free(new_id);
+    grouped_clear(&grouped);
     collected_clear(&c);
     out->users = c.users;
     if (status != ST_OK) all_histories_clear(out);

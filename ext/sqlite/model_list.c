@@ -15,7 +15,9 @@ static void forbid_keys(Allowed *a, const Model *model, const KeyList *list) {
 }
 
 void allowed_forbid_history(Allowed *a, const History *history) {
-    for (int64_t i = 0; i < history->n; i++) forbid(a, history->item[i]);
+    int64_t n;
+    const int32_t *item = history_seen(history, &n);
+    for (int64_t i = 0; i < n; i++) forbid(a, item[i]);
 }
 
 /* Only what is in an IN list, of what was allowed before. */

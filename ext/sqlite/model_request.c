@@ -10,7 +10,7 @@
 static const OptSpec call_options[] = {
     {"exclude_seen", OPT_FLAG, offsetof(CallOptions, exclude_seen), 0, 0, -1, NULL, "leave out what is in the history (or in the cart); default: true, for session_knn and repeat false"},
     {"version", OPT_INT, offsetof(CallOptions, version), 0, 1e12, 0, NULL, "answer with this version; 0: the active one"},
-    {"until", OPT_REAL, offsetof(CallOptions, until), -1e15, 1e15, INFINITY, NULL, "read the history before this time (unix seconds); default: the version's own until"},
+    {"until", OPT_TIME, offsetof(CallOptions, until), -377705116800.0, 253402300799.0, INFINITY, NULL, "read the history before this time; default: the version's own until"},
     {"diversity", OPT_REAL, offsetof(CallOptions, rerank.diversity), 0, 1, 0, NULL, "how much an item should be unlike those before it; 0: not"},
     {"popularity_penalty", OPT_REAL, offsetof(CallOptions, rerank.popularity_penalty), 0, 10, 0, NULL, "divide scores by (users of the item) to this power"},
     {"calibration", OPT_REAL, offsetof(CallOptions, rerank.calibration), 0, 1000, 0, NULL, "how much the list's categories should be those of the history (item_category=)"},
@@ -31,10 +31,7 @@ static Status take_integer(Request *r, const char *what, sqlite3_value *value, i
         r->null_input = 1;
         return ST_OK;
     }
-    if (sqlite3_value_numeric_type(value) != SQLITE_INTEGER)
-        return fail(err, ST_BADARG, "%s=%.40s (a whole number)", what, (const char *)sqlite3_value_text(value));
-    *out = sqlite3_value_int64(value);
-    return ST_OK;
+    return glue_whole(what, value, out, err);
 }
 
 static Status take_list(const ModelDefinition *d, KeyList *list, const char *what, sqlite3_value *value, Request *r, Err *err) {
@@ -45,6 +42,15 @@ static Status take_list(const ModelDefinition *d, KeyList *list, const char *wha
     return key_list_parse(list, what, (const char *)sqlite3_value_text(value), d->item_affinity, err);
 }
 
+/* NULL asks nothing; what can be no key would be met by the popular list, and nobody would notice. */
+static Status take_key(Request *r, const char *what, sqlite3_value *value, Affinity affinity, char *buffer, Key *out, Err *err) {
+    if (sqlite3_value_type(value) == SQLITE_NULL) {
+        r->null_input = 1;
+        return ST_OK;
+    }
+    return glue_key(value, affinity, buffer, out) ? ST_OK : glue_no_key(what, value, err);
+}
+
 static Status take_argument(const ModelDefinition *d, Request *r, char letter, sqlite3_value *value, Err *err) {
     OptTarget target = {call_options, &r->call};
     int null = sqlite3_value_type(value) == SQLITE_NULL;
@@ -53,10 +59,10 @@ static Status take_argument(const ModelDefinition *d, Request *r, char letter, s
     case 'u':
     case 'U':
         r->user = value;
-        r->null_input |= null;
+        TRY(take_key(r, "user", value, d->user_affinity, r->similar_buffer, &r->similar, err));
         return set_subject(r, SUBJECT_USER, err);
     case 's':
-        if (!glue_key(value, d->item_affinity, r->similar_buffer, &r->similar)) r->null_input = 1;
+        TRY(take_key(r, "similar_to", value, d->item_affinity, r->similar_buffer, &r->similar, err));
         return set_subject(r, SUBJECT_SIMILAR, err);
     case 'b': TRY(take_list(d, &r->basket, "basket", value, r, err)); return set_subject(r, SUBJECT_BASKET, err);
     case 'c': r->has_candidates = 1; return take_list(d, &r->candidates, "candidates", value, r, err);

@@ -14,6 +14,7 @@
 #ifndef REC_MODEL_TABLE_H
 #define REC_MODEL_TABLE_H
 
+#include "../base/date.h"
 #include "../eval/trial.h"
 #include "../models/model.h"
 #include "glue.h"
@@ -36,6 +37,7 @@ typedef struct ModelDefinition {
     char *automatic;            /* algorithm=auto: its options of tuning as JSON; else NULL */
     CommonParams common;
     AlgorithmParams params;
+    TimeUnit time_unit;
 } ModelDefinition;
 
 void definition_clear(ModelDefinition *definition);
@@ -46,21 +48,23 @@ Status definition_find(ModelDefinition *out, sqlite3 *db, const char *name, Err 
 
 /* ---- model_events.c: reading the behaviour table ---- */
 
-/* Statements over the events. */
+/* Statements over the events, and what the last pass over all of them met. */
 typedef struct EventsReader {
     const ModelDefinition *definition;
     sqlite3_stmt *one_user;
+    int64_t rows;
+    TimeSpan span; /* of times that are numbers, as they stand */
+    double first;  /* time of the earliest event */
 } EventsReader;
 
 void events_reader_clear(EventsReader *reader);
 
 /* Which events a history takes. */
 typedef struct HistoryRules {
-    double newest;      /* decay counts from here */
-    double half_life;
-    int64_t max_history;
+    double newest; /* decay counts from here */
     int has_until;
-    double until;       /* events before this time */
+    double until;  /* events before this time */
+    PairRules pair;
     BasketRules basket;
 } HistoryRules;
 HistoryRules history_rules(const Model *model);
@@ -69,6 +73,7 @@ HistoryRules history_rules(const Model *model);
 typedef struct OwnedHistory {
     History history;
     int64_t capacity;
+    int32_t *seen; /* history.seen */
 } OwnedHistory;
 void owned_history_clear(OwnedHistory *history);
 /* Room for n items; n of the history becomes 0. */
@@ -87,11 +92,18 @@ typedef struct AllHistories {
     KeyMap *users;
     Csr rows; /* users x model items */
     double *time; /* per entry: when the item was had last */
+    int32_t *seen; /* where a history's items may be only a part of what counts as seen: those, user after user, ascending; else NULL */
+    int64_t *seen_start; /* users + 1 */
 } AllHistories;
 /* One user's; it borrows. */
 History all_histories_row(const AllHistories *all, int32_t user);
+/* Has the user the item, as something that counts as seen? */
+int all_histories_has(const AllHistories *all, int32_t user, int32_t item);
 void all_histories_clear(AllHistories *all);
 Status events_read_histories(EventsReader *reader, const Model *model, const HistoryRules *rules, AllHistories *out, Err *err);
+
+/* The time in a column of a statement, a number in the model's unit or a date text, as unix seconds. what: "events.at", for the error. */
+Status events_time(const ModelDefinition *definition, sqlite3_stmt *row, int column, const char *table, double *out, Err *err);
 
 /* "index", "scan", or an error's text: how a user's events are found. sqlite3_malloc'ed. */
 Status events_access(const ModelDefinition *definition, const char **out, Err *err);

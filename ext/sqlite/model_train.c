@@ -21,7 +21,7 @@ typedef struct TrainOptions {
 enum { ACTIVATE_ALWAYS, ACTIVATE_NEVER };
 
 static const OptSpec train_options[] = {
-    {"until", OPT_REAL, offsetof(TrainOptions, until), -1e15, 1e15, INFINITY, NULL, "train on events before this time (unix seconds)"},
+    {"until", OPT_TIME, offsetof(TrainOptions, until), -377705116800.0, 253402300799.0, INFINITY, NULL, "train on events before this time"},
     {"activate", OPT_CHOICE, offsetof(TrainOptions, activate), 0, 0, ACTIVATE_ALWAYS, "always|never", "serve the new version at once"},
     {"progress", OPT_CHOICE, offsetof(TrainOptions, progress), 0, 0, 0, "none|stderr", "print lines on stderr"},
     {"algorithm", OPT_CHOICE, offsetof(TrainOptions, algorithm), 0, 0, 0, "", "another algorithm than CREATE's, with its own defaults"},
@@ -100,7 +100,7 @@ Status train_model(const ModelDefinition *definition, EventsReader *reader, cons
     Status status = dataset_init(&data, err);
     if (status == ST_OK) status = items_list(&d, &data, err);
     if (status == ST_OK) status = events_read_all(reader, &d, has_until, train.until, &data, err);
-    DatasetRules rules = {d.common.half_life, d.common.min_support, d.common.max_history, model_baskets(d.algorithm, &d.params)};
+    DatasetRules rules = model_rules(d.algorithm, &d.common, &d.params);
     if (status == ST_OK) status = dataset_finish(&data, &rules, &task, err);
     if (status == ST_OK && task_poll(&task)) status = fail(err, ST_CANCELLED, "interrupted");
     if (status == ST_OK) status = items_read(&d, &data, err);

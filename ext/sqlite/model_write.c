@@ -36,7 +36,7 @@ static Status version_argument(sqlite3_value *argument, sqlite3_int64 *out, Err 
         option.version = sqlite3_value_int64(argument);
     else if (sqlite3_value_type(argument) == SQLITE_TEXT)
         TRY(options_set_json(&target, 1, (const char *)sqlite3_value_text(argument), err));
-    if (option.version < 1) return fail(err, ST_BADARG, "arg must be a version's number, or {\"version\":n}");
+    if (option.version < 1) return fail(err, ST_BADARG, "arg must be a version's number, or {\"version\": n}");
     *out = option.version;
     return ST_OK;
 }

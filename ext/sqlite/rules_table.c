@@ -47,7 +47,7 @@ static void rules_of(Rules *r, RowSink *sink, int32_t from, double min_confidenc
 
 static Status read_data(Rules *r, EventsReader *reader, Err *err) {
     Task task = {0};
-    DatasetRules rules = {.min_support = r->definition.common.min_support, .max_history = r->definition.common.max_history};
+    DatasetRules rules = {.min_support = r->definition.common.min_support, .pair = {.max_history = r->definition.common.max_history}};
     TRY(dataset_init(&r->data, err));
     TRY(events_read_all(reader, &r->definition, 0, 0, &r->data, err));
     TRY(dataset_finish(&r->data, &rules, &task, err));

@@ -17,7 +17,7 @@ const OptSpec tune_options[] = {
     {"share", OPT_REAL, offsetof(TuneCall, share), 0.001, 0.9, 0.1, NULL, "of split=time: how much is held out"},
     {"folds", OPT_INT, offsetof(TuneCall, folds), 2, 100, 5, NULL, "of split=random: one part of so many is held out; of rec_crossval: parts that are held out in turn"},
     {"seed", OPT_INT, offsetof(TuneCall, seed), 0, 9007199254740991.0, 1, NULL, "of the sampler, of split=random and of halving"},
-    {"until", OPT_REAL, offsetof(TuneCall, until), -1e15, 1e15, INFINITY, NULL, "only events before this time (unix seconds) exist"},
+    {"until", OPT_TIME, offsetof(TuneCall, until), -377705116800.0, 253402300799.0, INFINITY, NULL, "only events before this time exist"},
     {"halving", OPT_INT, offsetof(TuneCall, halving), 0, 10, 0, NULL, "h, 2 or more: successive halving, all settings on a small share of the users, the best of h on h times as many, ...; 0: all on everybody"},
     {"least_share", OPT_REAL, offsetof(TuneCall, least_share), 0, 1, 0, NULL, "of halving: no smaller share of the users than this; 0: one round on 1 / halving of them, one on all"},
     {"seconds", OPT_REAL, offsetof(TuneCall, seconds), 0, 1e9, 0, NULL, "no new trial after so many; 0: no limit"},
@@ -35,7 +35,7 @@ static Status read_json(TuneCall *call, const char *text, const char *also, json
     if (json_lacks_memory(root, &json_error)) return fail_nomem(err, "the options");
     if (!json_is_object(root)) {
         json_decref(root);
-        return fail(err, ST_BADARG, "options: %s (a JSON object such as {\"trials\":30})", root ? "not an object" : json_error.text);
+        return fail(err, ST_BADARG, "options: %s (a JSON object such as {\"trials\": 30})", root ? "not an object" : json_error.text);
     }
     json_t *space = json_object_get(root, "space");
     if (space) call->space = json_incref(space);

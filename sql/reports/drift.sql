@@ -7,8 +7,8 @@ CREATE TEMP VIEW IF NOT EXISTS report_drift AS SELECT *, at >= (SELECT value FRO
 SELECT iif(later, 'after', 'before') AS period, count(*) AS events, count(DISTINCT user) AS users, count(DISTINCT item) AS items, printf('%.2f', avg(amount)) AS "mean amount" FROM report_drift GROUP BY later;
 .print
 .print == New faces: what the part after has that the part before has not
-SELECT printf('%.1f %%', 100.0 * count(*) FILTER (WHERE user NOT IN (SELECT user FROM report_drift WHERE NOT later)) / count(*)) AS "events of new users",
-       printf('%.1f %%', 100.0 * count(*) FILTER (WHERE item NOT IN (SELECT item FROM report_drift WHERE NOT later)) / count(*)) AS "events of new items" FROM report_drift WHERE later;
+SELECT printf('%.1f %%', 100.0 * count(*) FILTER (WHERE user NOT IN (SELECT user FROM report_drift WHERE NOT later AND user IS NOT NULL)) / count(*)) AS "events of new users",
+       printf('%.1f %%', 100.0 * count(*) FILTER (WHERE item NOT IN (SELECT item FROM report_drift WHERE NOT later AND item IS NOT NULL)) / count(*)) AS "events of new items" FROM report_drift WHERE later;
 .print
 .print == Shifts: psi below .1 is calm, above .25 a change (rules of thumb)
 SELECT 'amount of an event' AS what, printf('%.3f', rec_psi(later, amount)) AS psi, printf('%.3f', rec_ks(later, amount)) AS ks, printf('%.2g', rec_ks_p(later, amount)) AS "ks p" FROM report_drift

@@ -1,11 +1,11 @@
 -- How good is a model, beside the popular list, with 95 % intervals?
 --   .parameter set @model recs
 --   .parameter set @holdout bought_later          a table or view: docs/reference/metrics.md, "rec_evaluate"
---   .parameter set @options {"k":10}              optional, without blanks
+--   .parameter set @options {"k": 10}              optional, without blanks
 --   .read sql/reports/evaluation.sql
 CREATE TEMP TABLE IF NOT EXISTS report_evaluation(model, metric, k, value, ci_low, ci_high, users, segment);
 DELETE FROM report_evaluation;
-INSERT INTO report_evaluation SELECT * FROM rec_evaluate(@model, @holdout, coalesce(@options, '{"k":10}'));
+INSERT INTO report_evaluation SELECT * FROM rec_evaluate(@model, @holdout, coalesce(@options, '{"k": 10}'));
 .print == Accuracy: the bar ends somewhere in the dots, the 95 % interval
 SELECT m.metric || '@' || m.k AS metric, printf('%.4f', m.value) AS value, printf('%.4f to %.4f', m.ci_low, m.ci_high) AS "95 %",
        printf('%.4f', p.value) AS popular, iif(p.value > 0, printf('%.1f x', m.value / p.value), '') AS times,

@@ -29,7 +29,8 @@ def blend_shop(shop, parts, fusion="score", common="", name=None, catalogue=""):
     make_model(db, "b", "blend", more=f"{common}{catalogue}, fusion={fusion}, models='{json.dumps(parts)}'")
     for c, part in enumerate(parts):
         options = "".join(f", {key}={value}" for key, value in part.items() if key not in ("algorithm", "weight", "min_history"))
-        make_model(db, f"p{c}", part["algorithm"], more=common + catalogue + options)
+        combine = ", combine=sum" if part["algorithm"] == "mf" else ""  # as the blend, whose events are added up, trains it
+        make_model(db, f"p{c}", part["algorithm"], more=common + catalogue + options + combine)
     return db
 
 

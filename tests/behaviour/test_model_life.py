@@ -242,4 +242,4 @@ def test_until_bounds_training_and_history(shop):
     known = {row[0] for row in rows(db, "SELECT DISTINCT item FROM events WHERE t < 500")}
     equal({row[0] for row in rows(db, "SELECT item FROM m WHERE user = 7")}, known - seen)
     all_seen = {row[0] for row in rows(db, "SELECT item FROM events WHERE user = 7")}
-    equal({row[0] for row in rows(db, """SELECT item FROM m WHERE user = 7 AND options = '{"until":1e12}'""")}, known - all_seen)
+    equal({row[0] for row in rows(db, """SELECT item FROM m WHERE user = 7 AND options = '{"until":250000000000}'""")}, known - all_seen)

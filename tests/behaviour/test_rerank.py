@@ -11,7 +11,7 @@ CASES = [{"diversity": .3}, {"diversity": .9}, {"diversity": 1}, {"popularity_pe
          {"diversity": .6, "popularity_penalty": .5, "calibration": .5, "max_per_category": 5}, {"diversity": .5, "pool": 12}, {"max_per_category": 1, "pool": 6},
          {"calibration": 2, "pool": 15, "max_per_category": 2}, {"popularity_penalty": 1, "pool": 1}, {"pool": 5}]
 NO_CATEGORIES = [case for case in CASES if not {"calibration", "max_per_category"} & set(case)]
-ALGORITHMS = {"item_knn": "", "ials": ", factors=6", "bpr": ", factors=4", "mf": ", factors=4", "ease": "", "slim": "", "graph": "", "content": ", item_text=words, item_vector=look"}
+ALGORITHMS = {"item_knn": "", "ials": ", factors=6", "bpr": ", factors=4", "mf": ", factors=4, combine=sum", "ease": "", "slim": "", "graph": "", "content": ", item_text=words, item_vector=look"}
 
 
 def rerank_shop(shop, algorithm="item_knn", name=None, more=None, train=True):

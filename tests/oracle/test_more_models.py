@@ -303,6 +303,13 @@ def _check_tifu(db, name, rows, options, users, live=()):
     p = {user: p[user] for user in sorted(p)}
     items = {item for row in p.values() for item in row}
     now = _tifu_vectors([*rows, *live], **by)
+    net = collections.Counter()
+    for user, item, quantity, _ in [*rows, *live]:
+        net[user, item] += quantity
+    had = collections.defaultdict(set)  # also what is in no basket that counts
+    for (user, item), n in net.items():
+        if n > 0:
+            had[user].add(item)
     compared = 0
     for user in users:
         own = {item: v for item, v in now[user].items() if item in items}
@@ -311,7 +318,7 @@ def _check_tifu(db, name, rows, options, users, live=()):
             continue
         compared += 1
         for exclude in (False, True):
-            allowed = items - (set(now[user]) if exclude else set())
+            allowed = items - (had[user] if exclude else set())
             got = _list(db, name, user, options=json.dumps({"exclude_seen": exclude}))
             same({item for item, _ in got}, allowed, f"user {user}: items")
             _check(got, want, allowed, 2e-6 * max(want.values(), default=0), f"user {user}, exclude_seen={exclude}")
@@ -490,20 +497,19 @@ TRIED = {"item_knn": {"similarity": "cosine", "neighbours": 7}, "popular": {"hal
 
 
 def _history(rows, cut, options):
-    """The pairs before the cut that a training with the options reads."""
+    """The pairs before the cut that count as seen by a version with the options: what is there at all, of the items that it knows
+    by each user's latest max_history. Of ratings every pair is there."""
     net, latest = collections.Counter(), {}
-    newest = max(row[3] for row in rows if row[3] < cut)
     for user, item, quantity, at in rows:
         if at < cut:
-            net[user, item] += quantity * (.5 ** ((newest - at) / DAY / options["half_life"]) if options.get("half_life") else 1)
+            net[user, item] += quantity
             latest[user, item] = max(at, latest.get((user, item), at))
+    there = {pair for pair, n in net.items() if n > 0 or options["algorithm"] == "mf"}
     by_user = collections.defaultdict(list)
-    for (user, item), n in net.items():
-        if np.float32(n) > 0:
-            by_user[user].append((-latest[user, item], item))
-    kept = [(user, item) for user, row in by_user.items() for _, item in sorted(row)[:options.get("max_history")]]
-    holders = collections.Counter(item for _, item in kept)
-    return {(user, item) for user, item in kept if holders[item] >= options.get("min_support", 1)}
+    for user, item in there:
+        by_user[user].append((-latest[user, item], item))
+    holders = collections.Counter(item for row in by_user.values() for _, item in sorted(row)[:options.get("max_history")])
+    return {(user, item) for user, item in there if holders[item] >= options.get("min_support", 1)}
 
 
 def _trial(db, name, tried, options):

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "../../ext/base/bytes.h"
+#include "../../ext/base/date.h"
 #include "../../ext/base/keymap.h"
 #include "../../ext/base/memory.h"
 #include "../../ext/base/options.h"
@@ -236,4 +237,76 @@ TEST(error_texts_are_utf8_whatever_they_quote) {
     Err err;
     fail(&err, ST_BADARG, "name '%s' and '%s'", "\xf0\x9f", "caf\xc3\xa9 \xff");
     CHECK_TEXT(err.text, "name '?\?' and 'caf\xc3\xa9 ?'");
+}
+
+static double parsed(const char *text) {
+    double seconds;
+    return date_parse(text, strlen(text), &seconds) ? seconds : NAN;
+}
+
+/* Expected values: calendar.timegm of Python. */
+TEST(date_texts_are_unix_seconds_with_their_fraction) {
+    CHECK(parsed("1970-01-01") == 0);
+    CHECK(parsed("2024-02-29") == 1709164800);
+    CHECK(parsed("2000-02-29 23:59:59") == 951868799);
+    CHECK(parsed("1900-03-01") == -2203891200.0);
+    CHECK(parsed("0000-01-01") == -62167219200.0);
+    CHECK(parsed("9999-12-31T23:59:59Z") == 253402300799.0);
+    CHECK(parsed("2024-01-01 10:00:00.100") == 1704103200.1);
+    CHECK(parsed("2024-01-01 10:00:00.123456789") == 1704103200.123456789);
+    CHECK(parsed(" 2024-01-01 10:00 ") == 1704103200);
+    CHECK(parsed("2024-01-01T12:30:00+02:30") == 1704103200);
+    CHECK(parsed("2024-01-01 05:00:00 -05:00") == 1704103200);
+    CHECK(parsed("2024-01-01 24:00:00") == 1704153600);
+}
+
+TEST(what_is_no_date_is_refused) {
+    static const char *const bad[] = {"",           "now",         "2023",           "10:00",          "31/12/2024",          "2024-13-01",          "2024-02-30",         "2023-02-29",
+                                      "2024-1-1",   "2024-01-01x", "2024-01-01T",    "2024-01-01 25:00", "2024-01-01 10:60",  "2024-01-01 10:00:60", "2024-01-01 24:00:01", "2024-01-01 10:00:00.",
+                                      "-0500",      "Europe/Berlin", "2024-01-01 10:00 UTC", "2024-01-01 10:00+2", "20240101",  "1704103200",          "2024-01-01 10",      "2024-01-01 10:00:00 +02:00x"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) CHECK(isnan(parsed(bad[i])));
+}
+
+TEST(numbers_that_cannot_be_seconds_are_told_apart) {
+    CHECK(strcmp(date_looks_like(1704103200100.0), "milliseconds") == 0);
+    CHECK(strcmp(date_looks_like(1704103200100000.0), "microseconds") == 0);
+    CHECK(strcmp(date_looks_like(1704103200100000000.0), "nanoseconds") == 0);
+    CHECK(strcmp(date_looks_like(20240131235959.0), "yyyymmddhhmmss") == 0);
+    CHECK(date_looks_like(1e300) == NULL);
+    CHECK(!date_is_possible(NAN) && !date_is_possible(1704103200100.0) && date_is_possible(-1e9));
+    CHECK(date_from_number(19723, TIME_DAYS) == 1704067200 && date_from_number(2460310.5, TIME_JULIAN) == 1704067200);
+    TimeSpan span = {0};
+    CHECK(time_span_suspect(&span, 1) == NULL);
+    time_span_add(&span, 20240131);
+    time_span_add(&span, 20231231);
+    CHECK(strcmp(time_span_suspect(&span, 0), "yyyymmdd") == 0);
+    time_span_add(&span, 20231232);
+    CHECK(time_span_suspect(&span, 1) == NULL);
+    TimeSpan days = {0}, julian = {0}, seconds = {0};
+    time_span_add(&days, 19723);
+    time_span_add(&julian, 2460310.5);
+    time_span_add(&seconds, 1704103200);
+    CHECK(strcmp(time_span_suspect(&days, 1), "days") == 0 && time_span_suspect(&days, 0) == NULL);
+    CHECK(strcmp(time_span_suspect(&julian, 1), "julian") == 0);
+    CHECK(time_span_suspect(&seconds, 1) == NULL);
+}
+
+TEST(an_empty_text_and_the_integer_0_are_two_keys_in_every_order) {
+    for (int order = 0; order < 2; order++) {
+        KeyMap *map = keymap_new();
+        Bytes stored = {0};
+        int32_t id, *new_id = NULL;
+        Key empty = {.text = "", .len = 0}, zero = {0};
+        CHECK(keymap_add(map, order ? zero : empty, &id, NULL) == ST_OK && keymap_add(map, order ? empty : zero, &id, NULL) == ST_OK);
+        CHECK(keymap_count(map) == 2);
+        CHECK(keymap_sort(map, &new_id, NULL) == ST_OK);
+        keymap_write(map, &stored);
+        KeyMap *again = NULL;
+        Reader in = reader_of(stored.data, stored.len);
+        CHECK(keymap_read(&in, &again, NULL) == ST_OK && keymap_count(again) == 2 && keymap_key(again, 1).text && keymap_key(again, 1).len == 0);
+        keymap_free(again);
+        keymap_free(map);
+        mem_free(new_id);
+        bytes_clear(&stored);
+    }
 }

@@ -45,7 +45,7 @@ static Status train(Model **out, const Algorithm *algorithm, int threads, int us
     options_default(algorithm->options, &params);
     common.threads = threads;
     common.half_life = 30;
-    rules.half_life = 30;
+    rules.pair.half_life = 30;
     Status status = make_data(&data, users, ITEMS, err);
     if (status == ST_OK) status = dataset_finish(&data, &rules, task, err);
     if (status == ST_OK && algorithm->wants_items) status = make_texts(&data, err);
@@ -78,7 +78,7 @@ TEST(models_learn_the_two_tastes) {
     EACH_ALGORITHM(algorithm) {
         int32_t item[] = {0, 4, 10, 20};
         float weight[] = {1, 1, 1, 1};
-        History history = {item, weight, 4, NULL};
+        History history = {.item = item, .weight = weight, .n = 4};
         Ranked list[10];
         size_t n, even = 0;
         Model *model = trained(algorithm, 1);
@@ -112,7 +112,7 @@ TEST(models_answer_the_same_after_storage) {
     EACH_ALGORITHM(algorithm) {
         int32_t item[] = {3, 5};
         float weight[] = {2, 1};
-        History history = {item, weight, 2, NULL};
+        History history = {.item = item, .weight = weight, .n = 2};
         Ranked before[ITEMS], after[ITEMS];
         size_t n_before, n_after;
         Bytes stored = {0};
@@ -139,7 +139,7 @@ TEST(models_parts_of_a_score_add_up_to_it) {
         if (!algorithm->contributions) continue;
         int32_t item[] = {1, 7, 9};
         float weight[] = {1, 3, 2};
-        History history = {item, weight, 3, NULL};
+        History history = {.item = item, .weight = weight, .n = 3};
         ModelQuery *query;
         Model *model = trained(algorithm, 1);
         CHECK(model_query_new(&query, model, NULL) == ST_OK && model_query_history(query, &history, NULL) == ST_OK);
@@ -198,7 +198,7 @@ static Status whole_life(const Algorithm *algorithm, Err *err) {
     if (status == ST_OK) status = model_write(model, &stored, err);
     if (status == ST_OK) status = model_read(&back, stored.data, stored.len, err);
     if (status == ST_OK) status = model_query_new(&query, back, err);
-    if (status == ST_OK) status = model_query_history(query, &(History){item, weight, 2, NULL}, err);
+    if (status == ST_OK) status = model_query_history(query, &(History){.item = item, .weight = weight, .n = 2}, err);
     if (status == ST_OK) status = model_query_rank(query, NULL, 0, ITEMS, list, &n, err);
     model_query_free(query);
     model_free(back);
