@@ -115,11 +115,23 @@ static int first_visit(Walk *walk, int32_t node) {
     return 1;
 }
 
+/* May the node be kept: is it allowed, or a row beside it? Those that are looked at cost the walk steps. */
+static int stands_for_allowed(Walk *walk, int32_t node) {
+    const uint64_t *allowed = walk->search->allowed;
+    const int32_t *row;
+    if (ann_allows(allowed, node)) return 1;
+    int64_t n = row_groups_of(&walk->graph->groups, node, &row);
+    for (int64_t i = 0; row && i < n; i++)
+        if (ann_allows(allowed, row[i])) return 1;
+    walk->steps += n / 16;
+    return 0;
+}
+
 /* A row that is near enough leads the walk on, and is kept if it is allowed. */
 static void offer(Walk *walk, int32_t node, float d) {
     if (walk->kept.len >= walk->ef && !(d < walk->kept.item[0].distance)) return;
     walk->failed |= !heap_push(&walk->next, (Near){d, node}, 1);
-    if (!ann_allows(walk->search->allowed, node)) return;
+    if (!stands_for_allowed(walk, node)) return;
     if (walk->kept.len >= walk->ef) {
         walk->kept.item[0] = (Near){d, node};
         sift_down(walk->kept.item, walk->kept.len, 0);
@@ -194,14 +206,45 @@ static int walk_graph(Walk *walk, size_t ef) {
     return walk_level(walk, 0);
 }
 
-static void score_kept(Walk *walk, TopK *top) {
+static double score_of(Walk *walk, double query_norm, int32_t row) {
     const AnnVectors *vectors = walk->vectors;
-    double norm = sqrt(kernels()->dot(walk->query, walk->query, (size_t)vectors->dim));
+    return ann_score(vectors->metric, walk->query, query_norm, ann_vector(vectors, row, walk->scratch), vectors->norm[row], vectors->dim);
+}
+
+/* The allowed rows of the nodes that were kept. Rows of one group have one score, but for the rounding of cosines of other
+ * lengths; of those that are equal k with the lowest numbers do. */
+static void score_kept(Walk *walk, int64_t k, TopK *top) {
+    double norm = sqrt(kernels()->dot(walk->query, walk->query, (size_t)walk->vectors->dim));
     for (size_t i = 0; i < walk->kept.len; i++) {
         int32_t node = walk->kept.item[i].node;
-        double score = ann_score(vectors->metric, walk->query, norm, ann_vector(vectors, node, walk->scratch), vectors->norm[node], vectors->dim);
-        topk_push(top, score, node);
+        const int32_t *row;
+        int64_t n = row_groups_of(&walk->graph->groups, node, &row), pushed = 0;
+        double score = score_of(walk, norm, node);
+        int differ = row && walk->vectors->metric == ANN_COSINE;
+        for (int64_t j = 0; j < n && (differ || pushed < k); j++) {
+            int32_t own = row ? row[j] : node;
+            if (!ann_allows(walk->search->allowed, own)) continue;
+            topk_push(top, differ ? score_of(walk, norm, own) : score, own);
+            pushed++;
+        }
     }
+    for (int64_t i = 0, pushed = 0; i < walk->graph->n_aside && pushed < k; i++)
+        if (ann_allows(walk->search->allowed, walk->graph->aside[i])) {
+            topk_push(top, 0, walk->graph->aside[i]);
+            pushed++;
+        }
+}
+
+/* Do the nodes that were kept stand for k allowed rows? */
+static int are_enough(const Walk *walk, int64_t k) {
+    int64_t found = (int64_t)walk->kept.len; /* each stands for one at least */
+    for (size_t i = 0; i < walk->kept.len && found < k; i++) {
+        const int32_t *row;
+        int64_t n = row_groups_of(&walk->graph->groups, walk->kept.item[i].node, &row), own = 0;
+        for (int64_t j = 0; row && j < n && found + own - 1 < k; j++) own += ann_allows(walk->search->allowed, row[j]);
+        if (row) found += own - 1;
+    }
+    return found >= k;
 }
 
 /* Is scanning the allowed rows cheaper than the walk is likely to be? */
@@ -234,11 +277,11 @@ static Status search_one(Walk *walk, TopK *top, Err *err) {
     walk->next.len = walk->kept.len = 0;
     walk->steps = 0;
     walk->budget = search->allowed ? allowed : INT64_MAX;
-    if (walk->graph->unusual || !code_is_usual(walk->coded.norm) || scan_is_better(walk, k)) return scan(walk, top, err);
+    if (walk->graph->unusual || walk->graph->entry < 0 || !code_is_usual(walk->coded.norm) || scan_is_better(walk, k)) return scan(walk, top, err);
     int ended = walk_graph(walk, walk->ef);
     if (walk->failed) return fail_nomem(err, "a search");
-    if (!ended || (int64_t)walk->kept.len < k) return scan(walk, top, err);
-    score_kept(walk, top);
+    if (!ended || !are_enough(walk, k)) return scan(walk, top, err);
+    score_kept(walk, k, top);
     return ST_OK;
 }
 
@@ -297,6 +340,7 @@ static Status are_precise(const Graph *graph, const AnnVectors *vectors, int *ou
     int64_t n = graph->n < SAMPLE ? graph->n : SAMPLE;
     for (int64_t i = 0; i < n && query; i++) {
         int32_t node = (int32_t)(i * graph->n / n);
+        if (!graph->levels[node]) continue; /* beside its node */
         memcpy(query, ann_vector(vectors, node, walk.scratch), (size_t)vectors->dim * sizeof *query);
         search.query = query;
         prepare_query(&walk);

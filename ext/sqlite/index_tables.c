@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "../base/json.h"
+#include "../ann/graph_groups.h"
 #include "../base/memory.h"
+#include "../base/text.h"
 #include "index_table.h"
 #include "modules.h"
 #include "row_table.h"
@@ -81,10 +83,11 @@ static Status indexes_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
 /* ---- rec_recall_at ---- */
 
 typedef struct Sample {
-    int64_t n;
+    int64_t n, capacity;
     int64_t k;
-    int64_t *id;
+    int64_t *id;     /* of rows of the index, which are left out of their own answers; NULL: queries from elsewhere */
     float *vector;   /* n x dim */
+    char note[120];  /* about rows that are equal, "" for none */
     Scored *nearest; /* n x k: the true ones */
     int64_t *n_nearest;
     double *seconds; /* n */
@@ -98,17 +101,58 @@ static void sample_clear(Sample *s) {
     mem_free(s->seconds);
 }
 
-/* Rows that count, spread evenly over the base. */
-static Status sample_take(Sample *s, const IndexTable *t, int64_t wanted, Err *err) {
+/* Room for the answers to n queries. */
+static Status sample_answers(Sample *s, int64_t n, Err *err) {
+    s->nearest = mem_array((size_t)n, (size_t)s->k * sizeof *s->nearest);
+    s->n_nearest = mem_array((size_t)n, sizeof *s->n_nearest);
+    s->seconds = mem_array((size_t)n, sizeof *s->seconds);
+    return s->nearest && s->n_nearest && s->seconds ? ST_OK : fail_nomem(err, "the sample");
+}
+
+static Status add_query(Sample *s, const IndexTable *t, const char *table, sqlite3_stmt *rows, Err *err) {
+    const float *vector;
+    float *owned;
+    int dim;
+    if (sqlite3_column_type(rows, 0) == SQLITE_NULL) return ST_OK;
+    if (s->n == s->capacity) {
+        s->capacity = s->capacity * 2 + 64;
+        float *grown = mem_resize(s->vector, (size_t)s->capacity, (size_t)t->dim * sizeof *grown);
+        if (!grown) return fail_nomem(err, "the sample");
+        s->vector = grown;
+    }
+    TRY(glue_vector(sqlite3_column_value(rows, 0), &vector, &dim, &owned, err));
+    if (dim == t->dim) memcpy(s->vector + s->n++ * dim, vector, (size_t)dim * sizeof *vector);
+    mem_free(owned);
+    return dim == t->dim ? ST_OK : fail(err, ST_BADARG, "a query of %.60s has %d elements, the column is float[%d]", table, dim, t->dim);
+}
+
+/* The vectors of a table; those that are NULL are left out. */
+static Status sample_from_table(Sample *s, const IndexTable *t, const char *name, const char *column, Err *err) {
+    char *schema, *table;
+    sqlite3_stmt *rows = NULL;
+    int has_row = 1;
+    TRY(glue_find_table(t->db, "table or view", name, "", &schema, &table, err));
+    Status status = glue_prepare(t->db, &rows, err, "SELECT q.\"%w\" FROM \"%w\".\"%w\" q", column ? column : t->column[t->vector_column].name, schema, table);
+    while (status == ST_OK) {
+        status = glue_step(t->db, rows, &has_row, err);
+        if (status != ST_OK || !has_row) break;
+        status = add_query(s, t, table, rows, err);
+    }
+    sqlite3_finalize(rows);
+    sqlite3_free(schema);
+    sqlite3_free(table);
+    return status == ST_OK ? sample_answers(s, s->n, err) : status;
+}
+
+/* Rows of the index that count, spread evenly over the base. */
+static Status sample_from_rows(Sample *s, const IndexTable *t, int64_t wanted, Err *err) {
     const IndexBase *base = t->loaded;
     int64_t live = t->overlay.n_live, seen = 0;
     size_t n = (size_t)(wanted < live ? wanted : live);
     s->id = mem_array(n, sizeof *s->id);
     s->vector = mem_array(n, (size_t)t->dim * sizeof *s->vector);
-    s->nearest = mem_array(n, (size_t)s->k * sizeof *s->nearest);
-    s->n_nearest = mem_array(n, sizeof *s->n_nearest);
-    s->seconds = mem_array(n, sizeof *s->seconds);
-    if (!s->id || !s->vector || !s->nearest || !s->n_nearest || !s->seconds) return fail_nomem(err, "the sample");
+    if (!s->id || !s->vector) return fail_nomem(err, "the sample");
+    TRY(sample_answers(s, (int64_t)n, err));
     for (int64_t at = 0; at < base->vectors.n && s->n < (int64_t)n; at++) {
         if (!ann_allows(t->overlay.live, at)) continue;
         if (seen++ < (int64_t)((double)s->n * (double)live / (double)n)) continue;
@@ -118,23 +162,39 @@ static Status sample_take(Sample *s, const IndexTable *t, int64_t wanted, Err *e
     return ST_OK;
 }
 
-/* The k nearest of a sample row, itself left out; best first. */
+/* Equal vectors are one place to a search: which of them comes back is decided by their numbers alone. */
+static Status note_equal_rows(Sample *s, const IndexTable *t, Err *err) {
+    RowGroups groups;
+    TRY(row_groups_find(&groups, &t->loaded->vectors, NULL, NULL, err));
+    if (groups.n) text_format(s->note, sizeof s->note, "%lld of %lld rows have a vector that another has, too (%lld such vectors)", (long long)groups.start[groups.n], (long long)t->loaded->vectors.n, (long long)groups.n);
+    row_groups_clear(&groups);
+    return ST_OK;
+}
+
+/* The k nearest of a query, a sample row itself left out; best first. */
 static Status ask(IndexTable *t, Sample *s, int64_t i, const IndexRequest *options, TopK *out, Err *err) {
     IndexRequest request = *options;
     request.query = s->vector + i * t->dim;
-    request.k = (size_t)s->k + 1;
+    request.k = (size_t)s->k + (s->id != NULL);
     request.min_score = -INFINITY;
     double start = task_clock();
     TRY(index_search(t, &request, out, err));
     s->seconds[i] = task_clock() - start;
     size_t kept = 0;
     for (size_t j = 0; j < out->len; j++)
-        if (out->item[j].id != s->id[i]) out->item[kept++] = out->item[j];
+        if (!s->id || out->item[j].id != s->id[i]) out->item[kept++] = out->item[j];
     out->len = kept < (size_t)s->k ? kept : (size_t)s->k;
     return ST_OK;
 }
 
-/* Ask for every row; the first time keeps the answers as the true ones, later times count how many of those come. */
+/* How many of the found rows are as near as the n nearest: of rows at one distance any will do. */
+static int64_t count_hits(const TopK *found, const Scored *nearest, int64_t n) {
+    int64_t hits = 0;
+    for (size_t f = 0; f < found->len && n > 0; f++) hits += found->item[f].score >= nearest[n - 1].score;
+    return hits < n ? hits : n;
+}
+
+/* Ask for every query; the first time keeps the answers as the true ones, later times count how many come that are as good. */
 static Status ask_all(IndexTable *t, Sample *s, const IndexRequest *options, int keep, int64_t *hits, InterruptPoll *poll, Err *err) {
     Status status = ST_OK;
     *hits = 0;
@@ -146,8 +206,7 @@ static Status ask_all(IndexTable *t, Sample *s, const IndexRequest *options, int
             memcpy(nearest, found.item, found.len * sizeof *nearest);
             s->n_nearest[i] = (int64_t)found.len;
         }
-        for (int64_t j = 0; j < s->n_nearest[i] && status == ST_OK && !keep; j++)
-            for (size_t f = 0; f < found.len; f++) *hits += found.item[f].id == nearest[j].id;
+        if (status == ST_OK && !keep) *hits += count_hits(&found, nearest, s->n_nearest[i]);
         topk_clear(&found);
     }
     return status;
@@ -197,6 +256,7 @@ static Status one_setting(IndexTable *t, Sample *s, const char *text, double exa
     number_or_null(sink, s->n, s->n ? quantile(s, 0.99) : 0);
     number_or_null(sink, s->n, exact_ms);
     row_integer(sink, s->n);
+    row_text(sink, *s->note ? s->note : NULL);
     return ST_OK;
 }
 
@@ -231,7 +291,18 @@ static const char *ladder(const IndexTable *t) {
     return "{}";
 }
 
-static Status measure(IndexTable *t, int64_t wanted, int64_t k, const char *text, RowSink *sink, Err *err) {
+/* What rec_recall_at was given. */
+typedef struct RecallCall {
+    int64_t rows;       /* of the index that are asked for, or */
+    const char *table;  /* a table of queries */
+    const char *column; /* and its column; NULL: of the index's name */
+    int64_t k;
+    const char *options; /* or NULL */
+} RecallCall;
+
+static Status measure(IndexTable *t, const RecallCall *call, RowSink *sink, Err *err) {
+    int64_t k = call->k;
+    const char *text = call->options;
     json_error_t json_error;
     InterruptPoll poll;
     TRY(index_view_sync(t, err));
@@ -245,7 +316,8 @@ static Status measure(IndexTable *t, int64_t wanted, int64_t k, const char *text
     Sample sample = {.k = k};
     Status status = interrupt_poll_init(&poll, t->db, err);
     if (status == ST_OK) {
-        status = sample_take(&sample, t, wanted, err);
+        status = call->table ? sample_from_table(&sample, t, call->table, call->column, err) : sample_from_rows(&sample, t, call->rows, err);
+        if (status == ST_OK) status = note_equal_rows(&sample, t, err);
         if (status == ST_OK) status = ask_exactly(t, &sample, &poll, err);
         if (status == ST_OK) status = each_setting(t, &sample, options, sample.n ? quantile(&sample, 0.5) : 0, &poll, sink, err);
         interrupt_poll_clear(&poll);
@@ -255,15 +327,22 @@ static Status measure(IndexTable *t, int64_t wanted, int64_t k, const char *text
     return status;
 }
 
+static const char *text_or_null(sqlite3_value *value) {
+    return value && sqlite3_value_type(value) != SQLITE_NULL ? (const char *)sqlite3_value_text(value) : NULL;
+}
+
 static Status recall_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
     IndexTable *t;
-    static const char *const names[] = {"sample", "k"};
-    for (int i = 1; i <= 2; i++)
-        if (sqlite3_value_numeric_type(argv[i]) != SQLITE_INTEGER || sqlite3_value_int64(argv[i]) < 1 || sqlite3_value_int64(argv[i]) > 1000000)
-            return fail(err, ST_BADARG, "%s=%.40s (1..1000000)", names[i - 1], (const char *)sqlite3_value_text(argv[i]));
+    RecallCall call = {.rows = 1, .options = text_or_null(argv[3]), .column = text_or_null(argv[4])};
+    if (sqlite3_value_type(argv[1]) == SQLITE_TEXT)
+        call.table = (const char *)sqlite3_value_text(argv[1]);
+    else
+        TRY(glue_whole("sample", argv[1], &call.rows, err));
+    TRY(glue_whole("k", argv[2], &call.k, err));
+    if (call.rows < 1 || call.rows > 1000000) return fail(err, ST_BADARG, "sample=%lld (1..1000000 rows of the index, or the name of a table of queries)", (long long)call.rows);
+    if (call.k < 1 || call.k > 1000000) return fail(err, ST_BADARG, "k=%lld (1..1000000)", (long long)call.k);
     TRY(index_open(&t, db, (const char *)sqlite3_value_text(argv[0]), err));
-    const char *options = argv[3] && sqlite3_value_type(argv[3]) != SQLITE_NULL ? (const char *)sqlite3_value_text(argv[3]) : NULL;
-    Status status = measure(t, sqlite3_value_int64(argv[1]), sqlite3_value_int64(argv[2]), options, sink, err);
+    Status status = measure(t, &call, sink, err);
     index_close(t);
     return status;
 }
@@ -272,8 +351,8 @@ int register_index_tables(sqlite3 *db) {
     static const RowTable tables[] = {
         {.name = "rec_indexes", .columns = "name TEXT, schema TEXT, rows INTEGER, dimensions INTEGER, metric TEXT, storage TEXT, factory TEXT, engine TEXT, picks TEXT, built_rows INTEGER, changed_rows INTEGER, memory_bytes INTEGER, loaded INTEGER, content TEXT",
          .n_columns = 14, .arguments = "", .flags = SQLITE_VTAB_DIRECTONLY, .fill = indexes_fill},
-        {.name = "rec_recall_at", .columns = "options TEXT, recall REAL, p50_ms REAL, p99_ms REAL, exact_p50_ms REAL, queries INTEGER", .n_columns = 6,
-         .arguments = ", index_name HIDDEN, sample HIDDEN, k HIDDEN, with_options HIDDEN", .n_arguments = 4, .n_required = 3, .flags = SQLITE_VTAB_DIRECTONLY, .fill = recall_fill},
+        {.name = "rec_recall_at", .columns = "options TEXT, recall REAL, p50_ms REAL, p99_ms REAL, exact_p50_ms REAL, queries INTEGER, note TEXT", .n_columns = 7,
+         .arguments = ", index_name HIDDEN, sample HIDDEN, k HIDDEN, with_options HIDDEN, vector_column HIDDEN", .n_arguments = 5, .n_required = 3, .flags = SQLITE_VTAB_DIRECTONLY, .fill = recall_fill},
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         int code = row_table_register(db, &tables[i]);

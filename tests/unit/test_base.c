@@ -154,7 +154,7 @@ TEST(options_name_what_is_wrong_and_what_is_allowed) {
     expect_error("{\"flag\":2}", "flag=2 (true|false)");
     expect_error("{\"word\":\"tw\"}", "word=tw (one|two|three)");
     expect_error("{\"factor\":1}", "unknown option 'factor' (allowed: factors, reg, flag, word)");
-    expect_error("[1]", "options: not an object (a JSON object such as {\"name\":value})");
+    expect_error("[1]", "options: not an object (a JSON object such as {\"name\": value})");
 }
 
 TEST(options_given_twice_are_an_error) {
