@@ -196,9 +196,9 @@ static Status engine_build(AnnIndex *index, Task *task, Err *err) {
     TRY(ann_faiss_check_norms(index->vectors, err));
     TRY(create(&faiss, index->factory, index->vectors->dim, index->vectors->metric, err));
     dense_begin_threads(threads_of(task));
-    if (task) task_phase(task, "training", index->vectors->n);
+    if (task) task_phase(task, "training", "rows", index->vectors->n, index->vectors->n);
     Status status = train(index, faiss, task, err);
-    if (task) task_phase(task, "building the index", index->vectors->n);
+    if (task) task_phase(task, "building the index", "rows", index->vectors->n, index->vectors->n);
     if (status == ST_OK) status = add_rows(index, faiss, task, err);
     dense_end();
     if (status != ST_OK)

@@ -151,22 +151,50 @@ Status filter_column_finish(FilterColumn *column, Err *err) {
 
 /* ---- conditions ---- */
 
+static int compare_cells(const void *a, const void *b) {
+    return cell_compare(a, b);
+}
+
+void condition_sort(Condition *condition) {
+    size_t kept = 0;
+    if (condition->n_cells > 1) qsort(condition->cell, condition->n_cells, sizeof *condition->cell, compare_cells);
+    for (size_t i = 0; i < condition->n_cells; i++) {
+        Cell *cell = &condition->cell[i];
+        if (cell->kind == CELL_NULL || (kept && cell_compare(&condition->cell[kept - 1], cell) == 0))
+            cell_free(cell);
+        else
+            condition->cell[kept++] = *cell;
+    }
+    condition->n_cells = kept;
+}
+
+static int is_listed(const Condition *condition, const Cell *cell) {
+    size_t low = 0, high = condition->n_cells;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = cell_compare(&condition->cell[middle], cell);
+        if (order == 0) return 1;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return 0;
+}
+
 int condition_holds(const Condition *condition, const Cell *cell) {
     if (condition->kind == IS_NULL || condition->kind == IS_NOT_NULL) return (cell->kind == CELL_NULL) == (condition->kind == IS_NULL);
     if (cell->kind == CELL_NULL) return 0;
-    for (size_t i = 0; i < condition->n_cells; i++) {
-        if (condition->cell[i].kind == CELL_NULL) continue;
-        int order = cell_compare(cell, &condition->cell[i]);
-        switch (condition->kind) {
-        case IS_LESS: return order < 0;
-        case IS_LESS_EQUAL: return order <= 0;
-        case IS_GREATER: return order > 0;
-        case IS_GREATER_EQUAL: return order >= 0;
-        default:
-            if (order == 0) return 1;
-        }
+    if (condition->kind == IS_IN) return is_listed(condition, cell);
+    if (condition->cell->kind == CELL_NULL) return 0;
+    int order = cell_compare(cell, condition->cell);
+    switch (condition->kind) {
+    case IS_LESS: return order < 0;
+    case IS_LESS_EQUAL: return order <= 0;
+    case IS_GREATER: return order > 0;
+    case IS_GREATER_EQUAL: return order >= 0;
+    default: return order == 0;
     }
-    return 0;
 }
 
 /* The rank of the first value that is not less than the cell, and whether it is equal. */
@@ -215,7 +243,6 @@ static Status keep_listed(const Condition *condition, const FilterColumn *column
     int equal;
     if (!listed) return fail_nomem(err, "the filter");
     for (size_t i = 0; i < condition->n_cells; i++) {
-        if (condition->cell[i].kind == CELL_NULL) continue;
         uint32_t rank = lower_bound(column, &condition->cell[i], &equal);
         if (equal) listed[rank] = 1;
     }

@@ -52,9 +52,12 @@ typedef enum ConditionKind { IS_EQUAL, IS_LESS, IS_LESS_EQUAL, IS_GREATER, IS_GR
 typedef struct Condition {
     int column;
     ConditionKind kind;
-    Cell *cell; /* one, or for IS_IN a list */
+    Cell *cell; /* one, or for IS_IN a list, put in order by condition_sort */
     size_t n_cells;
 } Condition;
+
+/* Once the list of an IS_IN is complete: in order, without NULL, each value once. Bytes of what goes are freed. */
+void condition_sort(Condition *condition);
 
 /* Does a value satisfy it? NULL satisfies IS NULL alone. */
 int condition_holds(const Condition *condition, const Cell *cell);

@@ -94,7 +94,7 @@ static Status add_rows(void *built, const AnnVectors *vectors, const int64_t *or
 
 /* The nodes from .. n_nodes - 1, in batches that grow with the graph, since each costs FAISS a pass over all nodes. */
 static Status add_all(void *built, const AnnVectors *vectors, const int64_t *order, int64_t from, int64_t n_nodes, Task *task, Err *err) {
-    if (task) task_phase(task, "building the graph", n_nodes);
+    if (task) task_phase(task, "building the graph", "rows", n_nodes, n_nodes);
     while (from < n_nodes) {
         int64_t n = from / 8 > 16384 ? from / 8 : 16384;
         if (n > n_nodes - from) n = n_nodes - from;

@@ -103,7 +103,10 @@ void ann_vectors_finish(AnnVectors *vectors) {
 }
 
 double ann_score(AnnMetric metric, const float *x, double x_norm, const float *y, double y_norm, int32_t dim) {
-    if (metric == ANN_L2) return -kernels()->l2_squared(x, y, (size_t)dim);
+    if (metric == ANN_L2) { /* the square of the rounded distance: what users see as equal is equal, and then the id decides */
+        double distance = sqrt(kernels()->l2_squared(x, y, (size_t)dim));
+        return -(distance * distance);
+    }
     double dot = kernels()->dot(x, y, (size_t)dim);
     if (metric == ANN_IP) return dot;
     double norms = x_norm * y_norm;

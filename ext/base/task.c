@@ -2,6 +2,7 @@
 #include "task.h"
 
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <time.h>
@@ -25,10 +26,24 @@ typedef struct Worker {
     pthread_t thread;
 } Worker;
 
-void task_phase(Task *task, const char *phase, int64_t total) {
+void task_phase(Task *task, const char *phase, const char *unit, int64_t units, int64_t total) {
     atomic_store(&task->done, 0);
     atomic_store(&task->total, total);
+    atomic_store(&task->units, units);
+    atomic_store(&task->unit, unit);
+    atomic_store(&task->began, task_clock());
     atomic_store(&task->phase, phase);
+}
+
+TaskProgress task_progress(Task *task) {
+    const char *phase = atomic_load(&task->phase), *unit = atomic_load(&task->unit);
+    int64_t pieces = atomic_load(&task->total), done = atomic_load(&task->done), units = atomic_load(&task->units);
+    double seconds = task_clock() - atomic_load(&task->began), share = pieces > 0 ? fmin((double)done / (double)pieces, 1) : 0;
+    TaskProgress out = {phase ? phase : "", unit ? unit : "", units ? (int64_t)(share * (double)units) : done, units, 0, -1};
+    double exact = units ? share * (double)units : (double)done;
+    if (exact > 0 && seconds > 0) out.rate = exact / seconds;
+    if (units && share > 0) out.seconds_left = seconds * (1 - share) / share;
+    return out;
 }
 
 int task_poll(Task *task) {

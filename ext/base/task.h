@@ -16,12 +16,25 @@ typedef struct Task {
     _Atomic int cancelled;
     _Atomic int64_t done; /* pieces of the present phase */
     _Atomic int64_t total;
-    _Atomic(const char *) phase; /* a string constant */
+    _Atomic(const char *) phase; /* string constants: what is done now, and what it is counted in */
+    _Atomic(const char *) unit;
+    _Atomic int64_t units;   /* the whole of it, in that unit; 0: unknown, and done counts units */
+    _Atomic double began;    /* the phase, by task_clock */
     int threads;                 /* 1 .. 64 */
 } Task;
 
-/* Start a phase of total pieces. */
-void task_phase(Task *task, const char *phase, int64_t total);
+/* Start a phase of so many units ("items", "sweeps"), done in total pieces of equal work. Units 0: nobody knows how many;
+ * done then counts units. */
+void task_phase(Task *task, const char *phase, const char *unit, int64_t units, int64_t total);
+
+/* Where a phase is, for people: any thread may ask. */
+typedef struct TaskProgress {
+    const char *phase, *unit; /* "" before the first phase */
+    int64_t done, total;      /* in units; total 0: unknown */
+    double rate;              /* units a second; 0 before the first is done */
+    double seconds_left;      /* of the phase; -1: unknown */
+} TaskProgress;
+TaskProgress task_progress(Task *task);
 
 /* From the starting thread, now and then: polls the host. From any thread: is the job cancelled? */
 int task_poll(Task *task);

@@ -195,7 +195,7 @@ Status judge(Judged *out, const Model *model, int popular_only, GpuCopy *copy, c
     if (w.k_max > model->n_items) w.k_max = model->n_items;
     w.group_size = group_size(model, (size_t)w.k_max, holdout->n_users, task->threads, copy);
     int64_t groups = (holdout->n_users + w.group_size - 1) / w.group_size;
-    task_phase(task, popular_only ? "popular baseline" : "evaluating", groups);
+    task_phase(task, popular_only ? "popular baseline" : "evaluating", "users", holdout->n_users, groups);
     Status status = allocate(&w, task->threads, err);
     if (status == ST_OK) status = task_failure(&w.failure, task_run(task, groups, evaluate_group, &w, err), err);
     if (status == ST_OK) hand_over(&w, task->threads, out);

@@ -19,6 +19,34 @@ static void add_product(DoubleDouble *sum, double w, double x, double y) {
     add(sum, high, low);
 }
 
+static DoubleDouble normal(double high, double low) {
+    double sum = high + low;
+    return (DoubleDouble){sum, low - (sum - high)};
+}
+
+static DoubleDouble product_of(DoubleDouble a, DoubleDouble b) {
+    double product = a.high * b.high;
+    return normal(product, fma(a.high, b.high, -product) + a.high * b.low + a.low * b.high);
+}
+
+/* a - q b. */
+static DoubleDouble rest_of(DoubleDouble a, double q, DoubleDouble b) {
+    DoubleDouble taken = product_of((DoubleDouble){q, 0}, b);
+    add(&a, -taken.high, -taken.low);
+    return a;
+}
+
+/* Long division, a double of the quotient at a time. */
+static DoubleDouble quotient_of(DoubleDouble a, DoubleDouble b) {
+    double first = a.high / b.high;
+    DoubleDouble rest = rest_of(a, first, b);
+    double second = rest.high / b.high;
+    rest = rest_of(rest, second, b);
+    DoubleDouble q = normal(first, second);
+    add(&q, rest.high / b.high, 0);
+    return q;
+}
+
 static long double value_of(const DoubleDouble *sum) {
     return (long double)sum->high + (long double)sum->low;
 }
@@ -40,6 +68,9 @@ void sums_add(Sums *sums, SumMetric metric, double y, double p, double w, double
         add_product(&sums->sum[1], signed_w, error, error);
         add_product(&sums->sum[2], signed_w, y, 1);
         add_product(&sums->sum[3], signed_w, y, y);
+        sums->steps++;
+        sums->errors = fmax(sums->errors, sums->sum[1].high);
+        sums->squares = fmax(sums->squares, sums->sum[3].high);
         break;
     default: { /* SUM_LOGLOSS */
         double inside = fmin(fmax(p, EPSILON), 1 - EPSILON);
@@ -52,12 +83,16 @@ static double quotient(long double a, long double b) {
     return b > 0 ? (double)(a / b) : NAN;
 }
 
+/* The spread is the small difference of two large sums, which only their 32 digits can tell: of times in unix seconds that
+ * are a second apart it is their 19th digit. */
 static double r2(const Sums *sums) {
-    long double weight = value_of(&sums->sum[0]), errors = value_of(&sums->sum[1]), mean = value_of(&sums->sum[2]);
-    if (sums->n < 2 || weight <= 0) return NAN;
-    long double squares = value_of(&sums->sum[3]), spread = squares - mean * mean / weight;
-    if (spread <= 1e-17L * squares) return errors == 0; /* rounding apart y is constant */
-    return (double)(1 - errors / spread);
+    const double lost = (double)sums->steps * 0x1p-100; /* of the sums' largest values, by rounding */
+    DoubleDouble spread = sums->sum[3];
+    if (sums->n < 2 || sums->sum[0].high <= 0) return NAN;
+    DoubleDouble of_mean = quotient_of(product_of(sums->sum[2], sums->sum[2]), sums->sum[0]);
+    add(&spread, -of_mean.high, -of_mean.low);
+    if (spread.high <= lost * sums->squares) return sums->sum[1].high <= lost * sums->errors; /* y is constant */
+    return (double)(1 - value_of(&sums->sum[1]) / value_of(&spread));
 }
 
 void sums_confusion(const Sums *sums, double out[4]) {

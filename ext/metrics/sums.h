@@ -35,6 +35,8 @@ typedef struct DoubleDouble {
 typedef struct Sums {
     DoubleDouble sum[N_SUMS];
     int64_t n;
+    int64_t steps;         /* of r2: rows taken in or back, and the largest that its sums of squares have been: */
+    double errors, squares; /* what is left of them once rows are taken back is known to so much and no better */
     double beta; /* of f */
 } Sums;
 

@@ -191,7 +191,7 @@ static Status bpr_train(Model *model, const Dataset *data, Task *task, Err *err)
         factors_start(fit.x, users, d, 0.1 / sqrt((double)d), fit.seed + 1);
         factors_start(fit.y, model->n_items, d + 1, 0.1 / sqrt((double)d), fit.seed);
         for (int32_t i = 0; i < model->n_items; i++) fit.y[(size_t)i * ((size_t)d + 1) + (size_t)d] = 0;
-        task_phase(task, "sweeps", fit.params.sweeps * fit.blocks * fit.blocks);
+        task_phase(task, "factors", "sweeps", fit.params.sweeps, fit.params.sweeps * fit.blocks * fit.blocks);
         status = sweep_all(&fit, model, task, err);
     }
     if (status == ST_OK) status = factors_finish(&state->factors, err);

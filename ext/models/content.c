@@ -175,14 +175,14 @@ static Status train_state(Model *model, const Dataset *data, Words *words, Task 
     int32_t dim = data->vector_dim ? data->vector_dim : (int32_t)((ContentParams *)(void *)&model->params)->factors;
     TRY(new_state(model, dim, err));
     Content *state = model->state;
-    task_phase(task, "texts", 0);
+    task_phase(task, "texts", "items", 0, 0);
     TRY(collect_words(data, model->n_items, words, err));
     if (task_poll(task)) return fail(err, ST_CANCELLED, "interrupted");
     TRY(weigh(state, words, model->n_items, err));
     TRY(csr_transpose(&state->by_word, &state->text, err));
     if (data->vector_dim && model->n_items) memcpy(state->factors.items.row, data->item_vector, (size_t)model->n_items * (size_t)dim * sizeof(float));
     if (!data->vector_dim && dim) {
-        task_phase(task, "singular vectors", 0);
+        task_phase(task, "singular vectors", "vectors", 0, 0);
         dense_begin();
         Status status = make_vectors(state, model, task, err);
         dense_end();

@@ -274,7 +274,7 @@ static float *diagonal_at(const Ease *e, int32_t j) {
 }
 
 static Status invert(Ease *e, Task *task, Err *err) {
-    task_phase(task, "inverse", e->tiles + e->tiles * (e->tiles + n_tiles(e)));
+    task_phase(task, "inverse", "items", e->n, e->tiles + e->tiles * (e->tiles + n_tiles(e)));
     dense_begin();
     Status status = task_run(task, e->tiles, gram_piece, e, err);
     for (int32_t j = 0; j < e->n; j++) e->diagonal[j] = *diagonal_at(e, j);
@@ -297,7 +297,7 @@ static Status ease_train(Model *model, const Dataset *data, Task *task, Err *err
     if (status == ST_OK) status = check_memory(&e, task->threads, err);
     if (status == ST_OK) status = allocate(&e, task->threads, err);
     if (status == ST_OK) status = invert(&e, task, err);
-    task_phase(task, "neighbours", e.rows.n_pieces);
+    task_phase(task, "neighbours", "items", e.n, e.rows.n_pieces);
     if (status == ST_OK) status = task_run(task, e.rows.n_pieces, rows_piece, &e, err);
     if (status == ST_OK && e.failed) status = fail_nomem(err, "the neighbours");
     free_tiles(&e);

@@ -298,7 +298,7 @@ static void clear(Graph *g, int threads) {
 
 static Status decompose(Graph *g, Task *task, Err *err) {
     if (g->params.factors == 0) return ST_OK;
-    task_phase(task, "singular vectors", 0);
+    task_phase(task, "singular vectors", "vectors", 0, 0);
     g->v = mem_aligned((size_t)g->n_items, (size_t)g->params.factors * sizeof *g->v);
     if (!g->v) return fail_nomem(err, "the singular vectors");
     return svd_right(&g->by_user, &g->by_item, (int32_t)g->params.factors, (uint64_t)g->model->common.seed, task, g->v, err);
@@ -313,7 +313,7 @@ static Status graph_train(Model *model, const Dataset *data, Task *task, Err *er
     Status status = normalise(&g, data, err);
     if (status == ST_OK) status = decompose(&g, task, err);
     if (status == ST_OK) status = allocate(&g, task->threads, err);
-    task_phase(task, "filtering", g.rows.n_pieces);
+    task_phase(task, "filtering", "items", model->n_items, g.rows.n_pieces);
     if (status == ST_OK) status = task_run(task, g.rows.n_pieces, graph_piece, &g, err);
     dense_end();
     if (status == ST_OK && g.failed) status = fail_nomem(err, "the neighbours");

@@ -425,7 +425,7 @@ static Status ials_train(Model *model, const Dataset *data, Task *task, Err *err
     memcpy(&fit.params, &model->params, sizeof fit.params);
     int64_t users = pieces_of(data->by_user.n_rows), items = pieces_of(data->by_item.n_rows), blocks = (fit.params.factors + fit.params.block - 1) / fit.params.block;
     /* exact: a sweep turns and solves users and items, and takes the objective after each */
-    task_phase(task, "sweeps", fit.params.sweeps * (fit.params.solver == EXACT ? 4 * users + 2 * items : blocks * (users + items) + users));
+    task_phase(task, "factors", "sweeps", fit.params.sweeps, fit.params.sweeps * (fit.params.solver == EXACT ? 4 * users + 2 * items : blocks * (users + items) + users));
     Status status = new_state(model, err);
     if (status == ST_OK) status = fit_factors(&fit, model, data, task, err);
     if (status == ST_OK) status = finish_state(model, err);

@@ -210,7 +210,7 @@ static Status knn_train(Model *model, const Dataset *data, Task *task, Err *err)
     t.similarity = similarity_complete(t.params.similarity, t.params.alpha, t.params.beta, t.params.shrink);
     Status status = set_weights(&t, model, err);
     if (status == ST_OK) status = allocate(&t, task->threads, err);
-    task_phase(task, "similarities", t.rows.n_pieces);
+    task_phase(task, "similarities", "items", model->n_items, t.rows.n_pieces);
     if (status == ST_OK) status = task_run(task, t.rows.n_pieces, train_piece, &t, err);
     if (status == ST_OK && t.failed) status = fail_nomem(err, "the neighbours");
     if (status == ST_OK) status = neighbours_finish(model, &t.rows, t.params.per == PER_TARGET, err);

@@ -178,7 +178,7 @@ static Status mf_train(Model *model, const Dataset *data, Task *task, Err *err) 
             y[(size_t)i * (d + 2) + d] = 0;
             y[(size_t)i * (d + 2) + d + 1] = 1;
         }
-        task_phase(task, "sweeps", state->params.sweeps * (pieces_of(data->by_user.n_rows) + pieces_of(data->by_item.n_rows)));
+        task_phase(task, "factors", "sweeps", state->params.sweeps, state->params.sweeps * (pieces_of(data->by_user.n_rows) + pieces_of(data->by_item.n_rows)));
         dense_begin();
         status = sweep_all(model, data, x, scratch, task, err);
         dense_end();

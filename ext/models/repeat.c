@@ -77,7 +77,7 @@ static Status repeat_train(Model *model, const Dataset *data, Task *task, Err *e
     Repeat *state = new_state(model, err);
     if (!state) return ST_NOMEM;
     if (state->params.variant == FREQUENCY) return ST_OK;
-    task_phase(task, "baskets", 0);
+    task_phase(task, "baskets", "users", 0, 0);
     TRY(csr_copy(&state->by_user, &data->by_user, err));
     return finish_state(state, err);
 }

@@ -151,7 +151,7 @@ static Status session_train(Model *model, const Dataset *data, Task *task, Err *
     int64_t clicks = 0;
     int ordered;
     if (!state) return ST_NOMEM;
-    task_phase(task, "sessions", 0);
+    task_phase(task, "sessions", "sessions", 0, 0);
     Click *order = order_sessions(data, &n, &ordered);
     if (!order) return fail_nomem(err, "the sessions");
     for (int32_t s = 0; s < n; s++) {

@@ -154,7 +154,7 @@ static Status slim_train(Model *model, const Dataset *data, Task *task, Err *err
             s.x_item[e] = (float)pair_value(model, s.params.pairs, data->by_item.val[e]);
             s.square[data->by_user.col[e]] += (double)s.x_user[e] * (double)s.x_user[e];
         }
-        task_phase(task, "weights", s.rows.n_pieces);
+        task_phase(task, "weights", "items", model->n_items, s.rows.n_pieces);
         status = task_run(task, s.rows.n_pieces, slim_piece, &s, err);
     }
     if (status == ST_OK && s.failed) status = fail_nomem(err, "the neighbours");

@@ -101,7 +101,7 @@ static UserKnn *new_state(Model *model, Err *err) {
 static Status user_knn_train(Model *model, const Dataset *data, Task *task, Err *err) {
     UserKnn *state = new_state(model, err);
     if (!state) return ST_NOMEM;
-    task_phase(task, "users", 0);
+    task_phase(task, "users", "users", 0, 0);
     TRY(csr_copy(&state->by_user, &data->by_user, err));
     for (int64_t e = 0; e < csr_nnz(&state->by_user); e++) state->by_user.val[e] = (float)model_scaled(model, state->by_user.val[e]);
     if (task_poll(task)) return fail(err, ST_CANCELLED, "interrupted");

@@ -79,21 +79,20 @@ typedef struct Inputs {
     size_t n_only;
     int has_only;
     int64_t *exclude_id;
-    Condition *condition; /* on metadata */
+    Condition *condition; /* on metadata; values are ours */
     size_t n_conditions;
-    sqlite3_value **kept; /* their values */
-    int n_kept;
-    int kept_capacity;
+    size_t list_capacity; /* of the IN list that is being read */
 } Inputs;
 
 static void inputs_clear(Inputs *in) {
     mem_free(in->query);
     mem_free(in->only);
     mem_free(in->exclude_id);
-    for (size_t i = 0; i < in->n_conditions; i++) mem_free(in->condition[i].cell);
+    for (size_t i = 0; i < in->n_conditions; i++) {
+        for (size_t j = 0; j < in->condition[i].n_cells; j++) cell_free(&in->condition[i].cell[j]);
+        mem_free(in->condition[i].cell);
+    }
     mem_free(in->condition);
-    for (int i = 0; i < in->n_kept; i++) sqlite3_value_free(in->kept[i]);
-    mem_free(in->kept);
 }
 
 static Status take_query(const IndexTable *t, Inputs *in, sqlite3_value *value, Err *err) {
@@ -163,35 +162,33 @@ static Status take_rowids(Inputs *in, sqlite3_value *list, Err *err) {
     return ST_OK;
 }
 
-/* The value as the column's affinity makes it (SQLite's rules for comparisons), kept as long as the inputs. */
-static Status keep_value(Inputs *in, sqlite3_value *value, Affinity affinity, Cell *out, Err *err) {
-    if (in->n_kept == in->kept_capacity) {
-        int capacity = in->kept_capacity * 2 + 16;
-        sqlite3_value **grown = mem_resize(in->kept, (size_t)capacity, sizeof(sqlite3_value *));
-        if (!grown) return fail_nomem(err, "the filter");
-        in->kept = grown;
-        in->kept_capacity = capacity;
-    }
-    sqlite3_value *copy = sqlite3_value_dup(value);
-    if (!copy) return fail_nomem(err, "a filter");
-    in->kept[in->n_kept++] = copy;
-    int type = sqlite3_value_type(copy);
+/* The value as the column's affinity makes it (SQLite's rules for comparisons), a copy of ours. It is converted first: of
+ * a copy that sqlite3_value_dup made, SQLite 3.53 cannot. */
+static Status keep_value(sqlite3_value *value, Affinity affinity, Cell *out, Err *err) {
+    int type = sqlite3_value_type(value);
+    Cell borrowed;
     if (affinity == AFFINITY_TEXT && (type == SQLITE_INTEGER || type == SQLITE_FLOAT)) {
-        const unsigned char *text = sqlite3_value_text(copy);
+        const unsigned char *text = sqlite3_value_text(value);
         if (!text) return fail_nomem(err, "a filter");
-        *out = (Cell){.kind = CELL_TEXT, .bytes = text, .len = (size_t)sqlite3_value_bytes(copy)};
-        return ST_OK;
+        borrowed = (Cell){.kind = CELL_TEXT, .bytes = text, .len = (size_t)sqlite3_value_bytes(value)};
+    } else {
+        if (affinity != AFFINITY_TEXT && type == SQLITE_TEXT) sqlite3_value_numeric_type(value); /* converts what looks like a number */
+        borrowed = index_cell(value);
     }
-    if (affinity != AFFINITY_TEXT && type == SQLITE_TEXT) sqlite3_value_numeric_type(copy); /* converts what looks like a number */
-    *out = index_cell(copy);
-    return ST_OK;
+    return cell_copy(out, &borrowed, err);
 }
 
 static Status add_cell(Inputs *in, Condition *condition, sqlite3_value *value, Affinity affinity, Err *err) {
-    Cell *grown = mem_resize(condition->cell, condition->n_cells + 1, sizeof *grown);
-    if (!grown) return fail_nomem(err, "the filter");
-    condition->cell = grown;
-    return keep_value(in, value, affinity, &grown[condition->n_cells++], err);
+    if (condition->n_cells == in->list_capacity) {
+        size_t capacity = in->list_capacity * 2 + 1;
+        Cell *grown = mem_resize(condition->cell, capacity, sizeof *grown);
+        if (!grown) return fail_nomem(err, "the filter");
+        condition->cell = grown;
+        in->list_capacity = capacity;
+    }
+    TRY(keep_value(value, affinity, &condition->cell[condition->n_cells], err));
+    condition->n_cells++;
+    return ST_OK;
 }
 
 /* One condition of the plan string: op is one of = < { > } i n N. */
@@ -204,12 +201,14 @@ static Status take_metadata(const IndexTable *t, Inputs *in, int column, char op
     in->condition = grown;
     Condition *condition = &grown[in->n_conditions++];
     *condition = (Condition){.column = t->column[column].shadow, .kind = kinds[strchr(letters, op) - letters]};
+    in->list_capacity = 0;
     if (op == 'n' || op == 'N') return ST_OK;
     if (op != 'i') return add_cell(in, condition, value, affinity, err);
     sqlite3_value *element;
     Status status = ST_OK;
     for (int code = sqlite3_vtab_in_first(value, &element); code == SQLITE_OK && element && status == ST_OK; code = sqlite3_vtab_in_next(value, &element))
         status = add_cell(in, condition, element, affinity, err);
+    if (status == ST_OK) condition_sort(condition);
     return status;
 }
 
@@ -317,11 +316,7 @@ static Status read_inputs(IndexCursor *cursor, IndexTable *t, Inputs *in, const 
 /* The row that similar_to names: by its key, or its rowid. */
 static Status similar_id(IndexTable *t, Inputs *in, sqlite3_int64 *id, int *found, Err *err) {
     int64_t rowid = 0;
-    if (t->key_column >= 0) {
-        Cell cell;
-        TRY(keep_value(in, in->similar_to, AFFINITY_TEXT, &cell, err)); /* a number is its text */
-        return index_find_key(t, in->kept[in->n_kept - 1], id, found, err);
-    }
+    if (t->key_column >= 0) return index_find_key(t, in->similar_to, id, found, err);
     TRY(take_integer(in, "similar_to", in->similar_to, INT64_MIN, &rowid, err));
     *id = rowid;
     *found = 1;

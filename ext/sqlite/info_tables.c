@@ -156,7 +156,7 @@ int register_info_tables(sqlite3 *db) {
         {.name = "rec_info", .columns = "key TEXT, value TEXT", .n_columns = 2, .arguments = "", .flags = SQLITE_VTAB_DIRECTONLY, .fill = info_fill},
         {.name = "rec_options", .columns = "algorithm TEXT, option TEXT, type TEXT, range TEXT, initial TEXT, meaning TEXT", .n_columns = 6,
          .arguments = ", for_algorithm HIDDEN", .n_arguments = 1, .flags = SQLITE_VTAB_INNOCUOUS, .fill = options_fill},
-        {.name = "rec_progress", .columns = "job INTEGER, name TEXT, phase TEXT, done INTEGER, total INTEGER, seconds REAL, seconds_left REAL", .n_columns = 7,
+        {.name = "rec_progress", .columns = "job INTEGER, name TEXT, phase TEXT, done INTEGER, total INTEGER, seconds REAL, seconds_left REAL, unit TEXT, rate REAL", .n_columns = 9,
          .arguments = "", .flags = SQLITE_VTAB_DIRECTONLY, .fill = progress_fill},
         {.name = "rec_devices", .columns = "device TEXT, kind TEXT, name TEXT, memory_total INTEGER, memory_free INTEGER, state TEXT, reason TEXT", .n_columns = 7,
          .arguments = "", .flags = SQLITE_VTAB_DIRECTONLY, .fill = devices_fill},

@@ -151,8 +151,21 @@ Status model_next_batch(ModelTable *t, ModelCursor *c, Err *err) {
     return status;
 }
 
+/* What is shown to who asks nothing, a table browser or somebody at the prompt: short lists of the first users, cheaply
+ * (docs/decisions/0013-browsing.md). */
+static Status fill_glance(ModelTable *t, ModelCursor *c, Err *err) {
+    enum { GLANCE_USERS = 10, GLANCE_ITEMS = 10 };
+    HistoryRules rules = model_history_rules(c);
+    c->request.has_k = 1;
+    c->request.k = GLANCE_ITEMS;
+    TRY(events_read_first_users(&t->reader, c->model, &rules, GLANCE_USERS, &c->all, err));
+    c->batched = 1;
+    return model_next_batch(t, c, err);
+}
+
 Status model_fill_everybody(ModelTable *t, ModelCursor *c, Err *err) {
     HistoryRules rules = model_history_rules(c);
+    if (c->request.browses) return fill_glance(t, c, err);
     if (c->request.has_k != 1) return fail(err, ST_BADARG, "k is needed where no user, similar_to or basket is given (WHERE k = 10)");
     if (c->request.call.rerank.diversity > 0 && !c->model->algorithm->alike) return fail(err, ST_BADARG, "diversity: algorithm %s cannot tell how alike two items are", c->model->algorithm->name);
     if (c->request.has_candidates) return fail(err, ST_BADARG, "candidates need a user or a basket");

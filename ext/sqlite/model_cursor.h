@@ -47,6 +47,7 @@ typedef struct Request {
     CallOptions call;
     DeviceChoice device; /* call.device */
     int because;
+    int browses; /* SELECT * FROM recs: nothing is asked */
 } Request;
 
 typedef struct ModelCursor {

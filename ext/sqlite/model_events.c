@@ -150,6 +150,11 @@ static Status visit_all(EventsReader *reader, int has_until, double until, RowVi
         status = read_row(d, rows, &user, &item, buffer, &weight, &time, err);
         if (status != ST_OK) break;
         reader->rows++;
+        if (reader->task && reader->rows % 4096 == 0) {
+            atomic_store(&reader->task->done, reader->rows);
+            if (task_poll(reader->task)) status = fail(err, ST_CANCELLED, "interrupted");
+            if (status != ST_OK) break;
+        }
         if (sqlite3_column_type(rows, COLUMN_TIME) != SQLITE_TEXT) time_span_add(&reader->span, sqlite3_column_double(rows, COLUMN_TIME));
         reader->first = fmin(reader->first, time);
         if (!(has_until && time >= until))
@@ -350,17 +355,21 @@ static Status collect_user(EventsReader *reader, const HistoryRules *rules, Coll
     return status;
 }
 
-Status events_read_user(EventsReader *reader, const Model *model, const HistoryRules *rules, sqlite3_value *user, OwnedHistory *out, Err *err) {
+/* The events of a user, ?1. Keys are bytes: a column's own collation may call several equal (the first condition, which an
+ * index serves). */
+static Status prepare_one_user(EventsReader *reader, Err *err) {
     const ModelDefinition *d = reader->definition;
-    Collected c = {.definition = d, .model = model};
+    if (reader->one_user) return ST_OK;
+    char *where = sqlite3_mprintf(" WHERE e.\"%w\"=?1 AND e.\"%w\"=?1 COLLATE BINARY", d->user, d->user);
+    Status status = where ? prepare_events(d, &reader->one_user, where, err) : fail_nomem(err, "SQL");
+    sqlite3_free(where);
+    return status;
+}
+
+Status events_read_user(EventsReader *reader, const Model *model, const HistoryRules *rules, sqlite3_value *user, OwnedHistory *out, Err *err) {
+    Collected c = {.definition = reader->definition, .model = model};
     out->history.n = 0;
-    Status status = ST_OK;
-    if (!reader->one_user) {
-        /* Keys are bytes: a column's own collation may call several equal (the first condition, which an index serves). */
-        char *where = sqlite3_mprintf(" WHERE e.\"%w\"=?1 AND e.\"%w\"=?1 COLLATE BINARY", d->user, d->user);
-        status = where ? prepare_events(d, &reader->one_user, where, err) : fail_nomem(err, "SQL");
-        sqlite3_free(where);
-    }
+    Status status = prepare_one_user(reader, err);
     if (status == ST_OK) {
         sqlite3_bind_value(reader->one_user, 1, user);
         status = collect_user(reader, rules, &c, err);
@@ -485,22 +494,74 @@ static Status net_histories(Grouped *grouped, const HistoryRules *rules, AllHist
     return ST_OK;
 }
 
-Status events_read_histories(EventsReader *reader, const Model *model, const HistoryRules *rules, AllHistories *out, Err *err) {
-    Collected c = {.definition = reader->definition, .model = model, .rules = rules, .users = keymap_new()};
+/* What was collected, if that went well (status), by user in key order; c is cleared. */
+static Status lay_out_histories(Collected *c, Status status, const HistoryRules *rules, AllHistories *out, Err *err) {
     Grouped grouped = {0};
     int32_t *new_id = NULL;
-    *out = (AllHistories){0};
-    Status status = c.users ? visit_all(reader, rules->has_until, rules->until, collect, collect_user_alone, &c, err) : fail_nomem(err, "the users");
-    if (status == ST_OK) status = keymap_sort(c.users, &new_id, err);
-    if (status == ST_OK) status = group_events(&c, new_id, &grouped, err);
-    if (status == ST_OK) status = alloc_histories(&c, rules, out, err);
+    if (status == ST_OK) status = keymap_sort(c->users, &new_id, err);
+    if (status == ST_OK) status = group_events(c, new_id, &grouped, err);
+    if (status == ST_OK) status = alloc_histories(c, rules, out, err);
     if (status == ST_OK) status = net_histories(&grouped, rules, out, err);
     mem_free(new_id);
     grouped_clear(&grouped);
-    collected_clear(&c);
-    out->users = c.users;
+    collected_clear(c);
+    out->users = c->users;
     if (status != ST_OK) all_histories_clear(out);
     return status;
+}
+
+Status events_read_histories(EventsReader *reader, const Model *model, const HistoryRules *rules, AllHistories *out, Err *err) {
+    Collected c = {.definition = reader->definition, .model = model, .rules = rules, .users = keymap_new()};
+    *out = (AllHistories){0};
+    Status status = c.users ? visit_all(reader, rules->has_until, rules->until, collect, collect_user_alone, &c, err) : fail_nomem(err, "the users");
+    return lay_out_histories(&c, status, rules, out, err);
+}
+
+/* The keys of the first n users among the first events. */
+static Status first_users(const EventsReader *reader, int32_t n, KeyMap *out, Err *err) {
+    const ModelDefinition *d = reader->definition;
+    sqlite3_stmt *rows;
+    int has_row = 1;
+    char buffer[KEY_BUFFER];
+    TRY(prepare_events(d, &rows, " LIMIT 1000", err));
+    Status status = ST_OK;
+    while (status == ST_OK && keymap_count(out) < n) {
+        Key user;
+        int32_t id;
+        status = glue_step(d->db, rows, &has_row, err);
+        if (status != ST_OK || !has_row) break;
+        if (glue_key(sqlite3_column_value(rows, COLUMN_USER), d->user_affinity, buffer, &user)) status = keymap_add(out, user, &id, err);
+    }
+    sqlite3_finalize(rows);
+    return status;
+}
+
+/* All events of the users that c has. */
+static Status collect_users(EventsReader *reader, Collected *c, Err *err) {
+    Status status = ST_OK;
+    for (int32_t u = 0; u < keymap_count(c->users) && status == ST_OK; u++) {
+        Key user = keymap_key(c->users, u);
+        int64_t before = c->n;
+        status = prepare_one_user(reader, err);
+        if (status != ST_OK) break;
+        if (user.text)
+            sqlite3_bind_text64(reader->one_user, 1, user.text, user.len, SQLITE_TRANSIENT, SQLITE_UTF8);
+        else
+            sqlite3_bind_int64(reader->one_user, 1, user.integer);
+        status = collect_user(reader, c->rules, c, err);
+        sqlite3_reset(reader->one_user);
+        sqlite3_clear_bindings(reader->one_user);
+        for (int64_t i = before; i < c->n; i++) c->event[i].user = u;
+    }
+    return status;
+}
+
+Status events_read_first_users(EventsReader *reader, const Model *model, const HistoryRules *rules, int32_t n_users, AllHistories *out, Err *err) {
+    Collected c = {.definition = reader->definition, .model = model, .rules = rules, .users = keymap_new()};
+    *out = (AllHistories){0};
+    Status status = c.users ? first_users(reader, n_users, c.users, err) : fail_nomem(err, "the users");
+    if (status == ST_OK) status = collect_users(reader, &c, err);
+    return lay_out_histories(&c, status, rules, out, err);
 }
 
 Status events_access(const ModelDefinition *d, const char **out, Err *err) {

@@ -4,7 +4,7 @@
  *     u  user (column)       U  user (function form)    k  rows wanted     s  similar_to    b  basket
  *     c  candidates          x  exclude                 O  options         i  item IN (...) =  item = ...
  *     l  LIMIT               o  OFFSET
- * idxNum: bit 0 says that `because` is read.
+ * idxNum: MODEL_PLAN_BECAUSE says that `because` is read, MODEL_PLAN_BROWSE that nothing is asked (SELECT * FROM recs).
  *
  * Rules that keep the rows the same in every join order (measured on SQLite 3.40):
  *   - k, options, similar_to, basket, candidates, exclude and the function form's user must be usable, or the plan is
@@ -21,7 +21,7 @@ typedef struct Plan {
     int n;
     int has_k, one_list, has_limit_stopper;
     int unusable_user;
-    int everybody;
+    int asks_nothing; /* no condition on any column */
     int item_equals; /* constraint index or -1 */
     int item_in[MODEL_MAX_IN]; /* item IN (...) that can be read at once */
     int n_item_in;
@@ -117,8 +117,10 @@ static int take_constraint(ModelTable *table, sqlite3_index_info *info, Plan *pl
 
 int model_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info) {
     ModelTable *table = (ModelTable *)vtab;
-    Plan plan = {.item_equals = -1, .limit = -1, .offset = -1};
+    Plan plan = {.item_equals = -1, .limit = -1, .offset = -1, .asks_nothing = 1};
     for (int i = 0; i < info->nConstraint; i++) {
+        int bound = info->aConstraint[i].op == SQLITE_INDEX_CONSTRAINT_LIMIT || info->aConstraint[i].op == SQLITE_INDEX_CONSTRAINT_OFFSET;
+        plan.asks_nothing &= bound;
         int code = take_constraint(table, info, &plan, i);
         if (code) return code;
     }
@@ -145,7 +147,7 @@ int model_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info) {
         info->estimatedRows = 1;
     }
     if (plan.unusable_user) info->estimatedCost = 1e40; /* dearer than a pair for each of any number of users */
-    info->idxNum = (int)(info->colUsed >> C_BECAUSE & 1);
+    info->idxNum = (info->colUsed >> C_BECAUSE & 1 ? MODEL_PLAN_BECAUSE : 0) | (plan.asks_nothing ? MODEL_PLAN_BROWSE : 0);
     info->idxStr = sqlite3_mprintf("%s", plan.text);
     info->needToFreeIdxStr = 1;
     return info->idxStr ? SQLITE_OK : SQLITE_NOMEM;

@@ -85,9 +85,10 @@ int model_close_cursor(sqlite3_vtab_cursor *base) {
     return SQLITE_OK;
 }
 
-static Status answer(ModelTable *t, ModelCursor *c, int because, const char *plan, sqlite3_value **argv, Err *err) {
+static Status answer(ModelTable *t, ModelCursor *c, int number, const char *plan, sqlite3_value **argv, Err *err) {
     TRY(model_read_request(c, &t->definition, plan, argv, err));
-    c->request.because = because;
+    c->request.because = (number & MODEL_PLAN_BECAUSE) != 0;
+    c->request.browses = (number & MODEL_PLAN_BROWSE) != 0;
     TRY(device_parse(c->request.call.device, &c->request.device, err));
     if (c->request.null_input) return ST_OK; /* = NULL is never true */
     TRY(model_table_take(t, c->request.call.version, &c->model, &c->version, &c->query, err));
@@ -96,7 +97,7 @@ static Status answer(ModelTable *t, ModelCursor *c, int because, const char *pla
     return c->request.subject ? model_fill_one(t, c, err) : model_fill_everybody(t, c, err);
 }
 
-int model_filter(sqlite3_vtab_cursor *base, int because, const char *plan, int argc, sqlite3_value **argv) {
+int model_filter(sqlite3_vtab_cursor *base, int number, const char *plan, int argc, sqlite3_value **argv) {
     ModelCursor *c = (ModelCursor *)base;
     ModelTable *t = (ModelTable *)base->pVtab;
     Err err = {0};
@@ -104,7 +105,7 @@ int model_filter(sqlite3_vtab_cursor *base, int because, const char *plan, int a
     cursor_reset(c);
     Status status = guard_enter_table(&t->busy, &err);
     if (status == ST_OK) {
-        status = answer(t, c, because, plan, argv, &err);
+        status = answer(t, c, number, plan, argv, &err);
         guard_leave_table(&t->busy);
     }
     return glue_vtab_error(base->pVtab, "rec_model", t->definition.name, status, &err);

@@ -4,11 +4,33 @@
 #include "guard.h"
 #include "model_cursor.h"
 
-/* What changes when this connection or another one writes. */
+/* Mix what a schema's pragmas say into the stamp. */
+static Status stamp_schema(const ModelDefinition *d, const char *schema, sqlite3_int64 out[3], Err *err) {
+    sqlite3_int64 version;
+    TRY(glue_integer(d->db, 0, &version, err, "PRAGMA \"%w\".schema_version", schema));
+    out[2] = (sqlite3_int64)model_hash_bytes((sqlite3_uint64)out[2], &version, sizeof version);
+    TRY(glue_integer(d->db, 0, &version, err, "PRAGMA \"%w\".data_version", schema));
+    out[1] = (sqlite3_int64)model_hash_bytes((sqlite3_uint64)out[1], &version, sizeof version);
+    return ST_OK;
+}
+
+/* What changes when this connection or another one writes: to the model's own schema, which is all that a view in it can
+ * read, but for a view in temp, which can read every schema. */
 static Status stamp(const ModelDefinition *d, sqlite3_int64 out[3], Err *err) {
+    sqlite3_stmt *schemas;
+    int has_row = 1;
     out[0] = sqlite3_total_changes64(d->db);
-    TRY(glue_integer(d->db, 0, &out[2], err, "PRAGMA \"%w\".schema_version", d->schema));
-    return glue_integer(d->db, 0, &out[1], err, "PRAGMA \"%w\".data_version", d->schema);
+    out[1] = out[2] = 0;
+    if (sqlite3_stricmp(d->schema, "temp") != 0) return stamp_schema(d, d->schema, out, err);
+    TRY(glue_prepare(d->db, &schemas, err, "SELECT name FROM pragma_database_list ORDER BY seq"));
+    Status status = ST_OK;
+    while (status == ST_OK) {
+        status = glue_step(d->db, schemas, &has_row, err);
+        if (status != ST_OK || !has_row) break;
+        status = stamp_schema(d, (const char *)sqlite3_column_text(schemas, 0), out, err);
+    }
+    sqlite3_finalize(schemas);
+    return status;
 }
 
 /* A category is an INTEGER or a TEXT; what is neither has none. */

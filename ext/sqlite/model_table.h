@@ -24,6 +24,9 @@ enum { C_USER, C_ITEM, C_SCORE, C_RANK, C_BECAUSE, C_VERSION, C_COMMAND, C_K, C_
 /* Conditions item IN (...) that one query may have: the planner's side and the cursor's must agree. */
 enum { MODEL_MAX_IN = 8 };
 
+/* Bits of a plan's number. */
+enum { MODEL_PLAN_BECAUSE = 1, MODEL_PLAN_BROWSE = 2 };
+
 /* What CREATE said. */
 typedef struct ModelDefinition {
     sqlite3 *db;
@@ -52,6 +55,7 @@ Status definition_find(ModelDefinition *out, sqlite3 *db, const char *name, Err 
 typedef struct EventsReader {
     const ModelDefinition *definition;
     sqlite3_stmt *one_user;
+    Task *task; /* counts the events that are read and may stop the reading; or NULL */
     int64_t rows;
     TimeSpan span; /* of times that are numbers, as they stand */
     double first;  /* time of the earliest event */
@@ -104,6 +108,9 @@ Status events_read_histories(EventsReader *reader, const Model *model, const His
 
 /* The time in a column of a statement, a number in the model's unit or a date text, as unix seconds. what: "events.at", for the error. */
 Status events_time(const ModelDefinition *definition, sqlite3_stmt *row, int column, const char *table, double *out, Err *err);
+
+/* The same of few users: those who come first in the table. */
+Status events_read_first_users(EventsReader *reader, const Model *model, const HistoryRules *rules, int32_t n_users, AllHistories *out, Err *err);
 
 /* "index", "scan", or an error's text: how a user's events are found. sqlite3_malloc'ed. */
 Status events_access(const ModelDefinition *definition, const char **out, Err *err);

@@ -96,10 +96,12 @@ Status train_model(const ModelDefinition *definition, EventsReader *reader, cons
     if (has_until && !d.time) return fail(err, ST_BADARG, "until needs the model's time= column");
     *activate = train.activate == ACTIVATE_ALWAYS;
     TRY(progress_begin(&job, "train", d.name, &task, d.db, (int)train.progress, err));
-    task_phase(&task, "reading events", 0);
+    task_phase(&task, "reading events", "events", 0, 0);
     Status status = dataset_init(&data, err);
     if (status == ST_OK) status = items_list(&d, &data, err);
+    reader->task = &task;
     if (status == ST_OK) status = events_read_all(reader, &d, has_until, train.until, &data, err);
+    reader->task = NULL;
     DatasetRules rules = model_rules(d.algorithm, &d.common, &d.params);
     if (status == ST_OK) status = dataset_finish(&data, &rules, &task, err);
     if (status == ST_OK && task_poll(&task)) status = fail(err, ST_CANCELLED, "interrupted");

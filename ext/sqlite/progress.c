@@ -1,6 +1,7 @@
 #include "progress.h"
 #include "../base/text.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,25 +34,29 @@ void progress_print(const Job *job, const char *format, ...) {
     fprintf(stderr, "%s %s: %s\n", job->kind, job->name, text);
 }
 
-/* "trial 3 of 30, sweeps", or the phase alone. */
-static void describe(const Job *job, char *out, size_t size) {
-    const char *phase = atomic_load(&job->task->phase);
+/* "trial 3 of 30, factors", or the phase alone. */
+static void describe(const Job *job, const TaskProgress *progress, char *out, size_t size) {
     int64_t trial = atomic_load(&job->trial);
-    if (!phase) phase = "starting";
+    const char *phase = *progress->phase ? progress->phase : "starting";
     if (trial)
         text_format(out, size, "trial %lld of %lld, %s", (long long)trial, (long long)atomic_load(&job->trials), phase);
     else
         text_format(out, size, "%s", phase);
 }
 
+/* "train recs: factors, 3 of 15 sweeps, 1.2 sweeps/s, 10 s left (2.5 s)". */
 static void print_line(Job *job) {
     double seconds = task_clock() - job->started;
-    int64_t done = atomic_load(&job->task->done), total = atomic_load(&job->task->total);
-    char phase[100];
+    TaskProgress now = task_progress(job->task);
+    char phase[100], count[80] = "", pace[80] = "", left[40] = "";
     if (seconds - job->last_printed < 0.5) return;
     job->last_printed = seconds;
-    describe(job, phase, sizeof phase);
-    progress_print(job, "%s %lld of %lld, %.1f s", phase, (long long)done, (long long)total, seconds);
+    describe(job, &now, phase, sizeof phase);
+    if (now.total) text_format(count, sizeof count, ", %lld of %lld %s", (long long)now.done, (long long)now.total, now.unit);
+    if (!now.total && now.done) text_format(count, sizeof count, ", %lld %s", (long long)now.done, now.unit);
+    if (now.rate > 0) text_format(pace, sizeof pace, ", %.3g %s/s", now.rate, now.unit);
+    if (now.seconds_left >= 0) text_format(left, sizeof left, ", %.0f s left", now.seconds_left);
+    progress_print(job, "%s%s%s%s (%.1f s)", phase, count, pace, left, seconds);
 }
 
 static int poll(void *argument) {
@@ -90,20 +95,18 @@ void progress_rows(RowSink *sink) {
     pthread_once(&once, initialise);
     lock();
     for (const Job *job = jobs; job; job = job->next) {
-        double seconds = task_clock() - job->started;
-        int64_t done = atomic_load(&job->task->done), total = atomic_load(&job->task->total);
+        TaskProgress now = task_progress(job->task);
         char phase[100];
-        describe(job, phase, sizeof phase);
+        describe(job, &now, phase, sizeof phase);
         row_integer(sink, job->id);
         row_text(sink, job->name);
         row_text(sink, phase);
-        row_integer(sink, done);
-        row_integer(sink, total);
-        row_real(sink, seconds);
-        if (done > 0)
-            row_real(sink, seconds * (double)(total - done) / (double)done);
-        else
-            row_null(sink);
+        row_integer(sink, now.done);
+        row_integer(sink, now.total);
+        row_real(sink, task_clock() - job->started);
+        row_number(sink, now.seconds_left < 0 ? NAN : now.seconds_left);
+        row_text(sink, now.unit);
+        row_number(sink, now.rate > 0 ? now.rate : NAN);
     }
     unlock();
 }

@@ -85,9 +85,12 @@ Status tuning_open(Tuning *t, EventsReader *reader, Err *err) {
     if (t->call.split != SPLIT_RANDOM && !t->definition->time) return fail(err, ST_BADARG, "split=time and split=last need the model's time= column (or split=random)");
     int has_until = isfinite(t->call.until);
     if (has_until && !t->definition->time) return fail(err, ST_BADARG, "until needs the model's time= column");
-    task_phase(&t->task, "reading events", 0);
+    task_phase(&t->task, "reading events", "events", 0, 0);
     TRY(event_set_init(&t->events, err));
-    TRY(events_read_set(reader, has_until, t->call.until, &t->events, err));
+    reader->task = &t->task;
+    Status status = events_read_set(reader, has_until, t->call.until, &t->events, err);
+    reader->task = NULL;
+    TRY(status);
     t->held = mem_array((size_t)t->events.n, 1);
     return t->held ? ST_OK : fail_nomem(err, "the split");
 }

@@ -65,7 +65,7 @@ def test_queries(shop):
         refused(db, "SELECT * FROM m WHERE basket = '[1.5]' AND k = 1", says="element 1")
         refused(db, "SELECT * FROM m WHERE basket = '{' AND k = 1", says="JSON array")
         refused(db, "SELECT * FROM m WHERE user = 1 AND k = 1 AND options = '{\"exclude_sen\":1}'", says=("exclude_sen", "exclude_seen"))
-        refused(db, "SELECT * FROM m", says="k is needed")
+        refused(db, "SELECT * FROM m WHERE rank < 3", says="k is needed")
         refused(db, "SELECT * FROM rec_options('nosuch')", says="no algorithm 'nosuch'")
     both(shop, check)
 

@@ -1,7 +1,7 @@
 """Programs that load the extension in ways of their own: locales, SELECT load_extension(...), two SQLite libraries, stop buttons."""
-import json, os, sqlite3, subprocess, sys, unittest
+import json, os, random, sqlite3, struct, subprocess, sys, time, unittest
 
-from support import EXTENSION, equal, one, rows
+from support import EXTENSION, equal, make_events, make_model, one, refused, rows
 
 LOCALES = ("de_DE", "tr_TR", "fr_FR")
 
@@ -81,3 +81,52 @@ def test_a_second_sqlite_library_of_the_process_is_refused_with_a_sentence(shop)
         assert "in use by another SQLite library of this process (3." in str(error), str(error)
     equal(list(other.execute("SELECT count(*) FROM pragma_function_list WHERE name GLOB 'rec_*'")), [(0,)])
     equal(one(db, "SELECT rec_dot('[1]', '[2]')"), 2.0)
+
+
+def test_a_table_browser_sees_short_lists_of_the_first_users(shop):
+    for more in ("", ", max_history=2", ", algorithm=session_knn, session=n"):
+        db = shop.connect()
+        make_events(db)
+        db.execute("INSERT INTO events VALUES(NULL, 1, 1, 1)")
+        db.execute("CREATE VIEW clean AS SELECT * FROM events WHERE user IS NOT NULL")
+        db.execute(f"CREATE VIRTUAL TABLE m USING rec_model(events=clean, user=user, item=item, time=t{more})")
+        refused(db, "SELECT * FROM m", says="no version is active: train one")
+        db.execute("INSERT INTO m(m) VALUES('train')")
+        listed = rows(db, "SELECT user, item, score, rank, because, version FROM m")
+        first = [row[0] for row in rows(db, "SELECT user FROM events WHERE user IS NOT NULL GROUP BY user ORDER BY min(rowid) LIMIT 10")]
+        single = [row for user in sorted(first) for row in rows(db, "SELECT user, item, score, rank, because, version FROM m WHERE user = ? AND k = 10", user)]
+        equal(listed, single, more)
+        equal(one(db, "SELECT count(*) FROM m"), len(single))
+        equal(rows(db, "SELECT * FROM m ORDER BY rowid LIMIT 7 OFFSET 2"), rows(db, "SELECT * FROM m ORDER BY rowid")[2:9])
+        for asked in ("rank <= 5", "score > 0", "user > 3", "item = 4", "version = 1"):
+            refused(db, f"SELECT * FROM m WHERE {asked}", says="k is needed")
+
+
+def test_a_progress_handler_stops_what_computes(shop):
+    db = shop.connect()
+    make_events(db, users=3000, items=600)
+    make_model(db, "m", "popular")
+    db.execute("CREATE VIRTUAL TABLE x USING rec_index(e float[64], index=HNSW32)")
+    draw = random.Random(2)
+    db.execute("BEGIN")
+    db.executemany("INSERT INTO x(e) VALUES(?)", [(struct.pack("<64f", *(draw.random() for _ in range(64))),) for _ in range(9000)])
+    db.execute("COMMIT")
+    db.execute("CREATE TABLE hold AS SELECT user, 1000 + user AS item FROM (SELECT DISTINCT user FROM events)")
+    jobs = ("SELECT length(rec_train('m', '{\"algorithm\": \"ials\", \"factors\": 256, \"sweeps\": 900}'))", "INSERT INTO m(m, arg) VALUES('train', '{\"algorithm\": \"bpr\", \"factors\": 256, \"sweeps\": 9000}')",
+            "INSERT INTO m(m, arg) VALUES('tune', '{\"trials\": 9000, \"algorithm\": \"ials\"}')", "INSERT INTO x(x, arg) VALUES('rebuild', '{\"ef_construction\": 4000}')",
+            "SELECT count(*) FROM rec_evaluate('m', 'hold', '{\"bootstrap\": 100000}')")
+    for ops in (1, 1000, 100000):
+        for job in jobs:
+            began = time.monotonic()
+            asked = []
+
+            def handler():
+                asked.append(time.monotonic() - began)
+                return asked[-1] > .4
+            db.set_progress_handler(handler, ops)
+            refused(db, job, says="interrupted")
+            ended = time.monotonic() - began
+            db.set_progress_handler(None, 0)
+            assert ended < 3, f"{job}, every {ops}: {ended:.2f} s"  # the clock of the promise, 100 ms, is in docs/benchmarks.md: tests share their machine
+            equal(one(db, "SELECT count(*) FROM rec_versions"), 1)
+            equal(rows(db, "SELECT * FROM rec_progress"), [])

@@ -242,7 +242,7 @@ def test_its_rows_are_the_settings(shop):
     db, _ = make(shop, "HNSW8", **BIG)
     db.execute("INSERT INTO t(t) VALUES('optimize')")
     listed = recall(db, "t", 50, 10, '{"ef":[10,40,160]}')
-    equal(list(listed[0]), ["options", "recall", "p50_ms", "p99_ms", "exact_p50_ms", "queries"])
+    equal(list(listed[0]), ["options", "recall", "p50_ms", "p99_ms", "exact_p50_ms", "queries", "note"])
     equal([json.loads(each["options"]) for each in listed], [{"ef": 10}, {"ef": 40}, {"ef": 160}], "in the order given; each can be given to a search")
     for each in listed:
         equal(each["queries"], 50)
@@ -338,7 +338,7 @@ def test_what_is_refused(shop):
     db, _ = make(shop, "HNSW8", 100, 4)
     db.execute("INSERT INTO t(t) VALUES('optimize')")
     db.execute("CREATE TABLE ordinary(x)")
-    for arguments, says in ((("nosuch", 10, 5), "nosuch"), (("ordinary", 10, 5), "ordinary"), (("aux.t", 10, 5), "aux.t"), (("t", 0, 5), "sample=0"), (("t", -1, 5), "sample=-1"), (("t", "x", 5), "sample=x"), (("t", 1.5, 5), "sample=1.5"),
+    for arguments, says in ((("nosuch", 10, 5), "nosuch"), (("ordinary", 10, 5), "ordinary"), (("aux.t", 10, 5), "aux.t"), (("t", 0, 5), "sample=0"), (("t", -1, 5), "sample=-1"), (("t", "x", 5), "no table or view named 'x'"), (("t", 1.5, 5), "sample=1.5"),
                             (("t", 10, 0), "k=0"), (("t", 10, -3), "k=-3"), (("t", 10, "x"), "k=x"), (("t", 10, 5, "x"), "JSON object"), (("t", 10, 5, "[1]"), "JSON object"), (("t", 10, 5, '{"eff":[1]}'), ("eff", "ef")), (("t", 10, 5, '{"ef":[0]}'), "ef=0"),
                             (("t", 10, 5, '{"ef":["x"]}'), "ef"), (("t", 10, 5, '{"ef":[10,1e9]}'), "ef"), (("t", 10, 5, '{"ef":[[1]]}'), "ef"), (("t", 10, 5, '{"ef":[10,20],"nprobe":[1,2]}'), "two lists"), (("t", 10), "arguments"), (("t",), "arguments"), ((None, 10, 5), "NULL")):
         refused(db, f"SELECT * FROM rec_recall_at({', '.join('?' * len(arguments))})", *arguments, says=says)

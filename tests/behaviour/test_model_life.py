@@ -219,7 +219,7 @@ def test_progress_is_rows_that_another_thread_reads(shop):
         seen += rows(watcher, "SELECT name, phase, done, total FROM rec_progress")
         time.sleep(0.005)
     thread.join()
-    assert any(row[0] == "m" and row[1] == "sweeps" and 0 < row[2] <= row[3] for row in seen), seen[:3]
+    assert any(row[0] == "m" and row[1] == "factors" and 0 < row[2] <= row[3] == 60 for row in seen), seen[:3]
     equal(rows(watcher, "SELECT * FROM rec_progress"), [])
 
 

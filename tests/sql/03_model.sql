@@ -49,7 +49,7 @@ SELECT * FROM m WHERE user = 1 AND k = -1;
 SELECT * FROM m WHERE user = 1 AND k = 'x';
 SELECT * FROM m WHERE user = 1 AND k >= 3;
 SELECT count(*) FROM m WHERE user = 1 AND k = 0;
-SELECT * FROM m;
+SELECT * FROM m WHERE rank = 1;
 SELECT * FROM m WHERE user = 1 AND similar_to = 'a' AND k = 1;
 SELECT * FROM m WHERE basket = 'a' AND k = 1;
 SELECT * FROM m WHERE user = 1 AND k = 1 AND options = '{"exclude": 1}';
