@@ -114,10 +114,21 @@ static int64_t promoted(Search *s, int64_t n) {
     return ((valued ? valued : n) + s->rules->halving - 1) / s->rules->halving;
 }
 
+/* What all settings of a single algorithm have to beat. */
+static Status judge_defaults(const Search *s, Err *err) {
+    double value;
+    char *options = space_setting(&s->explorer[0].space, NULL);
+    if (!options) return fail_nomem(err, "the trials");
+    Status status = s->host->judge(s->host->context, s->explorer[0].space.algorithm, options, 1, &value, err);
+    free(options);
+    return status;
+}
+
 static Status run(Search *s, Err *err) {
     const SearchRules *r = s->rules;
     int rounds = !r->halving ? 1 : r->least_share > 0 ? 1 + (int)floor(log(1 / r->least_share) / log((double)r->halving) + 1e-9) : 2;
     s->share = r->halving ? pow((double)r->halving, 1 - rounds) : 1;
+    if (s->n == 1) TRY(judge_defaults(s, err));
     for (int64_t i = 0; i < r->trials; i++) {
         if (s->host->enough(s->host->context)) return ST_OK;
         TRY(try_next(s, i, err));

@@ -23,8 +23,8 @@ typedef struct SearchHost {
     int (*enough)(void *context); /* no further trial */
 } SearchHost;
 
-/* Several algorithms take turns, each first as it is without options; space belongs to a single one, NULL: its own. A setting is
- * tried once; a space without new ones ends its trials. */
+/* Several algorithms take turns, each first as it is without options; a single one is judged as it is besides its trials, on all
+ * users. space belongs to a single one, NULL: its own. A setting is tried once; a space without new ones ends its trials. */
 Status search_settings(const SearchRules *rules, const Algorithm *const *algorithm, int n_algorithms, json_t *space, const SearchHost *host, Err *err);
 
 #endif

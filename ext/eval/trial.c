@@ -167,6 +167,7 @@ typedef struct Part {
     Dataset all;     /* what the training part holds at all, where max_history or baskets cut it; else empty */
     int has_all;
     Holdout holdout; /* users with both parts, in key order */
+    int32_t *user;   /* per user of the hold-out: of the test part */
 } Part;
 
 static void part_clear(Part *p) {
@@ -174,6 +175,7 @@ static void part_clear(Part *p) {
     dataset_clear(&p->test);
     dataset_clear(&p->all);
     holdout_clear(&p->holdout);
+    mem_free(p->user);
 }
 
 static Status fill(Dataset *data, const EventSet *set, const uint8_t *held, int which, Err *err) {
@@ -210,7 +212,11 @@ static Status align(Part *p, const Model *model, int exclude_seen, Err *err) {
     const Csr *train = &p->train.by_user, *test = &p->test.by_user;
     TRY(holdout_init(&p->holdout, test->n_rows, model->n_items, csr_nnz(train), p->has_all ? csr_nnz(&p->all.by_user) : HOLDOUT_SEES_HISTORY, csr_nnz(test), err));
     int32_t *seen = mem_array((size_t)model->n_items, sizeof *seen);
-    if (!seen) return fail_nomem(err, "the hold-out");
+    p->user = mem_array((size_t)test->n_rows, sizeof *p->user);
+    if (!seen || !p->user) {
+        mem_free(seen);
+        return fail_nomem(err, "the hold-out");
+    }
     for (int32_t u = 0; u < test->n_rows; u++) {
         int32_t own = keymap_find(p->train.users, keymap_key(p->test.users, u)), relevant = 0;
         if (own < 0) continue;
@@ -221,7 +227,9 @@ static Status align(Part *p, const Model *model, int exclude_seen, Err *err) {
             holdout_add_relevant(&p->holdout, item, 1);
             relevant++;
         }
-        if (relevant) holdout_end_user(&p->holdout, &history);
+        if (!relevant) continue;
+        p->user[p->holdout.n_users] = u;
+        holdout_end_user(&p->holdout, &history);
     }
     mem_free(seen);
     return ST_OK;
@@ -238,7 +246,29 @@ static void summarise(TrialResult *out, const Judged *judged, const EvaluateOpti
     out->users = judged->n_users;
 }
 
-static Status train_and_judge(Part *p, TrialResult *out, const EventSet *set, const uint8_t *held, const Setting *setting, const EvaluateOptions *options, const Catalogue *catalogue, Model **model,
+Status event_set_sort(EventSet *set, Err *err) {
+    int32_t *user = NULL, *item = NULL;
+    Status status = keymap_sort(set->users, &user, err);
+    if (status == ST_OK) status = keymap_sort(set->items, &item, err);
+    for (int64_t i = 0; i < set->n && status == ST_OK; i++) {
+        set->event[i].user = user[set->event[i].user];
+        set->event[i].item = item[set->event[i].item];
+    }
+    mem_free(user);
+    mem_free(item);
+    return status;
+}
+
+static void add_users(TrialUsers *users, const EventSet *set, const Part *p, const Judged *judged) {
+    const double *value = judged_values(judged, (int)users->metric, 0);
+    for (int32_t u = 0; u < judged->n_users; u++) {
+        int32_t id = keymap_find(set->users, keymap_key(p->test.users, p->user[u]));
+        users->sum[id] += value[u];
+        users->count[id]++;
+    }
+}
+
+static Status train_and_judge(Part *p, TrialResult *out, TrialUsers *users, const EventSet *set, const uint8_t *held, const Setting *setting, const EvaluateOptions *options, const Catalogue *catalogue, Model **model,
                               Task *task, Err *err) {
     DatasetRules rules = model_rules(setting->algorithm, &setting->common, &setting->params), plain = {0};
     Judged judged = {0};
@@ -264,15 +294,16 @@ static Status train_and_judge(Part *p, TrialResult *out, const EventSet *set, co
     TRY(align(p, *model, own.exclude_seen, err));
     Status status = judge(&judged, *model, 0, NULL, &p->holdout, &own, task, err);
     if (status == ST_OK) summarise(out, &judged, &own);
+    if (status == ST_OK && users) add_users(users, set, p, &judged);
     judged_clear(&judged);
     return status;
 }
 
-Status trial_run(TrialResult *out, const EventSet *set, const uint8_t *held, const Setting *setting, const EvaluateOptions *options, const Catalogue *catalogue, Task *task, Err *err) {
+Status trial_run(TrialResult *out, TrialUsers *users, const EventSet *set, const uint8_t *held, const Setting *setting, const EvaluateOptions *options, const Catalogue *catalogue, Task *task, Err *err) {
     Part part = {0};
     Model *model = NULL;
     *out = (TrialResult){0};
-    Status status = train_and_judge(&part, out, set, held, setting, options, catalogue, &model, task, err);
+    Status status = train_and_judge(&part, out, users, set, held, setting, options, catalogue, &model, task, err);
     model_free(model);
     part_clear(&part);
     return status;

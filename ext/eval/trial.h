@@ -13,6 +13,8 @@ typedef struct EventSet {
 Status event_set_init(EventSet *set, Err *err);
 void event_set_clear(EventSet *set);
 Status event_set_add(EventSet *set, Key user, Key item, double weight, double time, Err *err);
+/* Users and items in key order, so that nothing that is summed over them depends on the order of the scan. */
+Status event_set_sort(EventSet *set, Err *err);
 
 /* held[i]: 1 where event i is of the part that is judged, else 0. All events of a (user, item) pair go the same way but where time decides. */
 typedef enum SplitKind {
@@ -48,7 +50,14 @@ typedef struct TrialResult {
     double seconds; /* of the training */
 } TrialResult;
 
-/* Where repeats are left out (exclude_seen), held pairs that are also trained on do not count. */
-Status trial_run(TrialResult *out, const EventSet *set, const uint8_t *held, const Setting *setting, const EvaluateOptions *options, const Catalogue *catalogue, Task *task, Err *err);
+/* What each user of the set had of one metric at the first k, summed over trials. */
+typedef struct TrialUsers {
+    RankingMetric metric;
+    double *sum;    /* per user of the set */
+    int32_t *count; /* in how many she was judged */
+} TrialUsers;
+
+/* Where repeats are left out (exclude_seen), held pairs that are also trained on do not count. users: added to, or NULL. */
+Status trial_run(TrialResult *out, TrialUsers *users, const EventSet *set, const uint8_t *held, const Setting *setting, const EvaluateOptions *options, const Catalogue *catalogue, Task *task, Err *err);
 
 #endif

@@ -18,11 +18,11 @@ static void emit_fold(RowSink *sink, const TrialResult *result, int64_t fold, in
 
 static Status each_fold(Tuning *t, EventsReader *reader, const char *options, RowSink *sink, Err *err) {
     t->call.split = SPLIT_RANDOM;
-    TRY(tuning_open(t, reader, err));
+    TRY(tuning_open(t, reader, 1, err));
     for (int64_t fold = 0; fold < t->call.folds; fold++) {
         TrialResult result;
         TRY(split_events(&t->events, SPLIT_RANDOM, 0, fold, t->call.folds, (uint64_t)t->call.seed, t->held, err));
-        TRY(tuning_run_setting(t, options, t->held, &result, err));
+        TRY(tuning_run_setting(t, options, t->held, &result, NULL, err));
         emit_fold(sink, &result, fold + 1, t->call.k);
     }
     return ST_OK;

@@ -57,7 +57,7 @@ static int register_all(sqlite3 *db, char **error) {
         register_index,            register_index_tables,      register_search,            register_item_vectors,
         register_model,            register_train_function,    register_tune_function,     register_model_tables,
         register_evaluate,         register_crossval,          register_curves,            register_experiment_functions,
-        register_rules,            register_balance,           register_info_tables,
+        register_rules,            register_balance,           register_check_events,      register_info_tables,
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         int code = parts[i](db);

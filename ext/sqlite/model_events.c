@@ -54,7 +54,7 @@ static Status bad_value(const ModelDefinition *d, sqlite3_stmt *row, int column,
     return fail(err, ST_BADARG, "%s.%s is %s (%s; SELECT * FROM rec_check_events('%s') lists such rows)", d->events, name, shown(row, column, value, sizeof value), allowed, d->name);
 }
 
-static int is_number(sqlite3_stmt *row, int column, double *out) {
+int events_number(sqlite3_stmt *row, int column, double *out) {
     int kind = sqlite3_column_type(row, column);
     *out = sqlite3_column_double(row, column);
     if (kind == SQLITE_INTEGER || kind == SQLITE_FLOAT) return isfinite(*out);
@@ -76,7 +76,7 @@ Status events_time(const ModelDefinition *d, sqlite3_stmt *row, int column, cons
         *out = 0;
         return ST_OK;
     }
-    if (is_number(row, column, &number)) {
+    if (events_number(row, column, &number)) {
         *out = date_from_number(number, d->time_unit);
         return date_is_possible(*out) ? ST_OK : wrong_unit(d, table, d->time_unit == TIME_SECONDS ? date_looks_like(number) : NULL, number, err);
     }
@@ -87,7 +87,7 @@ Status events_time(const ModelDefinition *d, sqlite3_stmt *row, int column, cons
 
 /* weight and time of the present row, checked. */
 static Status read_numbers(const ModelDefinition *d, sqlite3_stmt *row, double *weight, double *time, Err *err) {
-    if (!is_number(row, COLUMN_WEIGHT, weight) || fabs(*weight) > DATASET_MAX_WEIGHT) return bad_value(d, row, COLUMN_WEIGHT, d->weight, "a number, -1e12..1e12", err);
+    if (!events_number(row, COLUMN_WEIGHT, weight) || fabs(*weight) > DATASET_MAX_WEIGHT) return bad_value(d, row, COLUMN_WEIGHT, d->weight, "a number, -1e12..1e12", err);
     return events_time(d, row, COLUMN_TIME, d->events, time, err);
 }
 

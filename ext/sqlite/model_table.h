@@ -9,7 +9,7 @@
  *                                                  chunk = version * 2^20 + number
  *     m_deployments(id INTEGER PRIMARY KEY, version, action)         append-only; the last row's version is active
  *     m_trials     (trial INTEGER PRIMARY KEY, tuning, algorithm, options, metric, k, value, users, seconds, seed, share,
- *                   question)                      (of an earlier database: made or extended by the first tuning)
+ *                   question, note)                    (of an earlier database: made or extended by the first tuning)
  */
 #ifndef REC_MODEL_TABLE_H
 #define REC_MODEL_TABLE_H
@@ -106,6 +106,9 @@ int all_histories_has(const AllHistories *all, int32_t user, int32_t item);
 void all_histories_clear(AllHistories *all);
 Status events_read_histories(EventsReader *reader, const Model *model, const HistoryRules *rules, AllHistories *out, Err *err);
 
+/* A finite number, or a text that is one, in a column of a statement. Returns 0 for anything else. */
+int events_number(sqlite3_stmt *row, int column, double *out);
+
 /* The time in a column of a statement, a number in the model's unit or a date text, as unix seconds. what: "events.at", for the error. */
 Status events_time(const ModelDefinition *definition, sqlite3_stmt *row, int column, const char *table, double *out, Err *err);
 
@@ -149,11 +152,11 @@ Status train_model(const ModelDefinition *definition, EventsReader *reader, cons
 
 /* ---- model_trials.c ---- */
 
-#define TRIALS_COLUMNS "trial INTEGER PRIMARY KEY, tuning INTEGER, algorithm TEXT, options TEXT, metric TEXT, k INTEGER, value REAL, users INTEGER, seconds REAL, seed INTEGER, share REAL DEFAULT 1, question TEXT"
+#define TRIALS_COLUMNS "trial INTEGER PRIMARY KEY, tuning INTEGER, algorithm TEXT, options TEXT, metric TEXT, k INTEGER, value REAL, users INTEGER, seconds REAL, seed INTEGER, share REAL DEFAULT 1, question TEXT, note TEXT"
 
 /* Is m_trials there, and ours? In a database from before tuning it may be missing or somebody else's table: absent; from before
- * halving it has neither share nor question. */
-typedef enum TrialsState { TRIALS_ABSENT, TRIALS_OLD, TRIALS_PRESENT } TrialsState;
+ * halving it has neither share nor question, and from before 2026-12 no note. */
+typedef enum TrialsState { TRIALS_ABSENT, TRIALS_OLD, TRIALS_WITHOUT_NOTE, TRIALS_PRESENT } TrialsState;
 Status trials_state(const ModelDefinition *definition, TrialsState *out, Err *err);
 
 /* ---- model_tune.c ---- */

@@ -86,7 +86,7 @@ static Status visit_trials(const ModelDefinition *d, RowSink *sink, Err *err) {
     TrialsState state;
     TRY(trials_state(d, &state, err));
     if (state == TRIALS_ABSENT) return ST_OK;
-    TRY(glue_prepare(d->db, &rows, err, "SELECT trial, tuning, algorithm, options, metric, k, value, users, seconds, seed, %s FROM \"%w\".\"%w_trials\" ORDER BY trial", state == TRIALS_OLD ? "1.0" : "share", d->schema, d->name));
+    TRY(glue_prepare(d->db, &rows, err, "SELECT trial, tuning, algorithm, options, metric, k, value, users, seconds, seed, %s, %s FROM \"%w\".\"%w_trials\" ORDER BY trial", state == TRIALS_OLD ? "1.0" : "share", state == TRIALS_PRESENT ? "note" : "NULL", d->schema, d->name));
     return copy_rows(d, rows, sink, err);
 }
 
@@ -164,7 +164,7 @@ int register_model_tables(sqlite3 *db) {
          .n_columns = 12, .arguments = "", .fill = versions_fill},
         {.name = "rec_training_log", .columns = "model TEXT, version INTEGER, sweep REAL, objective REAL, seconds REAL", .n_columns = 5, .arguments = "", .fill = log_fill},
         {.name = "rec_deployments", .columns = "model TEXT, deployment INTEGER, version INTEGER, action TEXT", .n_columns = 4, .arguments = "", .fill = deployments_fill},
-        {.name = "rec_trials", .columns = "model TEXT, trial INTEGER, tuning INTEGER, algorithm TEXT, options TEXT, metric TEXT, k INTEGER, value REAL, users INTEGER, seconds REAL, seed INTEGER, share REAL", .n_columns = 12, .arguments = "", .fill = trials_fill},
+        {.name = "rec_trials", .columns = "model TEXT, trial INTEGER, tuning INTEGER, algorithm TEXT, options TEXT, metric TEXT, k INTEGER, value REAL, users INTEGER, seconds REAL, seed INTEGER, share REAL, note TEXT", .n_columns = 13, .arguments = "", .fill = trials_fill},
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         int code = row_table_register(db, &tables[i]);

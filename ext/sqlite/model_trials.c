@@ -25,16 +25,19 @@ Status tried_add(TriedList *list, const Tried *tried, Err *err) {
 }
 
 void tried_clear(TriedList *list) {
-    for (int64_t i = 0; i < list->n; i++) sqlite3_free(list->item[i].options);
+    for (int64_t i = 0; i < list->n; i++) {
+        sqlite3_free(list->item[i].options);
+        mem_free(list->item[i].per_user);
+    }
     mem_free(list->item);
     *list = (TriedList){0};
 }
 
 Status trials_state(const ModelDefinition *d, TrialsState *out, Err *err) {
     sqlite3_int64 columns;
-    TRY(glue_integer(d->db, 0, &columns, err, "SELECT count(*) FROM pragma_table_info('%q_trials', %Q) WHERE name IN ('trial', 'tuning', 'share', 'question')"
+    TRY(glue_integer(d->db, 0, &columns, err, "SELECT count(*) FROM pragma_table_info('%q_trials', %Q) WHERE name IN ('trial', 'tuning', 'share', 'question', 'note')"
                      " AND EXISTS (SELECT 1 FROM \"%w\".sqlite_schema WHERE type='table' AND rootpage>0 AND lower(name)=lower('%q_trials'))", d->name, d->schema, d->schema, d->name));
-    *out = columns == 4 ? TRIALS_PRESENT : columns >= 2 ? TRIALS_OLD : TRIALS_ABSENT;
+    *out = columns == 5 ? TRIALS_PRESENT : columns == 4 ? TRIALS_WITHOUT_NOTE : columns >= 2 ? TRIALS_OLD : TRIALS_ABSENT;
     return ST_OK;
 }
 
@@ -45,8 +48,8 @@ static Status ensure_table(const ModelDefinition *d, Err *err) {
     TRY(trials_state(d, &state, err));
     if (state == TRIALS_PRESENT) return ST_OK;
     if (state == TRIALS_ABSENT) return fail(err, ST_BADARG, "the table %s_trials is not this model's", d->name);
-    static const char *const added[] = {"share REAL DEFAULT 1", "question TEXT"}, *const names[] = {"share", "question"};
-    for (int i = 0; i < 2; i++) { /* one of them may be there: each is a transaction of its own outside BEGIN */
+    static const char *const added[] = {"share REAL DEFAULT 1", "question TEXT", "note TEXT"}, *const names[] = {"share", "question", "note"};
+    for (int i = 0; i < 3; i++) { /* some may be there: each is a transaction of its own outside BEGIN */
         sqlite3_int64 found;
         TRY(glue_integer(d->db, 0, &found, err, "SELECT 1 FROM pragma_table_info('%q_trials', %Q) WHERE name=%Q", d->name, d->schema, names[i]));
         if (!found) TRY(glue_execute(d->db, err, "ALTER TABLE \"%w\".\"%w_trials\" ADD COLUMN %s", d->schema, d->name, added[i]));
@@ -99,4 +102,8 @@ Status trials_put(const ModelDefinition *d, const TuningKey *key, const Tried *t
     if (!isnan(tried->value)) sqlite3_snprintf(sizeof value, value, "%!.17g", tried->value);
     return glue_execute(d->db, err, "INSERT INTO \"%w\".\"%w_trials\"(tuning, algorithm, options, metric, k, value, users, seconds, seed, share, question) VALUES(%lld, %Q, %Q, %Q, %lld, %s, %d, %!.6g, %lld, %!.17g, %Q)", d->schema,
                         d->name, key->tuning, tried->algorithm->name, tried->options, key->metric, (sqlite3_int64)key->k, value, (int)tried->users, tried->seconds, (sqlite3_int64)key->seed, tried->share, key->question);
+}
+
+Status trials_note(const ModelDefinition *d, const TuningKey *key, const char *options, const char *note, Err *err) {
+    return glue_execute(d->db, err, "UPDATE \"%w\".\"%w_trials\" SET note=%Q WHERE tuning=%lld AND options=%Q AND share>=1", d->schema, d->name, note, key->tuning, options);
 }

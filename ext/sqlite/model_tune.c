@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "../base/memory.h"
+#include "../base/text.h"
+#include "../eval/choice.h"
 #include "guard.h"
 #include "modules.h"
 #include "tune.h"
@@ -18,7 +20,6 @@ typedef struct Run {
     TriedList tried;
     TuningKey key;
     char *question; /* sqlite3_malloc'ed */
-    uint8_t *part;  /* of the users, under successive halving */
     int store;
     int is_training; /* of an algorithm=auto model */
     int64_t began_with; /* trials that were known */
@@ -26,27 +27,50 @@ typedef struct Run {
     double started;
     double active; /* the active version's setting's value; NaN: none */
     char *active_options;
+    char *chosen; /* the setting that won, sqlite3_malloc'ed; NULL: nothing could be judged */
+    double chosen_value;
+    char why[200]; /* it won */
 } Run;
 
 /* ---- trials ---- */
 
-static const Tried *find_tried(const Run *r, const char *options, double share) {
+static Tried *find_tried(const Run *r, const char *options, double share) {
     for (int64_t i = 0; i < r->tried.n; i++)
         if (fabs(r->tried.item[i].share - share) < 1e-9 && strcmp(r->tried.item[i].options, options) == 0) return &r->tried.item[i];
     return NULL;
 }
 
-static const Tried *best_tried(const Run *r) {
-    const Tried *best = NULL;
+/* The algorithm as it is, without options. */
+static int is_plain(const Tried *tried) {
+    char plain[80];
+    text_format(plain, sizeof plain, "{\"algorithm\":\"%s\"}", tried->algorithm->name);
+    return strcmp(tried->options, plain) == 0;
+}
+
+/* The best that was judged on all users; of one family (NULL: of all), with or without the algorithm as it is. */
+static Tried *best_tried(const Run *r, const Algorithm *family, int with_plain) {
+    Tried *best = NULL;
     for (int64_t i = 0; i < r->tried.n; i++) {
-        const Tried *t = &r->tried.item[i];
-        if (t->share >= 1 && !isnan(t->value) && (!best || t->value > best->value)) best = t;
+        Tried *t = &r->tried.item[i];
+        if (t->share < 1 || isnan(t->value) || (family && t->algorithm != family) || (!with_plain && is_plain(t))) continue;
+        if (!best || t->value > best->value) best = t;
     }
     return best;
 }
 
+/* Each user's values are kept of what a family's choice compares: the algorithm as it is, and its best setting. */
+static void forget_values(Run *r, const Algorithm *family) {
+    const Tried *best = best_tried(r, family, 0);
+    for (int64_t i = 0; i < r->tried.n; i++) {
+        Tried *t = &r->tried.item[i];
+        if (t->algorithm != family || t == best || is_plain(t)) continue;
+        mem_free(t->per_user);
+        t->per_user = NULL;
+    }
+}
+
 static void report(const Run *r, const Tried *t) {
-    const Tried *best = best_tried(r);
+    const Tried *best = best_tried(r, NULL, 1);
     progress_print(&r->tuning.job, "trial %lld, %.3g of the users: %s: %s@%lld %.5f (best %.5f), %.2f s to train", (long long)r->judged, t->share, t->options, r->key.metric, (long long)r->key.k, t->value,
                    best ? best->value : NAN, t->seconds);
 }
@@ -54,22 +78,21 @@ static void report(const Run *r, const Tried *t) {
 /* A setting that is refused is a trial without a value. */
 static Status run_trial(Run *r, Tried *tried, Err *err) {
     Tuning *t = &r->tuning;
-    TrialResult result = {0};
+    SettingResult result = {.value = NAN};
     Err own = {0};
-    const uint8_t *held = t->held;
-    if (tried->share < 1) {
-        TRY(sample_users(&t->events, tried->share, (uint64_t)t->call.seed, t->held, r->part, err));
-        held = r->part;
+    tried->per_user = mem_array((size_t)keymap_count(t->events.users), sizeof *tried->per_user);
+    Status status = tried->per_user ? tuning_judge(t, tried->options, tried->share, &result, tried->per_user, &own) : fail_nomem(&own, "a trial");
+    if (status != ST_OK) {
+        mem_free(tried->per_user);
+        tried->per_user = NULL;
+        result = (SettingResult){.value = NAN};
     }
-    Status status = tuning_run_setting(t, tried->options, held, &result, &own);
-    if (status != ST_OK && status != ST_BADARG) {
-        *err = own;
-        return status;
-    }
-    tried->value = status == ST_OK ? result.value[t->call.metric][0] : NAN;
+    tried->value = result.value;
     tried->users = result.users;
     tried->seconds = result.seconds;
-    return ST_OK;
+    if (status == ST_OK || status == ST_BADARG) return ST_OK;
+    *err = own;
+    return status;
 }
 
 static Status judge_setting(void *context, const Algorithm *algorithm, const char *options, double share, double *value, Err *err) {
@@ -84,6 +107,7 @@ static Status judge_setting(void *context, const Algorithm *algorithm, const cha
     TRY(run_trial(r, &tried, err));
     *value = tried.value;
     TRY(tried_add(&r->tried, &tried, err));
+    forget_values(r, algorithm);
     report(r, &tried);
     return r->store ? trials_put(r->tuning.definition, &r->key, &tried, err) : ST_OK;
 }
@@ -136,20 +160,94 @@ static Status ask(Run *r, Err *err) {
     r->key.metric = ranking_metric_name((RankingMetric)call->metric);
     r->key.k = call->k;
     r->key.seed = call->seed;
-    r->question = sqlite3_mprintf("{\"metric\":\"%s\",\"k\":%lld,\"split\":%d,\"share\":%!.17g,\"folds\":%lld,\"seed\":%lld,\"until\":%s,\"exclude_seen\":%d,\"events\":\"%016llx\"}", r->key.metric, (sqlite3_int64)call->k, (int)call->split, call->share,
-                                  (sqlite3_int64)call->folds, (sqlite3_int64)call->seed, until, (int)call->exclude_seen, (unsigned long long)hash);
+    r->question = sqlite3_mprintf("{\"metric\":\"%s\",\"k\":%lld,\"split\":%d,\"share\":%!.17g,\"folds\":%lld,\"judged\":%lld,\"seed\":%lld,\"until\":%s,\"exclude_seen\":%d,\"events\":\"%016llx\"}", r->key.metric, (sqlite3_int64)call->k, (int)call->split, call->share,
+                                  (sqlite3_int64)call->folds, (sqlite3_int64)call->judged, (sqlite3_int64)call->seed, until, (int)call->exclude_seen, (unsigned long long)hash);
     r->key.question = r->question;
     return r->question ? ST_OK : fail_nomem(err, "the trials");
 }
 
+/* ---- which one wins ---- */
+
+/* Different settings of a family that were tried, on however many users. */
+static int64_t challengers(const Run *r, const Algorithm *family) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < r->tried.n; i++) {
+        const Tried *t = &r->tried.item[i];
+        int64_t before = 0;
+        while (before < i && strcmp(r->tried.item[before].options, t->options) != 0) before++;
+        n += t->algorithm == family && !is_plain(t) && before == i;
+    }
+    return n;
+}
+
+/* Each user's value of a setting, from an earlier run or found again. */
+static Status need_values(Run *r, Tried *tried, Err *err) {
+    SettingResult result;
+    if (tried->per_user) return ST_OK;
+    tried->per_user = mem_array((size_t)keymap_count(r->tuning.events.users), sizeof *tried->per_user);
+    return tried->per_user ? tuning_judge(&r->tuning, tried->options, 1, &result, tried->per_user, err) : fail_nomem(err, "a trial");
+}
+
+static Status note(const Run *r, const Tried *tried, const char *text, Err *err) {
+    return r->store ? trials_note(r->tuning.definition, &r->key, tried->options, text, err) : ST_OK;
+}
+
+/* A family's setting: its best, if that beats the algorithm as it is by more than chance on the same users; else the latter. */
+static Status choose_of_family(Run *r, const Algorithm *family, const Tried **out, Err *err) {
+    char plain[80], text[200] = "the algorithm as it is";
+    double value;
+    text_format(plain, sizeof plain, "{\"algorithm\":\"%s\"}", family->name);
+    Tried *best = best_tried(r, family, 0);
+    if (best && !find_tried(r, plain, 1)) TRY(judge_setting(r, family, plain, 1, &value, err)); /* halving has left it behind */
+    Tried *base = find_tried(r, plain, 1);
+    best = best_tried(r, family, 0); /* the list may have moved */
+    *out = base && !isnan(base->value) ? base : best;
+    if (best && *out == base && best->value > base->value) {
+        TRY(need_values(r, base, err));
+        TRY(need_values(r, best, err));
+        PairedTest test = paired_test(base->per_user, best->per_user, keymap_count(r->tuning.events.users));
+        int64_t tried = challengers(r, family);
+        int wins = is_beyond_chance(&test, tried);
+        text_format(text, sizeof text, "%s the algorithm as it is by more than chance: %+.5f, p = %.2g for %lld users (%.2g is asked of the best of %lld)", wins ? "beats" : "does not beat", test.difference, test.p,
+                    (long long)test.users, .05 / (double)(tried > 1 ? tried : 1), (long long)tried);
+        TRY(note(r, best, text, err));
+        if (wins) *out = best;
+        if (!wins) text_format(text, sizeof text, "the algorithm as it is; the best of %lld settings does not beat it by more than chance (p = %.2g)", (long long)tried, test.p);
+    }
+    if (*out == base && base) TRY(note(r, base, text, err));
+    if (*out && (isnan(r->chosen_value) || (*out)->value > r->chosen_value)) text_format(r->why, sizeof r->why, "%s", text);
+    return ST_OK;
+}
+
+/* Of the families' settings the one with the highest value. */
+static Status choose(Run *r, Err *err) {
+    r->chosen_value = NAN;
+    for (int f = 0; algorithm_registry[f]; f++) {
+        const Tried *own = NULL;
+        if (!best_tried(r, algorithm_registry[f], 1)) continue;
+        TRY(choose_of_family(r, algorithm_registry[f], &own, err));
+        if (!own || !(isnan(r->chosen_value) || own->value > r->chosen_value)) continue;
+        sqlite3_free(r->chosen);
+        r->chosen = sqlite3_mprintf("%s", own->options);
+        if (!r->chosen) return fail_nomem(err, "the options");
+        r->chosen_value = own->value;
+    }
+    const Tried *winner = r->chosen ? find_tried(r, r->chosen, 1) : NULL;
+    if (!winner) return ST_OK;
+    char text[240];
+    text_format(text, sizeof text, "chosen: %s", r->why);
+    progress_print(&r->tuning.job, "%s: %s", r->chosen, text);
+    return note(r, winner, text, err);
+}
+
 /* A version that cannot be judged (by sessions, say) has no value, like a trial. */
 static Status judge_active(Run *r, Err *err) {
-    TrialResult result;
+    SettingResult result;
     Err own = {0};
     TRY(store_active_options(r->tuning.definition, &r->active_options, err));
     if (!r->active_options) return ST_OK;
-    Status status = tuning_run_setting(&r->tuning, r->active_options, r->tuning.held, &result, &own);
-    if (status == ST_OK) r->active = result.value[r->tuning.call.metric][0];
+    Status status = tuning_judge(&r->tuning, r->active_options, 1, &result, NULL, &own);
+    if (status == ST_OK) r->active = result.value;
     if (status == ST_OK || status == ST_BADARG) return ST_OK;
     *err = own;
     return status;
@@ -159,20 +257,19 @@ static Status judge_active(Run *r, Err *err) {
 static Status search(Run *r, EventsReader *reader, Err *err) {
     Tuning *t = &r->tuning;
     TuneCall *call = &t->call;
-    TRY(tuning_open(t, reader, err));
-    TRY(split_events(&t->events, (SplitKind)call->split, call->share, 0, call->folds, (uint64_t)call->seed, t->held, err));
+    TRY(tuning_open(t, reader, call->split == SPLIT_RANDOM ? call->judged : 1, err));
+    for (int64_t part = 0; part < t->parts; part++) TRY(split_events(&t->events, (SplitKind)call->split, call->share, part, call->folds, (uint64_t)call->seed, t->held + part * t->events.n, err));
     if (call->exclude_seen < 0) call->exclude_seen = own_rule(t);
-    r->part = mem_array((size_t)t->events.n, 1);
-    if (!r->part) return fail_nomem(err, "the split");
     TRY(ask(r, err));
     if (r->store) TRY(trials_begin(t->definition, &r->key, (int)call->resume, &r->tried, err));
     r->began_with = r->tried.n;
     if (call->activate == IF_BETTER || r->is_training) TRY(judge_active(r, err));
-    return explore(r, err);
+    TRY(explore(r, err));
+    return choose(r, err);
 }
 
 static Status run_search(Run *r, const ModelDefinition *d, EventsReader *reader, const char *options, int store, int is_training, Err *err) {
-    *r = (Run){.tuning = {.definition = d}, .store = store, .is_training = is_training, .started = task_clock(), .active = NAN};
+    *r = (Run){.tuning = {.definition = d}, .store = store, .is_training = is_training, .started = task_clock(), .active = NAN, .chosen_value = NAN};
     Tuning *t = &r->tuning;
     TRY(tune_call_read(&t->call, d, options, NULL, NULL, err));
     if (t->call.resume && !store) return fail(err, ST_BADARG, "resume: no trials are kept here");
@@ -188,7 +285,7 @@ static void run_clear(Run *r) {
     tried_clear(&r->tried);
     sqlite3_free(r->question);
     sqlite3_free(r->active_options);
-    mem_free(r->part);
+    sqlite3_free(r->chosen);
 }
 
 /* ---- what follows ---- */
@@ -211,11 +308,10 @@ static Status train_by(const Run *r, EventsReader *reader, const char *setting, 
 
 /* Where the best setting is to serve: train it. *out stays NULL where it is not. */
 static Status train_winner(const Run *r, EventsReader *reader, Model **out, Err *err) {
-    const Tried *best = best_tried(r);
     int64_t activate = r->tuning.call.activate;
     *out = NULL;
-    if (!best || activate == NEVER || (activate == IF_BETTER && r->active_options && !(best->value > r->active))) return ST_OK;
-    return train_by(r, reader, best->options, out, err);
+    if (!r->chosen || activate == NEVER || (activate == IF_BETTER && r->active_options && !(r->chosen_value > r->active))) return ST_OK;
+    return train_by(r, reader, r->chosen, out, err);
 }
 
 /* Inside BEGIN a failed INSERT ... VALUES takes nothing back by itself (model_store.c); an interrupt takes all. */
@@ -244,19 +340,28 @@ int tune_before_train(const ModelDefinition *definition, const char *options) {
     return definition->automatic && automatic;
 }
 
+/* Too few events, or users with a past, to judge anything: the model is trained all the same, as it would be without a
+ * search, and the trials say so. */
+static Status fall_back(Run *r, const char **setting, Err *err) {
+    static const char plain[] = "{\"algorithm\":\"item_knn\"}";
+    Tried tried = {.algorithm = algorithm_find("item_knn"), .options = (char *)(uintptr_t)plain, .share = 1, .value = NAN};
+    *setting = plain;
+    text_format(r->why, sizeof r->why, "too few events, or users with a past, to judge anything in the part that is held out: item_knn as it is");
+    progress_print(&r->tuning.job, "%s", r->why);
+    if (r->store && !find_tried(r, plain, 1)) TRY(trials_put(r->tuning.definition, &r->key, &tried, err));
+    return note(r, &tried, r->why, err);
+}
+
 /* The active version's setting is one of those that can win: on new events it may be the best still. */
 Status tune_and_train(const ModelDefinition *definition, EventsReader *reader, const char *options, int store, Model **out, int *activate, Err *err) {
     Run r;
     *out = NULL;
     Status status = run_search(&r, definition, reader, options, store, 1, err);
     *activate = status == ST_OK && r.tuning.call.activate != NEVER;
-    if (status == ST_OK) {
-        const Tried *best = best_tried(&r);
-        const char *setting = best && !(r.active >= best->value) ? best->options : !isnan(r.active) ? r.active_options : NULL;
-        status = setting ? train_by(&r, reader, setting, out, err)
-                 : out_of_time(&r) ? fail(err, ST_BADARG, "algorithm=auto: the time was up (seconds=%g) before a setting was judged on all users", r.tuning.call.seconds)
-                         : fail(err, ST_BADARG, "algorithm=auto: nothing could be judged (%lld trials; too few events, or users with a past, in the part that is held out): name an algorithm, or another split", (long long)r.tried.n);
-    }
+    const char *setting = r.chosen && !(r.active >= r.chosen_value) ? r.chosen : !isnan(r.active) ? r.active_options : NULL;
+    if (status == ST_OK && !setting)
+        status = out_of_time(&r) ? fail(err, ST_BADARG, "algorithm=auto: the time was up (seconds=%g) before a setting was judged on all users", r.tuning.call.seconds) : fall_back(&r, &setting, err);
+    if (status == ST_OK) status = train_by(&r, reader, setting, out, err);
     take_back(&r, status);
     run_clear(&r);
     return status;
@@ -293,11 +398,11 @@ static void append_number(Bytes *json, const char *name, double value) {
 
 /* The result, as JSON text. */
 static Status summary(const Run *r, sqlite3_int64 version, Bytes *json, Err *err) {
-    const Tried *best = best_tried(r);
     bytes_format(json, "{\"tuning\":%lld,\"trials\":%lld,\"new_trials\":%lld,\"metric\":\"%s\",\"k\":%lld", r->key.tuning, (long long)r->tried.n, (long long)(r->tried.n - r->began_with), r->key.metric, (long long)r->key.k);
-    append_number(json, "value", best ? best->value : NAN);
+    append_number(json, "value", r->chosen_value);
     append_number(json, "active_value", r->active);
-    bytes_format(json, ",\"options\":%s", best ? best->options : "null");
+    bytes_format(json, ",\"options\":%s,\"why\":", r->chosen ? r->chosen : "null");
+    bytes_json_string(json, r->why, strlen(r->why));
     if (version)
         bytes_format(json, ",\"version\":%lld}", version);
     else

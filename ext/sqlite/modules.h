@@ -18,6 +18,7 @@ int register_search(sqlite3 *db);
 int register_index_tables(sqlite3 *db);
 int register_item_vectors(sqlite3 *db);
 int register_rules(sqlite3 *db);
+int register_check_events(sqlite3 *db);
 int register_pair_aggregates(sqlite3 *db);
 int register_crossval(sqlite3 *db);
 int register_balance(sqlite3 *db);

@@ -21,6 +21,7 @@ typedef struct TuneCall {
     int64_t split;
     double share;
     int64_t folds;
+    int64_t judged; /* of the folds */
     int64_t seed;
     double until;
     int64_t halving;
@@ -48,17 +49,28 @@ typedef struct Tuning {
     const ModelDefinition *definition;
     TuneCall call;
     EventSet events;
-    uint8_t *held; /* per event: trial.h */
+    int64_t parts;  /* that are held out in turn */
+    uint8_t *held;  /* parts x events: trial.h */
+    uint8_t *part;  /* events: of a share of the users */
     Task task;
     Job job;
 } Tuning;
 
-/* Read the events; room for the split. */
-Status tuning_open(Tuning *tuning, EventsReader *reader, Err *err);
+/* Read the events; room for so many splits. */
+Status tuning_open(Tuning *tuning, EventsReader *reader, int64_t parts, Err *err);
 void tuning_close(Tuning *tuning);
 
-/* Train what options (NULL: nothing) make of the definition, and judge it. */
-Status tuning_run_setting(Tuning *tuning, const char *options, const uint8_t *held, TrialResult *out, Err *err);
+/* Train what options (NULL: nothing) make of the definition on what is not held, and judge it. users: added to, or NULL. */
+Status tuning_run_setting(Tuning *tuning, const char *options, const uint8_t *held, TrialResult *out, TrialUsers *users, Err *err);
+
+/* The same over all parts, for a share of the users: their mean value of the call's metric at k, each user's a mean over the
+ * parts where she was judged; NaN where nobody was. per_user (users of the events, or NULL): her value, NaN where there is none. */
+typedef struct SettingResult {
+    double value;
+    int32_t users;
+    double seconds; /* of all trainings */
+} SettingResult;
+Status tuning_judge(Tuning *tuning, const char *options, double share, SettingResult *out, double *per_user, Err *err);
 
 /* ---- m_trials ---- */
 
@@ -69,13 +81,14 @@ typedef struct Tried {
     double value; /* NaN: could not be judged */
     int32_t users;
     double seconds;
+    double *per_user; /* each user's value, where it is kept; owned by the list */
 } Tried;
 
 typedef struct TriedList {
     Tried *item;
     int64_t n, capacity;
 } TriedList;
-/* options is copied. */
+/* options is copied; per_user becomes the list's. */
 Status tried_add(TriedList *list, const Tried *tried, Err *err);
 void tried_clear(TriedList *list);
 
@@ -92,5 +105,7 @@ Status trials_begin(const ModelDefinition *definition, TuningKey *key, int resum
 /* Of a command that failed inside BEGIN: the trials that it has put. */
 void trials_take_back(const ModelDefinition *definition, const TuningKey *key);
 Status trials_put(const ModelDefinition *definition, const TuningKey *key, const Tried *tried, Err *err);
+/* What is said of a setting that was judged on all users. */
+Status trials_note(const ModelDefinition *definition, const TuningKey *key, const char *options, const char *note, Err *err);
 
 #endif

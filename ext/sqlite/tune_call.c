@@ -15,7 +15,8 @@ const OptSpec tune_options[] = {
     {"k", OPT_INT, offsetof(TuneCall, k), 1, 1000000, 10, NULL, "cut-off of the metric"},
     {"split", OPT_CHOICE, offsetof(TuneCall, split), 0, 0, SPLIT_TIME, "time|last|random", "what is held out: the latest events, every user's last item, or pairs by a hash; of a model without time= random"},
     {"share", OPT_REAL, offsetof(TuneCall, share), 0.001, 0.9, 0.1, NULL, "of split=time: how much is held out"},
-    {"folds", OPT_INT, offsetof(TuneCall, folds), 2, 100, 5, NULL, "of split=random: one part of so many is held out; of rec_crossval: parts that are held out in turn"},
+    {"folds", OPT_INT, offsetof(TuneCall, folds), 2, 100, 5, NULL, "of split=random and rec_crossval: parts of the pairs, of which one is held out at a time"},
+    {"judged", OPT_INT, offsetof(TuneCall, judged), 1, 100, 3, NULL, "of split=random: so many of the parts are held out in turn, for every setting"},
     {"seed", OPT_INT, offsetof(TuneCall, seed), 0, 9007199254740991.0, 1, NULL, "of the sampler, of split=random and of halving"},
     {"until", OPT_TIME, offsetof(TuneCall, until), -377705116800.0, 253402300799.0, INFINITY, NULL, "only events before this time exist"},
     {"halving", OPT_INT, offsetof(TuneCall, halving), 0, 10, 0, NULL, "h, 2 or more: successive halving, all settings on a small share of the users, the best of h on h times as many, ...; 0: all on everybody"},
@@ -59,6 +60,7 @@ Status tune_call_read(TuneCall *call, const ModelDefinition *definition, const c
     if (call->halving == 1) return fail(err, ST_BADARG, "halving=1 (0, or 2..10)");
     if (call->halving && call->least_share > 1 / (double)call->halving) return fail(err, ST_BADARG, "least_share=%g leaves halving=%d nothing to halve (up to %g)", call->least_share, (int)call->halving, 1 / (double)call->halving);
     if (!has_split && !definition->time) call->split = SPLIT_RANDOM;
+    if (call->judged > call->folds) call->judged = call->folds;
     return ST_OK;
 }
 
@@ -81,7 +83,7 @@ Status tune_argument(Bytes *json, const char *key, const char *value, int *known
     return json->failed ? fail_nomem(err, "the options") : ST_OK;
 }
 
-Status tuning_open(Tuning *t, EventsReader *reader, Err *err) {
+Status tuning_open(Tuning *t, EventsReader *reader, int64_t parts, Err *err) {
     if (t->call.split != SPLIT_RANDOM && !t->definition->time) return fail(err, ST_BADARG, "split=time and split=last need the model's time= column (or split=random)");
     int has_until = isfinite(t->call.until);
     if (has_until && !t->definition->time) return fail(err, ST_BADARG, "until needs the model's time= column");
@@ -91,12 +93,16 @@ Status tuning_open(Tuning *t, EventsReader *reader, Err *err) {
     Status status = events_read_set(reader, has_until, t->call.until, &t->events, err);
     reader->task = NULL;
     TRY(status);
-    t->held = mem_array((size_t)t->events.n, 1);
-    return t->held ? ST_OK : fail_nomem(err, "the split");
+    TRY(event_set_sort(&t->events, err));
+    t->parts = parts;
+    t->held = mem_array((size_t)t->events.n, (size_t)parts);
+    t->part = mem_array((size_t)t->events.n, 1);
+    return t->held && t->part ? ST_OK : fail_nomem(err, "the split");
 }
 
 void tuning_close(Tuning *t) {
     mem_free(t->held);
+    mem_free(t->part);
     event_set_clear(&t->events);
     tune_call_clear(&t->call);
 }
@@ -109,7 +115,7 @@ static Status read_items(void *host, Dataset *data, Err *err) {
     return items_read(host, data, err);
 }
 
-Status tuning_run_setting(Tuning *t, const char *options, const uint8_t *held, TrialResult *out, Err *err) {
+Status tuning_run_setting(Tuning *t, const char *options, const uint8_t *held, TrialResult *out, TrialUsers *users, Err *err) {
     ModelDefinition d = *t->definition; /* its texts stay the definition's */
     Setting setting;
     EvaluateOptions evaluate = {.k = {t->call.k}, .n_k = 1, .exclude_seen = (int)t->call.exclude_seen};
@@ -117,5 +123,38 @@ Status tuning_run_setting(Tuning *t, const char *options, const uint8_t *held, T
     d.algorithm = setting.algorithm;
     if (d.session && setting.algorithm->by_session) return fail(err, ST_BADARG, "%s on a model with session= cannot be tuned", setting.algorithm->name);
     Catalogue catalogue = {&d, list_items, read_items};
-    return trial_run(out, &t->events, held, &setting, &evaluate, &catalogue, &t->task, err);
+    return trial_run(out, users, &t->events, held, &setting, &evaluate, &catalogue, &t->task, err);
+}
+
+static Status judge_parts(Tuning *t, const char *options, double share, SettingResult *out, TrialUsers *users, Err *err) {
+    for (int64_t p = 0; p < t->parts; p++) {
+        const uint8_t *held = t->held + p * t->events.n;
+        TrialResult result;
+        if (share < 1) {
+            TRY(sample_users(&t->events, share, (uint64_t)t->call.seed, held, t->part, err));
+            held = t->part;
+        }
+        TRY(tuning_run_setting(t, options, held, &result, users, err));
+        out->seconds += result.seconds;
+    }
+    return ST_OK;
+}
+
+Status tuning_judge(Tuning *t, const char *options, double share, SettingResult *out, double *per_user, Err *err) {
+    size_t n = (size_t)keymap_count(t->events.users);
+    double sum = 0;
+    TrialUsers users = {(RankingMetric)t->call.metric, mem_zeros(n, sizeof *users.sum), mem_zeros(n, sizeof *users.count)};
+    *out = (SettingResult){0};
+    Status status = users.sum && users.count ? judge_parts(t, options, share, out, &users, err) : fail_nomem(err, "a trial");
+    for (size_t u = 0; u < n && status == ST_OK; u++) {
+        double own = users.count[u] ? users.sum[u] / users.count[u] : NAN;
+        if (per_user) per_user[u] = own;
+        if (!users.count[u]) continue;
+        sum += own;
+        out->users++;
+    }
+    out->value = out->users ? sum / out->users : NAN;
+    mem_free(users.sum);
+    mem_free(users.count);
+    return status;
 }

@@ -64,12 +64,12 @@ def test_comparison(shop):
 def test_tuning(shop):
     db = shop_of(shop)
     db.execute("INSERT INTO recs(recs, arg) VALUES('tune', ?)", (json.dumps({"algorithm": "item_knn", "trials": 9, "activate": "never", "space": {"neighbours": {"min": 1, "max": 40}, "similarity": ["cosine", "bm25"]}}),))
-    summary, best, five, options = report(shop, "tuning", ".parameter set @model recs")
+    summary, best, five, decided, options = report(shop, "tuning", ".parameter set @model recs")
     values = [row[0] for row in rows(db, "SELECT value FROM rec_trials ORDER BY trial")]
-    equal((summary[0][0], summary[0][1], summary[0][4]), ("9", "0", "ndcg@10"))
+    equal((summary[0][0], summary[0][1], summary[0][4]), ("10", "0", "ndcg@10"))
     equal([int(row[0]) for row in best], [n for n, value in enumerate(values, 1) if all(value > other for other in values[:n - 1])])
     equal([row[1] for row in five], [f"{value:.5f}" for value in sorted(values, reverse=True)[:5]])
-    equal([row[1] for row in options], ["neighbours"] * 3 + ["similarity"] * len(set(row[0] for row in rows(db, "SELECT options ->> 'similarity' FROM rec_trials"))))
+    equal([row[1] for row in options], ["neighbours"] * 3 + ["similarity"] * len(set(row[0] for row in rows(db, "SELECT options ->> 'similarity' FROM rec_trials WHERE options ->> 'similarity' IS NOT NULL"))))
     equal(sum(int(row[3]) for row in options if row[1] == "neighbours"), 9)
 
 

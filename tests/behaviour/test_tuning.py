@@ -154,12 +154,11 @@ def test_settings_that_are_refused_are_trials_without_a_value(shop):
     db = shop_of(shop)
     tune(db, {"algorithm": "popular", "sampler": "grid", "space": {"count": ["users", "trend"], "half_life": [0, 30]}})
     got = trials(db, columns="json_extract(options, '$.count'), json_extract(options, '$.half_life'), value IS NULL, users")
-    equal([row[:3] for row in got], [("users", 0, 0), ("users", 30, 0), ("trend", 0, 1), ("trend", 30, 0)], "trend needs half_life")
-    equal([row[3] > 0 for row in got], [True, True, False, True])
-    before = versions(db)
+    equal([row[:3] for row in got], [(None, None, 0), ("users", 0, 0), ("users", 30, 0), ("trend", 0, 1), ("trend", 30, 0)], "trend needs half_life")
+    equal([row[3] > 0 for row in got], [True, True, True, False, True])
     tune(db, {"algorithm": "popular", "activate": "always", "sampler": "grid", "space": {"count": ["trend"], "half_life": [0]}})
-    equal(trials(db, tuning=2, columns="value, users"), [(None, 0)])
-    equal(versions(db), before, "there is nothing to serve")
+    equal(trials(db, tuning=2, columns="value IS NULL, users > 0"), [(0, 1), (1, 0)])
+    equal(one(db, "SELECT note FROM rec_trials WHERE tuning = 2 LIMIT 1"), "chosen: the algorithm as it is")
 
 
 def test_seconds_ends_the_trials(shop):
@@ -170,10 +169,10 @@ def test_seconds_ends_the_trials(shop):
     spent, count = time.monotonic() - began, len(trials(db))
     assert 0 < count < 10000 and 0.25 < spent < 5, f"{count} trials in {spent:.2f} s"
     tune(db, FREE, seconds=0)
-    equal(len(trials(db, tuning=2)), 14, "0 is no limit")
+    equal(len(trials(db, tuning=2)), 15, "0 is no limit")
     before = versions(db)
-    tune(db, options, seconds=1e-9, activate="always")
-    equal((trials(db, tuning=3), versions(db)), ([], before), "no time for one: nothing is served")
+    tune(db, options, seconds=1e-9, activate="never")
+    equal((settings(db, 3), versions(db)), ([{"algorithm": "ials"}], before), "no time but for the algorithm as it is")
 
 
 REFUSALS = [
@@ -205,7 +204,7 @@ def test_what_is_refused_says_why_and_writes_nothing(shop):
     equal((versions(db), rows(db, "SELECT * FROM rec_trials")), (before, []))
     equal(rows(db, "SELECT * FROM rec_progress"), [], "no job is left over")
     tune(db, GRID)
-    equal(len(trials(db)), 6, "and what is right still works")
+    equal(len(trials(db)), 7, "and what is right still works")
 
 
 def test_a_model_without_times_is_tuned_by_random_pairs_only(shop):
@@ -215,7 +214,7 @@ def test_a_model_without_times_is_tuned_by_random_pairs_only(shop):
     for split in ("time", "last"):
         refused(db, "INSERT INTO m(m, arg) VALUES('tune', ?)", json.dumps({"split": split}), says=("time=", "split=random"))
     tune(db, GRID, split="random")
-    equal([row[4] is None for row in trials(db)], [False] * 6)
+    equal([row[4] is None for row in trials(db)], [False] * 7)
 
 
 def test_a_model_with_sessions_is_not_tuned_as_if_users_were_sessions(shop):
@@ -253,8 +252,8 @@ def test_what_create_says_holds_for_trials_of_the_same_algorithm(shop):
     tune(db, {**common, "space": {"shrink": [0], "neighbours": [1], "similarity": ["cosine"]}}, "own")
     tune(db, {**common, "space": {"shrink": [0]}}, "own")
     tune(db, {**common, "algorithm": "popular", "space": {"min_support": [1]}}, "few")
-    (few, popular), (same, default) = (trials(db, model, columns="value, users") for model in ("few", "own"))
-    equal(few, same)
+    (plain, few, _, popular), (_, same, own, default) = (trials(db, model, columns="value, users") for model in ("few", "own"))
+    equal((few, plain, own), (same, few, default), "as it is: as CREATE says")
     assert few != default and few != popular, f"{few} {default} {popular}"
 
 
@@ -346,16 +345,16 @@ def test_trials_follow_transactions(shop):
     db = shop_of(shop, "shop.db")
     db.execute("BEGIN")
     tune(db, GRID, activate="always")
-    equal((len(trials(db)), len(versions(db))), (6, 2))
+    equal((len(trials(db)), len(versions(db))), (7, 2))
     db.execute("SAVEPOINT s")
     tune(db, GRID, activate="always")
-    equal((len(trials(db)), len(versions(db))), (12, 3))
+    equal((len(trials(db)), len(versions(db))), (14, 3))
     db.execute("ROLLBACK TO s")
-    equal((len(trials(db)), len(versions(db))), (6, 2))
+    equal((len(trials(db)), len(versions(db))), (7, 2))
     db.execute("ROLLBACK")
     equal((trials(db), versions(db)), ([], [(1, 1, "item_knn")]))
     tune(db, GRID, activate="always")
-    equal((len(trials(db)), versions(db)[-1][:2]), (6, (2, 1)))
+    equal((len(trials(db)), versions(db)[-1][:2]), (7, (2, 1)))
 
 
 def test_an_interrupt_leaves_versions_and_trials_as_they_were(shop):
@@ -394,7 +393,7 @@ def test_rename_reopen_and_drop_take_the_trials_along(shop):
     tune(db, GRID, "other", activate="never", trials=2)
     before = trials(db)
     db.execute("ALTER TABLE m RENAME TO n")
-    equal((trials(db, "n"), trials(db, "m"), len(trials(db, "other"))), (before, [], 2))
+    equal((trials(db, "n"), trials(db, "m"), len(trials(db, "other"))), (before, [], 3))
     equal(one(db, "SELECT count(*) FROM sqlite_schema WHERE name IN ('m_trials', 'n_trials')"), 1)
     tune(db, GRID, "n", activate="never")
     equal(one(db, "SELECT max(tuning) FROM rec_trials WHERE model = 'n'"), 2)
@@ -402,9 +401,9 @@ def test_rename_reopen_and_drop_take_the_trials_along(shop):
     db.execute("VACUUM")
     db.close()
     db = shop.connect("shop.db")
-    equal((trials(db, "n", 1), len(trials(db, "m"))), (before, 2), "after reopening")
+    equal((trials(db, "n", 1), len(trials(db, "m"))), (before, 3), "after reopening")
     db.execute("DROP TABLE n")
-    equal((trials(db, "n"), len(trials(db, "m"))), ([], 2))
+    equal((trials(db, "n"), len(trials(db, "m"))), ([], 3))
     db.execute("DROP TABLE m")
     equal(rows(db, "SELECT name FROM sqlite_schema WHERE name <> 'events'"), [])
 
@@ -426,7 +425,7 @@ def test_a_database_of_before_has_no_trials_and_gets_them(shop):
         equal(rows(db, "SELECT item, score FROM n(7, 5)"), lists)
         equal((rows(db, "SELECT * FROM rec_trials"), rows(db, "SELECT name FROM sqlite_schema WHERE name LIKE 'm!_%' ESCAPE '!'")), ([], []))
         tune(db, GRID, "n", activate="never")
-        equal((len(trials(db, "n")), one(db, "SELECT min(tuning) FROM rec_trials")), (6, 1))
+        equal((len(trials(db, "n")), one(db, "SELECT min(tuning) FROM rec_trials")), (7, 1))
         db.execute("INSERT INTO n(n) VALUES('integrity-check')")
         db.execute("DROP TABLE n_trials")
         db.execute("DROP TABLE n")
@@ -440,18 +439,18 @@ def test_trials_of_an_attached_schema(shop):
     db.execute("CREATE VIRTUAL TABLE aux.m USING rec_model(events=events, user=user, item=item, time=t)")
     db.execute("CREATE VIRTUAL TABLE aux.\"it's \"\"two\"\" %s\" USING rec_model(events=events, user=user, item=item, time=t)")
     db.execute("INSERT INTO aux.m(m, arg) VALUES('tune', ?)", (json.dumps(GRID),))
-    equal(rows(db, "SELECT count(*) FROM aux.m_trials"), [(6,)])
-    equal([row[0] for row in rows(db, "SELECT model FROM rec_trials")], ["m"] * 6)
+    equal(rows(db, "SELECT count(*) FROM aux.m_trials"), [(7,)])
+    equal([row[0] for row in rows(db, "SELECT model FROM rec_trials")], ["m"] * 7)
     of_aux = trials(db)
     db.execute("INSERT INTO main.m(m, arg) VALUES('tune', ?)", (json.dumps({**GRID, "trials": 2, "activate": "never"}),))
-    equal(len(trials(db)), 8, "both")
+    equal(len(trials(db)), 10, "both")
     name = '"it\'s ""two"" %s"'
     db.execute(f"INSERT INTO aux.{name}({name}, arg) VALUES('tune', ?)", (json.dumps(GRID),))
     equal(trials(db, 'it\'s "two" %s'), of_aux, "a name full of quotes")
     equal(one(db, "SELECT count(*) FROM rec_crossval('aux.m', '{\"folds\":2}')"), 12)
     db.execute(f"DROP TABLE aux.{name}")
     db.execute("DETACH aux")
-    equal(len(trials(db)), 2)
+    equal(len(trials(db)), 3)
 
 
 def test_a_table_of_somebody_else_named_like_the_trials(shop):
@@ -494,7 +493,7 @@ def test_tuning_on_a_read_only_database_or_inside_a_trigger(shop):
     db.execute("CREATE TABLE wish(options TEXT)")
     db.execute("CREATE TRIGGER tunes AFTER INSERT ON wish BEGIN INSERT INTO m(m, arg) VALUES('tune', NEW.options); END")
     db.execute("INSERT INTO wish VALUES(?)", (json.dumps(GRID),))
-    equal(len(trials(db)), 6)
+    equal(len(trials(db)), 7)
 
 
 def test_events_that_can_not_be_split(shop):

@@ -18,7 +18,8 @@ def test_halving_gives_the_better_settings_more_users(shop):
     clubs(db, users=200)
     make_model(db, train=False)
     tune(db, WIDE, trials=9, halving=3, least_share=0.1, share=0.2)
-    got = trials(db, columns="options, value, share, users")
+    plain, *got = trials(db, columns="options, value, share, users")
+    equal((plain[0], plain[2]), ('{"algorithm":"item_knn"}', 1.0), "the algorithm as it is, on everybody")
     equal([round(row[2], 6) for row in got], [round(1 / 9, 6)] * 9 + [round(1 / 3, 6)] * 3 + [1.0])
     first, second, last = got[:9], got[9:12], got[12:]
     order = [row[0] for row in sorted(first, key=lambda row: -row[1])]
@@ -26,7 +27,7 @@ def test_halving_gives_the_better_settings_more_users(shop):
     equal(last[0][0], max(second, key=lambda row: row[1])[0])
     assert 5 < first[0][3] < second[0][3] < last[0][3], "more users each time"
     tune(db, {**GRID, "share": 0.2, "space": {name: [value] for name, value in json.loads(last[0][0]).items() if name != "algorithm"}, "activate": "never"})
-    equal(trials(db, tuning=2, columns="value, users"), [(last[0][1], last[0][3])], "the last round is the plain trial")
+    equal(trials(db, tuning=2, columns="value, users")[1:], [(last[0][1], last[0][3])], "the last round is the plain trial")
 
 
 def test_only_a_setting_judged_on_everybody_is_served(shop):
@@ -113,12 +114,12 @@ def test_trials_of_an_earlier_version_of_the_library(shop):
     db.execute("INSERT INTO m_trials SELECT * FROM old")
     db.close()
     db = shop.connect("shop.db")
-    equal((trials(db), shares(db)), (before, [1.0] * 6))
+    equal((trials(db), shares(db)), (before, [1.0] * 7))
     refused(db, "INSERT INTO m(m, arg) VALUES('tune', ?)", json.dumps({**GRID, "resume": True}), says="resume")
     tune(db, {**GRID, "activate": "never"})
-    equal((trials(db)[:6], len(trials(db)), shares(db)), (before, 12, [1.0] * 12))
+    equal((trials(db)[:7], len(trials(db)), shares(db)), (before, 14, [1.0] * 14))
     tune(db, {**GRID, "activate": "never", "resume": True})
-    equal(len(trials(db)), 12)
+    equal(len(trials(db)), 14)
 
 
 def test_a_large_space_gives_as_many_trials_as_are_asked_for(shop):
@@ -126,8 +127,8 @@ def test_a_large_space_gives_as_many_trials_as_are_asked_for(shop):
     db = shop_of(shop)
     for seed in (1, 2, 3):
         tune(db, {"algorithm": "item_knn", "trials": 60, "activate": "never", "seed": seed})
-        equal(len(trials(db, tuning=seed)), 60, f"seed {seed}")
-        equal(len({row[1] for row in trials(db, tuning=seed)}), 60, "none twice")
+        equal(len(trials(db, tuning=seed)), 61, f"seed {seed}")
+        equal(len({row[1] for row in trials(db, tuning=seed)}), 61, "none twice")
 
 
 def test_an_active_version_that_can_not_be_judged_blocks_nothing(shop):
@@ -153,7 +154,7 @@ def test_rec_tune_does_what_the_command_does(shop):
     got = json.loads(one(db, "SELECT rec_tune('m', ?)", json.dumps({**GRID, "share": 0.2})))
     equal((trials(db), versions(db)), (trials(command), versions(command)))
     best = max(trials(db), key=lambda row: row[4])
-    equal({name: got[name] for name in ("tuning", "trials", "new_trials", "metric", "k", "value", "version")}, {"tuning": 1, "trials": 6, "new_trials": 6, "metric": "ndcg", "k": 5, "value": best[4], "version": 2})
+    equal({name: got[name] for name in ("tuning", "trials", "new_trials", "metric", "k", "value", "version")}, {"tuning": 1, "trials": 7, "new_trials": 7, "metric": "ndcg", "k": 5, "value": best[4], "version": 2})
     equal(got["options"], json.loads(best[1]))
     assert 0 <= got["active_value"] < got["value"], got
     again = json.loads(one(db, "SELECT rec_tune('m', ?)", json.dumps({**GRID, "share": 0.2, "resume": True})))
@@ -176,7 +177,7 @@ def test_rec_tune_writes_only_where_it_may(shop):
     equal((trials(db), len(versions(db))), ([], 1))
     db.execute("BEGIN")
     one(db, "SELECT rec_tune('m', ?)", json.dumps({**GRID, "activate": "always"}))
-    equal((len(trials(db)), len(versions(db))), (6, 2), "inside a transaction it is part of it")
+    equal((len(trials(db)), len(versions(db))), (7, 2), "inside a transaction it is part of it")
     db.execute("ROLLBACK")
     equal((trials(db), len(versions(db))), ([], 1))
 
@@ -192,7 +193,7 @@ def test_rec_tune_that_finds_the_file_locked_leaves_nothing_open(shop):
     other.execute("COMMIT")
     other.execute("INSERT INTO events VALUES(1, 1, 1, 1)")
     other.execute("DELETE FROM events WHERE rowid = (SELECT max(rowid) FROM events)")
-    equal((len(trials(db)), versions(db)), (6, [(1, 1, "item_knn")]))
+    equal((len(trials(db)), versions(db)), (7, [(1, 1, "item_knn")]))
     equal(json.loads(one(db, "SELECT rec_tune('m', ?)", json.dumps({**GRID, "activate": "always", "resume": True})))["version"], 2)
     equal(rows(db, "SELECT version, action FROM rec_deployments"), [(1, "train"), (2, "tune")])
 
@@ -219,7 +220,7 @@ def test_rec_tune_holds_no_lock_between_trials(shop):
     thread.join()
     equal(failed, [])
     assert written > 10, f"{written} rows were written meanwhile"
-    equal((len(trials(db)), versions(db)[-1][1]), (40, 1))
+    equal((len(trials(db)), len(versions(db))), (41, 1 + bool(one(db, "SELECT 1 FROM rec_deployments WHERE action = 'tune'"))))
 
 
 def test_an_interrupt_or_a_kill_loses_one_trial(shop):
@@ -245,9 +246,9 @@ def test_an_interrupt_or_a_kill_loses_one_trial(shop):
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
     after = len(trials(db))
-    assert kept + 3 <= after <= 60, after
+    assert kept + 3 <= after <= 61, after
     got = json.loads(one(db, "SELECT rec_tune('m', ?)", json.dumps({**options, "resume": True})))
-    equal(got["new_trials"], 60 - after)
+    equal(got["new_trials"], 61 - after)
     equal(trials(db, columns="trial, options, value, users"), trials(reference, columns="trial, options, value, users"), "as if nothing had happened")
     equal(one(db, "PRAGMA integrity_check"), "ok")
 
@@ -306,9 +307,14 @@ def test_a_training_that_fails_inside_a_transaction_leaves_no_trials(shop):
     db.execute("INSERT INTO events VALUES(1, 1, 1, 1), (2, 2, 1, 2)")
     auto(db, more=", trials=3")
     db.execute("BEGIN")
-    refused(db, "INSERT INTO m(m) VALUES('train')", says="nothing could be judged")
+    db.execute("INSERT INTO m(m) VALUES('train')")
     db.execute("COMMIT")
-    equal(trials(db), [])
+    equal(versions(db), [(1, 1, "item_knn")], "too small to judge: the defaults")
+    db.execute("BEGIN")
+    db.execute("INSERT INTO events VALUES(NULL, 1, 1, 1)")
+    refused(db, "INSERT INTO m(m) VALUES('train')", says="events.user is NULL")
+    db.execute("COMMIT")
+    equal(one(db, "SELECT count(*) FROM rec_trials WHERE tuning > 1"), 0)
 
 
 def test_auto_may_be_named_and_may_run_out_of_time(shop):
@@ -343,7 +349,10 @@ def test_auto_says_what_is_wrong(shop):
             raise AssertionError(f"not refused: {more}")
     auto(db, more=", threads=1, seed=5, min_support=1, trials=2")
     db.execute("DELETE FROM events")
-    refused(db, "INSERT INTO m(m) VALUES('train')", says=("nothing could be judged", "name an algorithm"))
+    db.execute("SAVEPOINT s")
+    db.execute("INSERT INTO m(m) VALUES('train')")
+    equal(rows(db, "SELECT algorithm, value, note FROM rec_trials WHERE note IS NOT NULL"), [("item_knn", None, "too few events, or users with a past, to judge anything in the part that is held out: item_knn as it is")])
+    db.execute("ROLLBACK TO s")
     refused(db, "SELECT rec_train('m', '{\"resume\":true}')", says="resume")
     refused(db, "SELECT * FROM rec_crossval('m')", says=("auto", "train"))
     equal(versions(db), [])
