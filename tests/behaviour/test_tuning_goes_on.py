@@ -35,15 +35,17 @@ def test_only_a_setting_judged_on_everybody_is_served(shop):
     clubs(db, users=200)
     make_model(db, algorithm="popular")
     tune(db, WIDE, trials=9, halving=3, least_share=0.1, share=0.2, activate="if-better")
-    last = [row for row in trials(db, columns="options, share") if row[1] == 1.0]
     kept = json.loads(one(db, "SELECT options FROM rec_versions WHERE version = 2"))
-    equal({name: kept[name] for name in ("neighbours", "similarity")}, {name: json.loads(last[0][0])[name] for name in ("neighbours", "similarity")})
+    (won, share), = rows(db, "SELECT options, share FROM rec_trials WHERE note LIKE 'chosen: %'")
+    won = {name: value for name, value in json.loads(won).items() if name != "algorithm"}
+    equal(({name: kept[name] for name in won}, share), (won, 1.0))
     tune(db, WIDE, trials=4, halving=2, activate="never")
-    equal(shares(db, 2), [0.5] * 4 + [1.0] * 2, "by itself one round of halving")
+    equal(shares(db, 2), [1.0] + [0.5] * 4 + [1.0] * 2, "by itself one round of halving")
     tune(db, WIDE, trials=8, halving=8, activate="never")
-    equal(shares(db, 3), [0.125] * 8 + [1.0])
+    equal(shares(db, 3), [1.0] + [0.125] * 8 + [1.0])
     tune(db, {"algorithm": "auto", "k": 5, "trials": 10, "halving": 2, "least_share": 0.25, "activate": "never", "share": 0.2})
-    equal(shares(db, 4), [0.25] * 10 + [0.5] * 5 + [1.0] * 3, "all algorithms in one race")
+    equal(shares(db, 4)[:18], [0.25] * 10 + [0.5] * 5 + [1.0] * 3, "all algorithms in one race")
+    equal(set(shares(db, 4)[18:]) - {1.0}, set(), "and what the winners have to beat")
 
 
 def test_halving_refuses_what_is_none(shop):
@@ -77,18 +79,18 @@ def test_the_best_of_all_parts_is_served(shop):
     tune(db, {**GRID, "share": 0.2, "activate": "never"})
     equal(versions(db), [])
     tune(db, {**GRID, "share": 0.2, "resume": True})
-    equal((len(trials(db)), versions(db)), (6, [(1, 1, "item_knn")]), "no new trial, but now its best is served")
+    equal((len(trials(db)), versions(db)), (7, [(1, 1, "item_knn")]), "no new trial, but now its best is served")
 
 
 def test_resume_refuses_what_can_not_be_compared(shop):
     db = shop_of(shop)
     tune(db, {**GRID, "resume": True, "activate": "never"})
-    equal(len(trials(db)), 6, "the first tuning has nothing to go on with")
+    equal(len(trials(db)), 7, "the first tuning has nothing to go on with")
     for more in ({"k": 6}, {"metric": "recall"}, {"split": "last"}, {"share": 0.3}, {"seed": 2}, {"exclude_seen": False}, {"until": 500}):
         refused(db, "INSERT INTO m(m, arg) VALUES('tune', ?)", json.dumps({**GRID, **more, "resume": True}), says=("resume", "tuning 1"))
     db.execute("INSERT INTO events VALUES(1, 1, 1, 2000)")
     refused(db, "INSERT INTO m(m, arg) VALUES('tune', ?)", json.dumps({**GRID, "resume": True}), says=("other events", "until"))
-    equal(len(trials(db)), 6)
+    equal(len(trials(db)), 7)
 
 
 def test_until_keeps_a_tuning_where_it_was_while_events_come(shop):
