@@ -195,12 +195,13 @@ static Status engine_build(AnnIndex *index, Task *task, Err *err) {
     Faiss *faiss;
     TRY(ann_faiss_check_norms(index->vectors, err));
     TRY(create(&faiss, index->factory, index->vectors->dim, index->vectors->metric, err));
-    dense_begin_threads(threads_of(task));
+    Status status = dense_begin_threads(threads_of(task), err);
+    int began = status == ST_OK;
     if (task) task_phase(task, "training", "rows", index->vectors->n, index->vectors->n);
-    Status status = train(index, faiss, task, err);
+    if (status == ST_OK) status = train(index, faiss, task, err);
     if (task) task_phase(task, "building the index", "rows", index->vectors->n, index->vectors->n);
     if (status == ST_OK) status = add_rows(index, faiss, task, err);
-    dense_end();
+    if (began) dense_end();
     if (status != ST_OK)
         faiss_free(faiss);
     else
@@ -232,7 +233,11 @@ static Status engine_load(AnnIndex *index, const void *data, size_t len, Err *er
     char text[400] = "";
     if (read_u32(&in) != ANN_FAISS_FORMAT || in.failed) return fail(err, ST_CORRUPT, "the stored index is malformed (rebuild mends it)");
     TRY(create(&faiss, index->factory, index->vectors->dim, index->vectors->metric, err));
-    dense_begin();
+    Status status = dense_begin(1, err);
+    if (status != ST_OK) {
+        faiss_free(faiss);
+        return status;
+    }
     int failed = faiss_extra_load(faiss->index, index->vectors->n, in.data + in.pos, in.len - in.pos, text, sizeof text);
     dense_end();
     if (failed) {
@@ -329,9 +334,11 @@ static Status search_alike(const AnnIndex *index, const AnnSearch *searches, Top
         search.ef = searches->ef ? searches->ef : DEFAULT_EF;
         if (search.ef < wanted) search.ef = wanted;
         search.nprobe = faiss->kind.n_lists ? lists_to_visit(faiss, vectors, searches) : 0;
-        if (faiss->kind.transforms) dense_begin(); /* else FAISS needs no BLAS for so few queries */
+        int needs_blas = faiss->kind.transforms; /* else FAISS needs none for so few queries */
+        if (status == ST_OK && needs_blas) status = dense_begin(1, err);
+        int began = status == ST_OK && needs_blas;
         if (status == ST_OK && faiss_extra_search(faiss->index, &search, text, sizeof text)) status = faiss_fail(err, "search", text);
-        if (faiss->kind.transforms) dense_end();
+        if (began) dense_end();
         for (int i = 0; i < n && status == ST_OK; i++) score(vectors, &searches[i], c.labels + (size_t)i * (size_t)wanted, wanted, scratch, &tops[i]);
     }
     for (int i = 0; i < n && status == ST_OK; i++) {

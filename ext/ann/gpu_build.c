@@ -50,12 +50,13 @@ Status gpu_build(AnnIndex *index, int device, Task *task, Err *err) {
     int code = gpu_api()->create(&there, &spec, text, sizeof text);
     if (code) return gpu_fail(err, code, "make the index", text);
     if (task) task_phase(task, "training", "rows", vectors->n, vectors->n);
-    dense_begin_threads(task ? task->threads : 1);
-    Status status = train_there(there, index, task, err);
+    Status status = dense_begin_threads(task ? task->threads : 1, err);
+    int began = status == ST_OK;
+    if (status == ST_OK) status = train_there(there, index, task, err);
     if (task) task_phase(task, "building the index", "rows", vectors->n, vectors->n);
     if (status == ST_OK) status = gpu_add_rows(there, vectors, 0, vectors->n, task, err);
     if (status == ST_OK) status = fetch(index, there, err);
-    dense_end();
+    if (began) dense_end();
     gpu_api()->destroy(there);
     return status;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "memory.h"
+#include "random.h"
 
 enum { IS_INTEGER = -1 };
 
@@ -21,10 +22,13 @@ struct KeyMap {
     size_t arena_capacity;
     int32_t *slot; /* open addressing: id + 1, or 0 for empty */
     size_t n_slots; /* a power of two, at least twice count */
+    uint64_t secret;
 };
 
 KeyMap *keymap_new(void) {
-    return mem_zeros(1, sizeof(KeyMap));
+    KeyMap *map = mem_zeros(1, sizeof *map);
+    if (map) map->secret = process_secret();
+    return map;
 }
 
 void keymap_free(KeyMap *map) {
@@ -65,9 +69,10 @@ static uint64_t mix(uint64_t h) {
     return h ^ (h >> 33);
 }
 
-static uint64_t key_hash(Key key) {
-    if (!key.text) return mix((uint64_t)key.integer + 0x9e3779b97f4a7c15u);
-    uint64_t h = 0xcbf29ce484222325u ^ key.len;
+/* With a secret: keys chosen to fall on one slot would make a map quadratic. Ids do not depend on it. */
+static uint64_t key_hash(const KeyMap *map, Key key) {
+    if (!key.text) return mix((uint64_t)key.integer + map->secret);
+    uint64_t h = map->secret ^ key.len;
     size_t i = 0;
     for (; i + 8 <= key.len; i += 8) {
         uint64_t word;
@@ -81,7 +86,7 @@ static uint64_t key_hash(Key key) {
 /* The slot that holds key, or the empty one where it belongs. */
 static size_t find_slot(const KeyMap *map, Key key) {
     size_t mask = map->n_slots - 1;
-    size_t at = key_hash(key) & mask;
+    size_t at = key_hash(map, key) & mask;
     while (map->slot[at] && key_compare(keymap_key(map, map->slot[at] - 1), key) != 0) at = (at + 1) & mask;
     return at;
 }

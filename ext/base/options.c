@@ -82,11 +82,18 @@ static int parse_flag(const char *text, int64_t *out) {
     return yes || no;
 }
 
+static int same_word(const char *word, const char *text, size_t len) {
+    for (size_t i = 0; i < len; i++)
+        if (ascii_lower(word[i]) != ascii_lower(text[i])) return 0;
+    return 1;
+}
+
+/* In any case: metric=L2. */
 static int parse_choice(const char *choices, const char *text, int64_t *out) {
     size_t len;
     const char *word;
     for (int64_t i = 0; (word = options_choice(choices, i, &len)) != NULL; i++)
-        if (strlen(text) == len && memcmp(word, text, len) == 0) {
+        if (strlen(text) == len && same_word(word, text, len)) {
             *out = i;
             return 1;
         }

@@ -1,6 +1,9 @@
+#define _DEFAULT_SOURCE /* getentropy */
 #include "random.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <unistd.h>
 
 static uint64_t splitmix64(uint64_t *x) {
     uint64_t z = (*x += 0x9e3779b97f4a7c15u);
@@ -48,4 +51,16 @@ double random_normal(Random *random) {
     double u = 1.0 - random_uniform(random); /* (0, 1], so that the logarithm is finite */
     double v = random_uniform(random);
     return sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v);
+}
+
+static uint64_t secret;
+static pthread_once_t secret_once = PTHREAD_ONCE_INIT;
+
+static void draw_secret(void) {
+    if (getentropy(&secret, sizeof secret)) secret = (uint64_t)(uintptr_t)&secret; /* where the library is loaded */
+}
+
+uint64_t process_secret(void) {
+    pthread_once(&secret_once, draw_secret);
+    return secret;
 }

@@ -18,4 +18,7 @@ uint64_t random_below(Random *random, uint64_t n);
 /* Standard normal (Box-Muller, one of the pair). */
 double random_normal(Random *random);
 
+/* A number that nobody outside the process knows, the same for its life: for hash tables, whose order must not show. */
+uint64_t process_secret(void);
+
 #endif

@@ -1,9 +1,11 @@
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "dense.h"
 
 #include <cblas.h>
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "../base/memory.h"
 
@@ -39,19 +41,40 @@ static void initialise(void) {
     pthread_atfork(lock, unlock, unlock_in_child);
 }
 
-void dense_begin_threads(int threads) {
+/* OpenBLAS keeps a buffer for each thread that is inside it at once, and where the machine gives it none it asks again
+ * without end. It never gives one back, so that those which were there once are there. */
+static const size_t BUFFER = (size_t)160 << 20; /* 128 MiB on x86-64, and what else a call takes */
+static int n_buffers;
+
+static int has_room(int buffers) {
+    size_t bytes = BUFFER * (size_t)(buffers - n_buffers);
+    if (buffers <= n_buffers) return 1;
+    void *room = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED) return 0;
+    munmap(room, bytes);
+    n_buffers = buffers;
+    return 1;
+}
+
+static Status begin(int buffers, int threads, Err *err) {
     pthread_once(&once, initialise);
     pthread_mutex_lock(&mutex);
-    if (inside++ == 0) {
+    int room = has_room(buffers);
+    if (room && inside++ == 0) {
         host_threads = openblas_get_num_threads();
         if (host_threads != threads) openblas_set_num_threads(threads);
         our_threads = threads;
     }
     pthread_mutex_unlock(&mutex);
+    return room ? ST_OK : fail_nomem(err, "OpenBLAS, which takes 160 MiB of address space for each thread");
 }
 
-void dense_begin(void) {
-    dense_begin_threads(1);
+Status dense_begin_threads(int threads, Err *err) {
+    return begin(threads, threads, err);
+}
+
+Status dense_begin(int callers, Err *err) {
+    return begin(callers, 1, err);
 }
 
 void dense_end(void) {

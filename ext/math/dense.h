@@ -8,9 +8,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void dense_begin(void);
-/* The same with so many threads of OpenBLAS, if nobody is inside already. */
-void dense_begin_threads(int threads);
+#include "../base/status.h"
+
+/* For so many threads of ours that will call BLAS at once. ST_NOMEM where OpenBLAS would not get the buffers that it takes
+ * for them: it would ask for them for ever. Nothing is to be ended then. */
+Status dense_begin(int callers, Err *err);
+/* The same for one caller and so many threads of OpenBLAS, if nobody is inside already. */
+Status dense_begin_threads(int threads, Err *err);
 void dense_end(void);
 
 /* gram = scale * Xt X (d x d, both triangles), x: n x d. */

@@ -56,3 +56,10 @@ double ranking_metric(RankingMetric metric, Relevant *item, size_t n, int64_t k,
     default: return NAN;
     }
 }
+
+int64_t ranking_twin(Relevant *item, size_t n) {
+    if (n) qsort(item, n, sizeof *item, by_rank);
+    for (size_t i = 1; i < n && item[i].rank; i++)
+        if (item[i].rank == item[i - 1].rank) return item[i].rank;
+    return 0;
+}

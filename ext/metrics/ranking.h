@@ -34,4 +34,7 @@ const char *ranking_metric_name(RankingMetric metric);
  * 1 = exponential and 2 = full. k is not used by r_precision. */
 double ranking_metric(RankingMetric metric, Relevant *item, size_t n, int64_t k, int variant);
 
+/* The first rank that two of the items have, 0 where there is none: such items are not of one list. Sorts them. */
+int64_t ranking_twin(Relevant *item, size_t n);
+
 #endif

@@ -183,7 +183,7 @@ static Status train_state(Model *model, const Dataset *data, Words *words, Task 
     if (data->vector_dim && model->n_items) memcpy(state->factors.items.row, data->item_vector, (size_t)model->n_items * (size_t)dim * sizeof(float));
     if (!data->vector_dim && dim) {
         task_phase(task, "singular vectors", "vectors", 0, 0);
-        dense_begin();
+        TRY(dense_begin(1, err));
         Status status = make_vectors(state, model, task, err);
         dense_end();
         if (status != ST_OK) return status;

@@ -275,7 +275,7 @@ static float *diagonal_at(const Ease *e, int32_t j) {
 
 static Status invert(Ease *e, Task *task, Err *err) {
     task_phase(task, "inverse", "items", e->n, e->tiles + e->tiles * (e->tiles + n_tiles(e)));
-    dense_begin();
+    TRY(dense_begin(task->threads, err));
     Status status = task_run(task, e->tiles, gram_piece, e, err);
     for (int32_t j = 0; j < e->n; j++) e->diagonal[j] = *diagonal_at(e, j);
     if (status == ST_OK) status = sweep_all(e, task, err);

@@ -309,7 +309,7 @@ static Status graph_train(Model *model, const Dataset *data, Task *task, Err *er
     memcpy(&g.params, &model->params, sizeof g.params);
     TRY(complete(&g.params, g.n_users, g.n_items, err));
     set_coefficients(&g);
-    dense_begin();
+    TRY(dense_begin(task->threads, err));
     Status status = normalise(&g, data, err);
     if (status == ST_OK) status = decompose(&g, task, err);
     if (status == ST_OK) status = allocate(&g, task->threads, err);

@@ -340,7 +340,7 @@ static Status finish_state(Model *model, Err *err) {
     int32_t d = (int32_t)state->params.factors;
     state->gram = mem_aligned((size_t)d, (size_t)d * sizeof *state->gram);
     if (!state->gram) return fail_nomem(err, "the Gram matrix");
-    dense_begin();
+    TRY(dense_begin(1, err));
     Status status = full_gram(state->gram, state->factors.items.row, state->params.unobserved_weight, model->n_items, d, err);
     dense_end();
     return status == ST_OK ? factors_finish(&state->factors, err) : status;
@@ -407,7 +407,7 @@ static Status fit_factors(Fit *fit, Model *model, const Dataset *data, Task *tas
     TRY(scaled_values(&fit->item_scaled, model, &data->by_item, err));
     TRY(start_items(model, y, &fit->params, err));
     double begin = task_clock();
-    dense_begin();
+    TRY(dense_begin(task->threads, err));
     Status status = ST_OK;
     if (fit->params.solver == BLOCKS) {
         status = solve_first(fit, data, y, task, err);
@@ -506,7 +506,7 @@ static Status ials_prepare(ModelQuery *query, Err *err) {
     }
     TRY(factor_query_scale(query, err));
     Solver solver = query_solver(query->model);
-    dense_begin();
+    TRY(dense_begin(1, err));
     int failed = solver_row(&solver, &ials->scratch, query->history.item, ials->base.scaled, query->history.n, ials->base.x);
     dense_end();
     return failed ? fail(err, ST_BADARG, "the user's system has no solution") : ST_OK;
@@ -519,9 +519,8 @@ static Status ials_contributions(const ModelQuery *query, int32_t item, double *
     Solver solver = query_solver(query->model);
     const AnnVectors *items = &state->factors.items;
     size_t d = (size_t)items->dim;
-    (void)err;
     memcpy(ials->z, ann_row(items, item), d * sizeof *ials->z);
-    dense_begin();
+    TRY(dense_begin(1, err));
     dense_solve_again(ials->scratch.a, ials->z, items->dim, 1);
     dense_end();
     for (int64_t h = 0; h < query->history.n; h++)

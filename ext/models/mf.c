@@ -179,9 +179,11 @@ static Status mf_train(Model *model, const Dataset *data, Task *task, Err *err) 
             y[(size_t)i * (d + 2) + d + 1] = 1;
         }
         task_phase(task, "factors", "sweeps", state->params.sweeps, state->params.sweeps * (pieces_of(data->by_user.n_rows) + pieces_of(data->by_item.n_rows)));
-        dense_begin();
-        status = sweep_all(model, data, x, scratch, task, err);
-        dense_end();
+        status = dense_begin(task->threads, err);
+        if (status == ST_OK) {
+            status = sweep_all(model, data, x, scratch, task, err);
+            dense_end();
+        }
     }
     if (status == ST_OK) status = factors_finish(&state->factors, err);
     for (int w = 0; scratch && w < task->threads; w++) scratch_clear(&scratch[w]);
@@ -255,7 +257,7 @@ static Status mf_prepare(ModelQuery *query, Err *err) {
         factors_prepare_similar(query);
         return ST_OK;
     }
-    dense_begin();
+    TRY(dense_begin(1, err));
     int failed = solve_row(&q->scratch, &items, d, state->mean, state->params.reg, query->history.item, query->history.weight, query->history.n, q->base.x);
     dense_end();
     q->base.x[d + 1] = (float)(state->mean + (double)q->base.x[d]); /* x . (y, b, 1) = x_u . y + b_i + m + b_u */

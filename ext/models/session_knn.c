@@ -162,7 +162,7 @@ static Status session_train(Model *model, const Dataset *data, Task *task, Err *
     Click *click = mem_array((size_t)longest, sizeof *click);
     state->end = mem_array((size_t)n, sizeof *state->end);
     Status status = click && state->end ? csr_alloc(&state->by_session, n, model->n_items, clicks, err) : fail_nomem(err, "the sessions");
-    if (!ordered) status = fail(err, ST_BADARG, "session_knn needs time= (any number that orders the events)");
+    if (!ordered) status = fail(err, ST_BADARG, "session_knn needs the order of the events: time= (any number that orders them), and not the same for all");
     for (int32_t s = 0; s < n && status == ST_OK; s++) place_row(state, data, order[s].item, s, click);
     mem_free(order);
     mem_free(click);

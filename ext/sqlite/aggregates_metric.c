@@ -106,6 +106,18 @@ static void ranking_inverse(sqlite3_context *context, int argc, sqlite3_value **
     if (state && take_ranked(context, function->name, argv, &item) == 1) queue_drop(&state->items);
 }
 
+/* Hands the value of the items over, in whatever order they are left. */
+static void ranking_result(sqlite3_context *context, const RankingFunction *function, const RankingState *state, Relevant *item) {
+    int64_t twin = ranking_twin(item, state->items.n);
+    char text[120];
+    if (!twin) {
+        sqlite3_result_double(context, ranking_metric(function->metric, item, state->items.n, state->k, state->variant));
+        return;
+    }
+    sqlite3_snprintf(sizeof text, text, "two relevant rows have rank %lld: give the rows of one list (GROUP BY user)", twin);
+    metric_error(context, function->name, text);
+}
+
 /* A copy, for the metric brings the items into another order. */
 static void ranking_value(sqlite3_context *context) {
     const RankingFunction *function = sqlite3_user_data(context);
@@ -113,7 +125,7 @@ static void ranking_value(sqlite3_context *context) {
     if (!state || state->failed || !state->items.n) return;
     Relevant *item = queue_copy(&state->items, sizeof *item);
     if (item)
-        sqlite3_result_double(context, ranking_metric(function->metric, item, state->items.n, state->k, state->variant));
+        ranking_result(context, function, state, item);
     else
         sqlite3_result_error_nomem(context);
     mem_free(item);
@@ -123,7 +135,7 @@ static void ranking_final(sqlite3_context *context) {
     const RankingFunction *function = sqlite3_user_data(context);
     RankingState *state = sqlite3_aggregate_context(context, 0);
     if (!state) return;
-    if (!state->failed && state->items.n) sqlite3_result_double(context, ranking_metric(function->metric, queue_records(&state->items, sizeof(Relevant)), state->items.n, state->k, state->variant));
+    if (!state->failed && state->items.n) ranking_result(context, function, state, queue_records(&state->items, sizeof(Relevant)));
     queue_clear(&state->items);
 }
 

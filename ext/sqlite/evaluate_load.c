@@ -133,10 +133,11 @@ static Status read_holdout_row(Loaded *l, const char *by, sqlite3_stmt *rows, Er
     const ModelDefinition *d = &l->definition;
     char buffer[64];
     Key user, item;
-    double relevance = sqlite3_column_double(rows, 2);
+    double relevance;
     if (!glue_key(sqlite3_column_value(rows, 0), d->user_affinity, buffer, &user) || !glue_key(sqlite3_column_value(rows, 1), d->item_affinity, buffer + 32, &item))
         return fail(err, ST_BADARG, "the hold-out has a NULL or malformed user or item");
-    if (!isfinite(relevance) || relevance < 0) return fail(err, ST_BADARG, "the hold-out's relevance must be 0 or more");
+    if (sqlite3_column_type(rows, 2) == SQLITE_NULL) return ST_OK; /* not relevant, as 0 */
+    if (!events_number(rows, 2, &relevance) || relevance < 0) return fail(err, ST_BADARG, "the hold-out's relevance is %.40s (a number, 0 or more)", (const char *)sqlite3_column_text(rows, 2));
     if (relevance == 0) return ST_OK;
     if (sqlite3_column_type(rows, 3) != SQLITE_NULL && l->rules.has_until) {
         double time;

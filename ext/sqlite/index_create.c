@@ -44,12 +44,29 @@ static void table_free(IndexTable *table) {
     mem_free(table);
 }
 
-/* float[64] gives 64; anything else 0; a bad length -1. */
+/* float[64] gives 64, and so do float(64) and float [64]; anything else 0; a bad length -1. */
 static int vector_dim(const char *type) {
     char *end;
-    if (sqlite3_strnicmp(type, "float[", 6) != 0) return 0;
-    long dim = strtol(type + 6, &end, 10);
-    return *end == ']' && end[1] == 0 && dim >= 1 && dim <= INDEX_MAX_DIM ? (int)dim : -1;
+    if (sqlite3_strnicmp(type, "float", 5) != 0) return 0;
+    const char *open = type + 5 + (type[5] == ' ');
+    if (*open != '[' && *open != '(') return 0;
+    long dim = strtol(open + 1, &end, 10);
+    return *end == (*open == '[' ? ']' : ')') && end[1] == 0 && dim >= 1 && dim <= INDEX_MAX_DIM ? (int)dim : -1;
+}
+
+/* The word of ours for what a metadata column is called elsewhere; NULL: none. */
+static const char *metadata_type(const char *type) {
+    static const char *const words[][2] = {{"text", "text"}, {"integer", "integer"}, {"real", "real"}, {"int", "integer"}, {"bigint", "integer"}, {"boolean", "integer"}, {"bool", "integer"},
+                                           {"float", "real"}, {"double", "real"}, {"double precision", "real"}, {"varchar", "text"}, {"string", "text"}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (sqlite3_stricmp(type, words[i][0]) == 0) return words[i][1];
+    return NULL;
+}
+
+/* A type that is none: what to write instead. */
+static Status bad_type(const IndexColumn *column, Err *err) {
+    if (strstr(column->type, "NULL") || strstr(column->type, "null")) return fail(err, ST_BADARG, "column '%.60s' has type '%.40s': no constraints here (text, integer or real alone)", column->name, column->type);
+    return fail(err, ST_BADARG, "column '%.60s' has type '%.40s' (float[N], text, integer, real, text primary key)", column->name, column->type);
 }
 
 static Status check_column_name(const IndexTable *table, const char *name, Err *err) {
@@ -110,8 +127,12 @@ static Status add_column(IndexTable *table, const char *argument, Err *err) {
         column->is_key = 1;
         column->type[4] = 0;
     }
-    if (sqlite3_stricmp(column->type, "text") && sqlite3_stricmp(column->type, "integer") && sqlite3_stricmp(column->type, "real"))
-        return fail(err, ST_BADARG, "column '%.60s' has type '%.40s' (float[N], text, integer, real, text primary key)", column->name, column->type);
+    const char *type = metadata_type(column->type);
+    if (!type) return bad_type(column, err);
+    char *word = sqlite3_mprintf("%s", type);
+    if (!word) return fail_nomem(err, "a column");
+    sqlite3_free(column->type);
+    column->type = word;
     column->shadow = table->n_meta++;
     return ST_OK;
 }
@@ -121,6 +142,7 @@ static Status set_argument(IndexTable *table, IndexArguments *arguments, unsigne
     static const char *const names[] = {"metric", "storage", "index", "content", "content_rowid", "device"};
     size_t which = 0;
     while (which < sizeof names / sizeof *names && strcmp(key, names[which]) != 0) which++;
+    if (strstr(key, "distance_metric")) return fail(err, ST_BADARG, "distance_metric= stands with the column in sqlite-vec; here metric=%.20s is an argument of its own (ip, l2, cosine)", value);
     if (which == sizeof names / sizeof *names)
         return fail(err, ST_BADARG, "unknown option '%.60s' (allowed: metric, index, storage, content, content_rowid, device)", key);
     if (*seen & 1U << which) return fail(err, ST_BADARG, "option '%s' is given twice", key);

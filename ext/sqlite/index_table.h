@@ -131,7 +131,8 @@ Status index_content_create_triggers(IndexTable *table, Err *err);
 Status index_content_drop_triggers(IndexTable *table, Err *err);
 /* Make them anew unless they are there as they should be: other connections need not read the schema again. */
 Status index_content_mend_triggers(IndexTable *table, Err *err);
-Status index_content_integrity(IndexTable *table, Err *err);
+/* Are the rows of the loaded copy those of the table, one by one? And of content= are its triggers there? */
+Status index_integrity(IndexTable *table, Err *err);
 
 /* index_store.c: the shadow tables */
 Status index_store_create(IndexTable *table, Err *err);

@@ -201,9 +201,11 @@ static Status command_build(IndexTable *t, BuildKind kind, sqlite3_value *argume
 
 /* Our own rows: every vector has its length, every row its metadata. */
 static Status check_rows(IndexTable *t, Err *err) {
-    sqlite3_int64 bad;
-    TRY(glue_integer(t->db, -1, &bad, err, "SELECT id FROM \"%w\".\"%w_vectors\" WHERE typeof(vector)<>'blob' OR length(vector)<>%d LIMIT 1", t->schema, t->name, (int)ann_row_bytes(t->storage, t->dim)));
-    if (bad != -1) return fail(err, ST_CORRUPT, "integrity-check: vector %lld has not %d elements", (long long)bad, t->dim);
+    sqlite3_int64 bad, first;
+    int bytes = (int)ann_row_bytes(t->storage, t->dim);
+    TRY(glue_integer(t->db, 0, &bad, err, "SELECT count(*) FROM \"%w\".\"%w_vectors\" WHERE typeof(vector)<>'blob' OR length(vector)<>%d", t->schema, t->name, bytes));
+    TRY(glue_integer(t->db, 0, &first, err, "SELECT min(id) FROM \"%w\".\"%w_vectors\" WHERE typeof(vector)<>'blob' OR length(vector)<>%d", t->schema, t->name, bytes));
+    if (bad) return fail(err, ST_CORRUPT, "integrity-check: vector %lld has not %d elements", (long long)first, t->dim);
     if (!t->n_meta) return ST_OK;
     TRY(glue_integer(t->db, 0, &bad, err, "SELECT (SELECT count(*) FROM \"%w\".\"%w_vectors\" v LEFT JOIN \"%w\".\"%w_meta\" m USING(id) WHERE m.id IS NULL) + (SELECT count(*) FROM \"%w\".\"%w_meta\" m LEFT JOIN \"%w\".\"%w_vectors\" v USING(id) WHERE v.id IS NULL)",
                      t->schema, t->name, t->schema, t->name, t->schema, t->name, t->schema, t->name));
@@ -217,14 +219,12 @@ static Status command_check(IndexTable *t, Err *err) {
     Status status = index_segment_read(t, &segment, err);
     bytes_clear(&segment);
     if (status != ST_OK) return status;
-    if (t->content) { /* first the copy that answered so far, then what is stored */
-        TRY(index_view_sync(t, err));
-        TRY(index_content_integrity(t, err));
-    }
+    TRY(index_view_sync(t, err));
+    TRY(index_integrity(t, err)); /* the copy that answered so far, then what is stored */
     index_view_clear(t);
     cache_drop_unused(NULL);
     TRY(index_view_sync(t, err));
-    return t->content ? index_content_integrity(t, err) : ST_OK;
+    return index_integrity(t, err);
 }
 
 static const char *const HIDDEN_NAMES[N_HIDDEN] = {"<the table's name>", "k", "options", "similar_to", "exclude", "arg", "score", "distance", "rank"};

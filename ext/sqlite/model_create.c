@@ -40,7 +40,7 @@ static Status unknown_argument(const ModelDefinition *d, const char *key, Err *e
     TRY(options_unknown(tables, key, err) == ST_BADARG ? ST_OK : ST_NOMEM);
     Err rest = *err;
     const char *allowed = strstr(rest.text, "(allowed: ");
-    return fail(err, ST_BADARG, "unknown option '%.60s' (allowed: events, user, item, weight, time, session, items, item_key, item_text, item_vector, item_category, time_unit, algorithm, %.400s", key, allowed ? allowed + 10 : ")");
+    return fail(err, ST_BADARG, "unknown option '%.60s' (allowed: events, user, item, weight, time, session, items, item_key, item_text, item_vector, item_category, time_unit, keep, algorithm, %.400s", key, allowed ? allowed + 10 : ")");
 }
 
 static Status set_option(ModelDefinition *d, const char *key, const char *value, Err *err) {
@@ -106,10 +106,12 @@ static Status set_automatic(ModelDefinition *d, Bytes *json, const char *key, co
 /* Options of the table and not of its versions. */
 typedef struct DefinitionOptions {
     int64_t time_unit;
+    int64_t keep;
 } DefinitionOptions;
 
 static const OptSpec definition_options[] = {
     {"time_unit", OPT_CHOICE, offsetof(DefinitionOptions, time_unit), 0, 0, TIME_SECONDS, TIME_UNITS, "what a number in the time column counts, from 1970 (julian: a Julian day)"},
+    {"keep", OPT_INT, offsetof(DefinitionOptions, keep), 0, 1e6, 0, NULL, "versions that stay, the newest (and the active one and the one before it); 0: all"},
     {0},
 };
 
@@ -133,6 +135,7 @@ static Status set_columns_and_options(ModelDefinition *d, const Arguments *a, By
         }
     }
     d->time_unit = (TimeUnit)own.time_unit;
+    d->keep = own.keep;
     return ST_OK;
 }
 

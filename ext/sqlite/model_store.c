@@ -229,17 +229,37 @@ static Status write_version(const ModelDefinition *d, Model *model, sqlite3_int6
     return status;
 }
 
+/* The version that rollback would go back to; 0: none. */
+static Status version_before(const ModelDefinition *d, sqlite3_int64 *out, Err *err) {
+    return glue_integer(d->db, 0, out, err,
+                        "SELECT p.version FROM \"%w\".\"%w_deployments\" p JOIN \"%w\".\"%w_versions\" USING(version) WHERE p.version<>(SELECT version FROM \"%w\".\"%w_deployments\" ORDER BY id DESC LIMIT 1) ORDER BY p.id DESC LIMIT 1",
+                        d->schema, d->name, d->schema, d->name, d->schema, d->name);
+}
+
+/* All versions but the newest `keep` (0: none goes), the active one, and the one that rollback would go back to. */
+static Status drop_old_versions(const ModelDefinition *d, int64_t keep, Err *err) {
+    sqlite3_int64 active, before;
+    static const char *const tables[] = {"chunks", "versions"};
+    if (keep <= 0) return ST_OK;
+    TRY(store_active(d, &active, err));
+    TRY(version_before(d, &before, err));
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        TRY(glue_execute(d->db, err, "DELETE FROM \"%w\".\"%w_%s\" WHERE version NOT IN (%lld, %lld) AND version NOT IN (SELECT version FROM \"%w\".\"%w_versions\" ORDER BY version DESC LIMIT %lld)", d->schema, d->name,
+                         tables[i], active, before, d->schema, d->name, (sqlite3_int64)keep));
+    return ST_OK;
+}
+
 /* INSERT ... VALUES has no statement journal inside BEGIN: what was written before a failure is deleted again, and the
  * row that makes the version count comes last. */
-Status store_put(const ModelDefinition *d, Model *model, int activate, const char *action, sqlite3_int64 *out, Err *err) {
+Status store_put(const ModelDefinition *d, Model *model, const PutWish *wish, const char *action, sqlite3_int64 *out, Err *err) {
     TRY(next_version(d, out, err));
     sqlite3_int64 version = *out;
     Status status = write_version(d, model, version, err);
     if (status == ST_OK) status = read_back(d, version, err);
     if (status == ST_OK) status = glue_execute(d->db, err, "REPLACE INTO \"%w\".\"%w_config\" VALUES('last_version', %lld)", d->schema, d->name, version);
-    if (status == ST_OK && activate) status = log_deployment(d, version, action, err);
+    if (status == ST_OK && wish->activate) status = log_deployment(d, version, action, err);
     if (status != ST_OK && status != ST_CANCELLED) remove_version(d, version);
-    return status;
+    return status == ST_OK ? drop_old_versions(d, wish->keep == KEEP_AS_CREATED ? d->keep : wish->keep, err) : status;
 }
 
 Status store_activate(const ModelDefinition *d, sqlite3_int64 version, Err *err) {
@@ -250,9 +270,7 @@ Status store_activate(const ModelDefinition *d, sqlite3_int64 version, Err *err)
 
 Status store_rollback(const ModelDefinition *d, Err *err) {
     sqlite3_int64 before;
-    TRY(glue_integer(d->db, 0, &before, err,
-                     "SELECT p.version FROM \"%w\".\"%w_deployments\" p JOIN \"%w\".\"%w_versions\" USING(version) WHERE p.version<>(SELECT version FROM \"%w\".\"%w_deployments\" ORDER BY id DESC LIMIT 1) ORDER BY p.id DESC LIMIT 1",
-                     d->schema, d->name, d->schema, d->name, d->schema, d->name));
+    TRY(version_before(d, &before, err));
     if (!before) return fail(err, ST_BADARG, "no earlier version to go back to");
     TRY(read_back(d, before, err));
     return log_deployment(d, before, "rollback", err);

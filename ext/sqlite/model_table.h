@@ -41,6 +41,7 @@ typedef struct ModelDefinition {
     CommonParams common;
     AlgorithmParams params;
     TimeUnit time_unit;
+    int64_t keep; /* versions; 0: all */
 } ModelDefinition;
 
 void definition_clear(ModelDefinition *definition);
@@ -129,8 +130,16 @@ Status items_read(const ModelDefinition *definition, Dataset *data, Err *err);
 Status store_create(const ModelDefinition *definition, Err *err);
 /* The active version, 0 when there is none. */
 Status store_active(const ModelDefinition *definition, sqlite3_int64 *out, Err *err);
-/* Store a model as the next version, checked and complete; written last: the deployment, if activate. */
-Status store_put(const ModelDefinition *definition, Model *model, int activate, const char *action, sqlite3_int64 *out_version, Err *err);
+/* What becomes of a version that is stored. */
+typedef struct PutWish {
+    int activate;
+    int64_t keep; /* of all versions so many, the newest; 0: all; KEEP_AS_CREATED: as CREATE says */
+} PutWish;
+enum { KEEP_AS_CREATED = -1 };
+
+/* Store a model as the next version, read back and complete; written last: the deployment, if it is to serve. Older versions
+ * beyond those to keep go, but for the active one and the one before it, which rollback goes back to. */
+Status store_put(const ModelDefinition *definition, Model *model, const PutWish *wish, const char *action, sqlite3_int64 *out_version, Err *err);
 /* The options of the active version as {"algorithm":..., option: value, ...}, sqlite3_malloc'ed; NULL where there is none. */
 Status store_active_options(const ModelDefinition *definition, char **out, Err *err);
 Status store_activate(const ModelDefinition *definition, sqlite3_int64 version, Err *err);
@@ -147,8 +156,8 @@ Status store_lookup(const ModelDefinition *definition, sqlite3_stmt **cached, sq
 /* The setting that a JSON of options (or NULL) makes of the definition. */
 Status train_setting(const ModelDefinition *definition, const char *options, Setting *out, Err *err);
 
-/* Train by the definition and a JSON of options (or NULL); *activate gets the option's wish. */
-Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options, Model **out, int *activate, Err *err);
+/* Train by the definition and a JSON of options (or NULL); *wish gets what the options say of it. */
+Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options, Model **out, PutWish *wish, Err *err);
 
 /* ---- model_trials.c ---- */
 
@@ -168,7 +177,7 @@ Status tune_model(const ModelDefinition *definition, EventsReader *reader, const
 int tune_before_train(const ModelDefinition *definition, const char *options);
 
 /* That search and the training of what it chose; store: keep the trials. */
-Status tune_and_train(const ModelDefinition *definition, EventsReader *reader, const char *options, int store, Model **out, int *activate, Err *err);
+Status tune_and_train(const ModelDefinition *definition, EventsReader *reader, const char *options, int store, Model **out, PutWish *wish, Err *err);
 
 /* ---- the virtual table ---- */
 

@@ -62,6 +62,7 @@ static Status copy_rows(const ModelDefinition *d, sqlite3_stmt *rows, RowSink *s
         if (status != ST_OK || !has_row) break;
         row_text(sink, d->name);
         for (int i = 0; i < sqlite3_column_count(rows); i++) row_column(sink, rows, i);
+        row_text(sink, d->schema);
     }
     sqlite3_finalize(rows);
     return status;
@@ -104,6 +105,7 @@ static Status log_rows(const ModelDefinition *d, sqlite3_stmt *rows, RowSink *si
         row_text(sink, d->name);
         row_column(sink, rows, 0);
         for (size_t j = 0; j < 3; j++) row_real(sink, json_number_value(json_array_get(step, j)));
+        row_text(sink, d->schema);
     }
     json_decref(log);
     return ST_OK;
@@ -160,11 +162,11 @@ int register_model_tables(sqlite3 *db) {
     static const RowTable tables[] = {
         {.name = "rec_models", .columns = "model TEXT, algorithm TEXT, active INTEGER, versions INTEGER, events TEXT, history TEXT, schema TEXT", .n_columns = 7,
          .arguments = "", .fill = models_fill},
-        {.name = "rec_versions", .columns = "model TEXT, version INTEGER, active INTEGER, algorithm TEXT, options TEXT, events INTEGER, users INTEGER, items INTEGER, until REAL, trained_seconds REAL, bytes INTEGER, sha256 TEXT",
-         .n_columns = 12, .arguments = "", .fill = versions_fill},
-        {.name = "rec_training_log", .columns = "model TEXT, version INTEGER, sweep REAL, objective REAL, seconds REAL", .n_columns = 5, .arguments = "", .fill = log_fill},
-        {.name = "rec_deployments", .columns = "model TEXT, deployment INTEGER, version INTEGER, action TEXT", .n_columns = 4, .arguments = "", .fill = deployments_fill},
-        {.name = "rec_trials", .columns = "model TEXT, trial INTEGER, tuning INTEGER, algorithm TEXT, options TEXT, metric TEXT, k INTEGER, value REAL, users INTEGER, seconds REAL, seed INTEGER, share REAL, note TEXT", .n_columns = 13, .arguments = "", .fill = trials_fill},
+        {.name = "rec_versions", .columns = "model TEXT, version INTEGER, active INTEGER, algorithm TEXT, options TEXT, events INTEGER, users INTEGER, items INTEGER, until REAL, trained_seconds REAL, bytes INTEGER, sha256 TEXT, schema TEXT",
+         .n_columns = 13, .arguments = "", .fill = versions_fill},
+        {.name = "rec_training_log", .columns = "model TEXT, version INTEGER, sweep REAL, objective REAL, seconds REAL, schema TEXT", .n_columns = 6, .arguments = "", .fill = log_fill},
+        {.name = "rec_deployments", .columns = "model TEXT, deployment INTEGER, version INTEGER, action TEXT, schema TEXT", .n_columns = 5, .arguments = "", .fill = deployments_fill},
+        {.name = "rec_trials", .columns = "model TEXT, trial INTEGER, tuning INTEGER, algorithm TEXT, options TEXT, metric TEXT, k INTEGER, value REAL, users INTEGER, seconds REAL, seed INTEGER, share REAL, note TEXT, schema TEXT", .n_columns = 14, .arguments = "", .fill = trials_fill},
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         int code = row_table_register(db, &tables[i]);

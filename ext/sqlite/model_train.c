@@ -14,6 +14,7 @@
 typedef struct TrainOptions {
     double until;
     int64_t activate;
+    int64_t keep;
     int64_t progress;
     int64_t algorithm; /* index in the registry */
 } TrainOptions;
@@ -23,6 +24,7 @@ enum { ACTIVATE_ALWAYS, ACTIVATE_NEVER };
 static const OptSpec train_options[] = {
     {"until", OPT_TIME, offsetof(TrainOptions, until), -377705116800.0, 253402300799.0, INFINITY, NULL, "train on events before this time"},
     {"activate", OPT_CHOICE, offsetof(TrainOptions, activate), 0, 0, ACTIVATE_ALWAYS, "always|never", "serve the new version at once"},
+    {"keep", OPT_INT, offsetof(TrainOptions, keep), 0, 1e6, KEEP_AS_CREATED, NULL, "keep so many versions, the newest (and the active one and the one before it); 0: all; default: the model's"},
     {"progress", OPT_CHOICE, offsetof(TrainOptions, progress), 0, 0, 0, "none|stderr", "print lines on stderr"},
     {"algorithm", OPT_CHOICE, offsetof(TrainOptions, algorithm), 0, 0, 0, "", "another algorithm than CREATE's, with its own defaults"},
     {0},
@@ -81,7 +83,7 @@ static Status take_start(const ModelDefinition *d, Model **out, Err *err) {
     return store_model(d, found, sha256, out, err);
 }
 
-Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options, Model **out, int *activate, Err *err) {
+Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options, Model **out, PutWish *wish, Err *err) {
     ModelDefinition d = *definition; /* options change a copy; the texts stay the definition's */
     TrainOptions train;
     Dataset data = {0};
@@ -94,7 +96,7 @@ Status train_model(const ModelDefinition *definition, EventsReader *reader, cons
     if (options) TRY(read_options(&d, &train, options, err));
     int has_until = isfinite(train.until);
     if (has_until && !d.time) return fail(err, ST_BADARG, "until needs the model's time= column");
-    *activate = train.activate == ACTIVATE_ALWAYS;
+    *wish = (PutWish){train.activate == ACTIVATE_ALWAYS, train.keep};
     TRY(progress_begin(&job, "train", d.name, &task, d.db, (int)train.progress, err));
     task_phase(&task, "reading events", "events", 0, 0);
     Status status = dataset_init(&data, err);
@@ -124,7 +126,7 @@ static void rec_train(sqlite3_context *context, int argc, sqlite3_value **argv) 
     EventsReader reader = {.definition = &d};
     Model *model = NULL;
     Bytes blob = {0};
-    int activate;
+    PutWish wish;
     Err err = {0};
     sqlite3 *db = sqlite3_context_db_handle(context);
     const char *options = argc > 1 ? (const char *)sqlite3_value_text(argv[1]) : NULL;
@@ -132,7 +134,7 @@ static void rec_train(sqlite3_context *context, int argc, sqlite3_value **argv) 
     Status status = definition_find(&d, db, (const char *)sqlite3_value_text(argv[0]), &err);
     if (status == ST_OK) status = guard_enter(&err);
     if (status == ST_OK) {
-        status = tune_before_train(&d, options) ? tune_and_train(&d, &reader, options, 0, &model, &activate, &err) : train_model(&d, &reader, options, &model, &activate, &err);
+        status = tune_before_train(&d, options) ? tune_and_train(&d, &reader, options, 0, &model, &wish, &err) : train_model(&d, &reader, options, &model, &wish, &err);
         guard_leave();
     }
     if (status == ST_OK) status = model_write(model, &blob, &err);

@@ -294,13 +294,13 @@ static void run_clear(Run *r) {
 static Status train_by(const Run *r, EventsReader *reader, const char *setting, Model **out, Err *err) {
     const TuneCall *call = &r->tuning.call;
     json_error_t json_error;
-    int activate;
+    PutWish wish;
     json_t *root = json_loads(setting, 0, &json_error);
     int failed = !root;
     if (isfinite(call->until)) failed |= json_object_set_new(root, "until", json_real(call->until));
     if (call->progress) failed |= json_object_set_new(root, "progress", json_string("stderr"));
     char *options = failed ? NULL : json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17));
-    Status status = options ? train_model(r->tuning.definition, reader, options, out, &activate, err) : fail_nomem(err, "the options");
+    Status status = options ? train_model(r->tuning.definition, reader, options, out, &wish, err) : fail_nomem(err, "the options");
     free(options);
     json_decref(root);
     return status;
@@ -324,7 +324,7 @@ Status tune_model(const ModelDefinition *definition, EventsReader *reader, const
     Model *model = NULL;
     Status status = run_search(&r, definition, reader, options, 1, 0, err);
     if (status == ST_OK) status = train_winner(&r, reader, &model, err);
-    if (status == ST_OK && model) status = store_put(definition, model, 1, "tune", version, err);
+    if (status == ST_OK && model) status = store_put(definition, model, &(PutWish){1, KEEP_AS_CREATED}, "tune", version, err);
     take_back(&r, status);
     model_free(model);
     run_clear(&r);
@@ -353,11 +353,11 @@ static Status fall_back(Run *r, const char **setting, Err *err) {
 }
 
 /* The active version's setting is one of those that can win: on new events it may be the best still. */
-Status tune_and_train(const ModelDefinition *definition, EventsReader *reader, const char *options, int store, Model **out, int *activate, Err *err) {
+Status tune_and_train(const ModelDefinition *definition, EventsReader *reader, const char *options, int store, Model **out, PutWish *wish, Err *err) {
     Run r;
     *out = NULL;
     Status status = run_search(&r, definition, reader, options, store, 1, err);
-    *activate = status == ST_OK && r.tuning.call.activate != NEVER;
+    *wish = (PutWish){status == ST_OK && r.tuning.call.activate != NEVER, KEEP_AS_CREATED};
     const char *setting = r.chosen && !(r.active >= r.chosen_value) ? r.chosen : !isnan(r.active) ? r.active_options : NULL;
     if (status == ST_OK && !setting)
         status = out_of_time(&r) ? fail(err, ST_BADARG, "algorithm=auto: the time was up (seconds=%g) before a setting was judged on all users", r.tuning.call.seconds) : fall_back(&r, &setting, err);
@@ -385,7 +385,11 @@ static Status put_version(const ModelDefinition *d, Model *model, sqlite3_int64 
 }
 
 /* What it stores must be kept as it goes: not so inside a statement that writes. (Inside BEGIN it is the caller's to keep.) */
-static Status check_statement(sqlite3 *db, Err *err) {
+static Status check_statement(sqlite3 *db, const char *schema, Err *err) {
+    sqlite3_vfs *vfs = NULL;
+    sqlite3_file_control(db, schema, SQLITE_FCNTL_VFS_POINTER, &vfs);
+    if (vfs && vfs->zName && sqlite3_strnicmp(vfs->zName, "dqlite", 6) == 0) /* it replicates what statements that write do, and ends the node where another one writes */
+        return fail(err, ST_BADARG, "a SELECT cannot write to a replicated database: INSERT INTO recs(recs, arg) VALUES('tune', '{...}') is the same tuning, or tune a copy and load the version");
     if (sqlite3_get_autocommit(db) && sqlite3_txn_state(db, NULL) == SQLITE_TXN_WRITE) return fail(err, ST_BADARG, "it writes as it goes: call it from a plain SELECT, not from a statement that writes");
     return ST_OK;
 }
@@ -414,7 +418,7 @@ static Status tune_outside(const ModelDefinition *d, EventsReader *reader, const
     Run r;
     Model *model = NULL;
     sqlite3_int64 version = 0;
-    TRY(check_statement(d->db, err));
+    TRY(check_statement(d->db, d->schema, err));
     Status status = run_search(&r, d, reader, options, 1, 0, err);
     if (status == ST_OK) status = train_winner(&r, reader, &model, err);
     if (status == ST_OK && model) status = put_version(d, model, &version, err);

@@ -19,11 +19,13 @@ static const OptSpec version_options[] = {
 
 typedef struct LoadOptions {
     int64_t activate;
+    int64_t keep;
     int64_t action;
 } LoadOptions;
 
 static const OptSpec load_options[] = {
     {"activate", OPT_CHOICE, offsetof(LoadOptions, activate), 0, 0, 0, "always|never", "serve the new version at once"},
+    {"keep", OPT_INT, offsetof(LoadOptions, keep), 0, 1e6, KEEP_AS_CREATED, NULL, "keep so many versions; default: the model's"},
     {"action", OPT_CHOICE, offsetof(LoadOptions, action), 0, 0, 0, "load|tune", "what rec_deployments says of it"},
     {0},
 };
@@ -32,7 +34,7 @@ static const OptSpec load_options[] = {
 static Status version_argument(sqlite3_value *argument, sqlite3_int64 *out, Err *err) {
     VersionOption option = {0};
     OptTarget target = {version_options, &option};
-    if (sqlite3_value_type(argument) == SQLITE_INTEGER)
+    if (sqlite3_value_numeric_type(argument) == SQLITE_INTEGER) /* also '1' */
         option.version = sqlite3_value_int64(argument);
     else if (sqlite3_value_type(argument) == SQLITE_TEXT)
         TRY(options_set_json(&target, 1, (const char *)sqlite3_value_text(argument), err));
@@ -43,22 +45,23 @@ static Status version_argument(sqlite3_value *argument, sqlite3_int64 *out, Err 
 
 static Status command_train(ModelTable *table, sqlite3_value *argument, sqlite3_int64 *version, Err *err) {
     Model *model;
-    int activate;
+    PutWish wish;
     const char *options = sqlite3_value_type(argument) == SQLITE_NULL ? NULL : (const char *)sqlite3_value_text(argument);
     const ModelDefinition *d = &table->definition;
     if (tune_before_train(d, options))
-        TRY(tune_and_train(d, &table->reader, options, 1, &model, &activate, err));
+        TRY(tune_and_train(d, &table->reader, options, 1, &model, &wish, err));
     else
-        TRY(train_model(d, &table->reader, options, &model, &activate, err));
-    Status status = store_put(d, model, activate, "train", version, err);
+        TRY(train_model(d, &table->reader, options, &model, &wish, err));
+    Status status = store_put(d, model, &wish, "train", version, err);
     model_free(model);
     return status;
 }
 
 static Status command_load(ModelTable *table, sqlite3_value *argument, sqlite3_value *options, sqlite3_int64 *version, Err *err) {
     Model *model;
-    LoadOptions load = {0};
+    LoadOptions load;
     OptTarget target = {load_options, &load};
+    options_default(load_options, &load);
     if (sqlite3_value_type(options) != SQLITE_NULL) TRY(options_set_json(&target, 1, (const char *)sqlite3_value_text(options), err));
     if (sqlite3_value_type(argument) != SQLITE_BLOB) return fail(err, ST_BADARG, "load: arg must be the BLOB that rec_train gave");
     const void *data = sqlite3_value_blob(argument);
@@ -68,7 +71,7 @@ static Status command_load(ModelTable *table, sqlite3_value *argument, sqlite3_v
         return ST_BADARG;
     }
     if (status != ST_OK) return status;
-    status = store_put(&table->definition, model, load.activate == 0, load.action ? "tune" : "load", version, err);
+    status = store_put(&table->definition, model, &(PutWish){load.activate == 0, load.keep}, load.action ? "tune" : "load", version, err);
     model_free(model);
     return status;
 }

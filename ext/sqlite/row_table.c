@@ -31,7 +31,10 @@ typedef struct Table {
 typedef struct Cursor {
     sqlite3_vtab_cursor base;
     RowSink sink;
-    size_t row;
+    size_t row;      /* of those in the sink */
+    size_t before;   /* rows that were in it before */
+    void *state;     /* of a table whose rows come by and by */
+    int ended;
     sqlite3_value *argument[8]; /* echoed */
 } Cursor;
 
@@ -175,6 +178,10 @@ static int open_cursor(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out) {
 }
 
 static void cursor_clear(Cursor *cursor) {
+    const RowTable *description = ((Table *)cursor->base.pVtab)->description;
+    if (description->end && cursor->state) description->end(cursor->state);
+    cursor->state = NULL;
+    cursor->row = cursor->before = 0;
     sink_clear(&cursor->sink);
     for (int i = 0; i < 8; i++) {
         sqlite3_value_free(cursor->argument[i]);
@@ -194,9 +201,33 @@ static int vtab_fail(sqlite3_vtab *vtab, const char *name, Status status, const 
     return glue_code(status, err);
 }
 
-static Status fill(const RowTable *description, sqlite3 *db, sqlite3_value **given, RowSink *sink, Err *err) {
+static size_t rows_there(const Cursor *cursor) {
+    return cursor->sink.n / (size_t)((const Table *)cursor->base.pVtab)->description->n_columns;
+}
+
+/* Of a table whose rows come by and by, the next ones, if the present ones are over. */
+static Status refill(Cursor *cursor, Err *err) {
+    const RowTable *description = ((Table *)cursor->base.pVtab)->description;
+    Status status = ST_OK;
+    while (status == ST_OK && description->more && !cursor->ended && cursor->row >= rows_there(cursor)) {
+        cursor->before += rows_there(cursor);
+        cursor->row = 0;
+        sink_clear(&cursor->sink);
+        status = description->more(cursor->state, &cursor->sink, &cursor->ended, err);
+    }
+    return status == ST_OK && cursor->sink.failed ? fail_nomem(err, "the rows") : status;
+}
+
+static Status begin_or_fill(Cursor *cursor, const RowTable *description, sqlite3 *db, sqlite3_value **given, Err *err) {
+    if (!description->begin) return description->fill(db, given, &cursor->sink, err);
+    cursor->ended = 0;
+    TRY(description->begin(db, given, &cursor->state, err));
+    return refill(cursor, err);
+}
+
+static Status fill(Cursor *cursor, const RowTable *description, sqlite3 *db, sqlite3_value **given, Err *err) {
     TRY(guard_enter(err)); /* a view may read a table-valued function that reads the view */
-    Status status = description->fill(db, given, sink, err);
+    Status status = begin_or_fill(cursor, description, db, given, err);
     guard_leave();
     return status;
 }
@@ -212,7 +243,6 @@ static int filter(sqlite3_vtab_cursor *base, int plan, const char *text, int arg
 
     (void)text, (void)argc;
     cursor_clear(cursor);
-    cursor->row = 0;
     for (int i = 0; i < description->n_arguments; i++) {
         if (!(plan >> i & 1)) continue;
         given[i] = argv[n++];
@@ -223,19 +253,24 @@ static int filter(sqlite3_vtab_cursor *base, int plan, const char *text, int arg
         if (!given[i])
             status = fail(&err, ST_BADARG, "%d argument%s needed", description->n_required,
                           description->n_required > 1 ? "s are" : " is");
-    if (status == ST_OK) status = fill(description, table->db, given, &cursor->sink, &err);
+    if (status == ST_OK) status = fill(cursor, description, table->db, given, &err);
     if (status == ST_OK && cursor->sink.failed) status = fail_nomem(&err, "the rows");
     return status == ST_OK ? SQLITE_OK : vtab_fail(base->pVtab, description->name, status, &err);
 }
 
 static int next(sqlite3_vtab_cursor *base) {
-    ((Cursor *)base)->row++;
-    return SQLITE_OK;
+    Cursor *cursor = (Cursor *)base;
+    const RowTable *description = ((Table *)base->pVtab)->description;
+    Err err = {0};
+    cursor->row++;
+    if (!description->more) return SQLITE_OK;
+    Status status = refill(cursor, &err);
+    return status == ST_OK ? SQLITE_OK : vtab_fail(base->pVtab, description->name, status, &err);
 }
 
 static int eof(sqlite3_vtab_cursor *base) {
     const Cursor *cursor = (const Cursor *)base;
-    return cursor->row >= cursor->sink.n / (size_t)((Table *)base->pVtab)->description->n_columns;
+    return cursor->row >= rows_there(cursor);
 }
 
 static int column(sqlite3_vtab_cursor *base, sqlite3_context *context, int i) {
@@ -254,7 +289,7 @@ static int column(sqlite3_vtab_cursor *base, sqlite3_context *context, int i) {
 }
 
 static int rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *out) {
-    *out = (sqlite3_int64)((Cursor *)base)->row + 1;
+    *out = (sqlite3_int64)(((Cursor *)base)->before + ((Cursor *)base)->row) + 1;
     return SQLITE_OK;
 }
 

@@ -17,8 +17,13 @@ typedef struct RowTable {
     int n_arguments;
     int n_required;        /* the first n must be given */
     int flags;             /* SQLITE_VTAB_INNOCUOUS or SQLITE_VTAB_DIRECTONLY */
-    /* argv has n_arguments values, NULL where one is absent. */
+    /* All rows at once. argv has n_arguments values, NULL where one is absent. */
     Status (*fill)(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err);
+    /* Or, where there may be too many, by and by: begin makes the state, more appends some rows (*ended: no further ones),
+     * end frees it, also after an error. */
+    Status (*begin)(sqlite3 *db, sqlite3_value **argv, void **state, Err *err);
+    Status (*more)(void *state, RowSink *sink, int *ended, Err *err);
+    void (*end)(void *state);
 } RowTable;
 
 int row_table_register(sqlite3 *db, const RowTable *table);

@@ -13,8 +13,12 @@
 
 typedef struct Rules {
     ModelDefinition definition;
+    EventsReader reader;
     Dataset data;
-    int32_t *shared;  /* items: users in common with the present one, 0 between items */
+    int32_t *shared; /* items: users in common with the present one, 0 between items */
+    double min_confidence;
+    int32_t from, to; /* items whose rules are still to come */
+    InterruptPoll poll;
 } Rules;
 
 static void emit(const Rules *r, RowSink *sink, int32_t from, int32_t to, double shared) {
@@ -45,32 +49,65 @@ static void rules_of(Rules *r, RowSink *sink, int32_t from, double min_confidenc
     }
 }
 
-static Status read_data(Rules *r, EventsReader *reader, Err *err) {
-    Task task = {0};
+static Status read_data(Rules *r, Err *err) {
+    Task task = {.poll = interrupt_poll, .host = &r->poll};
     DatasetRules rules = {.min_support = r->definition.common.min_support, .pair = {.max_history = r->definition.common.max_history}};
+    TRY(interrupt_poll_init(&r->poll, r->definition.db, err));
     TRY(dataset_init(&r->data, err));
-    TRY(events_read_all(reader, &r->definition, 0, 0, &r->data, err));
+    TRY(events_read_all(&r->reader, &r->definition, 0, 0, &r->data, err));
     TRY(dataset_finish(&r->data, &rules, &task, err));
     r->shared = mem_zeros((size_t)r->data.by_user.n_cols, sizeof *r->shared);
     return r->shared ? ST_OK : fail_nomem(err, "the rules");
 }
 
-static Status rules_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
-    Rules r = {0};
-    EventsReader reader = {.definition = &r.definition};
-    double min_confidence = argv[1] && sqlite3_value_type(argv[1]) != SQLITE_NULL ? sqlite3_value_double(argv[1]) : .1;
-    char buffer[32];
+static Status take_confidence(sqlite3_value *value, double *out, Err *err) {
+    *out = .1;
+    if (!value || sqlite3_value_type(value) == SQLITE_NULL) return ST_OK;
+    int type = sqlite3_value_numeric_type(value);
+    *out = sqlite3_value_double(value);
+    if ((type == SQLITE_INTEGER || type == SQLITE_FLOAT) && *out >= 0 && *out <= 1) return ST_OK;
+    return fail(err, ST_BADARG, "min_confidence=%.40s (0..1)", (const char *)sqlite3_value_text(value));
+}
+
+static Status rules_prepare(Rules *r, sqlite3 *db, sqlite3_value **argv, Err *err) {
+    char buffer[KEY_BUFFER];
     Key key;
-    Status status = definition_find(&r.definition, db, (const char *)sqlite3_value_text(argv[0]), err);
-    if (status == ST_OK) status = read_data(&r, &reader, err);
-    int one = argv[2] && sqlite3_value_type(argv[2]) != SQLITE_NULL;
-    int32_t item = status == ST_OK && one && glue_key(argv[2], r.definition.item_affinity, buffer, &key) ? keymap_find(r.data.items, key) : -1;
-    for (int32_t from = one ? item : 0; status == ST_OK && from >= 0 && from < (one ? item + 1 : r.data.by_user.n_cols); from++) rules_of(&r, sink, from, min_confidence);
-    dataset_clear(&r.data);
-    mem_free(r.shared);
-    events_reader_clear(&reader);
-    definition_clear(&r.definition);
-    return status;
+    TRY(take_confidence(argv[1], &r->min_confidence, err));
+    TRY(definition_find(&r->definition, db, (const char *)sqlite3_value_text(argv[0]), err));
+    r->reader.definition = &r->definition;
+    TRY(read_data(r, err));
+    r->to = r->data.by_user.n_cols;
+    if (!argv[2] || sqlite3_value_type(argv[2]) == SQLITE_NULL) return ST_OK;
+    if (!glue_key(argv[2], r->definition.item_affinity, buffer, &key)) return glue_no_key("only_item", argv[2], err);
+    r->from = keymap_find(r->data.items, key);
+    r->to = r->from + 1; /* of an unknown one -1 and 0: none */
+    if (r->from < 0) r->from = 0;
+    return ST_OK;
+}
+
+static void rules_end(void *state) {
+    Rules *r = state;
+    interrupt_poll_clear(&r->poll);
+    dataset_clear(&r->data);
+    mem_free(r->shared);
+    events_reader_clear(&r->reader);
+    definition_clear(&r->definition);
+    mem_free(r);
+}
+
+static Status rules_begin(sqlite3 *db, sqlite3_value **argv, void **state, Err *err) {
+    Rules *r = *state = mem_zeros(1, sizeof *r);
+    return r ? rules_prepare(r, db, argv, err) : fail_nomem(err, "the rules");
+}
+
+/* Those of one item. */
+static Status rules_more(void *state, RowSink *sink, int *ended, Err *err) {
+    Rules *r = state;
+    *ended = r->from >= r->to;
+    if (*ended) return ST_OK;
+    if (interrupt_poll(&r->poll)) return fail(err, ST_CANCELLED, "interrupted");
+    rules_of(r, sink, r->from++, r->min_confidence);
+    return ST_OK;
 }
 
 int register_rules(sqlite3 *db) {
@@ -81,7 +118,9 @@ int register_rules(sqlite3 *db) {
         .arguments = ", model_name HIDDEN, min_confidence HIDDEN, only_item HIDDEN",
         .n_arguments = 3,
         .n_required = 1,
-        .fill = rules_fill,
+        .begin = rules_begin,
+        .more = rules_more,
+        .end = rules_end,
     };
     return row_table_register(db, &table);
 }

@@ -52,8 +52,9 @@ static Status queries_add(Queries *q, const IndexTable *t, sqlite3_stmt *row, Er
     float *owned;
     int dim;
     if (sqlite3_column_type(row, 1) == SQLITE_NULL) return ST_OK;
-    TRY(glue_vector(sqlite3_column_value(row, 1), &vector, &dim, &owned, err));
-    Status status = dim == t->dim ? ST_OK : fail(err, ST_BADARG, "a query of %d elements, the column is float[%d]", dim, t->dim);
+    Status status = glue_vector(sqlite3_column_value(row, 1), &vector, &dim, &owned, err);
+    if (status == ST_OK && dim != t->dim) status = fail(err, ST_BADARG, "%d elements, the column is float[%d]", dim, t->dim);
+    if (status == ST_BADARG) err_prefix(err, "the query with the id %.60s", sqlite3_column_type(row, 0) == SQLITE_NULL ? "NULL" : (const char *)sqlite3_column_text(row, 0));
     if (status == ST_OK && !(q->id[q->n] = sqlite3_value_dup(sqlite3_column_value(row, 0)))) status = fail_nomem(err, "a query");
     if (status == ST_OK) memcpy(q->vector + (size_t)q->n++ * (size_t)dim, vector, (size_t)dim * sizeof *vector);
     mem_free(owned);

@@ -243,3 +243,36 @@ def test_until_bounds_training_and_history(shop):
     equal({row[0] for row in rows(db, "SELECT item FROM m WHERE user = 7")}, known - seen)
     all_seen = {row[0] for row in rows(db, "SELECT item FROM events WHERE user = 7")}
     equal({row[0] for row in rows(db, """SELECT item FROM m WHERE user = 7 AND options = '{"until":250000000000}'""")}, known - all_seen)
+
+
+def test_keep_leaves_the_newest_versions_the_active_one_and_the_one_before_it(shop):
+    db = shop.connect()
+    make_events(db)
+    db.execute("CREATE VIRTUAL TABLE m USING rec_model(events=events, user=user, item=item, time=t, algorithm=popular, keep=2)")
+
+    def versions():
+        kept = [row[0] for row in rows(db, "SELECT version FROM rec_versions ORDER BY 1")]
+        equal([row[0] for row in rows(db, "SELECT DISTINCT version FROM m_chunks ORDER BY 1")], kept, "and no bytes of others")
+        db.execute("INSERT INTO m(m) VALUES('integrity-check')")
+        return kept
+
+    for _ in range(4):
+        db.execute("INSERT INTO m(m) VALUES('train')")
+    equal(versions(), [3, 4])
+    for _ in range(3):
+        db.execute("""INSERT INTO m(m, arg) VALUES('train', '{"activate": "never"}')""")
+    equal(versions(), [3, 4, 6, 7], "4 serves, and rollback goes back to 3")
+    db.execute("INSERT INTO m(m) VALUES('rollback')")
+    equal(one(db, "SELECT version FROM rec_versions WHERE active"), 3)
+    db.execute("INSERT INTO m(m, arg) VALUES('load', rec_train('m'))")
+    equal(versions(), [3, 7, 8])
+    db.execute("""INSERT INTO m(m, arg, options) VALUES('load', rec_train('m'), '{"keep": 0}')""")
+    equal(versions(), [3, 7, 8, 9], "0: all that are there")
+    db.execute("""INSERT INTO m(m, arg) VALUES('train', '{"keep": 1}')""")
+    equal(versions(), [9, 10])
+    refused(db, """INSERT INTO m(m, arg) VALUES('train', '{"keep": -1}')""", says="keep=-1 (0..1000000)")
+    db.execute("BEGIN")
+    db.execute("INSERT INTO m(m) VALUES('train')")
+    equal(versions(), [10, 11])
+    db.execute("ROLLBACK")
+    equal(versions(), [9, 10])

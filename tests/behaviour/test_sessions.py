@@ -178,7 +178,7 @@ def test_arguments_that_are_wrong(shop):
     refused(db, create.format(", session=nosuch, time=t"), says="clicks has no column 'nosuch'")
     refused(db, create.format(", session=visit, session=n, time=t"), says="given twice")
     db.execute(create.format(", session=visit"))
-    refused(db, "INSERT INTO x(x) VALUES('train')", says="session_knn needs time=")
+    refused(db, "INSERT INTO x(x) VALUES('train')", says="session_knn needs the order of the events: time=")
     db.execute("DROP TABLE x")
     make_model(db, "m", "session_knn", events="clicks", more=', session="VISIT"')
     equal(of_user(db, 7), of_cart(db, latest(db, 7)), "names of columns have no case")

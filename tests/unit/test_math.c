@@ -88,7 +88,7 @@ TEST(vector_first_bad_finds_nan_and_infinity) {
 TEST(dense_gram_agrees_with_its_naive_twin) {
     float x[50 * 7], gram[49], naive[49];
     fill(x, 50 * 7, 1);
-    dense_begin();
+    CHECK(dense_begin(1, NULL) == ST_OK);
     dense_gram(gram, x, 2, 50, 7);
     dense_end();
     dense_gram_naive(naive, x, 2, 50, 7);
@@ -98,7 +98,7 @@ TEST(dense_gram_agrees_with_its_naive_twin) {
 TEST(dense_solve_spd_solves) {
     float a[9] = {4, 1, 0, 0, 3, 1, 0, 0, 2}; /* upper triangle of a positive definite matrix */
     float b[3] = {6, 10, 8};                  /* A (1, 2, 3) */
-    dense_begin();
+    CHECK(dense_begin(1, NULL) == ST_OK);
     CHECK(dense_solve_spd(a, b, 3, 1) == 0);
     dense_end();
     for (int i = 0; i < 3; i++) CHECK(fabs((double)b[i] - (i + 1)) < 1e-5);
