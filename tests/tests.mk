@@ -73,6 +73,22 @@ bench-models: all $(BUILD)/test-deps
 bench-metrics: all $(BUILD)/test-deps $(BUILD)/golden-packages/ready
 	@/usr/bin/python3 tests/bench/metrics.py $(BUILD) $(SECTION)
 .PHONY: bench-metrics
+# Long runs, not a part of `make test`. COUNT mutations of shadow rows, under AddressSanitizer and UBSan.
+COUNT ?= 2000
+SEED ?= 1
+fuzz: $(BUILD)/test-deps
+	@tools/deps.sh packages fuzz
+	@$(MAKE) --no-print-directory SANITIZE=1 build/asan/recommend.so
+	@ASAN_OPTIONS=detect_leaks=0:abort_on_error=0:exitcode=99 LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so) $$(gcc -print-file-name=libstdc++.so)" /usr/bin/python3 tests/fuzz/shadow_rows.py build/asan $(COUNT) $(SEED)
+# The behaviour suite on the newest SQLite, which apsw (PyPI) carries: tests/newest/sqlite3.py.
+NEWEST_PACKAGES := apsw==3.54.1.0
+$(BUILD)/newest-packages/ready: tests/tests.mk
+	@rm -rf $(@D)
+	@/usr/bin/python3 -m pip install --quiet --root-user-action=ignore --target $(@D) $(NEWEST_PACKAGES)
+	@touch $@
+test-newest: all $(DEVICE) $(BUILD)/test-deps $(BUILD)/newest-packages/ready
+	@PYTHONPATH=tests/newest:$(BUILD)/newest-packages /usr/bin/python3 tests/behaviour/run.py $(BUILD) $(PART)
+.PHONY: fuzz test-newest
 lint: all $(BUILD)/test-deps
 	@tools/deps.sh packages lint
 	@tools/lint.sh $(BUILD)

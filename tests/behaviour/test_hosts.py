@@ -130,3 +130,24 @@ def test_a_progress_handler_stops_what_computes(shop):
             assert ended < 3, f"{job}, every {ops}: {ended:.2f} s"  # the clock of the promise, 100 ms, is in docs/benchmarks.md: tests share their machine
             equal(one(db, "SELECT count(*) FROM rec_versions"), 1)
             equal(rows(db, "SELECT * FROM rec_progress"), [])
+
+
+def test_tuning_by_select_is_refused_where_statements_are_replicated(shop):
+    """rqlite and dqlite replicate what a writing statement does; dqlite ends the node where a SELECT writes on another connection."""
+    try:
+        import apsw
+    except ImportError:
+        raise unittest.SkipTest("a VFS of its own needs apsw: make test-newest")
+    vfs = type("Replicated", (apsw.VFS,), {})("dqlite-1", "")
+    db = apsw.Connection(shop.path("node.db"), vfs="dqlite-1")
+    db.enable_load_extension(True)
+    db.load_extension(EXTENSION)
+    db.execute("CREATE TABLE events(user, item)")
+    db.execute("INSERT INTO events VALUES(1, 1), (1, 2), (2, 1), (2, 3), (3, 1)")
+    db.execute("CREATE VIRTUAL TABLE recs USING rec_model(events=events, user=user, item=item, algorithm=popular)")
+    refused(db, "SELECT rec_tune('recs', '{}')", says="cannot write to a replicated database")
+    db.execute("INSERT INTO recs(recs) VALUES('tune')")
+    db.execute("INSERT INTO recs(recs) VALUES('train')")
+    equal([row[0] for row in db.execute("SELECT item FROM recs WHERE user = 9 AND k = 1")], [1])
+    db.close()
+    del vfs

@@ -610,7 +610,9 @@ def test_pairs_in_a_subquery_are_a_search_each(shop):
     db.execute("CREATE TABLE wanted(n INTEGER, c TEXT)")
     db.execute("INSERT INTO wanted VALUES(1, 'a'), (2, 'b'), (7, 'z')")
     same_rows(rows(db, "SELECT rowid, rank FROM t WHERE e MATCH '[0]' AND k = 1 AND (n, c) IN (SELECT n, c FROM wanted)"), [(1, 1), (2, 1)])
-    equal(rows(db, "SELECT rowid, rank FROM t WHERE e MATCH '[0]' AND k = 3 AND (n, c) IN (VALUES(2, 'b'), (3, 'c'))"), [(2, 2), (3, 3)], "SQLite keeps this one to itself")
+    constant = rows(db, "SELECT rowid, rank FROM t WHERE e MATCH '[0]' AND k = 3 AND (n, c) IN (VALUES(2, 'b'), (3, 'c'))")
+    a_search_each, its_own = [(2, 1), (3, 2), (4, 1)], [(2, 2), (3, 3)]  # newer ones hand constant pairs over too
+    equal(constant, its_own if one(db, "SELECT sqlite_version()").startswith("3.40.") else a_search_each)
 
 
 def few_rows(db, factory, metric):

@@ -1,0 +1,185 @@
+"""Mutations of every kind of shadow row, with their checksums mended, so that nothing but the checks of the content is in the way.
+
+    shadow_rows.py BUILD [COUNT [SEED]]     COUNT mutations (default 2000); last line: "N passed, N failed"
+
+A file with models of all algorithms and indexes of all structures is made once. A mutation changes one value of one row: a
+bit, a number, a length, a piece of a stored version or structure. A new connection then reads and writes with it; whatever it
+answers, it must answer, and what it loaded must be gone with it. The work is done in child processes, so that a crash (or what
+AddressSanitizer says: `make fuzz` preloads it) is a failure with the mutation that made it."""
+import hashlib, json, os, random, sqlite3, subprocess, sys, tempfile
+
+import xxhash
+
+ALGORITHMS = {"popular": "", "item_knn": ", neighbours=5", "ials": ", factors=4, sweeps=2", "bpr": ", factors=4, sweeps=2", "mf": ", factors=3", "ease": "", "slim": "", "graph": "", "user_knn": "", "session_knn": "",
+              "repeat": ", variant=tifu", "content": ", items=items, item_key=id, item_text=name", "blend": ", models='[{\"algorithm\":\"item_knn\"},{\"algorithm\":\"popular\"}]'"}
+STRUCTURES = {"exact": "", "HNSW4": "", "IVF2,Flat": "", "PQ2x4": "", "SQ8": "", "IVF2,PQ2x4": "", "PCA2,Flat": ""}
+ODD = [None, 0, 1, -1, 2, 7, 255, 1 << 20, (1 << 31) - 1, 1 << 31, -(1 << 31), (1 << 62), (1 << 63) - 1, -(1 << 63), 1e300, -0.0, float("inf"), "", "x", "1e999", "sqlite_stmt", b"", b"\0" * 16, b"\xff" * 16]
+
+
+def connect(build, path):
+    db = sqlite3.connect(path, isolation_level=None)
+    db.enable_load_extension(True)
+    db.load_extension(os.path.abspath(os.path.join(build, "recommend")))
+    db.execute("PRAGMA synchronous=OFF")
+    db.execute("PRAGMA journal_mode=MEMORY")
+    return db
+
+
+def make(build, path):
+    db, draw = connect(build, path), random.Random(1)
+    db.execute("CREATE TABLE events(user INTEGER, item INTEGER, n REAL, t INTEGER)")
+    db.executemany("INSERT INTO events VALUES(?, ?, ?, ?)", [(draw.randrange(12), draw.randrange(15), draw.randrange(1, 4), draw.randrange(900)) for _ in range(90)])
+    db.execute("CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT)")
+    db.executemany("INSERT INTO items VALUES(?, ?)", [(i, f"cup {i % 3} pot {i % 5}") for i in range(15)])
+    for name, more in ALGORITHMS.items():
+        db.execute(f"CREATE VIRTUAL TABLE m_{name} USING rec_model(events=events, user=user, item=item, weight=n, time=t, algorithm={name}{more})")
+        db.execute(f"INSERT INTO m_{name}(m_{name}) VALUES('train')")
+    db.execute("INSERT INTO m_popular(m_popular, arg) VALUES('tune', '{\"trials\": 2}')")
+    for i, (factory, more) in enumerate(STRUCTURES.items()):
+        for storage in ("f32", "sq8"):
+            name = f"x{i}_{storage}"
+            db.execute(f"CREATE VIRTUAL TABLE {name} USING rec_index(e float[4], n integer, s text, metric=l2, storage={storage}, index='{factory}'{more})")
+            db.executemany(f"INSERT INTO {name}(rowid, e, n, s) VALUES(?, ?, ?, ?)", [(k, json.dumps([draw.randrange(4) if k % 3 else 0 for _ in range(4)]), k % 5, f"s{k % 3}") for k in range(1, 41)])
+            db.execute(f"INSERT INTO {name}({name}) VALUES('optimize')")
+            db.execute(f"UPDATE {name} SET n = 9 WHERE rowid = 3")
+    db.execute("CREATE TABLE queries(id INTEGER PRIMARY KEY, e)")
+    db.execute("INSERT INTO queries(e) VALUES('[1,0,2,3]'), ('[0,0,0,0]')")
+    db.close()
+
+
+def change_bytes(data, draw):
+    """One to four bytes or 32-bit numbers changed, cut out, or written twice."""
+    data = bytearray(data)
+    for _ in range(draw.randrange(1, 5)):
+        if not data:
+            return bytes(data)
+        at, kind = draw.randrange(len(data)), draw.randrange(5)
+        if kind == 0:
+            data[at] ^= 1 << draw.randrange(8)
+        elif kind == 1:
+            data[at] = draw.choice((0, 1, 127, 128, 255))
+        elif kind == 2:
+            data[at:at + 4] = draw.choice((0, 1, 2, 1 << 16, (1 << 31) - 1, 1 << 31, (1 << 32) - 1)).to_bytes(4, "little")
+        elif kind == 3:
+            del data[at:at + draw.randrange(1, 9)]
+        else:
+            data[at:at] = data[at:at + draw.randrange(1, 9)]
+    return bytes(data)
+
+
+def mend_version(db, name, blob, draw):
+    """A changed version under the checksum that fits, in the bytes and in the row."""
+    steps = len(json.loads(db.execute(f"SELECT log FROM {name}_versions").fetchone()[0] or "[]"))
+    end = len(blob) - steps * 24 - 16 - 32
+    content = change_bytes(blob[:end], draw)
+    digest = hashlib.sha256(content).digest()
+    db.execute(f"UPDATE {name}_versions SET sha256 = ?, bytes = ?", (digest.hex(), len(content) + len(blob) - end))
+    return content + digest + blob[end + 32:]
+
+
+def mend_segment(blob, draw):
+    content = change_bytes(blob[:-16], draw)
+    return content + xxhash.xxh3_128_digest(content)
+
+
+def mutate(db, draw):
+    """Change one value; gives (the tables that are concerned, what was done)."""
+    tables = [row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' AND (name GLOB 'm_*' OR name GLOB 'x[0-9]*')")]
+    table = draw.choice(tables)
+    base = table.rsplit("_", 1)[0]
+    rowid, = db.execute(f"SELECT rowid FROM {table} ORDER BY random() LIMIT 1").fetchone() or (None,)
+    columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+    column = draw.choice(columns)
+    if rowid is None:
+        return base, f"{table} is empty"
+    value, = db.execute(f"SELECT {column} FROM {table} WHERE rowid = ?", (rowid,)).fetchone()
+    if table.endswith("_chunks") and column == "data":
+        new = mend_version(db, base, value, draw)
+    elif table.endswith("_segment") and column == "data":
+        new = mend_segment(value, draw)
+    elif isinstance(value, bytes) and draw.random() < .8:
+        new = change_bytes(value, draw)
+    elif isinstance(value, str) and draw.random() < .6:
+        new = change_bytes(value.encode(), draw).decode("utf-8", "replace")
+    elif isinstance(value, int) and draw.random() < .4:
+        new = value + draw.choice((-1, 1, 1 << 20))
+    else:
+        new = draw.choice(ODD)
+    try:
+        db.execute(f"UPDATE OR IGNORE {table} SET {column} = ? WHERE rowid = ?", (new, rowid))
+    except sqlite3.Error:
+        pass
+    if not table.endswith("_changes"):
+        try:
+            db.execute(f"UPDATE {base}_changes SET stamp = randomblob(16) WHERE seq = (SELECT max(seq) FROM {base}_changes)")
+        except sqlite3.Error:
+            pass
+    return base, f"{table}.{column} of {rowid}: {str(value)[:60]!r} -> {str(new)[:60]!r}"
+
+
+def use(db, name):
+    if name.startswith("m_"):
+        statements = [f"SELECT item, score, because FROM {name} WHERE user = 3 AND k = 4", f"SELECT item FROM {name} WHERE similar_to = 4 AND k = 3", f"SELECT item FROM {name} WHERE basket = '[1, 2, 99]' AND k = 3",
+                      f"SELECT user, item FROM {name} WHERE k = 2", "SELECT * FROM rec_versions", "SELECT * FROM rec_models", "SELECT * FROM rec_trials", f"SELECT count(*) FROM rec_item_vectors('{name}')",
+                      f"INSERT INTO {name}({name}) VALUES('integrity-check')", f"INSERT INTO {name}({name}) VALUES('train')", f"SELECT item FROM {name}(3, 3)"]
+    else:
+        statements = [f"SELECT rowid, score, s FROM {name} WHERE e MATCH '[1,0,2,3]' AND k = 5", f"SELECT rowid FROM {name} WHERE e MATCH '[0,0,0,0]' AND k = 9 AND n IN (1, 2, 9) AND s >= 's1'", f"SELECT rowid, e FROM {name} WHERE similar_to = 7 AND k = 3",
+                      f"SELECT count(*) FROM {name}", f"SELECT * FROM rec_search('{name}', 'queries', 'id', 'e', 3)", "SELECT * FROM rec_indexes", f"INSERT INTO {name}({name}) VALUES('integrity-check')",
+                      f"INSERT INTO {name}(rowid, e, n) VALUES(77, '[1,1,1,1]', 1)", f"UPDATE {name} SET e = '[2,2,2,2]' WHERE rowid = 5", f"DELETE FROM {name} WHERE rowid = 6", f"INSERT INTO {name}({name}) VALUES('optimize')", f"SELECT rowid FROM {name}('[1,1,1,1]', 2)"]
+    for sql in statements:
+        try:
+            db.execute(sql).fetchall()
+        except (sqlite3.Error, UnicodeDecodeError, MemoryError):
+            pass
+
+
+def work(build, path, count, seed):
+    draw = random.Random(seed)
+    plain = sqlite3.connect(path, isolation_level=None)
+    plain.execute("PRAGMA synchronous=OFF")
+    plain.execute("PRAGMA journal_mode=OFF")
+    whole = plain.serialize() if hasattr(plain, "serialize") else open(path, "rb").read()
+    plain.close()
+    for _ in range(count):
+        with open(path, "wb") as file:
+            file.write(whole)
+        plain = sqlite3.connect(path, isolation_level=None)
+        plain.execute("PRAGMA synchronous=OFF")
+        plain.execute("PRAGMA journal_mode=OFF")
+        base, what = mutate(plain, draw)
+        plain.close()
+        print(what, flush=True)
+        db = connect(build, path)
+        use(db, base)
+        db.close()
+
+
+def main(build, count=2000, seed=1):
+    done = failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "whole.db")
+        make(build, path)
+        pieces = [(os.path.join(folder, f"{i}.db"), seed * 1000 + i) for i in range(os.cpu_count() or 1)]
+        running = []
+        for own, own_seed in pieces:
+            with open(path, "rb") as source, open(own, "wb") as target:
+                target.write(source.read())
+            log = open(own + ".log", "w+")
+            running.append((subprocess.Popen([sys.executable, __file__, "--work", build, own, str(count // len(pieces)), str(own_seed)], stdout=log, stderr=subprocess.PIPE, text=True), log))
+        for process, log in running:
+            _, errors = process.communicate()
+            log.seek(0)
+            lines = log.read().splitlines()
+            done += len(lines)
+            if process.returncode or "runtime error:" in errors or "AddressSanitizer" in errors:
+                failed += 1
+                print(f"FAIL code {process.returncode} after {len(lines)} mutations, the last: {lines[-1] if lines else '-'}\n{errors[:6000]}")
+    print(f"{done - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--work":
+        work(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
+    else:
+        sys.exit(main(sys.argv[1], *map(int, sys.argv[2:])))
