@@ -55,9 +55,9 @@ static Status bad_value(const ModelDefinition *d, sqlite3_stmt *row, int column,
 }
 
 int events_number(sqlite3_stmt *row, int column, double *out) {
-    int kind = sqlite3_column_type(row, column);
-    *out = sqlite3_column_double(row, column);
-    if (kind == SQLITE_INTEGER || kind == SQLITE_FLOAT) return isfinite(*out);
+    sqlite3_value *value = sqlite3_column_value(row, column); /* one lock, not one for each question */
+    int kind = sqlite3_value_type(value);
+    if (kind == SQLITE_INTEGER || kind == SQLITE_FLOAT) return isfinite(*out = sqlite3_value_double(value));
     return kind == SQLITE_TEXT && number_parse((const char *)sqlite3_column_text(row, column), (size_t)sqlite3_column_bytes(row, column), out);
 }
 
@@ -136,7 +136,7 @@ typedef Status (*RowVisitor)(void *context, sqlite3_stmt *row, Key user, Key ite
 static Status visit_all(EventsReader *reader, int has_until, double until, RowVisitor visit, Status (*passed_over)(void *, Key, Err *), void *context, Err *err) {
     const ModelDefinition *d = reader->definition;
     sqlite3_stmt *rows = NULL;
-    int has_row = 1;
+    int has_row = 1, unit_to_check = d->time && d->time_unit == TIME_SECONDS; /* where a time is the number that stands there */
     char buffer[2 * KEY_BUFFER];
     Status status = prepare_events(d, &rows, "", err);
     reader->rows = 0;
@@ -155,7 +155,7 @@ static Status visit_all(EventsReader *reader, int has_until, double until, RowVi
             if (task_poll(reader->task)) status = fail(err, ST_CANCELLED, "interrupted");
             if (status != ST_OK) break;
         }
-        if (sqlite3_column_type(rows, COLUMN_TIME) != SQLITE_TEXT) time_span_add(&reader->span, sqlite3_column_double(rows, COLUMN_TIME));
+        if (unit_to_check && sqlite3_value_type(sqlite3_column_value(rows, COLUMN_TIME)) != SQLITE_TEXT) time_span_add(&reader->span, time);
         reader->first = fmin(reader->first, time);
         if (!(has_until && time >= until))
             status = visit(context, rows, user, item, weight, time, err);

@@ -74,6 +74,10 @@ static int take_constraint(ModelTable *table, sqlite3_index_info *info, Plan *pl
         plan->has_limit_stopper = 1; /* compared with the echo */
         return SQLITE_OK;
     }
+    if (c->op == SQLITE_INDEX_CONSTRAINT_ISNOTNULL) {
+        plan->has_limit_stopper = 1; /* SQLite looks at the rows, where inputs are echoed */
+        return SQLITE_OK;
+    }
     if (letter) {
         if (!equals) return refuse(table, "k, similar_to, basket, candidates, exclude and options must be given with =");
         if (!c->usable) return SQLITE_CONSTRAINT;
@@ -119,8 +123,8 @@ int model_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info) {
     ModelTable *table = (ModelTable *)vtab;
     Plan plan = {.item_equals = -1, .limit = -1, .offset = -1, .asks_nothing = 1};
     for (int i = 0; i < info->nConstraint; i++) {
-        int bound = info->aConstraint[i].op == SQLITE_INDEX_CONSTRAINT_LIMIT || info->aConstraint[i].op == SQLITE_INDEX_CONSTRAINT_OFFSET;
-        plan.asks_nothing &= bound;
+        int op = info->aConstraint[i].op; /* a browser that counts the values of a column says IS NOT NULL */
+        plan.asks_nothing &= op == SQLITE_INDEX_CONSTRAINT_LIMIT || op == SQLITE_INDEX_CONSTRAINT_OFFSET || op == SQLITE_INDEX_CONSTRAINT_ISNOTNULL;
         int code = take_constraint(table, info, &plan, i);
         if (code) return code;
     }

@@ -58,7 +58,7 @@ typedef struct EventsReader {
     sqlite3_stmt *one_user;
     Task *task; /* counts the events that are read and may stop the reading; or NULL */
     int64_t rows;
-    TimeSpan span; /* of times that are numbers, as they stand */
+    TimeSpan span; /* of times that are numbers of seconds */
     double first;  /* time of the earliest event */
 } EventsReader;
 

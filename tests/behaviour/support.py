@@ -27,6 +27,19 @@ class Shop:
 
 
 @functools.lru_cache(None)
+def fetched(package):
+    """The folder with a package of PyPI ("name==version"), by pip into BUILD/peers where it is not there yet; may hold nothing."""
+    name, version = package.split("==")
+    folder = os.path.join(os.path.dirname(EXTENSION), "peers")
+    if not os.path.isdir(os.path.join(folder, f"{name.replace('-', '_')}-{version}.dist-info")):
+        try:
+            subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--retries", "1", "--timeout", "10", "--target", folder, package], capture_output=True, timeout=90)
+        except subprocess.TimeoutExpired:
+            pass
+    return folder
+
+
+@functools.lru_cache(None)
 def gpu_libraries():
     """The extensions that have a GPU: the real one where there is one, and the one whose device the CPU plays."""
     db = Shop(None).connect()

@@ -393,7 +393,7 @@ def test_a_long_table_of_queries_on_every_device(shop):
         for k in (3, 100):
             equal(search(db, "t", k, "gpu", queries="many"), search(db, "t", k, "cpu", queries="many"), f"k={k}")
         db.execute("INSERT INTO many VALUES(99, '[1, 2, 3]')")  # the last of 10001
-        refused(db, "SELECT count(*) FROM rec_search('t', 'many', 'id', 'v', 3, '{\"device\":\"gpu\"}')", says="a query of 3 elements, the column is float[16]")
+        refused(db, "SELECT count(*) FROM rec_search('t', 'many', 'id', 'v', 3, '{\"device\":\"gpu\"}')", says="the query with the id 99: 3 elements, the column is float[16]")
         db.execute("UPDATE many SET v = NULL WHERE id = 99")
         timer = threading.Timer(.05, db.interrupt)
         timer.start()

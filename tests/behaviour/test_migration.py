@@ -1,34 +1,26 @@
 """docs/migration.md: its examples are run beside the real sqlite-vec and sqlite-vss, and their answers are compared on more data.
 
 The packages are looked for in BUILD/peers and fetched there by pip where they are not; what cannot be had is skipped with a word."""
-import difflib, math, os, sqlite3, subprocess, sys, unittest
+import difflib, math, os, sqlite3, sys, unittest
 
 import numpy
 
-from support import EXTENSION, equal, one, refused, rows, same_rows
+from support import EXTENSION, equal, fetched, one, refused, rows, same_rows
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 import docs_examples  # noqa: E402 -- how the blocks of a page are found, and the shell
 
 PAGE = os.path.join(HERE, "..", "..", "docs", "migration.md")
-PEERS = os.path.join(os.path.dirname(EXTENSION), "peers")
-MISSING = set()
 VEC, VSS = ("sqlite-vec==0.1.9", ("vec0",), "vec_version"), ("sqlite-vss==0.1.2", ("vector0", "vss0"), "vss_version")
 
 
 def peer(package, libraries, version):
     """The paths of a peer's libraries, or a skipped test."""
-    folder = os.path.join(PEERS, package.split("==")[0].replace("-", "_"))
-    if not os.path.isdir(folder) and package not in MISSING:
-        try:
-            subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--retries", "1", "--timeout", "10", "--target", PEERS, package], capture_output=True, timeout=90)
-        except subprocess.TimeoutExpired:
-            MISSING.add(package)
+    folder = os.path.join(fetched(package), package.split("==")[0].replace("-", "_"))
     paths = [os.path.join(folder, library) for library in libraries]
     said = docs_examples.shell(":memory:", "".join(f".load {path}\n" for path in paths) + f"SELECT {version}();\n", HERE)  # another process: an AVX2 build may crash
     if said.strip() != "v" + package.split("==")[1]:
-        MISSING.add(package)
         raise unittest.SkipTest(f"{package} is not to be had")
     return paths
 

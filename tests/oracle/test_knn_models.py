@@ -444,7 +444,7 @@ def session_knn_needs_a_time():
     try:
         train(log.db, "timeless")
     except sqlite3.Error as error:
-        assert "session_knn needs time=" in str(error), str(error)
+        assert "session_knn needs the order of the events: time=" in str(error), str(error)
     else:
         raise AssertionError("it trained without an order")
 
