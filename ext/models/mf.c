@@ -3,8 +3,8 @@
  *
  *     minimise  sum_{(u,i) rated} (r_ui - m - b_u - b_i - x_u . y_i)^2 + reg ( sum_u d_u (|x_u|^2 + b_u^2) + sum_i d_i (|y_i|^2 + b_i^2) )
  *
- *     r_ui: the pair's weight, not scaled: the rating. A pair's events are added up, so give one event a pair (the latest, in a
- *     view). m: mean of all ratings     b_u, b_i: biases     x_u, y_i: d factors     d_u, d_i: ratings of user and item
+ *     r_ui: the pair's weight, not scaled: the rating, of several the latest (combine=)     m: mean of all ratings
+ *     b_u, b_i: biases     x_u, y_i: d factors     d_u, d_i: ratings of user and item
  *
  * A sweep solves all users for (x_u, b_u), then all items for (y_i, b_i), each a system of d + 1 unknowns. Only items
  * are stored; a user's factors and bias are solved from her live history. score = the predicted rating.
