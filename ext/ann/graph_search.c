@@ -339,14 +339,15 @@ static Status are_precise(const Graph *graph, const AnnVectors *vectors, int *ou
     float *query = mem_array((size_t)vectors->dim, sizeof *query);
     int64_t n = graph->n < SAMPLE ? graph->n : SAMPLE;
     for (int64_t i = 0; i < n && query; i++) {
-        int32_t node = (int32_t)(i * graph->n / n);
-        if (!graph->levels[node]) continue; /* beside its node */
+        int32_t node = (int32_t)(i * graph->n / n), end = (int32_t)((i + 1) * graph->n / n);
+        while (node < end && !graph->levels[node]) node++; /* rows beside their node are none */
+        if (node == end) continue;
         memcpy(query, ann_vector(vectors, node, walk.scratch), (size_t)vectors->dim * sizeof *query);
         search.query = query;
         prepare_query(&walk);
         compare_links(&walk, node, &variance, &error_variance);
     }
-    *out = error_variance <= 0.01 * variance;
+    *out = variance > 0 && error_variance <= 0.01 * variance; /* without evidence none */
     walk_free(&walk);
     Status status = query ? ST_OK : fail_nomem(err, "a vector");
     mem_free(query);

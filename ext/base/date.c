@@ -69,7 +69,7 @@ static int take_time(const char **at, const char *end, double *seconds, double *
         if (take_char(at, end, '.') && !take_fraction(at, end, fraction)) return 0;
     }
     *seconds += hour * 3600 + minute * 60 + second;
-    return hour < 24 || (minute == 0 && second == 0);
+    return hour < 24 || (minute == 0 && second == 0 && *fraction == 0);
 }
 
 /* Z, or how far local time is ahead. */

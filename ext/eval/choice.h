@@ -8,7 +8,7 @@
 typedef struct PairedTest {
     int64_t users;     /* that both have a value for */
     double difference; /* mean of b - a */
-    double p;          /* one-sided, of Student's paired t: how often chance alone makes b so much better; 1 for fewer than 2 users */
+    double p;          /* one-sided, of Student's paired t: how often chance alone makes b so much better; not below 2^-users, the sign test's least; 1 for fewer than 2 users */
 } PairedTest;
 
 /* a, b: a value for each of n users, NaN where she was not judged. */

@@ -69,6 +69,8 @@ void sums_add(Sums *sums, SumMetric metric, double y, double p, double w, double
         add_product(&sums->sum[2], signed_w, y, 1);
         add_product(&sums->sum[3], signed_w, y, y);
         sums->steps++;
+        if (error != 0 && (sums->least_error == 0 || w * error * error < sums->least_error)) sums->least_error = w * error * error;
+        if (y != 0 && (sums->least_square == 0 || w * y * y < sums->least_square)) sums->least_square = w * y * y;
         sums->errors = fmax(sums->errors, sums->sum[1].high);
         sums->squares = fmax(sums->squares, sums->sum[3].high);
         break;
@@ -91,7 +93,14 @@ static double r2(const Sums *sums) {
     if (sums->n < 2 || sums->sum[0].high <= 0) return NAN;
     DoubleDouble of_mean = quotient_of(product_of(sums->sum[2], sums->sum[2]), sums->sum[0]);
     add(&spread, -of_mean.high, -of_mean.low);
-    if (spread.high <= lost * sums->squares) return sums->sum[1].high <= lost * sums->errors; /* y is constant */
+    /* Did what has left the window weigh so much more that nothing can be told of what stays? */
+    int emptied = sums->steps > sums->n, no_square = emptied && lost * sums->squares >= sums->least_square && sums->least_square > 0;
+    int no_error = emptied && lost * sums->errors >= sums->least_error && sums->least_error > 0;
+    if (spread.high <= lost * sums->squares) { /* y is constant */
+        if (sums->sum[1].high > lost * sums->errors) return no_square ? NAN : 0;
+        return no_square || no_error ? NAN : 1;
+    }
+    if (no_error && spread.high <= lost * sums->errors) return NAN;
     return (double)(1 - value_of(&sums->sum[1]) / value_of(&spread));
 }
 

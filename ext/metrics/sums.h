@@ -36,7 +36,8 @@ typedef struct Sums {
     DoubleDouble sum[N_SUMS];
     int64_t n;
     int64_t steps;         /* of r2: rows taken in or back, and the largest that its sums of squares have been: */
-    double errors, squares; /* what is left of them once rows are taken back is known to so much and no better */
+    double errors, squares; /* what is left of them once rows are taken back is known to so much and no better, */
+    double least_error, least_square; /* and the least of a row, 0 for none */
     double beta; /* of f */
 } Sums;
 

@@ -105,8 +105,9 @@ static void append_value(Bytes *out, sqlite3_value *value) {
     case SQLITE_BLOB: bytes_format(out, "\"a BLOB of %d bytes\"", sqlite3_value_bytes(value)); break;
     default: {
         const char *text = (const char *)sqlite3_value_text(value);
-        int len = sqlite3_value_bytes(value);
-        bytes_json_string(out, text ? text : "", text ? (size_t)(len < 80 ? len : 80) : 0);
+        int len = sqlite3_value_bytes(value), shown = len < 80 ? len : 80;
+        while (shown > 0 && shown < len && text && ((unsigned char)text[shown] & 0xC0) == 0x80) shown--; /* no half of a character */
+        bytes_json_string(out, text ? text : "", text ? (size_t)shown : 0);
     }
     }
 }
@@ -286,23 +287,27 @@ static void check_span(Check *c) {
     bytes_format(&finding->examples, "{\"looks like\": \"%s\", \"least\": %.15g, \"most\": %.15g}", looks, c->span.least, c->span.most);
 }
 
-static char *columns_of(const ModelDefinition *d) {
+static char *columns_of(const ModelDefinition *d, const char *form) {
     sqlite3_str *text = sqlite3_str_new(NULL);
     const char *const column[] = {d->user, d->item, d->weight, d->time, d->session};
     for (size_t i = 0; i < sizeof column / sizeof *column; i++)
-        if (column[i]) sqlite3_str_appendf(text, "%se.\"%w\"", i ? ", " : "", column[i]);
+        if (column[i]) {
+            sqlite3_str_appendall(text, i ? ", " : "");
+            sqlite3_str_appendf(text, form, column[i], column[i], column[i], column[i]);
+        }
     return sqlite3_str_finish(text);
 }
 
 static Status check_duplicates(Check *c, Err *err) {
     const ModelDefinition *d = c->definition;
-    char *columns = columns_of(d);
+    char *columns = columns_of(d, "e.\"%w\""), *shown = columns_of(d, "CASE WHEN typeof(e.\"%w\")='blob' THEN 'a BLOB' WHEN typeof(e.\"%w\")='real' AND abs(e.\"%w\")>1.7976931348623157e308 THEN 'infinite' ELSE e.\"%w\" END"); /* what JSON can hold */
     sqlite3_stmt *rows = NULL;
     int has_row = 1;
     Finding *finding = &c->finding[DUPLICATE];
-    Status status = columns ? glue_prepare(d->db, &rows, err, "SELECT count(*), json_array(%s) FROM \"%w\".\"%w\" e WHERE typeof(e.\"%w\")<>'blob' AND typeof(e.\"%w\")<>'blob' GROUP BY %s HAVING count(*)>1", columns, d->schema, d->events, d->user, d->item, columns)
+    Status status = columns && shown ? glue_prepare(d->db, &rows, err, "SELECT count(*), json_array(%s) FROM \"%w\".\"%w\" e WHERE typeof(e.\"%w\")<>'blob' AND typeof(e.\"%w\")<>'blob' GROUP BY %s HAVING count(*)>1", shown, d->schema, d->events, d->user, d->item, columns)
                             : fail_nomem(err, "SQL");
     sqlite3_free(columns);
+    sqlite3_free(shown);
     while (status == ST_OK) {
         status = glue_step(d->db, rows, &has_row, err);
         if (status != ST_OK || !has_row) break;
@@ -328,7 +333,7 @@ static Status prepare_rows(const ModelDefinition *d, int with_rowid, sqlite3_stm
 
 static Status has_rowid(const ModelDefinition *d, int *out, Err *err) {
     sqlite3_int64 found;
-    TRY(glue_integer(d->db, 0, &found, err, "SELECT 1 FROM pragma_table_list(%Q) WHERE schema=%Q AND type='table' AND NOT wr", d->events, d->schema));
+    TRY(glue_integer(d->db, 0, &found, err, "SELECT 1 FROM pragma_table_list(%Q) WHERE schema=%Q AND type='table' AND NOT wr AND NOT EXISTS(SELECT 1 FROM pragma_table_xinfo(%Q, %Q) WHERE name='rowid' COLLATE NOCASE)", d->events, d->schema, d->events, d->schema));
     *out = found != 0;
     return ST_OK;
 }
@@ -348,11 +353,12 @@ static Status check_all(Check *c, Err *err) {
     sqlite3_finalize(rows);
     if (status == ST_OK) status = check_duplicates(c, err);
     if (status == ST_OK) status = check_users(c, err);
+    if (status != ST_OK) return status; /* the arrays may be shorter than the keys */
     check_items(c);
     check_both(c, c->users, USER_BOTH);
     check_both(c, c->items, ITEM_BOTH);
     check_span(c);
-    return status;
+    return ST_OK;
 }
 
 static const char *column_of(const ModelDefinition *d, Problem problem) {

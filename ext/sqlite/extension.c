@@ -21,11 +21,12 @@ __attribute__((visibility("default")))
 #endif
 int sqlite3_recommend_init(sqlite3 *db, char **error, const void *api);
 
-/* What the connection has of it: *version stays NULL without. sqlite3_malloc'ed. */
+/* What the connection has of it: *version stays NULL without. sqlite3_malloc'ed. A function is asked: a file can have a
+ * table rec_info of its own, but no function. */
 static int find_loaded(sqlite3 *db, char **version) {
     sqlite3_stmt *statement = NULL;
     *version = NULL;
-    if (sqlite3_prepare_v2(db, "SELECT value FROM rec_info WHERE key='version'", -1, &statement, NULL) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW)
+    if (sqlite3_prepare_v2(db, "SELECT rec_version()", -1, &statement, NULL) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW)
         *version = sqlite3_mprintf("%s", sqlite3_column_text(statement, 0));
     return sqlite3_finalize(statement) == SQLITE_NOMEM ? SQLITE_NOMEM : SQLITE_OK;
 }

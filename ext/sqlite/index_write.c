@@ -156,8 +156,12 @@ static Status write_row(IndexTable *t, const Write *w, int *constraint, Err *err
     if (key_taken) status = delete_row(t, other, err);
     if (status == ST_OK && w->is_update && w->id != w->old_id) status = delete_row(t, w->old_id, err);
     if (status == ST_OK) status = index_log_change(t, w->id, !stored, err);
-    if (status == ST_OK && stored) status = run(t, PUT_VECTOR, w->id, stored, bytes, err);
     if (status == ST_OK && t->n_meta) status = put_meta(t, w->id, w->column, err);
+    if (status == ST_OK && stored) {
+        status = run(t, PUT_VECTOR, w->id, stored, bytes, err);
+        Err ignored = {0}; /* a statement of one row has no journal of its own: inside BEGIN a half of a row would stay */
+        if (status != ST_OK && t->n_meta && !w->is_update) (void)run(t, DELETE_META, w->id, NULL, 0, &ignored);
+    }
     mem_free(stored);
     return status;
 }

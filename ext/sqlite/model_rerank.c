@@ -72,7 +72,7 @@ Status model_categories(ModelTable *t, const ModelCursor *c, const int32_t **out
             t->category = NULL;
             return status;
         }
-        t->category_stamp[0] = in_transaction ? -1 : now[0];
+        t->category_stamp[0] = in_transaction || c->model != t->loaded ? -1 : now[0]; /* another version's items: for this once */
         t->category_stamp[1] = now[1];
         t->category_stamp[2] = now[2];
     }

@@ -96,3 +96,14 @@ def test_what_training_refuses_the_check_has_found(shop):
         db.execute(f"INSERT INTO ev VALUES({values})")
         refused(db, "INSERT INTO m(m) VALUES('train')", says="ev." if "123" in values else "rec_check_events('m')")
         assert set(checked(db)) - before, values
+
+
+def test_the_check_itself_can_say_every_value(shop):
+    db = shop.connect()
+    db.execute("CREATE TABLE ev(u, i, n, t, rowid TEXT)")
+    db.executemany("INSERT INTO ev VALUES(?, ?, ?, ?, 'abc')", [(1, 3, b"\0", 1700000000)] * 2 + [(1, 4, float("inf"), 1700000000)] * 2 + [("x" * 79 + "\u00e9 ", 5, 1, 1700000000)])
+    db.execute("CREATE VIRTUAL TABLE m USING rec_model(events=ev, user=u, item=i, weight=n, time=t)")
+    got = checked(db)
+    equal(got["exact duplicates"][:2], (2, [{"times": 2, "row": [1, 3, "a BLOB", 1700000000]}, {"times": 2, "row": [1, 4, "infinite", 1700000000]}]))
+    equal(got["weight is no number"][0] + got.get("weight is beyond -1e12..1e12", (0,))[0], 4)
+    equal(got["user has blanks around it"][1], [{"user": "x" * 79, "item": 5, "value": "x" * 79}], "cut between characters, and a column rowid is no number of a row")

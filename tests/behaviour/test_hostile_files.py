@@ -204,3 +204,50 @@ def test_nothing_that_cannot_be_read_is_activated_whatever_the_cache_holds(shop)
     refused(db, "INSERT INTO m(m, arg) VALUES('load', rec_train('m'))", says="version 4: ")
     equal(rows(db, "SELECT version FROM rec_versions"), [(1,), (2,), (3,)])
     equal(rows(shop.connect("shop.db"), "SELECT item FROM m(1, 5)"), before)
+
+
+def test_a_row_that_is_refused_half_way_leaves_no_half(shop):
+    """A statement of one row has no journal of its own, so that inside BEGIN the table has to take back what it wrote."""
+    for held, what in (("x_meta", "NEW.c0 = 7"), ("x_vectors", "NEW.id = 7")):
+        db = shop.connect()
+        db.execute("CREATE VIRTUAL TABLE x USING rec_index(e float[2], n integer)")
+        db.execute("INSERT INTO x(rowid, e, n) VALUES(1, '[1,1]', 1)")
+        column = rows(db, f"PRAGMA table_info({held})")[1][1]
+        db.execute(f"CREATE TRIGGER stop BEFORE INSERT ON {held} WHEN {what.replace('c0', column)} BEGIN SELECT RAISE(ABORT, 'stopped'); END")
+        db.execute("BEGIN")
+        refused(db, "INSERT INTO x(rowid, e, n) VALUES(7, '[1,0]', 7)", says="")
+        db.execute("COMMIT")
+        equal(rows(db, "SELECT rowid, n FROM x"), [(1, 1)], held)
+        equal(rows(db, "SELECT rowid FROM x('[1,0]', 9)"), [(1,)], held)
+        db.execute("INSERT INTO x(x) VALUES('integrity-check')")
+
+
+def test_a_file_with_a_table_rec_info_loads_like_any_other(shop):
+    for made in ("CREATE TABLE rec_info AS SELECT 'version' AS key, '0.1.0' AS value", "CREATE VIEW rec_info AS SELECT 'version' AS key, '9' AS value"):
+        path = shop.path(f"{len(made)}.db")
+        plain = sqlite3.connect(path)
+        plain.execute(made)
+        plain.commit()
+        plain.close()
+        db = shop.connect(f"{len(made)}.db")
+        equal(one(db, "SELECT rec_dot('[2]', '[3]')"), 6.0)
+        equal(one(db, "SELECT count(*) FROM pragma_module_list WHERE name = 'rec_model'"), 1)
+
+
+def test_categories_of_one_version_are_never_anothers(shop):
+    db = shop.connect()
+    draw = random.Random(3)
+    db.execute("CREATE TABLE ev(u INTEGER, i INTEGER, t)")
+    db.execute("CREATE TABLE it(i INTEGER PRIMARY KEY, c)")
+    db.executemany("INSERT INTO it VALUES(?, ?)", [(k, f"c{k % 3}") for k in range(1, 61)])
+    db.executemany("INSERT INTO ev VALUES(?, ?, ?)", [(u, 50 + draw.randrange(10), 1000000000 + j) for u in range(600) for j in range(4)])
+    db.execute("CREATE VIRTUAL TABLE m USING rec_model(events=ev, user=u, item=i, time=t, items=it, item_key=i, item_category=c)")
+    db.execute("INSERT INTO m(m) VALUES('train')")
+    db.executemany("INSERT INTO ev VALUES(?, ?, ?)", [(u, 1 + draw.randrange(60), 1100000000 + j) for u in range(600) for j in range(8)])
+    db.execute("INSERT INTO m(m) VALUES('train')")
+    asked = "SELECT user, item, rank FROM m WHERE k = 3 AND options = '{\"max_per_category\": 1, \"exclude_seen\": false, \"version\": %d}'"
+    right = rows(db, asked % 2)
+    older, newer = db.execute(asked % 1), db.execute(asked % 2)
+    older.fetchone(), newer.fetchone()
+    older.fetchall()
+    equal(rows(db, asked % 2), right)

@@ -59,6 +59,26 @@ TEST(sums_forget_large_rows_that_are_taken_back) {
     CHECK(fabs(sums_value(&sums, SUM_RMSE) - .2) < 1e-12);
 }
 
+/* R2 of the frame 1, 2, 3 against 2, 2, 4, after a row with this y has left. */
+static double r2_after(double left) {
+    static const double y[] = {1, 2, 3}, p[] = {2, 2, 4};
+    Sums sums = {0};
+    sums_add(&sums, SUM_R2, left, left + 1, 1, 1);
+    for (int i = 0; i < 3; i++) sums_add(&sums, SUM_R2, y[i], p[i], 1, 1);
+    sums_add(&sums, SUM_R2, left, left + 1, 1, -1);
+    return sums_value(&sums, SUM_R2);
+}
+
+TEST(r2_of_a_window_is_right_or_unknown_after_a_row_beyond_all_measure) {
+    CHECK(r2_after(7) == 0 && fabs(r2_after(1e12)) < 1e-5); /* 1 - 2 / 2 */
+    CHECK(isnan(r2_after(1e17)) && isnan(r2_after(1e20)));
+    Sums zeros = {0};
+    for (int i = 0; i < 3; i++) sums_add(&zeros, SUM_R2, 0, 1, 1, 1);
+    sums_add(&zeros, SUM_R2, 3, 1, 1, 1);
+    sums_add(&zeros, SUM_R2, 3, 1, 1, -1);
+    CHECK(sums_value(&zeros, SUM_R2) == 0);
+}
+
 TEST(bootstrap_interval_covers_the_mean_and_is_reproducible) {
     double value[200];
     Interval a, b;

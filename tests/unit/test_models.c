@@ -4,6 +4,7 @@
 
 #include "../../ext/base/memory.h"
 #include "../../ext/base/random.h"
+#include "../../ext/eval/choice.h"
 #include "../../ext/models/model.h"
 #include "check.h"
 
@@ -224,4 +225,13 @@ TEST(models_survive_the_failure_of_every_allocation) {
             CHECK(status == ST_OK && refused > 20);
         }
     }
+}
+
+TEST(two_users_prove_nothing_however_alike_they_are) {
+    const double a[] = {.1, .3, .2, .1, .3, .2, .1, .3, .2, .1}, b[] = {.2, .4, .3, .2, .4, .3, .2, .4, .3, .2};
+    PairedTest two = paired_test(a, b, 2), three = paired_test(a, b, 3), ten = paired_test(a, b, 10);
+    CHECK(two.p >= .25 && three.p >= .125 && !is_beyond_chance(&two, 1) && !is_beyond_chance(&three, 1));
+    CHECK(ten.p >= 0x1p-10 && ten.p < .001 && is_beyond_chance(&ten, 1) && !is_beyond_chance(&ten, 1000));
+    PairedTest none = paired_test(a, a, 10), worse = paired_test(b, a, 10);
+    CHECK(none.p == 1 && worse.p > .5);
 }
