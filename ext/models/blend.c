@@ -265,12 +265,13 @@ static const Scoreboard *board_of(const ModelQuery *part) {
 /* The part's scores, divided by the root of their mean square unless it speaks alone. Of a part that has few, only those. */
 static void add_scores(ModelQuery *query, BlendQuery *q, int c, double weight, int alone) {
     const Scoreboard *board = board_of(q->part[c]);
+    int speaks = model_query_speaks(q->part[c]);
     const int32_t *item = board && !board->dense ? board->touched : NULL;
     int32_t n = query->model->n_items, few = item ? board->n_touched : n;
     double square = 0;
     for (int32_t k = 0; k < few; k++) {
         int32_t i = item ? item[k] : k;
-        q->score[k] = board ? fmax(0, board->score[i]) : model_query_score(q->part[c], i);
+        q->score[k] = board ? fmax(0, board->score[i]) : speaks ? model_query_score(q->part[c], i) : 0;
         square += q->score[k] * q->score[k];
     }
     q->factor[c] = alone ? 1 : square > 0 ? weight / sqrt(square / n) : 0;

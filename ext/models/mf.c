@@ -265,6 +265,10 @@ static Status mf_prepare(ModelQuery *query, Err *err) {
     return failed ? fail(err, ST_BADARG, "the user's system has no solution") : ST_OK;
 }
 
+static double mf_stranger(const Model *model) {
+    return ((const MfState *)model->state)->mean;
+}
+
 const Algorithm mf_algorithm = {
     .name = "mf",
     .summary = "matrix factorisation of ratings (the weight column), with biases; predicts the rating",
@@ -282,6 +286,7 @@ const Algorithm mf_algorithm = {
     .query_free = mf_query_free,
     .query_prepare = mf_prepare,
     .score = factors_score,
+    .stranger = mf_stranger,
     .rank = factors_rank,
     .item_vector = factors_item_vector,
     .alike = factors_alike,

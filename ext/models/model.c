@@ -124,11 +124,19 @@ void model_query_free(ModelQuery *query) {
     mem_free(query);
 }
 
+int model_query_speaks(const ModelQuery *query) {
+    return query->history.n || query->similar >= 0 || query->model->algorithm->impersonal;
+}
+
+static double score_of_stranger(const Model *model) {
+    return model->algorithm->stranger ? model->algorithm->stranger(model) : 0;
+}
+
 Status model_query_history(ModelQuery *query, const History *history, Err *err) {
     query->history = *history;
     query->similar = -1;
     if (query->popular_only) return ST_OK; /* nothing of the algorithm is asked */
-    return history->n || query->model->algorithm->impersonal ? query->model->algorithm->query_prepare(query, err) : ST_OK;
+    return model_query_speaks(query) ? query->model->algorithm->query_prepare(query, err) : ST_OK;
 }
 
 Status model_query_similar(ModelQuery *query, int32_t item, Err *err) {
@@ -160,7 +168,7 @@ Status algorithm_rank(const ModelQuery *query, const uint64_t *allowed, int64_t 
 
 double model_query_score(const ModelQuery *query, int32_t item) {
     const Algorithm *algorithm = query->model->algorithm;
-    if (query->history.n == 0 && query->similar < 0 && !algorithm->impersonal) return 0;
+    if (!model_query_speaks(query)) return score_of_stranger(query->model);
     double score = algorithm_score(query, item);
     return score < 0 && !algorithm->scores_all ? 0 : score;
 }
@@ -172,6 +180,7 @@ void model_allow_all(const Model *model, uint64_t *bit) {
 
 /* Fill up from the popular list, leaving out what is listed already. */
 static Status fill(const Model *model, const uint64_t *allowed, size_t k, Ranked *out, size_t *out_n, Err *err) {
+    double score = *out_n == 0 ? score_of_stranger(model) : 0;
     uint64_t *listed = mem_zeros(model_words(model), sizeof *listed);
     if (!listed) return fail_nomem(err, "the popular list");
     for (size_t i = 0; i < *out_n; i++) listed[out[i].item >> 6] |= (uint64_t)1 << (out[i].item & 63);
@@ -179,7 +188,7 @@ static Status fill(const Model *model, const uint64_t *allowed, size_t k, Ranked
         int32_t item = model->popular[at];
         uint64_t bit = (uint64_t)1 << (item & 63);
         if ((allowed && !(allowed[item >> 6] & bit)) || (listed[item >> 6] & bit)) continue;
-        out[(*out_n)++] = (Ranked){.item = item, .from_popular = 1};
+        out[(*out_n)++] = (Ranked){.item = item, .from_popular = 1, .score = score};
     }
     mem_free(listed);
     return ST_OK;
@@ -200,7 +209,7 @@ Status model_query_rank(ModelQuery *query, const uint64_t *allowed, int64_t n_al
     *out_n = 0;
     if (!allowed) n_allowed = model->n_items;
     if (k > (size_t)n_allowed) k = (size_t)n_allowed;
-    if (!query->popular_only && (query->history.n || query->similar >= 0 || model->algorithm->impersonal)) {
+    if (!query->popular_only && model_query_speaks(query)) {
         status = topk_init(&top, k, err);
         if (status == ST_OK) status = algorithm_rank(query, allowed, n_allowed, &top, err);
     }

@@ -129,6 +129,8 @@ struct Algorithm {
     const struct Scoreboard *(*board)(const ModelQuery *query);
     /* The score of an item after query_prepare; 0 where the model has nothing to say. */
     double (*score)(const ModelQuery *query, int32_t item);
+    /* The score of every item to somebody without a history, whose list is the popular one. NULL: 0. */
+    double (*stranger)(const Model *model);
     /* The k best allowed items that the model has something to say about, unsorted. */
     Status (*rank)(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err);
     /* part[j] = what history item j adds to the score of item; the parts sum to the score. NULL: not additive. */
@@ -178,6 +180,8 @@ void model_options_json(const Model *model, Bytes *out);
 Status model_query_new(ModelQuery **out, const Model *model, Err *err);
 void model_query_free(ModelQuery *query);
 
+/* Has the algorithm anything to say to this asker? Otherwise the list is the popular one. */
+int model_query_speaks(const ModelQuery *query);
 /* Ask about a history (n may be 0: then everything comes from popular) or about the neighbours of an item. */
 Status model_query_history(ModelQuery *query, const History *history, Err *err);
 Status model_query_similar(ModelQuery *query, int32_t item, Err *err);
@@ -190,12 +194,12 @@ void model_allow_all(const Model *model, uint64_t *bit);
 
 typedef struct Ranked {
     int32_t item;
-    int from_popular; /* filled from the popular list: score is 0 */
+    int from_popular; /* filled from the popular list: score is 0, or the algorithm's for a stranger */
     double score;
 } Ranked;
 
 /* The first k of the list: allowed items by (score descending, id), then, where the model has nothing more to say, the
- * popular ones by (popularity descending, id) with score 0. *out_n <= k. */
+ * popular ones by (popularity descending, id) with score 0, or the algorithm's for a stranger. *out_n <= k. */
 Status model_query_rank(ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, size_t k, Ranked *out,
                         size_t *out_n, Err *err);
 

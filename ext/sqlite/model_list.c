@@ -151,10 +151,6 @@ static Status rank_catalogue(ModelTable *t, ModelCursor *c, Allowed *a, Err *err
     return status;
 }
 
-static int has_nothing_to_say(const ModelCursor *c) {
-    return c->query->history.n == 0 && c->query->similar < 0 && !c->model->algorithm->impersonal;
-}
-
 /* The order of a ranked list, as model_query_rank's: (score, then popular fill by popularity, then id); items that the
  * model does not know come last, as given. */
 typedef struct Candidate {
@@ -175,7 +171,7 @@ static int compare_candidates(const void *x, const void *y) {
 
 /* Has the model nothing to say about an item with this score, so that the popular list places it? */
 static int is_filled(const ModelCursor *c, double score) {
-    return has_nothing_to_say(c) || (score == 0 && !c->model->algorithm->scores_all);
+    return !model_query_speaks(c->query) || (score == 0 && !c->model->algorithm->scores_all);
 }
 
 /* The candidates, each once, at its first place. */

@@ -332,6 +332,21 @@ def mf_scores_are_the_predicted_ratings_of_the_ridge_solution(*case):
 
 
 @claim_each(MF)
+def mf_expects_the_mean_of_all_ratings_from_an_unknown_user(*case):
+    name, _, _ = _mf(*case)
+    db, known, _ = _ratings()
+    mean, popular = known[known > 0].mean(), sorted(range(ITEMS), key=lambda i: (-(known[:, i] > 0).sum(), i))
+    rows = db.execute(f"SELECT item, score, because FROM {name} WHERE user = -1 AND k = {ITEMS} ORDER BY rank").fetchall()
+    same([row[0] for row in rows], popular, "the order is the popular one")
+    close([row[1] for row in rows], [mean] * ITEMS, 1e-12, "scores")
+    same({row[2] for row in rows}, {'{"source":"popular"}'}, "because")
+    asked = db.execute(f"SELECT item, score FROM {name} WHERE user = -1 AND candidates = '[7, 3, 0]' ORDER BY rank").fetchall()
+    same(asked, [row[:2] for row in rows if row[0] in (7, 3, 0)], "candidates")
+    for i in (0, 64):
+        same(db.execute(f"SELECT rank, score FROM {name} WHERE user = -1 AND item = ?", (i,)).fetchall(), [(popular.index(i) + 1, rows[0][1])], "one pair")
+
+
+@claim_each(MF)
 def mf_solution_of_the_live_history_is_stationary(*case):
     """A rating that is given after training counts at once: only items stay as they were."""
     name, twin, _ = _mf(*case)
