@@ -259,7 +259,7 @@ static Status add_ranks(ModelQuery *query, BlendQuery *q, int c, double weight, 
 /* The part's scores where it keeps them all, or NULL. */
 static const Scoreboard *board_of(const ModelQuery *part) {
     const Algorithm *algorithm = part->model->algorithm;
-    return algorithm->board && (part->history.n || part->similar >= 0) ? algorithm->board(part) : NULL;
+    return algorithm->board && model_query_speaks(part) ? algorithm->board(part) : NULL;
 }
 
 /* The part's scores, divided by the root of their mean square unless it speaks alone. Of a part that has few, only those. */
