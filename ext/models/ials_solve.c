@@ -146,3 +146,23 @@ int solver_block(const Solver *s, SolverScratch *scratch, int32_t from, int32_t 
     for (size_t f = 0; f < width; f++) x[(size_t)from + f] += g[f];
     return 0;
 }
+
+enum { GRAM_CHUNK = 4096 };
+
+/* gram = scale X'X by chunks added in float64. */
+Status ials_gram(float *gram, const float *x, double scale, int32_t n, int32_t d, Err *err) {
+    size_t size = (size_t)d * (size_t)d;
+    float *part = mem_array(size, sizeof *part);
+    double *sum = mem_zeros(size, sizeof *sum);
+    if (part && sum) {
+        for (int32_t from = 0; from < n; from += GRAM_CHUNK) {
+            dense_gram(part, x + (size_t)from * (size_t)d, 1, n - from < GRAM_CHUNK ? n - from : GRAM_CHUNK, d);
+            for (size_t i = 0; i < size; i++) sum[i] += (double)part[i];
+        }
+        for (size_t i = 0; i < size; i++) gram[i] = (float)(scale * sum[i]);
+    }
+    Status status = part && sum ? ST_OK : fail_nomem(err, "the Gram matrix");
+    mem_free(part);
+    mem_free(sum);
+    return status;
+}

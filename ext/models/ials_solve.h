@@ -53,4 +53,8 @@ int solver_row(const Solver *s, SolverScratch *scratch, const int32_t *col, cons
 /* One step of the block solver (iALS++): the part [from, from + b) of x moves to where it is best with the rest as it is. */
 int solver_block(const Solver *s, SolverScratch *scratch, int32_t from, int32_t b, const int32_t *col, const float *scaled, int64_t n, float *x);
 
+/* gram (d x d) = scale X'X of X: n x d, by chunks added in float64. The caller holds
+ * dense_begin(). */
+Status ials_gram(float *gram, const float *x, double scale, int32_t n, int32_t d, Err *err);
+
 #endif

@@ -16,7 +16,7 @@
 
 #include "../base/date.h"
 #include "../eval/trial.h"
-#include "../models/model.h"
+#include "../models/histories.h"
 #include "glue.h"
 
 enum { C_USER, C_ITEM, C_SCORE, C_RANK, C_BECAUSE, C_VERSION, C_COMMAND, C_K, C_SIMILAR_TO, C_BASKET, C_CANDIDATES, C_EXCLUDE, C_OPTIONS, C_ARG, N_MODEL_COLUMNS };
@@ -64,25 +64,7 @@ typedef struct EventsReader {
 
 void events_reader_clear(EventsReader *reader);
 
-/* Which events a history takes. */
-typedef struct HistoryRules {
-    double newest; /* decay counts from here */
-    int has_until;
-    double until;  /* events before this time */
-    PairRules pair;
-    BasketRules basket;
-} HistoryRules;
-HistoryRules history_rules(const Model *model);
-
-/* A user's history: owned arrays in the model's ids, summed and netted; items unknown to the model are left out. */
-typedef struct OwnedHistory {
-    History history;
-    int64_t capacity;
-    int32_t *seen; /* history.seen */
-} OwnedHistory;
-void owned_history_clear(OwnedHistory *history);
-/* Room for n items; n of the history becomes 0. */
-Status owned_history_reserve(OwnedHistory *history, int64_t n, Err *err);
+/* One user's history. */
 Status events_read_user(EventsReader *reader, const Model *model, const HistoryRules *rules, sqlite3_value *user, OwnedHistory *out, Err *err);
 
 /* All events before until (if has_until) into a dataset, not yet finished. definition: the reader's, or a copy with another
@@ -92,19 +74,7 @@ Status events_read_all(EventsReader *reader, const ModelDefinition *definition, 
 /* The same into a set of their own ids. */
 Status events_read_set(EventsReader *reader, int has_until, double until, EventSet *set, Err *err);
 
-/* Every user's history, by user in key order; items in the model's ids. */
-typedef struct AllHistories {
-    KeyMap *users;
-    Csr rows; /* users x model items */
-    double *time; /* per entry: when the item was had last */
-    int32_t *seen; /* where a history's items may be only a part of what counts as seen: those, user after user, ascending; else NULL */
-    int64_t *seen_start; /* users + 1 */
-} AllHistories;
-/* One user's; it borrows. */
-History all_histories_row(const AllHistories *all, int32_t user);
-/* Has the user the item, as something that counts as seen? */
-int all_histories_has(const AllHistories *all, int32_t user, int32_t item);
-void all_histories_clear(AllHistories *all);
+/* Everybody's. */
 Status events_read_histories(EventsReader *reader, const Model *model, const HistoryRules *rules, AllHistories *out, Err *err);
 
 /* A finite number, or a text that is one, in a column of a statement. Returns 0 for anything else. */
