@@ -59,6 +59,7 @@ help:
 	@echo 'make bench-gpu   searches on a GPU beside the CPU and raw FAISS (SIZE=1m|10m)'
 	@echo 'make gpu-archive build/gpu-machine.tar.xz: extension, plug-in, tests and benchmark for a machine with a GPU'
 	@echo 'make lint        layers, symbols, sizes, warnings under gcc and clang'
+	@echo 'make format      lay the C sources out as .clang-format says'
 	@echo 'make deps        install missing Debian packages, build FAISS once (cached outside the tree)'
 	@echo 'make docs        regenerate the option tables in docs/reference'
 	@echo 'make fresh       prove "make demo" and "make test" in a minimal Debian 12 root (needs root)'

@@ -92,6 +92,10 @@ test-newest: all $(DEVICE) $(BUILD)/test-deps $(BUILD)/newest-packages/ready
 lint: all $(BUILD)/test-deps
 	@tools/deps.sh packages lint
 	@tools/lint.sh $(BUILD)
+format:
+	@tools/deps.sh packages lint
+	@clang-format -i ext/*/*.[ch] ext/*/*.cpp tests/*/*.[ch] tests/*/*.cpp
+.PHONY: format
 fresh:
 	@tools/fresh.sh
 docs: all $(BUILD)/test-deps

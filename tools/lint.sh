@@ -66,6 +66,19 @@ found=$(grep -nE '(^|[^a-z0-9_.>])(v?snprintf|strto(d|f|ld)|sscanf|v?fprintf|set
 found=$(wc -l ext/*/*.c ext/*/*.h ext/*/*.cpp | awk '$2 != "total" && $1 > 600 {print $2 ": " $1 " lines"}')
 [ -z "$found" ] && ok || bad "files past 600 lines: $found"
 
+# Nor does a function pass a screen.
+found=$(awk '/^[A-Za-z_]/ && !/;$/ {start = FNR} /^}$/ && FNR - start >= 60 {
+    print FILENAME ":" start ": " FNR - start + 1 " lines"}' ext/*/*.c ext/*/*.cpp)
+[ -z "$found" ] && ok || bad "functions past 60 lines: $found"
+found=$(awk 'length > 100 {print FILENAME ":" FNR}' ext/*/*.[ch] ext/*/*.cpp tests/*/*.[ch] tests/*/*.cpp)
+[ -z "$found" ] && ok || bad "lines past 100 columns: $found"
+if clang-format --version 2>/dev/null | grep -q 'version 14'; then # others lay out a little differently
+    found=$(for file in ext/*/*.[ch] ext/*/*.cpp tests/*/*.[ch] tests/*/*.cpp; do
+        clang-format "$file" | cmp -s - "$file" || echo "$file"; done)
+    [ -z "$found" ] && ok || bad "not as clang-format lays it out (make format): $found"
+else echo "SKIP no clang-format 14"
+fi
+
 # 7. The repository speaks of the project alone.
 found=$(git grep -nIE '(^|[^a-z.])/(work|root|home)/' -- . ':!tools/lint.sh' ':!.gitignore' 2>/dev/null || true)
 [ -z "$found" ] && ok || bad "a machine's path: $found"

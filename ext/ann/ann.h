@@ -1,9 +1,10 @@
 /* Nearest neighbours: one interface, several engines behind it.
  *
- * An engine is built over rows that the caller keeps (AnnVectors, immutable while an index uses them) and answers
- * "the k best rows for this query, among the allowed ones". Rows are named by position 0 .. n-1; the caller keeps rows
- * in id order, so that ties by position are ties by id. Scores are exact float64 sums over the rows as they are stored,
- * whatever the engine's own structure has lost, and higher is better:
+ * An engine is built over rows that the caller keeps (AnnVectors, immutable while an index uses
+ * them) and answers "the k best rows for this query, among the allowed ones". Rows are named by
+ * position 0 .. n-1; the caller keeps rows in id order, so that ties by position are ties by id.
+ * Scores are exact float64 sums over the rows as they are stored, whatever the engine's own
+ * structure has lost, and higher is better:
  *
  *     ip      x . y
  *     cosine  x . y / (|x| |y|), 0 where a norm is 0
@@ -23,8 +24,8 @@
 
 typedef enum AnnMetric { ANN_IP, ANN_L2, ANN_COSINE } AnnMetric;
 
-/* How a row is kept: float32; IEEE half precision; or one signed byte an element after a float32 scale, which is
- * max|x| / 127: x_i = scale * code_i, a float32 product. */
+/* How a row is kept: float32; IEEE half precision; or one signed byte an element after a float32
+ * scale, which is max|x| / 127: x_i = scale * code_i, a float32 product. */
 typedef enum AnnStorage { ANN_F32, ANN_F16, ANN_SQ8 } AnnStorage;
 
 typedef struct AnnVectors {
@@ -38,7 +39,8 @@ typedef struct AnnVectors {
 } AnnVectors;
 
 Status ann_vectors_alloc(AnnVectors *out, int64_t n, int32_t dim, AnnMetric metric, Err *err);
-Status ann_vectors_alloc_as(AnnVectors *out, int64_t n, int32_t dim, AnnMetric metric, AnnStorage storage, Err *err);
+Status ann_vectors_alloc_as(
+    AnnVectors *out, int64_t n, int32_t dim, AnnMetric metric, AnnStorage storage, Err *err);
 void ann_vectors_clear(AnnVectors *vectors);
 /* Fill the norms, once the rows are written; of one row. */
 void ann_vectors_finish(AnnVectors *vectors);
@@ -46,7 +48,8 @@ void ann_vectors_finish_row(AnnVectors *vectors, int64_t position);
 
 /* Bytes of a stored row, in memory and in the file. */
 size_t ann_row_bytes(AnnStorage storage, int32_t dim);
-/* float32 to the stored form; the index of an element that is too large for it (f16: beyond 65504), or -1. */
+/* float32 to the stored form; the index of an element that is too large for it (f16: beyond 65504),
+ * or -1. */
 int64_t ann_encode(AnnStorage storage, const float *x, int32_t dim, void *out);
 /* The stored form as float32. */
 void ann_decode(AnnStorage storage, const void *stored, int32_t dim, float *out);
@@ -67,25 +70,28 @@ static inline const float *ann_vector(const AnnVectors *vectors, int64_t positio
     return scratch;
 }
 
-/* A row and a query as an engine of inner products or distances wants them: normalised for cosine. norm: the query's. */
+/* A row and a query as an engine of inner products or distances wants them: normalised for cosine.
+ * norm: the query's. */
 void ann_unit_row(const AnnVectors *vectors, int64_t position, float *out);
 void ann_unit_query(const AnnVectors *vectors, const float *query, double norm, float *out);
 
 /* The exact score of two vectors with these norms (used for cosine only). */
-double ann_score(AnnMetric metric, const float *x, double x_norm, const float *y, double y_norm, int32_t dim);
+double ann_score(
+    AnnMetric metric, const float *x, double x_norm, const float *y, double y_norm, int32_t dim);
 
 /* The predicted memory of n rows with their norms, in bytes. */
 size_t ann_vectors_memory(AnnStorage storage, int64_t n, int32_t dim);
 
 typedef struct AnnSearch {
-    const float *query;      /* dim */
+    const float *query; /* dim */
     size_t k;
     double min_score;        /* only rows with score >= min_score; -INFINITY for all */
     const uint64_t *allowed; /* a bit per position, or NULL: all */
     int64_t n_allowed;       /* bits that are set, when allowed is given */
     int64_t ef;              /* graphs: candidates kept while searching; 0: the engine's default */
     int64_t nprobe;          /* IVF: lists visited; 0: the engine's default */
-    int64_t candidates;      /* lossy codes: rows that are scored exactly; 0: the engine's default */
+    /* lossy codes: rows that are scored exactly; 0: the engine's default */
+    int64_t candidates;
 } AnnSearch;
 
 static inline int ann_allows(const uint64_t *allowed, int64_t position) {
@@ -105,11 +111,13 @@ typedef struct AnnEngine {
     Status (*check)(const char *factory, int32_t dim, AnnMetric metric, Err *err);
     /* Build over vectors, which must outlive the index. */
     Status (*build)(AnnIndex *index, Task *task, Err *err);
-    /* Take over `from`, an index over other rows, and add what is new: old_position[p] is where row p of this index was
-     * there, or -1. The state stays NULL where building is better. NULL where the engine can only build. */
-    Status (*extend)(AnnIndex *index, const AnnIndex *from, const int64_t *old_position, Task *task, Err *err);
-    /* Derived structure as bytes, and back; NULL where the engine has none worth storing. save writes nothing where the
-     * structure must be built again. */
+    /* Take over `from`, an index over other rows, and add what is new: old_position[p] is where row
+     * p of this index was there, or -1. The state stays NULL where building is better. NULL where
+     * the engine can only build. */
+    Status (*extend)(
+        AnnIndex *index, const AnnIndex *from, const int64_t *old_position, Task *task, Err *err);
+    /* Derived structure as bytes, and back; NULL where the engine has none worth storing. save
+     * writes nothing where the structure must be built again. */
     Status (*save)(const AnnIndex *index, Bytes *out, Err *err);
     Status (*load)(AnnIndex *index, const void *data, size_t len, Err *err);
     /* For each of n searches the best rows into its top (k = search->k), exact scores, unsorted. */
@@ -124,18 +132,20 @@ struct AnnIndex {
     const AnnEngine *engine;
     const AnnVectors *vectors;
     const char *factory; /* borrowed */
-    int build_ef;        /* a graph's: candidates looked at for a new node; 0: FAISS's default, 40 */
-    void *state;         /* the engine's own */
+    /* a graph's: candidates looked at for a new node; 0: FAISS's default, 40 */
+    int build_ef;
+    void *state; /* the engine's own */
 };
 
 /* The engine for a factory string: exact, HNSW<M>, or any other string of FAISS. */
 const AnnEngine *ann_engine_for(const char *factory);
 
-/* What index=auto stands for with so many rows: "exact" while a pass over the codes takes a few milliseconds, else a
- * graph. Another factory string is itself. */
+/* What index=auto stands for with so many rows: "exact" while a pass over the codes takes a few
+ * milliseconds, else a graph. Another factory string is itself. */
 const char *ann_resolve(const char *factory, int64_t n, int32_t dim);
 
-/* Score every allowed row, no structure needed; O(n dim). Also what a filter with few matches uses. */
+/* Score every allowed row, no structure needed; O(n dim). Also what a filter with few matches
+ * uses. */
 Status ann_scan(const AnnVectors *vectors, const AnnSearch *search, TopK *top, Err *err);
 
 extern const AnnEngine ann_exact_engine;

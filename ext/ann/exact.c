@@ -1,12 +1,15 @@
-/* Exact top-k by two passes in one walk: 8-bit codes with a proven error bound (codes.h) decide which rows can still win,
- * and only those are scored in float64 from the rows. A row is dropped when even its upper bound is below the k-th best
- * score so far: the answer is the brute-force answer, ids and order.
+/* Exact top-k by two passes in one walk: 8-bit codes with a proven error bound (codes.h) decide
+ * which rows can still win, and only those are scored in float64 from the rows. A row is dropped
+ * when even its upper bound is below the k-th best score so far: the answer is the brute-force
+ * answer, ids and order.
  *
- * For inner products the rows are walked by descending norm, and the walk ends when |x| |y| falls below the k-th best:
- * real catalogues have such a skew. Memory beside the rows: dim + 20 bytes a row.
+ * For inner products the rows are walked by descending norm, and the walk ends when |x| |y| falls
+ * below the k-th best: real catalogues have such a skew. Memory beside the rows: dim + 20 bytes a
+ * row.
  *
- * Layout: blocks of 8 rows, each block groups x 8 rows x 4 dimensions of codes (offset 128, unsigned), which is what
- * one AVX2 register takes; groups = ceil(dim / 4). A query's codes stay within 63, so that pairs of products fit int16. */
+ * Layout: blocks of 8 rows, each block groups x 8 rows x 4 dimensions of codes (offset 128,
+ * unsigned), which is what one AVX2 register takes; groups = ceil(dim / 4). A query's codes stay
+ * within 63, so that pairs of products fit int16. */
 #include <math.h>
 #include <string.h>
 
@@ -14,7 +17,8 @@
 #include "../math/kernels.h"
 #include "codes.h"
 
-/* STRETCH blocks are walked by every query of a batch before the next: their codes stay in the cache. */
+/* STRETCH blocks are walked by every query of a batch before the next: their codes stay in the
+ * cache. */
 enum { BLOCK = 8, CODE_ZERO = 128, QUERY_MAX = 63, PIECE = 1024, STRETCH = 256 };
 
 /* CodeBound of 8 rows, by field: what SIMD wants. */
@@ -27,10 +31,10 @@ typedef struct BlockBound {
 typedef struct Exact {
     int64_t n_blocks;
     size_t groups;
-    uint8_t *code;   /* n_blocks x groups x 32 */
+    uint8_t *code;     /* n_blocks x groups x 32 */
     BlockBound *bound; /* n_blocks */
-    int64_t *order;  /* n_blocks x 8: position of each coded row; -1 pads the last block */
-    int usual_norms; /* no norm is huge: the bounds can be trusted to float32 */
+    int64_t *order;    /* n_blocks x 8: position of each coded row; -1 pads the last block */
+    int usual_norms;   /* no norm is huge: the bounds can be trusted to float32 */
 } Exact;
 
 static Status exact_check(const char *factory, int32_t dim, AnnMetric metric, Err *err) {
@@ -49,12 +53,14 @@ static void exact_free(AnnIndex *index) {
 }
 
 /* Put a row's codes and bound into place `lane` of its block. */
-static void place(Exact *exact, int64_t block, size_t lane, const int8_t *code, const CodeBound *bound, int32_t dim) {
+static void place(Exact *exact, int64_t block, size_t lane, const int8_t *code,
+    const CodeBound *bound, int32_t dim) {
     exact->bound[block].scale[lane] = bound->scale;
     exact->bound[block].norm[lane] = bound->norm;
     exact->bound[block].error[lane] = bound->error;
     uint8_t *out = exact->code + (size_t)block * exact->groups * 32 + lane * 4;
-    for (int32_t i = 0; i < dim; i++) out[(size_t)(i / 4) * 32 + (size_t)(i % 4)] = (uint8_t)(code[i] + CODE_ZERO);
+    for (int32_t i = 0; i < dim; i++)
+        out[(size_t)(i / 4) * 32 + (size_t)(i % 4)] = (uint8_t)(code[i] + CODE_ZERO);
 }
 
 /* Positions by descending norm (ties by position), or as they are. */
@@ -88,8 +94,10 @@ static void encode_piece(void *context, int64_t piece, int worker) {
         int64_t position = encoding->exact->order[at];
         size_t own = (size_t)worker * (size_t)vectors->dim;
         const float *row = ann_vector(vectors, position, encoding->scratch + own);
-        CodeBound bound = code_row(row, vectors->norm[position], vectors->dim, encoding->code + own);
-        place(encoding->exact, at / BLOCK, (size_t)(at % BLOCK), encoding->code + own, &bound, vectors->dim);
+        CodeBound bound = code_row(
+            row, vectors->norm[position], vectors->dim, encoding->code + own);
+        place(encoding->exact, at / BLOCK, (size_t)(at % BLOCK), encoding->code + own, &bound,
+            vectors->dim);
     }
 }
 
@@ -97,12 +105,13 @@ static Status encode_all(Exact *exact, const AnnVectors *vectors, Task *task, Er
     int workers = task ? task->threads : 1;
     int64_t pieces = (exact->n_blocks + PIECE - 1) / PIECE;
     size_t elements = (size_t)workers * (size_t)vectors->dim;
-    Encoding encoding = {exact, vectors, mem_array(elements, sizeof(float)), mem_array(elements, 1)};
+    Encoding encoding = {
+        exact, vectors, mem_array(elements, sizeof(float)), mem_array(elements, 1)};
     Status status = encoding.scratch && encoding.code ? ST_OK : fail_nomem(err, "the exact index");
-    if (status == ST_OK && task)
-        status = task_run(task, pieces, encode_piece, &encoding, err);
+    if (status == ST_OK && task) status = task_run(task, pieces, encode_piece, &encoding, err);
     else
-        for (int64_t piece = 0; status == ST_OK && piece < pieces; piece++) encode_piece(&encoding, piece, 0);
+        for (int64_t piece = 0; status == ST_OK && piece < pieces; piece++)
+            encode_piece(&encoding, piece, 0);
     mem_free(encoding.scratch);
     mem_free(encoding.code);
     return status;
@@ -149,13 +158,17 @@ static void set_floor(Query *query, AnnMetric metric) {
     code_look_above(&query->look, metric, query->coded.norm, query->floor);
 }
 
-/* Upper bounds of x . y for the 8 rows of a block; a bit for each that the first look does not leave out. */
-static unsigned block_bounds(const Exact *exact, const Query *query, const Kernels *kernel, int64_t block, float upper[BLOCK]) {
+/* Upper bounds of x . y for the 8 rows of a block; a bit for each that the first look does not
+ * leave out. */
+static unsigned block_bounds(const Exact *exact, const Query *query, const Kernels *kernel,
+    int64_t block, float upper[BLOCK]) {
     const BlockBound *bound = &exact->bound[block];
-    return kernel->code_look8(&query->look, exact->code + (size_t)block * exact->groups * 32, bound->scale, bound->norm, bound->error, upper);
+    return kernel->code_look8(&query->look, exact->code + (size_t)block * exact->groups * 32,
+        bound->scale, bound->norm, bound->error, upper);
 }
 
-static void score_block(const AnnIndex *index, Query *query, const float upper[BLOCK], unsigned in, int64_t block) {
+static void score_block(
+    const AnnIndex *index, Query *query, const float upper[BLOCK], unsigned in, int64_t block) {
     const Exact *exact = index->state;
     const AnnVectors *vectors = index->vectors;
     const AnnSearch *search = query->search;
@@ -164,9 +177,12 @@ static void score_block(const AnnIndex *index, Query *query, const float upper[B
         int i = __builtin_ctz(in);
         int64_t position = exact->order[block * BLOCK + i];
         if (position < 0 || !ann_allows(search->allowed, position)) continue;
-        if (query->floor > -INFINITY && code_is_out(vectors->metric, upper[i], query->floor, query->coded.norm, vectors->norm[position])) continue;
-        double score = ann_score(vectors->metric, search->query, query->coded.norm, ann_vector(vectors, position, query->scratch),
-                                 vectors->norm[position], vectors->dim);
+        if (query->floor > -INFINITY &&
+            code_is_out(vectors->metric, upper[i], query->floor, query->coded.norm,
+                vectors->norm[position]))
+            continue;
+        double score = ann_score(vectors->metric, search->query, query->coded.norm,
+            ann_vector(vectors, position, query->scratch), vectors->norm[position], vectors->dim);
         if (score < search->min_score) continue;
         topk_push(query->top, score, position);
         set_floor(query, vectors->metric);
@@ -184,12 +200,13 @@ static void walk(const AnnIndex *index, Query *query, int64_t from, int64_t to) 
     int by_norm = index->vectors->metric == ANN_IP;
     float upper[BLOCK];
     unsigned in;
-    /* Where the order is that of the positions, a block's 8 rows are one byte of the allowed bits (little-endian). */
+    /* Where the order is that of the positions, a block's 8 rows are one byte of the allowed bits
+     * (little-endian). */
     const uint8_t *allowed = by_norm ? NULL : (const uint8_t *)query->search->allowed;
     for (int64_t block = from; block < to && !query->over; block++) {
-        if (by_norm && walk_is_over(exact, query, block))
-            query->over = 1;
-        else if ((!allowed || allowed[block]) && (in = block_bounds(exact, query, kernel, block, upper)) != 0)
+        if (by_norm && walk_is_over(exact, query, block)) query->over = 1;
+        else if ((!allowed || allowed[block]) &&
+            (in = block_bounds(exact, query, kernel, block, upper)) != 0)
             score_block(index, query, upper, in, block);
     }
 }
@@ -198,10 +215,12 @@ static void walk(const AnnIndex *index, Query *query, int64_t from, int64_t to) 
 static int scans(const AnnIndex *index, const Query *query) {
     const Exact *exact = index->state;
     const AnnSearch *search = query->search;
-    return !exact->usual_norms || !code_is_usual(query->coded.norm) || (search->allowed && search->n_allowed < index->vectors->n / 12);
+    return !exact->usual_norms || !code_is_usual(query->coded.norm) ||
+        (search->allowed && search->n_allowed < index->vectors->n / 12);
 }
 
-static Status exact_search(const AnnIndex *index, const AnnSearch *searches, TopK *tops, int n, Err *err) {
+static Status exact_search(
+    const AnnIndex *index, const AnnSearch *searches, TopK *tops, int n, Err *err) {
     const Exact *exact = index->state;
     size_t dim = (size_t)index->vectors->dim, code_bytes = 4 * exact->groups;
     Query *query = mem_zeros((size_t)n, sizeof *query);
@@ -212,9 +231,17 @@ static Status exact_search(const AnnIndex *index, const AnnSearch *searches, Top
     for (int i = 0; i < n && status == ST_OK; i++) {
         int8_t *own = code + (size_t)i * code_bytes;
         memset(own, 0, code_bytes);
-        query[i] = (Query){.search = &searches[i], .top = &tops[i], .scratch = scratch, .over = searches[i].k == 0};
+        query[i] = (Query){.search = &searches[i],
+            .top = &tops[i],
+            .scratch = scratch,
+            .over = searches[i].k == 0};
         query[i].coded = code_query(searches[i].query, index->vectors->dim, QUERY_MAX, own);
-        query[i].look = (CodeLook){.query = own, .groups = exact->groups, .bias = CODE_ZERO * query[i].coded.sum, .scale = query[i].coded.scale, .error = code_query_error(&query[i].coded), .coded_norm = query[i].coded.coded_norm};
+        query[i].look = (CodeLook){.query = own,
+            .groups = exact->groups,
+            .bias = CODE_ZERO * query[i].coded.sum,
+            .scale = query[i].coded.scale,
+            .error = code_query_error(&query[i].coded),
+            .coded_norm = query[i].coded.coded_norm};
         set_floor(&query[i], index->vectors->metric);
         if (!query[i].over && scans(index, &query[i])) {
             status = ann_scan(index->vectors, &searches[i], &tops[i], err);
@@ -222,7 +249,9 @@ static Status exact_search(const AnnIndex *index, const AnnSearch *searches, Top
         }
     }
     for (int64_t block = 0; block < exact->n_blocks && status == ST_OK; block += STRETCH)
-        for (int i = 0; i < n; i++) walk(index, &query[i], block, block + STRETCH < exact->n_blocks ? block + STRETCH : exact->n_blocks);
+        for (int i = 0; i < n; i++)
+            walk(index, &query[i], block,
+                block + STRETCH < exact->n_blocks ? block + STRETCH : exact->n_blocks);
     mem_free(query);
     mem_free(code);
     mem_free(scratch);
@@ -231,7 +260,8 @@ static Status exact_search(const AnnIndex *index, const AnnSearch *searches, Top
 
 static size_t exact_memory(const AnnIndex *index) {
     const Exact *exact = index->state;
-    return (size_t)exact->n_blocks * (exact->groups * 32 + sizeof(BlockBound) + BLOCK * sizeof(int64_t));
+    return (size_t)exact->n_blocks *
+        (exact->groups * 32 + sizeof(BlockBound) + BLOCK * sizeof(int64_t));
 }
 
 static size_t exact_predict(const char *factory, int64_t n, int32_t dim) {

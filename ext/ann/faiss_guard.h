@@ -7,17 +7,13 @@
 #include <exception>
 
 struct Malformed : std::exception {
-    const char *what() const noexcept override {
-        return "a length or row number is wrong";
-    }
+    const char *what() const noexcept override { return "a length or row number is wrong"; }
 };
 
 struct Unfit : std::exception {
     const char *reason;
     explicit Unfit(const char *reason_) : reason(reason_) {}
-    const char *what() const noexcept override {
-        return reason;
-    }
+    const char *what() const noexcept override { return reason; }
 };
 
 /* Run it; an exception becomes -1 and its text. */
@@ -25,9 +21,7 @@ template <class Body> int guarded(char *text, size_t size, Body body) {
     try {
         body();
         return 0;
-    } catch (const std::exception &e) {
-        snprintf(text, size, "%s", e.what());
-    } catch (...) {
+    } catch (const std::exception &e) { snprintf(text, size, "%s", e.what()); } catch (...) {
         snprintf(text, size, "unknown exception");
     }
     return -1;

@@ -12,9 +12,7 @@ thread_local int (*polled)(void *host);
 thread_local void *polled_host;
 
 struct Poll : faiss::InterruptCallback {
-    bool want_interrupt() override {
-        return polled && polled(polled_host);
-    }
+    bool want_interrupt() override { return polled && polled(polled_host); }
 };
 
 /* On this thread FAISS polls and uses so many threads, until the end of the scope. */
@@ -23,7 +21,8 @@ class Job {
     int our_threads;
 
   public:
-    Job(int threads, int (*poll)(void *host), void *host) : host_threads(omp_get_max_threads()), our_threads(threads) {
+    Job(int threads, int (*poll)(void *host), void *host)
+        : host_threads(omp_get_max_threads()), our_threads(threads) {
         static const bool installed = (faiss::InterruptCallback::instance.reset(new Poll), true);
         static_cast<void>(installed);
         omp_set_num_threads(threads);

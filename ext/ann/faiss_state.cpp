@@ -1,8 +1,9 @@
 /* What a FAISS index has learnt and holds, as bytes and back.
  *
- * Not FAISS's own file format: its reader trusts what it reads. Here an index is made by its factory string first, and
- * only arrays are stored, each of which must have exactly the length that this index needs. One function walks the
- * index for both directions. Kinds that it does not know are not stored: they are built again. */
+ * Not FAISS's own file format: its reader trusts what it reads. Here an index is made by its
+ * factory string first, and only arrays are stored, each of which must have exactly the length that
+ * this index needs. One function walks the index for both directions. Kinds that it does not know
+ * are not stored: they are built again. */
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexHNSW.h>
 #include <faiss/IndexIVF.h>
@@ -26,9 +27,7 @@ namespace {
 
 /* A kind of index that this file does not know. */
 struct Unknown : std::exception {
-    const char *what() const noexcept override {
-        return "it is of a kind that is not stored";
-    }
+    const char *what() const noexcept override { return "it is of a kind that is not stored"; }
 };
 
 /* One direction or the other. */
@@ -42,8 +41,10 @@ class Archive {
     size_t n; /* rows */
     bool loading;
 
-    Archive(FaissExtraWrite write_, void *out_, size_t n_) : write(write_), out(out_), n(n_), loading(false) {}
-    Archive(const void *data_, size_t len, size_t n_) : data(static_cast<const char *>(data_)), left(len), n(n_), loading(true) {}
+    Archive(FaissExtraWrite write_, void *out_, size_t n_)
+        : write(write_), out(out_), n(n_), loading(false) {}
+    Archive(const void *data_, size_t len, size_t n_)
+        : data(static_cast<const char *>(data_)), left(len), n(n_), loading(true) {}
 
     void bytes(void *item, size_t len) {
         if (!loading) return write(out, item, len);
@@ -74,9 +75,7 @@ template <class T> T *exactly(faiss::Index *index) {
     return typeid(*index) == typeid(T) ? static_cast<T *>(index) : nullptr;
 }
 
-void visit(Archive &a, faiss::ProductQuantizer &pq) {
-    a.array(pq.centroids, pq.d * pq.ksub);
-}
+void visit(Archive &a, faiss::ProductQuantizer &pq) { a.array(pq.centroids, pq.d * pq.ksub); }
 
 void visit(Archive &a, faiss::ScalarQuantizer &sq) {
     size_t learnt = 0;
@@ -96,7 +95,8 @@ void visit(Archive &a, faiss::VectorTransform &transform) {
         a.array(linear->A, in * out);
         linear->have_bias = a.number(linear->have_bias) != 0;
         a.array(linear->b, linear->have_bias ? out : 0);
-    } else if (!dynamic_cast<faiss::NormalizationTransform *>(&transform) && !dynamic_cast<faiss::RemapDimensionsTransform *>(&transform)) {
+    } else if (!dynamic_cast<faiss::NormalizationTransform *>(&transform) &&
+        !dynamic_cast<faiss::RemapDimensionsTransform *>(&transform)) {
         throw Unknown();
     }
     transform.is_trained = true;
@@ -104,13 +104,15 @@ void visit(Archive &a, faiss::VectorTransform &transform) {
 
 /* The centroids of an IVF, which a fresh quantizer takes as its rows. */
 void visit_quantizer(Archive &a, faiss::IndexIVF &ivf) {
-    if (!exactly<faiss::IndexFlat>(ivf.quantizer) && !exactly<faiss::IndexFlatL2>(ivf.quantizer) && !exactly<faiss::IndexFlatIP>(ivf.quantizer) &&
+    if (!exactly<faiss::IndexFlat>(ivf.quantizer) && !exactly<faiss::IndexFlatL2>(ivf.quantizer) &&
+        !exactly<faiss::IndexFlatIP>(ivf.quantizer) &&
         !exactly<faiss::IndexHNSWFlat>(ivf.quantizer))
         throw Unknown();
     std::vector<float> centroids;
     if (!a.loading) {
         centroids.resize(ivf.nlist * static_cast<size_t>(ivf.d));
-        ivf.quantizer->reconstruct_n(0, static_cast<faiss::Index::idx_t>(ivf.nlist), centroids.data());
+        ivf.quantizer->reconstruct_n(
+            0, static_cast<faiss::Index::idx_t>(ivf.nlist), centroids.data());
     }
     a.array(centroids, ivf.nlist * static_cast<size_t>(ivf.d));
     if (!a.loading) return;
@@ -138,7 +140,8 @@ void visit_lists(Archive &a, faiss::IndexIVF &ivf) {
         a.array(codes, size * ivf.code_size);
         if (!a.loading) continue;
         for (auto id : ids) {
-            if (id < 0 || static_cast<size_t>(id) >= a.n || there[static_cast<size_t>(id)]) throw Malformed();
+            if (id < 0 || static_cast<size_t>(id) >= a.n || there[static_cast<size_t>(id)])
+                throw Malformed();
             there[static_cast<size_t>(id)] = true;
         }
         ivf.invlists->add_entries(list, size, ids.data(), codes.data());
@@ -179,7 +182,8 @@ void visit(Archive &a, faiss::Index *index) {
 
 } // namespace
 
-int faiss_extra_save(const void *index_pointer, FaissExtraWrite write, void *out, int *stored, char *text, size_t text_size) {
+int faiss_extra_save(const void *index_pointer, FaissExtraWrite write, void *out, int *stored,
+    char *text, size_t text_size) {
     /* walking towards bytes changes nothing */
     auto *index = static_cast<faiss::Index *>(const_cast<void *>(index_pointer));
     *stored = 1;
@@ -187,13 +191,12 @@ int faiss_extra_save(const void *index_pointer, FaissExtraWrite write, void *out
         try {
             Archive archive(write, out, static_cast<size_t>(index->ntotal));
             visit(archive, index);
-        } catch (const Unknown &) {
-            *stored = 0;
-        }
+        } catch (const Unknown &) { *stored = 0; }
     });
 }
 
-int faiss_extra_load(void *index, int64_t n, const void *data, size_t len, char *text, size_t text_size) {
+int faiss_extra_load(
+    void *index, int64_t n, const void *data, size_t len, char *text, size_t text_size) {
     return guarded(text, text_size, [&] {
         Archive archive(data, len, static_cast<size_t>(n));
         visit(archive, static_cast<faiss::Index *>(index));

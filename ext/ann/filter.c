@@ -9,7 +9,8 @@
 /* ---- values ---- */
 
 static int compare_numbers(const Cell *a, const Cell *b) {
-    if (a->kind == CELL_INTEGER && b->kind == CELL_INTEGER) return (a->integer > b->integer) - (a->integer < b->integer);
+    if (a->kind == CELL_INTEGER && b->kind == CELL_INTEGER)
+        return (a->integer > b->integer) - (a->integer < b->integer);
     /* long double holds every 64-bit integer and every double */
     long double x = a->kind == CELL_INTEGER ? (long double)a->integer : (long double)a->real;
     long double y = b->kind == CELL_INTEGER ? (long double)b->integer : (long double)b->real;
@@ -17,7 +18,8 @@ static int compare_numbers(const Cell *a, const Cell *b) {
 }
 
 int cell_compare(const Cell *a, const Cell *b) {
-    static const int order[] = {[CELL_NULL] = 0, [CELL_INTEGER] = 1, [CELL_REAL] = 1, [CELL_TEXT] = 2, [CELL_BLOB] = 3};
+    static const int order[] = {
+        [CELL_NULL] = 0, [CELL_INTEGER] = 1, [CELL_REAL] = 1, [CELL_TEXT] = 2, [CELL_BLOB] = 3};
     if (order[a->kind] != order[b->kind]) return order[a->kind] - order[b->kind];
     if (order[a->kind] == 0) return 0;
     if (order[a->kind] == 1) return compare_numbers(a, b);
@@ -37,7 +39,8 @@ Status cell_copy(Cell *out, const Cell *from, Err *err) {
 }
 
 void cell_free(Cell *cell) {
-    if (cell->kind == CELL_TEXT || cell->kind == CELL_BLOB) mem_free((void *)(uintptr_t)cell->bytes);
+    if (cell->kind == CELL_TEXT || cell->kind == CELL_BLOB)
+        mem_free((void *)(uintptr_t)cell->bytes);
     cell->kind = CELL_NULL;
 }
 
@@ -47,9 +50,11 @@ static uint64_t cell_hash(const Cell *cell) {
     uint64_t number;
     const unsigned char *bytes = cell->bytes;
     if (cell->kind == CELL_TEXT || cell->kind == CELL_BLOB) {
-        for (size_t i = 0; i < cell->len; i++) hash = (hash ^ bytes[i]) * 0x100000001b3ULL; /* FNV-1a */
+        /* FNV-1a */
+        for (size_t i = 0; i < cell->len; i++) hash = (hash ^ bytes[i]) * 0x100000001b3ULL;
         number = hash;
-    } else if (cell->kind == CELL_REAL && (floor(cell->real) != cell->real || fabs(cell->real) >= 0x1p63)) {
+    } else if (cell->kind == CELL_REAL &&
+        (floor(cell->real) != cell->real || fabs(cell->real) >= 0x1p63)) {
         memcpy(&number, &cell->real, sizeof number);
     } else {
         number = (uint64_t)(cell->kind == CELL_REAL ? (int64_t)cell->real : cell->integer);
@@ -76,13 +81,15 @@ void filter_column_clear(FilterColumn *column) {
 }
 
 size_t filter_column_memory(const FilterColumn *column) {
-    return (size_t)column->n * sizeof *column->rank + (size_t)column->n_values * sizeof *column->value + column->bytes;
+    return (size_t)column->n * sizeof *column->rank +
+        (size_t)column->n_values * sizeof *column->value + column->bytes;
 }
 
 /* The slot of an equal value, or the empty one where it belongs. */
 static size_t find_slot(const FilterColumn *column, const Cell *cell) {
     size_t at = cell_hash(cell) & (column->n_slots - 1);
-    while (column->slot[at] && cell_compare(&column->value[column->slot[at] - 1], cell) != 0) at = (at + 1) & (column->n_slots - 1);
+    while (column->slot[at] && cell_compare(&column->value[column->slot[at] - 1], cell) != 0)
+        at = (at + 1) & (column->n_slots - 1);
     return at;
 }
 
@@ -100,13 +107,16 @@ static Status grow(FilterColumn *column, Err *err) {
     mem_free(column->slot);
     column->slot = wider;
     column->n_slots *= 4;
-    for (int64_t i = 0; i < column->n_values; i++) column->slot[find_slot(column, &column->value[i])] = (uint32_t)i + 1;
+    for (int64_t i = 0; i < column->n_values; i++)
+        column->slot[find_slot(column, &column->value[i])] = (uint32_t)i + 1;
     return ST_OK;
 }
 
 Status filter_column_set(FilterColumn *column, int64_t row, const Cell *cell, Err *err) {
     if (cell->kind == CELL_NULL) return ST_OK;
-    if (column->n_values >= UINT32_MAX - 1) return fail(err, ST_BADARG, "more than %u different values in a column of metadata", UINT32_MAX - 1);
+    if (column->n_values >= UINT32_MAX - 1)
+        return fail(err, ST_BADARG, "more than %u different values in a column of metadata",
+            UINT32_MAX - 1);
     TRY(grow(column, err));
     size_t at = find_slot(column, cell);
     if (!column->slot[at]) {
@@ -151,19 +161,18 @@ Status filter_column_finish(FilterColumn *column, Err *err) {
 
 /* ---- conditions ---- */
 
-static int compare_cells(const void *a, const void *b) {
-    return cell_compare(a, b);
-}
+static int compare_cells(const void *a, const void *b) { return cell_compare(a, b); }
 
 void condition_sort(Condition *condition) {
     size_t kept = 0;
-    if (condition->n_cells > 1) qsort(condition->cell, condition->n_cells, sizeof *condition->cell, compare_cells);
+    if (condition->n_cells > 1)
+        qsort(condition->cell, condition->n_cells, sizeof *condition->cell, compare_cells);
     for (size_t i = 0; i < condition->n_cells; i++) {
         Cell *cell = &condition->cell[i];
-        if (cell->kind == CELL_NULL || (kept && cell_compare(&condition->cell[kept - 1], cell) == 0))
+        if (cell->kind == CELL_NULL ||
+            (kept && cell_compare(&condition->cell[kept - 1], cell) == 0))
             cell_free(cell);
-        else
-            condition->cell[kept++] = *cell;
+        else condition->cell[kept++] = *cell;
     }
     condition->n_cells = kept;
 }
@@ -174,16 +183,15 @@ static int is_listed(const Condition *condition, const Cell *cell) {
         size_t middle = low + (high - low) / 2;
         int order = cell_compare(&condition->cell[middle], cell);
         if (order == 0) return 1;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
+        if (order < 0) low = middle + 1;
+        else high = middle;
     }
     return 0;
 }
 
 int condition_holds(const Condition *condition, const Cell *cell) {
-    if (condition->kind == IS_NULL || condition->kind == IS_NOT_NULL) return (cell->kind == CELL_NULL) == (condition->kind == IS_NULL);
+    if (condition->kind == IS_NULL || condition->kind == IS_NOT_NULL)
+        return (cell->kind == CELL_NULL) == (condition->kind == IS_NULL);
     if (cell->kind == CELL_NULL) return 0;
     if (condition->kind == IS_IN) return is_listed(condition, cell);
     if (condition->cell->kind == CELL_NULL) return 0;
@@ -202,10 +210,8 @@ static uint32_t lower_bound(const FilterColumn *column, const Cell *cell, int *e
     int64_t low = 0, high = column->n_values;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
-        if (cell_compare(&column->value[middle], cell) < 0)
-            low = middle + 1;
-        else
-            high = middle;
+        if (cell_compare(&column->value[middle], cell) < 0) low = middle + 1;
+        else high = middle;
     }
     *equal = low < column->n_values && cell_compare(&column->value[low], cell) == 0;
     return (uint32_t)low + 1;
@@ -221,8 +227,8 @@ static uint64_t pack(const uint8_t hit[64]) {
     return mask;
 }
 
-/* Keep the rows whose rank is in from .. from + width - 1. The inner loop is one that compilers turn into SIMD: the top
- * bits are flipped since SSE2 compares signed numbers only. */
+/* Keep the rows whose rank is in from .. from + width - 1. The inner loop is one that compilers
+ * turn into SIMD: the top bits are flipped since SSE2 compares signed numbers only. */
 static void keep_range(const FilterColumn *column, uint32_t from, uint32_t width, uint64_t *bits) {
     uint8_t hit[64] = {0};
     const int32_t limit = (int32_t)(width ^ 0x80000000U);
@@ -238,7 +244,8 @@ static void keep_range(const FilterColumn *column, uint32_t from, uint32_t width
     }
 }
 
-static Status keep_listed(const Condition *condition, const FilterColumn *column, uint64_t *bits, Err *err) {
+static Status keep_listed(
+    const Condition *condition, const FilterColumn *column, uint64_t *bits, Err *err) {
     uint8_t *listed = mem_zeros((size_t)column->n_values + 1, 1);
     int equal;
     if (!listed) return fail_nomem(err, "the filter");
@@ -256,11 +263,13 @@ static Status keep_listed(const Condition *condition, const FilterColumn *column
     return ST_OK;
 }
 
-Status condition_apply(const Condition *condition, const FilterColumn *column, uint64_t *bits, Err *err) {
+Status condition_apply(
+    const Condition *condition, const FilterColumn *column, uint64_t *bits, Err *err) {
     uint32_t last = (uint32_t)column->n_values + 1; /* one past the greatest rank */
     if (condition->kind == IS_IN) return keep_listed(condition, column, bits, err);
     if (condition->kind == IS_NULL || condition->kind == IS_NOT_NULL) {
-        keep_range(column, condition->kind == IS_NULL ? 0 : 1, condition->kind == IS_NULL ? 1 : last - 1, bits);
+        keep_range(column, condition->kind == IS_NULL ? 0 : 1,
+            condition->kind == IS_NULL ? 1 : last - 1, bits);
         return ST_OK;
     }
     int equal = 0;

@@ -1,8 +1,8 @@
 /* Metadata columns in memory, and conditions on them as bits over the rows.
  *
- * A column keeps its distinct values in SQLite's order (numbers, then texts by bytes, then BLOBs by bytes) and one rank
- * a row: rank r > 0 is value[r - 1], rank 0 is NULL. A comparison is then a range of ranks, and a filter one pass over
- * 4 bytes a row. */
+ * A column keeps its distinct values in SQLite's order (numbers, then texts by bytes, then BLOBs by
+ * bytes) and one rank a row: rank r > 0 is value[r - 1], rank 0 is NULL. A comparison is then a
+ * range of ranks, and a filter one pass over 4 bytes a row. */
 #ifndef REC_FILTER_H
 #define REC_FILTER_H
 
@@ -21,7 +21,8 @@ typedef struct Cell {
     size_t len;
 } Cell;
 
-/* < 0, 0, > 0 in SQLite's order under the BINARY collation; NULL is before everything and equal to itself. */
+/* < 0, 0, > 0 in SQLite's order under the BINARY collation; NULL is before everything and equal to
+ * itself. */
 int cell_compare(const Cell *a, const Cell *b);
 
 /* A cell whose bytes are its own; cell_free releases them. */
@@ -47,7 +48,16 @@ void filter_column_clear(FilterColumn *column);
 /* Bytes of memory. */
 size_t filter_column_memory(const FilterColumn *column);
 
-typedef enum ConditionKind { IS_EQUAL, IS_LESS, IS_LESS_EQUAL, IS_GREATER, IS_GREATER_EQUAL, IS_IN, IS_NULL, IS_NOT_NULL } ConditionKind;
+typedef enum ConditionKind {
+    IS_EQUAL,
+    IS_LESS,
+    IS_LESS_EQUAL,
+    IS_GREATER,
+    IS_GREATER_EQUAL,
+    IS_IN,
+    IS_NULL,
+    IS_NOT_NULL
+} ConditionKind;
 
 typedef struct Condition {
     int column;
@@ -56,13 +66,15 @@ typedef struct Condition {
     size_t n_cells;
 } Condition;
 
-/* Once the list of an IS_IN is complete: in order, without NULL, each value once. Bytes of what goes are freed. */
+/* Once the list of an IS_IN is complete: in order, without NULL, each value once. Bytes of what
+ * goes are freed. */
 void condition_sort(Condition *condition);
 
 /* Does a value satisfy it? NULL satisfies IS NULL alone. */
 int condition_holds(const Condition *condition, const Cell *cell);
 
 /* Clear the bits of the rows that do not satisfy the condition. */
-Status condition_apply(const Condition *condition, const FilterColumn *column, uint64_t *bits, Err *err);
+Status condition_apply(
+    const Condition *condition, const FilterColumn *column, uint64_t *bits, Err *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* Building an IVF on a device: k-means and the lists of rows there, whatever codes have to learn on the CPU. What comes back is
- * what the CPU's build would give, up to the order of float32 sums. */
+/* Building an IVF on a device: k-means and the lists of rows there, whatever codes have to learn on
+ * the CPU. What comes back is what the CPU's build would give, up to the order of float32 sums. */
 #include <stdlib.h>
 
 #include "../base/memory.h"
@@ -13,16 +13,15 @@ static Status train_there(void *there, const AnnIndex *index, Task *task, Err *e
     char text[300] = "";
     TRY(ann_faiss_sample(index->vectors, lists, &rows, &n, err));
     Status status = ST_OK;
-    int code = gpu_api()->train(there, n, rows, task ? task->threads : 1, task_poll_any, task, text, sizeof text);
+    int code = gpu_api()->train(
+        there, n, rows, task ? task->threads : 1, task_poll_any, task, text, sizeof text);
     if (code) status = gpu_fail(err, code, "train", text);
     if (task && task_cancelled(task)) status = fail(err, ST_CANCELLED, "interrupted");
     mem_free(rows);
     return status;
 }
 
-static void append(void *out, const void *data, size_t len) {
-    bytes_append(out, data, len);
-}
+static void append(void *out, const void *data, size_t len) { bytes_append(out, data, len); }
 
 /* Bring the structure here, as if it had been stored. */
 static Status fetch(AnnIndex *index, void *there, Err *err) {
@@ -42,11 +41,15 @@ static Status fetch(AnnIndex *index, void *there, Err *err) {
 Status gpu_build(AnnIndex *index, int device, Task *task, Err *err) {
     const AnnVectors *vectors = index->vectors;
     char text[300] = "", factory[64];
-    RecGpuSpec spec = {.device = device == DEVICE_ALL ? 0 : device, .dim = vectors->dim, .inner_product = vectors->metric != ANN_L2, .factory = factory};
+    RecGpuSpec spec = {.device = device == DEVICE_ALL ? 0 : device,
+        .dim = vectors->dim,
+        .inner_product = vectors->metric != ANN_L2,
+        .factory = factory};
     void *there = NULL;
     ann_faiss_plain_factory(index->factory, factory);
     TRY(ann_faiss_check_norms(vectors, err));
-    TRY(gpu_check_room(spec.device, 2 * gpu_bytes(index, vectors->n), err)); /* lists grow by doubling */
+    /* lists grow by doubling */
+    TRY(gpu_check_room(spec.device, 2 * gpu_bytes(index, vectors->n), err));
     int code = gpu_api()->create(&there, &spec, text, sizeof text);
     if (code) return gpu_fail(err, code, "make the index", text);
     if (task) task_phase(task, "training", "rows", vectors->n, vectors->n);

@@ -14,9 +14,13 @@ int gpu_is_ivf(const AnnIndex *index) {
 }
 
 uint64_t gpu_bytes(const AnnIndex *index, int64_t n) {
-    uint64_t element = index->vectors->storage == ANN_F32 ? sizeof(float) : 2, own_number = sizeof(int64_t), norm = sizeof(float), rows = (uint64_t)n;
-    uint64_t bytes = gpu_is_ivf(index) ? index->engine->predict(index->factory, n, index->vectors->dim) + rows * own_number : rows * ((uint64_t)index->vectors->dim * element + norm);
-    if (!gpu_is_ivf(index) && n > ADD_BATCH) bytes *= 2; /* rows that grow are copied: for a moment both are there */
+    uint64_t element = index->vectors->storage == ANN_F32 ? sizeof(float) : 2,
+             own_number = sizeof(int64_t), norm = sizeof(float), rows = (uint64_t)n;
+    uint64_t bytes = gpu_is_ivf(index)
+        ? index->engine->predict(index->factory, n, index->vectors->dim) + rows * own_number
+        : rows * ((uint64_t)index->vectors->dim * element + norm);
+    /* rows that grow are copied: for a moment both are there */
+    if (!gpu_is_ivf(index) && n > ADD_BATCH) bytes *= 2;
     return bytes + bytes / 8 + ((uint64_t)SCRATCH_MB << 20);
 }
 
@@ -24,7 +28,11 @@ Status gpu_check_room(int device, uint64_t needed, Err *err) {
     GpuInfo info;
     TRY(gpu_info(device, &info, err));
     if (needed <= info.memory_free) return ST_OK;
-    return fail(err, ST_NOROOM, "GPU %d has %.1f of %.1f GiB free, the index needs %.1f (drop-cache gives back what nobody uses)", device, ldexp((double)info.memory_free, -30), ldexp((double)info.memory_total, -30), ldexp((double)needed, -30));
+    return fail(err, ST_NOROOM,
+        "GPU %d has %.1f of %.1f GiB free, the index needs %.1f (drop-cache gives back what nobody "
+        "uses)",
+        device, ldexp((double)info.memory_free, -30), ldexp((double)info.memory_total, -30),
+        ldexp((double)needed, -30));
 }
 
 void gpu_copy_free(void *copy) {
@@ -40,14 +48,16 @@ int gpu_copy_pays(const GpuCopy *c) {
     return asked < 1000 || atomic_load(&c->unsettled) * 2 <= asked;
 }
 
-Status gpu_add_rows(void *index, const AnnVectors *vectors, int64_t from, int64_t n, Task *task, Err *err) {
+Status gpu_add_rows(
+    void *index, const AnnVectors *vectors, int64_t from, int64_t n, Task *task, Err *err) {
     size_t dim = (size_t)vectors->dim;
     char text[300] = "";
     float *batch = mem_array(n < ADD_BATCH ? (size_t)n : ADD_BATCH, dim * sizeof *batch);
     Status status = batch ? ST_OK : fail_nomem(err, "a batch of vectors");
     for (int64_t at = 0; at < n && status == ST_OK; at += ADD_BATCH) {
         int64_t rows = n - at < ADD_BATCH ? n - at : ADD_BATCH;
-        for (int64_t i = 0; i < rows; i++) ann_unit_row(vectors, from + at + i, batch + (size_t)i * dim);
+        for (int64_t i = 0; i < rows; i++)
+            ann_unit_row(vectors, from + at + i, batch + (size_t)i * dim);
         int code = gpu_api()->add(index, rows, batch, text, sizeof text);
         if (code) status = gpu_fail(err, code, "copy the vectors", text);
         if (task) atomic_store(&task->done, at + rows);
@@ -57,7 +67,8 @@ Status gpu_add_rows(void *index, const AnnVectors *vectors, int64_t from, int64_
     return status;
 }
 
-/* One device; or all of them: each the whole index where the least of them has room for it, else each as many rows as another. */
+/* One device; or all of them: each the whole index where the least of them has room for it, else
+ * each as many rows as another. */
 static Status choose_parts(GpuCopy *c, const AnnIndex *index, int device, Err *err) {
     int64_t n = index->vectors->n;
     char reason[300] = "";
@@ -84,9 +95,16 @@ static Status choose_parts(GpuCopy *c, const AnnIndex *index, int device, Err *e
 }
 
 /* structure: FAISS's own bytes behind the engine's u32 format; empty for rows alone. */
-static Status fill_part(const GpuCopy *c, GpuPart *part, const AnnIndex *index, const Bytes *structure, Task *task, Err *err) {
+static Status fill_part(const GpuCopy *c, GpuPart *part, const AnnIndex *index,
+    const Bytes *structure, Task *task, Err *err) {
     const AnnVectors *vectors = index->vectors;
-    RecGpuSpec spec = {.device = part->device, .dim = vectors->dim, .inner_product = vectors->metric != ANN_L2, .half = c->half, .n = vectors->n, .from = part->from, .to = part->from + part->n};
+    RecGpuSpec spec = {.device = part->device,
+        .dim = vectors->dim,
+        .inner_product = vectors->metric != ANN_L2,
+        .half = c->half,
+        .n = vectors->n,
+        .from = part->from,
+        .to = part->from + part->n};
     char text[300] = "", factory[64];
     if (!c->is_exact) {
         ann_faiss_plain_factory(index->factory, factory);
@@ -102,7 +120,8 @@ static Status fill_part(const GpuCopy *c, GpuPart *part, const AnnIndex *index, 
 static Status fill_parts(GpuCopy *c, const AnnIndex *index, Task *task, Err *err) {
     Bytes structure = {0};
     Status status = c->is_exact ? ST_OK : index->engine->save(index, &structure, err);
-    if (status == ST_OK && !c->is_exact && structure.len <= sizeof(uint32_t)) status = fail(err, ST_DEVICE, "index='%.60s' cannot be copied to a GPU", index->factory);
+    if (status == ST_OK && !c->is_exact && structure.len <= sizeof(uint32_t))
+        status = fail(err, ST_DEVICE, "index='%.60s' cannot be copied to a GPU", index->factory);
     for (int p = 0; p < c->n_parts && status == ST_OK; p++) {
         status = fill_part(c, &c->part[p], index, &structure, task, err);
         if (status == ST_OK && task_poll_any(task)) status = fail(err, ST_CANCELLED, "interrupted");
@@ -121,11 +140,12 @@ Status gpu_copy_new(GpuCopy **out, const AnnIndex *index, int device, Task *task
     for (int64_t i = 0; i < vectors->n; i++) c->longest = fmax(c->longest, vectors->norm[i]);
     if (vectors->metric == ANN_COSINE) c->longest = 1;
     if (c->half && c->longest > HALF_MAX) c->longest = INFINITY;
-    Status status = code_is_usual(c->longest) || c->longest == 0 ? choose_parts(c, index, device, err) : fail(err, ST_DEVICE, "GPU: a vector is too long or too short for float%d", c->half ? 16 : 32);
+    Status status = code_is_usual(c->longest) || c->longest == 0
+        ? choose_parts(c, index, device, err)
+        : fail(err, ST_DEVICE, "GPU: a vector is too long or too short for float%d",
+              c->half ? 16 : 32);
     if (status == ST_OK) status = fill_parts(c, index, task, err);
-    if (status == ST_OK)
-        *out = c;
-    else
-        gpu_copy_free(c);
+    if (status == ST_OK) *out = c;
+    else gpu_copy_free(c);
     return status;
 }

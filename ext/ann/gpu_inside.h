@@ -21,13 +21,14 @@ struct GpuCopy {
     int is_shards;
     int is_exact; /* rows, without a structure */
     int half;
-    double longest; /* norm of a row */
-    _Atomic unsigned turn; /* counts calls, which go to the parts in turn */
+    double longest;                   /* norm of a row */
+    _Atomic unsigned turn;            /* counts calls, which go to the parts in turn */
     _Atomic int64_t asked, unsettled; /* queries, and those of them that the CPU had to answer */
 };
 
 /* gpu_device.c */
-/* Is the plug-in open, and this process not a fork of the one that opened it? Then its functions may be called. */
+/* Is the plug-in open, and this process not a fork of the one that opened it? Then its functions
+ * may be called. */
 int gpu_usable(void);
 const RecGpuApi *gpu_api(void);
 /* A failure of the plug-in, by its code: ST_NOROOM for want of memory, else ST_DEVICE. */
@@ -39,6 +40,7 @@ uint64_t gpu_bytes(const AnnIndex *index, int64_t n);
 /* Fails with ST_NOROOM where the device has fewer free bytes. */
 Status gpu_check_room(int device, uint64_t needed, Err *err);
 /* All rows to a plug-in's index, normalised for cosine. */
-Status gpu_add_rows(void *index, const AnnVectors *vectors, int64_t from, int64_t n, Task *task, Err *err);
+Status gpu_add_rows(
+    void *index, const AnnVectors *vectors, int64_t from, int64_t n, Task *task, Err *err);
 
 #endif

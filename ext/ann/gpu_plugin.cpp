@@ -1,5 +1,6 @@
-/* recommend_gpu.so: FAISS's GPU indexes behind gpu_api.h. The CUDA runtime is asked for devices first, since FAISS aborts where
- * there is no driver. After an error that a device does not recover from, its indexes are given up (their destructors would call it). */
+/* recommend_gpu.so: FAISS's GPU indexes behind gpu_api.h. The CUDA runtime is asked for devices
+ * first, since FAISS aborts where there is no driver. After an error that a device does not recover
+ * from, its indexes are given up (their destructors would call it). */
 #include <cuda_runtime.h>
 #include <faiss/Index.h>
 #include <faiss/IndexIVFPQ.h>
@@ -55,7 +56,8 @@ std::unique_ptr<StandardGpuResources> new_resources() {
     return resources;
 }
 
-/* What FAISS throws begins with a function's signature and a file's path: keep what follows "failed: ". */
+/* What FAISS throws begins with a function's signature and a file's path: keep what follows
+ * "failed: ". */
 std::string short_text(const std::string &what) {
     size_t at = what.rfind("failed: ");
     return at == std::string::npos ? what : what.substr(at + 8);
@@ -73,15 +75,16 @@ template <class Body> int attempt(char *text, size_t size, Body body) {
         no_memory = true;
     } catch (const std::exception &e) {
         what = e.what();
-        no_memory = what.find("out of memory") != std::string::npos || what.find("alloc fail") != std::string::npos;
-    } catch (...) {
-    }
+        no_memory = what.find("out of memory") != std::string::npos ||
+            what.find("alloc fail") != std::string::npos;
+    } catch (...) {}
     snprintf(text, size, "%s", short_text(what).c_str());
     return no_memory ? REC_GPU_NO_MEMORY : REC_GPU_FAILED;
 }
 
-/* Where one search's queries and answers are, on the device and in pinned memory of the host, with a stream of its own: its copies run
- * beside the kernels of another search. Never freed: CUDA may be gone at exit. */
+/* Where one search's queries and answers are, on the device and in pinned memory of the host, with
+ * a stream of its own: its copies run beside the kernels of another search. Never freed: CUDA may
+ * be gone at exit. */
 struct Buffers {
     cudaStream_t stream = nullptr;
     char *device = nullptr, *host = nullptr;
@@ -101,7 +104,8 @@ struct Buffers {
     }
     void copy(size_t at, size_t bytes, cudaMemcpyKind kind) {
         bool up = kind == cudaMemcpyHostToDevice;
-        check(cudaMemcpyAsync((up ? device : host) + at, (up ? host : device) + at, bytes, kind, stream));
+        check(cudaMemcpyAsync(
+            (up ? device : host) + at, (up ? host : device) + at, bytes, kind, stream));
         check(cudaStreamSynchronize(stream));
     }
 };
@@ -132,7 +136,8 @@ class Borrowed {
         device.unused.pop_back();
     }
     ~Borrowed() {
-        if (std::uncaught_exceptions()) cudaDeviceSynchronize(); /* nothing still writes into them */
+        /* nothing still writes into them */
+        if (std::uncaught_exceptions()) cudaDeviceSynchronize();
         std::lock_guard<std::mutex> lock(device.buffers_mutex);
         device.unused.push_back(buffers);
     }
@@ -141,8 +146,9 @@ class Borrowed {
 struct Index {
     int device;
     int dim;
-    std::unique_ptr<StandardGpuResources> own; /* of an index that is built here: nobody waits for it */
-    std::unique_ptr<faiss::Index> empty;       /* the same, before it is trained */
+    /* of an index that is built here: nobody waits for it */
+    std::unique_ptr<StandardGpuResources> own;
+    std::unique_ptr<faiss::Index> empty; /* the same, before it is trained */
     std::unique_ptr<faiss::Index> index;
     faiss::gpu::GpuIndexIVF *lists = nullptr; /* of it, where it has some */
 };
@@ -150,16 +156,19 @@ struct Index {
 std::mutex devices_mutex;
 
 Device &device_of(int number) {
-    static std::map<int, Device> *devices = new std::map<int, Device>; /* never destroyed: CUDA may be gone at exit */
+    /* never destroyed: CUDA may be gone at exit */
+    static std::map<int, Device> *devices = new std::map<int, Device>;
     std::lock_guard<std::mutex> lock(devices_mutex);
     return (*devices)[number];
 }
 
-/* Body with the device, for this thread the present one meanwhile. An error that stays marks the device as lost. */
+/* Body with the device, for this thread the present one meanwhile. An error that stays marks the
+ * device as lost. */
 template <class Body> int on_device(int number, char *text, size_t size, Body body) {
     Device &device = device_of(number);
     if (device.lost) {
-        snprintf(text, size, "device %d was lost to an earlier error: start the process again", number);
+        snprintf(
+            text, size, "device %d was lost to an earlier error: start the process again", number);
         return REC_GPU_FAILED;
     }
     int before = number;
@@ -188,7 +197,10 @@ int count(int *out, char *text, size_t size) {
     int driver = 0;
     cudaGetLastError();
     cudaDriverGetVersion(&driver); /* 0: there is none */
-    snprintf(text, size, "%s", error == cudaSuccess ? "no CUDA device" : driver == 0 ? "no CUDA driver" : cudaGetErrorString(error));
+    snprintf(text, size, "%s",
+        error == cudaSuccess ? "no CUDA device"
+            : driver == 0    ? "no CUDA driver"
+                             : cudaGetErrorString(error));
     *out = 0;
     return REC_GPU_FAILED;
 }
@@ -210,22 +222,28 @@ int device_info(int number, RecGpuDevice *out, char *text, size_t size) {
 
 /* ---- making an index ---- */
 
-std::unique_ptr<faiss::Index> flat(int device, int dim, faiss::MetricType metric, bool half, StandardGpuResources &resources) {
+std::unique_ptr<faiss::Index> flat(
+    int device, int dim, faiss::MetricType metric, bool half, StandardGpuResources &resources) {
     faiss::gpu::GpuIndexFlatConfig config;
     config.device = device;
     config.useFloat16 = half;
     return std::make_unique<faiss::gpu::GpuIndexFlat>(&resources, dim, metric, config);
 }
 
-std::unique_ptr<faiss::Index> to_device(int device, const faiss::Index *index, StandardGpuResources &resources) {
+std::unique_ptr<faiss::Index> to_device(
+    int device, const faiss::Index *index, StandardGpuResources &resources) {
     faiss::gpu::GpuClonerOptions options;
-    return std::unique_ptr<faiss::Index>(faiss::gpu::index_cpu_to_gpu(&resources, device, index, &options));
+    return std::unique_ptr<faiss::Index>(
+        faiss::gpu::index_cpu_to_gpu(&resources, device, index, &options));
 }
 
 void load(faiss::Index *cpu, const RecGpuSpec &spec) {
     char text[200] = "";
-    if (faiss_extra_load(cpu, spec.n, spec.structure, spec.structure_len, text, sizeof text)) throw Text(text);
-    if (spec.to - spec.from < spec.n && faiss_extra_keep(cpu, spec.from, spec.to, text, sizeof text)) throw Text(text);
+    if (faiss_extra_load(cpu, spec.n, spec.structure, spec.structure_len, text, sizeof text))
+        throw Text(text);
+    if (spec.to - spec.from < spec.n &&
+        faiss_extra_keep(cpu, spec.from, spec.to, text, sizeof text))
+        throw Text(text);
 }
 
 int create(void **out, const RecGpuSpec *spec, char *text, size_t size) {
@@ -235,15 +253,20 @@ int create(void **out, const RecGpuSpec *spec, char *text, size_t size) {
         auto made = std::make_unique<Index>();
         made->device = spec->device;
         made->dim = spec->dim;
-        std::unique_ptr<faiss::Index> cpu(spec->factory ? faiss::index_factory(spec->dim, spec->factory, metric) : nullptr);
+        std::unique_ptr<faiss::Index> cpu(
+            spec->factory ? faiss::index_factory(spec->dim, spec->factory, metric) : nullptr);
         if (cpu && !spec->structure) {
             made->own = new_resources();
-            if (auto *codes = dynamic_cast<faiss::IndexIVFPQ *>(cpu.get())) codes->do_polysemous_training = false; /* minutes, for what is never asked */
+            /* minutes, for what is never asked */
+            if (auto *codes = dynamic_cast<faiss::IndexIVFPQ *>(cpu.get()))
+                codes->do_polysemous_training = false;
             made->empty = std::move(cpu);
         } else {
             if (cpu) load(cpu.get(), *spec);
             alone(device, [&](StandardGpuResources &resources) {
-                made->index = cpu ? to_device(spec->device, cpu.get(), resources) : flat(spec->device, spec->dim, metric, spec->half != 0, resources);
+                made->index = cpu
+                    ? to_device(spec->device, cpu.get(), resources)
+                    : flat(spec->device, spec->dim, metric, spec->half != 0, resources);
                 made->lists = dynamic_cast<faiss::gpu::GpuIndexIVF *>(made->index.get());
                 if (cpu && !made->lists) {
                     made->index.reset();
@@ -259,16 +282,15 @@ int add(void *index, int64_t n, const float *rows, char *text, size_t size) {
     auto *own = static_cast<Index *>(index);
     return on_device(own->device, text, size, [&](Device &device) {
         if (!own->index) throw Text("it is not trained");
-        if (own->own)
-            own->index->add(n, rows);
-        else
-            alone(device, [&](StandardGpuResources &) { own->index->add(n, rows); });
+        if (own->own) own->index->add(n, rows);
+        else alone(device, [&](StandardGpuResources &) { own->index->add(n, rows); });
     });
 }
 
 /* ---- building one ---- */
 
-int train(void *index, int64_t n, const float *rows, int threads, RecGpuPoll poll, void *host, char *text, size_t size) {
+int train(void *index, int64_t n, const float *rows, int threads, RecGpuPoll poll, void *host,
+    char *text, size_t size) {
     auto *own = static_cast<Index *>(index);
     return on_device(own->device, text, size, [&](Device &) {
         auto *lists = dynamic_cast<faiss::IndexIVF *>(own->empty.get());
@@ -302,12 +324,17 @@ int save(void *index, RecGpuWrite write, void *out, char *text, size_t size) {
 
 /* ---- searching ---- */
 
-int search(void *index, int64_t n, const float *queries, int64_t k, int64_t nprobe, float *distances, int64_t *labels, char *text, size_t size) {
+int search(void *index, int64_t n, const float *queries, int64_t k, int64_t nprobe,
+    float *distances, int64_t *labels, char *text, size_t size) {
     auto *own = static_cast<Index *>(index);
     return on_device(own->device, text, size, [&](Device &device) {
-        if (k < 1 || k > REC_GPU_MAX_K || n < 1 || !own->index || own->own) throw Text("it cannot be searched so");
-        size_t found = static_cast<size_t>(n) * static_cast<size_t>(k), query_bytes = static_cast<size_t>(n) * static_cast<size_t>(own->dim) * sizeof(float);
-        size_t at_distance = found * sizeof *labels, at_query = at_distance + found * sizeof *distances; /* labels come first: 8 bytes each */
+        if (k < 1 || k > REC_GPU_MAX_K || n < 1 || !own->index || own->own)
+            throw Text("it cannot be searched so");
+        size_t found = static_cast<size_t>(n) * static_cast<size_t>(k),
+               query_bytes = static_cast<size_t>(n) * static_cast<size_t>(own->dim) * sizeof(float);
+        /* labels come first: 8 bytes each */
+        size_t at_distance = found * sizeof *labels,
+               at_query = at_distance + found * sizeof *distances;
         Borrowed borrowed(device);
         Buffers &b = *borrowed.buffers;
         b.reserve(at_query + query_bytes);
@@ -315,7 +342,9 @@ int search(void *index, int64_t n, const float *queries, int64_t k, int64_t npro
         b.copy(at_query, query_bytes, cudaMemcpyHostToDevice);
         alone(device, [&](StandardGpuResources &resources) {
             if (own->lists) own->lists->setNumProbes(static_cast<int>(nprobe));
-            own->index->search(n, reinterpret_cast<float *>(b.device + at_query), k, reinterpret_cast<float *>(b.device + at_distance), reinterpret_cast<faiss::Index::idx_t *>(b.device));
+            own->index->search(n, reinterpret_cast<float *>(b.device + at_query), k,
+                reinterpret_cast<float *>(b.device + at_distance),
+                reinterpret_cast<faiss::Index::idx_t *>(b.device));
             check(cudaStreamSynchronize(resources.getDefaultStream(own->device)));
         });
         b.copy(0, at_query, cudaMemcpyDeviceToHost);
@@ -329,11 +358,10 @@ void destroy(void *index) {
     char text[200];
     if (!own) return;
     int failed = on_device(own->device, text, sizeof text, [&](Device &device) {
-        check(cudaDeviceSynchronize()); /* an error that nobody has met yet must not be met by a destructor */
-        if (own->own)
-            own->index.reset();
-        else
-            alone(device, [&](StandardGpuResources &) { own->index.reset(); });
+        /* an error that nobody has met yet must not be met by a destructor */
+        check(cudaDeviceSynchronize());
+        if (own->own) own->index.reset();
+        else alone(device, [&](StandardGpuResources &) { own->index.reset(); });
     });
     if (failed) { /* its memory went with the device */
         static_cast<void>(own->index.release());
@@ -345,6 +373,7 @@ void destroy(void *index) {
 } // namespace
 
 extern "C" __attribute__((visibility("default"))) const RecGpuApi *recommend_gpu(void) {
-    static const RecGpuApi api = {REC_GPU_VERSION, count, device_info, create, train, add, save, search, destroy};
+    static const RecGpuApi api = {
+        REC_GPU_VERSION, count, device_info, create, train, add, save, search, destroy};
     return &api;
 }

@@ -7,18 +7,20 @@
 
 typedef struct Graph {
     int64_t n;
-    int32_t links;       /* M: at most 2 M links on level 0, M above */
-    int32_t entry;       /* where a walk starts; -1 without a node */
+    int32_t links; /* M: at most 2 M links on level 0, M above */
+    int32_t entry; /* where a walk starts; -1 without a node */
     int top_level;
-    uint8_t *levels;     /* n: the levels that a node has, 1 or more; 0: a row beside the node of its group, or aside */
-    int64_t *start;      /* n + 1: a node's run is run[start[i] .. start[i + 1] - 1] */
+    /* n: the levels that a node has, 1 or more; 0: a row beside the node of its group, or aside */
+    uint8_t *levels;
+    int64_t *start; /* n + 1: a node's run is run[start[i] .. start[i + 1] - 1] */
     int64_t run_length;
-    int32_t *run;        /* for each level of the node: a count and that many positions */
-    RowGroups groups;    /* of equal rows */
-    int32_t *aside;      /* rows without a direction, whose cosine is 0 for every query, ascending */
+    int32_t *run;     /* for each level of the node: a count and that many positions */
+    RowGroups groups; /* of equal rows */
+    /* rows without a direction, whose cosine is 0 for every query, ascending */
+    int32_t *aside;
     int64_t n_aside;
-    RowCodes codes;      /* what a walk reads; without data it reads the rows */
-    int unusual;         /* norms beyond what float32 distances hold: every search scans */
+    RowCodes codes; /* what a walk reads; without data it reads the rows */
+    int unusual;    /* norms beyond what float32 distances hold: every search scans */
 } Graph;
 
 /* The count and, after it, the links of a node on a level that it has. */

@@ -19,14 +19,16 @@ void row_groups_clear(RowGroups *groups) {
 
 size_t row_groups_memory(const RowGroups *groups, int64_t n) {
     if (!groups->n) return 0;
-    return (size_t)groups->n * 20 + (size_t)groups->start[groups->n] * sizeof *groups->row + ((size_t)n + 7) / 8;
+    return (size_t)groups->n * 20 + (size_t)groups->start[groups->n] * sizeof *groups->row +
+        ((size_t)n + 7) / 8;
 }
 
-/* What makes rows equal: the vector without a sign of 0; of a direction its elements in steps of 2^-22, since copies of
- * other lengths differ by rounding. */
+/* What makes rows equal: the vector without a sign of 0; of a direction its elements in steps of
+ * 2^-22, since copies of other lengths differ by rounding. */
 static void key_of(const AnnVectors *vectors, int64_t position, float *out) {
     ann_unit_row(vectors, position, out);
-    for (int32_t i = 0; i < vectors->dim; i++) out[i] = (vectors->metric == ANN_COSINE ? roundf(out[i] * STEPS_OF_ONE) : out[i]) + 0.0f;
+    for (int32_t i = 0; i < vectors->dim; i++)
+        out[i] = (vectors->metric == ANN_COSINE ? roundf(out[i] * STEPS_OF_ONE) : out[i]) + 0.0f;
 }
 
 static uint64_t hash_of(const float *key, int32_t dim) {
@@ -41,16 +43,17 @@ static uint64_t hash_of(const float *key, int32_t dim) {
 
 typedef struct Finder {
     const AnnVectors *vectors;
-    uint64_t *hash;  /* n */
-    int32_t *first;  /* n: the first row with this vector */
-    int32_t *slot;   /* open addressing: row + 1 */
+    uint64_t *hash; /* n */
+    int32_t *first; /* n: the first row with this vector */
+    int32_t *slot;  /* open addressing: row + 1 */
     size_t n_slots;
     float *key, *other; /* dim */
 } Finder;
 
 /* The first row with the vector of `row`, which is itself where it is the first. */
 static int32_t first_of(Finder *f, int32_t row) {
-    size_t mask = f->n_slots - 1, at = (size_t)f->hash[row] & mask, bytes = (size_t)f->vectors->dim * sizeof *f->key;
+    size_t mask = f->n_slots - 1, at = (size_t)f->hash[row] & mask,
+           bytes = (size_t)f->vectors->dim * sizeof *f->key;
     for (; f->slot[at]; at = (at + 1) & mask) {
         int32_t other = f->slot[at] - 1;
         if (f->hash[other] != f->hash[row]) continue;
@@ -70,19 +73,22 @@ static Status find_firsts(Finder *f, Task *task, Err *err) {
     f->slot = mem_zeros(f->n_slots, sizeof *f->slot);
     f->key = mem_array(dim, sizeof *f->key);
     f->other = mem_array(dim, sizeof *f->other);
-    if (!f->hash || !f->first || !f->slot || !f->key || !f->other) return fail_nomem(err, "the graph");
+    if (!f->hash || !f->first || !f->slot || !f->key || !f->other)
+        return fail_nomem(err, "the graph");
     for (int32_t row = 0; row < n; row++) {
         f->first[row] = row;
         if (f->vectors->metric == ANN_COSINE && f->vectors->norm[row] == 0) continue;
         key_of(f->vectors, row, f->key);
         f->hash[row] = hash_of(f->key, f->vectors->dim);
         f->first[row] = first_of(f, row);
-        if (row % 4096 == 0 && task && task_poll(task)) return fail(err, ST_CANCELLED, "interrupted");
+        if (row % 4096 == 0 && task && task_poll(task))
+            return fail(err, ST_CANCELLED, "interrupted");
     }
     return ST_OK;
 }
 
-/* From each row's first: rows per first (counting), then the groups in the order of their firsts. */
+/* From each row's first: rows per first (counting), then the groups in the order of their
+ * firsts. */
 static Status lay_out(RowGroups *out, const Finder *f, Err *err) {
     int64_t n = f->vectors->n, rows = 0;
     int32_t *count = mem_zeros((size_t)n, sizeof *count), *group = NULL;
@@ -98,7 +104,9 @@ static Status lay_out(RowGroups *out, const Finder *f, Err *err) {
     out->start = mem_zeros((size_t)out->n + 1, sizeof *out->start);
     out->row = mem_array((size_t)rows, sizeof *out->row);
     group = mem_array((size_t)n, sizeof *group);
-    Status status = out->node && out->hash && out->start && out->row && group ? ST_OK : fail_nomem(err, "the graph");
+    Status status = out->node && out->hash && out->start && out->row && group
+        ? ST_OK
+        : fail_nomem(err, "the graph");
     int32_t g = 0;
     for (int32_t i = 0; i < n && status == ST_OK; i++) {
         if (count[i] < 2) continue;
@@ -122,7 +130,8 @@ static Status mark_nodes(RowGroups *groups, int64_t n, Err *err) {
     if (!groups->n) return ST_OK;
     groups->has = mem_zeros(((size_t)n + 63) / 64, sizeof *groups->has);
     if (!groups->has) return fail_nomem(err, "the graph");
-    for (int64_t g = 0; g < groups->n; g++) groups->has[groups->node[g] >> 6] |= (uint64_t)1 << (groups->node[g] & 63);
+    for (int64_t g = 0; g < groups->n; g++)
+        groups->has[groups->node[g] >> 6] |= (uint64_t)1 << (groups->node[g] & 63);
     return ST_OK;
 }
 
@@ -141,12 +150,19 @@ static int compare_renamed(const void *a, const void *b) {
 static Status rename_nodes(RowGroups *groups, const int32_t *node, Err *err) {
     size_t n = (size_t)groups->n;
     Renamed *order = mem_array(n, sizeof *order);
-    RowGroups now = {.n = groups->n, .node = mem_array(n, sizeof *now.node), .start = mem_zeros(n + 1, sizeof *now.start), .hash = mem_array(n, sizeof *now.hash), .row = mem_array((size_t)groups->start[n], sizeof *now.row)};
-    Status status = order && now.node && now.start && now.hash && now.row ? ST_OK : fail_nomem(err, "the graph");
+    RowGroups now = {.n = groups->n,
+        .node = mem_array(n, sizeof *now.node),
+        .start = mem_zeros(n + 1, sizeof *now.start),
+        .hash = mem_array(n, sizeof *now.hash),
+        .row = mem_array((size_t)groups->start[n], sizeof *now.row)};
+    Status status = order && now.node && now.start && now.hash && now.row
+        ? ST_OK
+        : fail_nomem(err, "the graph");
     for (size_t g = 0; g < n && status == ST_OK; g++) order[g] = (Renamed){node[g], (int64_t)g};
     if (status == ST_OK) qsort(order, n, sizeof *order, compare_renamed);
     for (size_t g = 0; g < n && status == ST_OK; g++) {
-        int64_t from = groups->start[order[g].group], rows = groups->start[order[g].group + 1] - from;
+        int64_t from = groups->start[order[g].group],
+                rows = groups->start[order[g].group + 1] - from;
         now.node[g] = order[g].node;
         now.hash[g] = groups->hash[order[g].group];
         now.start[g + 1] = now.start[g] + rows;
@@ -178,7 +194,8 @@ static Status prefer(RowGroups *groups, const uint8_t *preferred, Err *err) {
     return status;
 }
 
-Status row_groups_find(RowGroups *out, const AnnVectors *vectors, const uint8_t *preferred, Task *task, Err *err) {
+Status row_groups_find(
+    RowGroups *out, const AnnVectors *vectors, const uint8_t *preferred, Task *task, Err *err) {
     Finder finder = {.vectors = vectors};
     *out = (RowGroups){0};
     Status status = find_firsts(&finder, task, err);
@@ -202,10 +219,8 @@ int64_t row_groups_of(const RowGroups *groups, int32_t node, const int32_t **out
     int64_t low = 0, high = groups->n - 1;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
-        if (groups->node[middle] < node)
-            low = middle + 1;
-        else
-            high = middle;
+        if (groups->node[middle] < node) low = middle + 1;
+        else high = middle;
     }
     *out = groups->row + groups->start[low];
     return groups->start[low + 1] - groups->start[low];
@@ -218,7 +233,8 @@ void row_groups_mark(const RowGroups *groups, uint8_t *levels) {
 }
 
 /* The first row of a group that still has its vector; the node where none has. */
-static int32_t present_node(const RowGroups *groups, int64_t g, const AnnVectors *vectors, float *key) {
+static int32_t present_node(
+    const RowGroups *groups, int64_t g, const AnnVectors *vectors, float *key) {
     key_of(vectors, groups->node[g], key);
     if (hash_of(key, vectors->dim) == groups->hash[g]) return groups->node[g];
     for (int64_t i = groups->start[g]; i < groups->start[g + 1]; i++) {
@@ -228,7 +244,8 @@ static int32_t present_node(const RowGroups *groups, int64_t g, const AnnVectors
     return groups->node[g];
 }
 
-Status row_groups_renew(RowGroups *groups, const AnnVectors *vectors, int32_t *new_node, int *changed, Err *err) {
+Status row_groups_renew(
+    RowGroups *groups, const AnnVectors *vectors, int32_t *new_node, int *changed, Err *err) {
     float *key = mem_array((size_t)vectors->dim, sizeof *key);
     int32_t *node = mem_array((size_t)groups->n, sizeof *node);
     Status status = key && node ? ST_OK : fail_nomem(err, "the graph");
@@ -262,13 +279,16 @@ void row_groups_write(const RowGroups *groups, Bytes *out) {
 }
 
 /* Rows ascending and within n, of no other group (taken: n bytes), the node among them. */
-static int read_group(RowGroups *out, Reader *in, int64_t g, int64_t n, int64_t *used, uint8_t *taken) {
+static int read_group(
+    RowGroups *out, Reader *in, int64_t g, int64_t n, int64_t *used, uint8_t *taken) {
     out->hash[g] = read_u64(in);
     out->node[g] = (int32_t)read_u32(in);
     uint64_t rows = read_u64(in);
     const void *block = read_block(in, rows, sizeof(int32_t));
     int has_node = 0;
-    if (!block || rows < 2 || rows > (uint64_t)(n - *used) || (g && out->node[g] <= out->node[g - 1])) return 0;
+    if (!block || rows < 2 || rows > (uint64_t)(n - *used) ||
+        (g && out->node[g] <= out->node[g - 1]))
+        return 0;
     int32_t *row = out->row + *used;
     memcpy(row, block, rows * sizeof *row);
     for (uint64_t i = 0; i < rows; i++) {
@@ -285,16 +305,22 @@ Status row_groups_read(RowGroups *out, Reader *in, int64_t n, Err *err) {
     uint64_t groups = read_u64(in);
     int64_t used = 0;
     *out = (RowGroups){0};
-    if (in->failed || groups > (uint64_t)n / 2) return fail(err, ST_CORRUPT, "the groups of the stored graph are malformed (rebuild mends it)");
+    if (in->failed || groups > (uint64_t)n / 2)
+        return fail(
+            err, ST_CORRUPT, "the groups of the stored graph are malformed (rebuild mends it)");
     uint8_t *taken = mem_zeros((size_t)n, 1);
     out->n = (int64_t)groups;
     out->node = mem_array(groups, sizeof *out->node);
     out->hash = mem_array(groups, sizeof *out->hash);
     out->start = mem_zeros(groups + 1, sizeof *out->start);
     out->row = mem_array((size_t)n, sizeof *out->row);
-    Status status = taken && out->node && out->hash && out->start && out->row ? ST_OK : fail_nomem(err, "the graph");
+    Status status = taken && out->node && out->hash && out->start && out->row
+        ? ST_OK
+        : fail_nomem(err, "the graph");
     for (int64_t g = 0; g < out->n && status == ST_OK; g++)
-        if (!read_group(out, in, g, n, &used, taken)) status = fail(err, ST_CORRUPT, "the groups of the stored graph are malformed (rebuild mends it)");
+        if (!read_group(out, in, g, n, &used, taken))
+            status = fail(
+                err, ST_CORRUPT, "the groups of the stored graph are malformed (rebuild mends it)");
     if (status == ST_OK) status = mark_nodes(out, n, err);
     mem_free(taken);
     if (status != ST_OK) row_groups_clear(out);

@@ -1,9 +1,11 @@
-/* Walking the graph: greedily down the upper levels, then best-first on level 0 with the ef nearest allowed rows kept.
+/* Walking the graph: greedily down the upper levels, then best-first on level 0 with the ef nearest
+ * allowed rows kept.
  *
- * Rows that are not allowed lead the walk on but are not kept, so that it goes on until ef allowed rows are found. Its
- * cost grows as the share of allowed rows falls, and scanning them costs less the fewer they are; where the two meet,
- * and whenever the walk has cost as much as the scan would, the allowed rows are scanned. So k rows come back whenever
- * k are allowed, and a filter never costs much more than an exact search over what it leaves. */
+ * Rows that are not allowed lead the walk on but are not kept, so that it goes on until ef allowed
+ * rows are found. Its cost grows as the share of allowed rows falls, and scanning them costs less
+ * the fewer they are; where the two meet, and whenever the walk has cost as much as the scan would,
+ * the allowed rows are scanned. So k rows come back whenever k are allowed, and a filter never
+ * costs much more than an exact search over what it leaves. */
 #include <math.h>
 #include <string.h>
 
@@ -11,7 +13,8 @@
 #include "../math/kernels.h"
 #include "graph.h"
 
-/* STEPS: distances that a walk computes for each row kept, about (measured, HNSW32: docs/benchmarks.md). */
+/* STEPS: distances that a walk computes for each row kept, about (measured, HNSW32:
+ * docs/benchmarks.md). */
 enum { DEFAULT_EF = 64, BEAM = 8, STEPS = 20, MAX_BATCH = 1024, LINE = 64, LINES_AHEAD = 8 };
 
 typedef struct Near {
@@ -33,7 +36,7 @@ typedef struct Walk {
     int by_codes; /* else by the rows */
     CodedQuery coded;
     int8_t *narrow;
-    int16_t *wide; /* the query's codes, padded */
+    int16_t *wide;  /* the query's codes, padded */
     uint64_t *seen; /* a bit a node */
     Heap next;      /* nearest on top */
     Heap kept;      /* farthest on top, at most ef */
@@ -52,7 +55,8 @@ static int above(const Near *a, const Near *b, int nearest_on_top) {
 
 static void sift_up(Near *item, size_t at, int nearest_on_top) {
     Near moved = item[at];
-    for (; at > 0 && above(&moved, &item[(at - 1) / 2], nearest_on_top); at = (at - 1) / 2) item[at] = item[(at - 1) / 2];
+    for (; at > 0 && above(&moved, &item[(at - 1) / 2], nearest_on_top); at = (at - 1) / 2)
+        item[at] = item[(at - 1) / 2];
     item[at] = moved;
 }
 
@@ -88,11 +92,13 @@ static Near heap_pop(Heap *heap, int nearest_on_top) {
     return top;
 }
 
-/* From the codes, to their precision; |x|^2 is left out of |x - y|^2, since it moves no row before another. */
+/* From the codes, to their precision; |x|^2 is left out of |x - y|^2, since it moves no row before
+ * another. */
 static float coded_distance(const Walk *walk, int32_t node) {
     const RowCodes *codes = &walk->graph->codes;
     const CodeBound *bound = row_code_bound(codes, node);
-    float dot = walk->coded.scale * bound->scale * (float)kernels()->code_dot(row_code(codes, node), walk->wide, codes->padded);
+    float dot = walk->coded.scale * bound->scale *
+        (float)kernels()->code_dot(row_code(codes, node), walk->wide, codes->padded);
     if (walk->vectors->metric == ANN_L2) return bound->norm * bound->norm - 2 * dot;
     if (walk->vectors->metric == ANN_IP) return -dot;
     return bound->norm > 0 ? -dot / bound->norm : 0;
@@ -102,7 +108,8 @@ static float distance(const Walk *walk, int32_t node) {
     if (walk->by_codes) return coded_distance(walk, node);
     const AnnVectors *vectors = walk->vectors;
     const float *row = ann_vector(vectors, node, walk->scratch);
-    if (vectors->metric == ANN_L2) return kernels()->l2_squared_float(walk->query, row, (size_t)vectors->dim);
+    if (vectors->metric == ANN_L2)
+        return kernels()->l2_squared_float(walk->query, row, (size_t)vectors->dim);
     float dot = kernels()->dot_float(walk->query, row, (size_t)vectors->dim);
     if (vectors->metric == ANN_IP) return -dot;
     return vectors->norm[node] > 0 ? -dot / (float)vectors->norm[node] : 0;
@@ -115,7 +122,8 @@ static int first_visit(Walk *walk, int32_t node) {
     return 1;
 }
 
-/* May the node be kept: is it allowed, or a row beside it? Those that are looked at cost the walk steps. */
+/* May the node be kept: is it allowed, or a row beside it? Those that are looked at cost the walk
+ * steps. */
 static int stands_for_allowed(Walk *walk, int32_t node) {
     const uint64_t *allowed = walk->search->allowed;
     const int32_t *row;
@@ -142,8 +150,10 @@ static void offer(Walk *walk, int32_t node, float d) {
 
 /* Ask for the lines of a row before they are needed. */
 static void ask_for(const Walk *walk, int32_t node) {
-    const char *row = walk->by_codes ? (const char *)row_code_bound(&walk->graph->codes, node) : ann_stored(walk->vectors, node);
-    size_t bytes = walk->by_codes ? walk->graph->codes.stride : walk->vectors->stride, lines = (bytes + LINE - 1) / LINE;
+    const char *row = walk->by_codes ? (const char *)row_code_bound(&walk->graph->codes, node)
+                                     : ann_stored(walk->vectors, node);
+    size_t bytes = walk->by_codes ? walk->graph->codes.stride : walk->vectors->stride,
+           lines = (bytes + LINE - 1) / LINE;
     for (size_t i = 0; i < lines && i < LINES_AHEAD; i++) __builtin_prefetch(row + i * LINE);
 }
 
@@ -159,8 +169,8 @@ static void expand(Walk *walk, int32_t node, int level) {
     walk->steps += n_fresh;
 }
 
-/* From the starting points in `next`, until the nearest that is left is farther than all ef that are kept. Returns 0
- * when it ran out of its budget. */
+/* From the starting points in `next`, until the nearest that is left is farther than all ef that
+ * are kept. Returns 0 when it ran out of its budget. */
 static int walk_level(Walk *walk, int level) {
     while (walk->next.len && !walk->failed) {
         Near near = heap_pop(&walk->next, 1);
@@ -176,8 +186,9 @@ static void forget_seen(Walk *walk) {
     memset(walk->seen, 0, ((size_t)walk->graph->n + 63) / 64 * sizeof *walk->seen);
 }
 
-/* Down the upper levels, keeping the BEAM nearest of each as the starting points of the next: a single one ends in the
- * wrong cluster where clusters lie far apart, and level 0 has no way from one to another. */
+/* Down the upper levels, keeping the BEAM nearest of each as the starting points of the next: a
+ * single one ends in the wrong cluster where clusters lie far apart, and level 0 has no way from
+ * one to another. */
 static int walk_graph(Walk *walk, size_t ef) {
     AnnSearch every = *walk->search;
     const AnnSearch *asked = walk->search;
@@ -190,7 +201,8 @@ static int walk_graph(Walk *walk, size_t ef) {
     for (int level = walk->graph->top_level; level > 0; level--) {
         walk_level(walk, level);
         walk->next.len = 0;
-        for (size_t i = 0; i < walk->kept.len; i++) walk->failed |= !heap_push(&walk->next, walk->kept.item[i], 1);
+        for (size_t i = 0; i < walk->kept.len; i++)
+            walk->failed |= !heap_push(&walk->next, walk->kept.item[i], 1);
     }
     size_t n = walk->kept.len;
     walk->search = asked;
@@ -208,11 +220,12 @@ static int walk_graph(Walk *walk, size_t ef) {
 
 static double score_of(Walk *walk, double query_norm, int32_t row) {
     const AnnVectors *vectors = walk->vectors;
-    return ann_score(vectors->metric, walk->query, query_norm, ann_vector(vectors, row, walk->scratch), vectors->norm[row], vectors->dim);
+    return ann_score(vectors->metric, walk->query, query_norm,
+        ann_vector(vectors, row, walk->scratch), vectors->norm[row], vectors->dim);
 }
 
-/* The allowed rows of the nodes that were kept. Rows of one group have one score, but for the rounding of cosines of other
- * lengths; of those that are equal k with the lowest numbers do. */
+/* The allowed rows of the nodes that were kept. Rows of one group have one score, but for the
+ * rounding of cosines of other lengths; of those that are equal k with the lowest numbers do. */
 static void score_kept(Walk *walk, int64_t k, TopK *top) {
     double norm = sqrt(kernels()->dot(walk->query, walk->query, (size_t)walk->vectors->dim));
     for (size_t i = 0; i < walk->kept.len; i++) {
@@ -241,7 +254,8 @@ static int are_enough(const Walk *walk, int64_t k) {
     for (size_t i = 0; i < walk->kept.len && found < k; i++) {
         const int32_t *row;
         int64_t n = row_groups_of(&walk->graph->groups, walk->kept.item[i].node, &row), own = 0;
-        for (int64_t j = 0; row && j < n && found + own - 1 < k; j++) own += ann_allows(walk->search->allowed, row[j]);
+        for (int64_t j = 0; row && j < n && found + own - 1 < k; j++)
+            own += ann_allows(walk->search->allowed, row[j]);
         if (row) found += own - 1;
     }
     return found >= k;
@@ -264,20 +278,24 @@ static void prepare_query(Walk *walk) {
 
 static Status scan(Walk *walk, TopK *top, Err *err) {
     if (!walk->by_codes) return ann_scan(walk->vectors, walk->search, top, err);
-    return row_codes_scan(&walk->graph->codes, &walk->coded, walk->wide, walk->vectors, walk->search, top, err);
+    return row_codes_scan(
+        &walk->graph->codes, &walk->coded, walk->wide, walk->vectors, walk->search, top, err);
 }
 
 static Status search_one(Walk *walk, TopK *top, Err *err) {
     const AnnSearch *search = walk->search;
     int64_t allowed = ann_n_allowed(walk->vectors, search);
-    int64_t k = (int64_t)search->k < allowed ? (int64_t)search->k : allowed, ef = search->ef ? search->ef : DEFAULT_EF;
+    int64_t k = (int64_t)search->k < allowed ? (int64_t)search->k : allowed,
+            ef = search->ef ? search->ef : DEFAULT_EF;
     if (k == 0) return ST_OK;
     prepare_query(walk);
     walk->ef = (size_t)(ef < k ? k : ef);
     walk->next.len = walk->kept.len = 0;
     walk->steps = 0;
     walk->budget = search->allowed ? allowed : INT64_MAX;
-    if (walk->graph->unusual || walk->graph->entry < 0 || !code_is_usual(walk->coded.norm) || scan_is_better(walk, k)) return scan(walk, top, err);
+    if (walk->graph->unusual || walk->graph->entry < 0 || !code_is_usual(walk->coded.norm) ||
+        scan_is_better(walk, k))
+        return scan(walk, top, err);
     int ended = walk_graph(walk, walk->ef);
     if (walk->failed) return fail_nomem(err, "a search");
     if (!ended || !are_enough(walk, k)) return scan(walk, top, err);
@@ -308,7 +326,8 @@ static Status walk_alloc(Walk *walk, Err *err) {
 
 /* ---- are the codes good enough? ---- */
 
-/* Of the distances from a row to its links on level 0: the variance, and that of what the codes make of them, summed. */
+/* Of the distances from a row to its links on level 0: the variance, and that of what the codes
+ * make of them, summed. */
 static void compare_links(Walk *walk, int32_t node, double *variance, double *error_variance) {
     const int32_t *link = graph_links(walk->graph, node, 0);
     int32_t n = *link++;
@@ -328,8 +347,9 @@ static void compare_links(Walk *walk, int32_t node, double *variance, double *er
     *error_variance += error_squares - error_sum * error_sum / n;
 }
 
-/* Codes lose their use where rows lie close together and far from the origin. They are kept if, over the links of some
- * rows, their error spreads by less than a tenth of what the distances do. */
+/* Codes lose their use where rows lie close together and far from the origin. They are kept if,
+ * over the links of some rows, their error spreads by less than a tenth of what the distances
+ * do. */
 static Status are_precise(const Graph *graph, const AnnVectors *vectors, int *out, Err *err) {
     enum { SAMPLE = 64 };
     double variance = 0, error_variance = 0;
@@ -342,7 +362,8 @@ static Status are_precise(const Graph *graph, const AnnVectors *vectors, int *ou
         int32_t node = (int32_t)(i * graph->n / n), end = (int32_t)((i + 1) * graph->n / n);
         while (node < end && !graph->levels[node]) node++; /* rows beside their node are none */
         if (node == end) continue;
-        memcpy(query, ann_vector(vectors, node, walk.scratch), (size_t)vectors->dim * sizeof *query);
+        memcpy(
+            query, ann_vector(vectors, node, walk.scratch), (size_t)vectors->dim * sizeof *query);
         search.query = query;
         prepare_query(&walk);
         compare_links(&walk, node, &variance, &error_variance);

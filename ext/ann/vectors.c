@@ -7,7 +7,9 @@
 
 size_t ann_row_bytes(AnnStorage storage, int32_t dim) {
     size_t n = (size_t)dim;
-    return storage == ANN_F32 ? n * sizeof(float) : storage == ANN_F16 ? n * sizeof(uint16_t) : sizeof(float) + n;
+    return storage == ANN_F32 ? n * sizeof(float)
+        : storage == ANN_F16  ? n * sizeof(uint16_t)
+                              : sizeof(float) + n;
 }
 
 int64_t ann_encode(AnnStorage storage, const float *x, int32_t dim, void *out) {
@@ -55,13 +57,19 @@ size_t ann_vectors_memory(AnnStorage storage, int64_t n, int32_t dim) {
     return (size_t)n * (row_stride(storage, dim) + sizeof(double));
 }
 
-Status ann_vectors_alloc_as(AnnVectors *out, int64_t n, int32_t dim, AnnMetric metric, AnnStorage storage, Err *err) {
-    *out = (AnnVectors){.n = n, .dim = dim, .metric = metric, .storage = storage, .stride = storage == ANN_F32 ? (size_t)dim * sizeof(float) : row_stride(storage, dim)};
+Status ann_vectors_alloc_as(
+    AnnVectors *out, int64_t n, int32_t dim, AnnMetric metric, AnnStorage storage, Err *err) {
+    *out = (AnnVectors){.n = n,
+        .dim = dim,
+        .metric = metric,
+        .storage = storage,
+        .stride = storage == ANN_F32 ? (size_t)dim * sizeof(float) : row_stride(storage, dim)};
     out->row = mem_aligned((size_t)n, out->stride);
     out->norm = mem_array((size_t)n, sizeof *out->norm);
     if (!out->row || !out->norm) {
         ann_vectors_clear(out);
-        return fail(err, ST_NOMEM, "no memory for %lld vectors of %d elements", (long long)n, (int)dim);
+        return fail(
+            err, ST_NOMEM, "no memory for %lld vectors of %d elements", (long long)n, (int)dim);
     }
     return ST_OK;
 }
@@ -82,7 +90,8 @@ void ann_vectors_finish_row(AnnVectors *vectors, int64_t position) {
     const char *stored = ann_stored(vectors, position);
     double sum = 0;
     if (vectors->storage == ANN_F32) {
-        sum = kernels()->dot((const float *)(const void *)stored, (const float *)(const void *)stored, (size_t)vectors->dim);
+        sum = kernels()->dot((const float *)(const void *)stored,
+            (const float *)(const void *)stored, (size_t)vectors->dim);
     } else {
         float scale;
         memcpy(&scale, stored, sizeof scale);
@@ -102,8 +111,11 @@ void ann_vectors_finish(AnnVectors *vectors) {
     for (int64_t i = 0; i < vectors->n; i++) ann_vectors_finish_row(vectors, i);
 }
 
-double ann_score(AnnMetric metric, const float *x, double x_norm, const float *y, double y_norm, int32_t dim) {
-    if (metric == ANN_L2) { /* the square of the rounded distance: what users see as equal is equal, and then the id decides */
+double ann_score(
+    AnnMetric metric, const float *x, double x_norm, const float *y, double y_norm, int32_t dim) {
+    /* the square of the rounded distance: what users see as equal is equal, and then the id
+     * decides */
+    if (metric == ANN_L2) {
         double distance = sqrt(kernels()->l2_squared(x, y, (size_t)dim));
         return -(distance * distance);
     }
@@ -115,14 +127,16 @@ double ann_score(AnnMetric metric, const float *x, double x_norm, const float *y
 
 Status ann_scan(const AnnVectors *vectors, const AnnSearch *search, TopK *top, Err *err) {
     double norm = sqrt(kernels()->dot(search->query, search->query, (size_t)vectors->dim));
-    float *scratch = vectors->storage == ANN_F32 ? NULL : mem_array((size_t)vectors->dim, sizeof *scratch);
+    float *scratch = vectors->storage == ANN_F32 ? NULL
+                                                 : mem_array((size_t)vectors->dim, sizeof *scratch);
     if (vectors->storage != ANN_F32 && !scratch) return fail_nomem(err, "a vector");
     for (int64_t word = 0; word * 64 < vectors->n; word++) {
         uint64_t bits = search->allowed ? search->allowed[word] : ~(uint64_t)0;
         for (; bits; bits &= bits - 1) {
             int64_t at = word * 64 + __builtin_ctzll(bits);
             if (at >= vectors->n) break;
-            double score = ann_score(vectors->metric, search->query, norm, ann_vector(vectors, at, scratch), vectors->norm[at], vectors->dim);
+            double score = ann_score(vectors->metric, search->query, norm,
+                ann_vector(vectors, at, scratch), vectors->norm[at], vectors->dim);
             if (score >= search->min_score) topk_push(top, score, at);
         }
     }
@@ -133,9 +147,12 @@ Status ann_scan(const AnnVectors *vectors, const AnnSearch *search, TopK *top, E
 void ann_unit_row(const AnnVectors *vectors, int64_t position, float *out) {
     double norm = vectors->norm[position];
     ann_decode(vectors->storage, ann_stored(vectors, position), vectors->dim, out);
-    for (int32_t j = 0; vectors->metric == ANN_COSINE && norm > 0 && j < vectors->dim; j++) out[j] = (float)((double)out[j] / norm);
+    for (int32_t j = 0; vectors->metric == ANN_COSINE && norm > 0 && j < vectors->dim; j++)
+        out[j] = (float)((double)out[j] / norm);
 }
 
 void ann_unit_query(const AnnVectors *vectors, const float *query, double norm, float *out) {
-    for (int32_t i = 0; i < vectors->dim; i++) out[i] = vectors->metric == ANN_COSINE && norm > 0 ? (float)((double)query[i] / norm) : query[i];
+    for (int32_t i = 0; i < vectors->dim; i++)
+        out[i] = vectors->metric == ANN_COSINE && norm > 0 ? (float)((double)query[i] / norm)
+                                                           : query[i];
 }

@@ -42,17 +42,11 @@ void bytes_append(Bytes *bytes, const void *data, size_t len) {
     bytes->len += len;
 }
 
-void bytes_u32(Bytes *bytes, uint32_t value) {
-    bytes_append(bytes, &value, sizeof value);
-}
+void bytes_u32(Bytes *bytes, uint32_t value) { bytes_append(bytes, &value, sizeof value); }
 
-void bytes_u64(Bytes *bytes, uint64_t value) {
-    bytes_append(bytes, &value, sizeof value);
-}
+void bytes_u64(Bytes *bytes, uint64_t value) { bytes_append(bytes, &value, sizeof value); }
 
-void bytes_f64(Bytes *bytes, double value) {
-    bytes_append(bytes, &value, sizeof value);
-}
+void bytes_f64(Bytes *bytes, double value) { bytes_append(bytes, &value, sizeof value); }
 
 void bytes_text(Bytes *bytes, const char *text) {
     size_t len = strlen(text);
@@ -76,19 +70,14 @@ void bytes_json_string(Bytes *bytes, const char *text, size_t len) {
     bytes_append(bytes, "\"", 1);
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)text[i];
-        if (c == '"' || c == '\\')
-            bytes_format(bytes, "\\%c", c);
-        else if (c < 0x20)
-            bytes_format(bytes, "\\u%04x", c);
-        else
-            bytes_append(bytes, &text[i], 1);
+        if (c == '"' || c == '\\') bytes_format(bytes, "\\%c", c);
+        else if (c < 0x20) bytes_format(bytes, "\\u%04x", c);
+        else bytes_append(bytes, &text[i], 1);
     }
     bytes_append(bytes, "\"", 1);
 }
 
-Reader reader_of(const void *data, size_t len) {
-    return (Reader){.data = data, .len = len};
-}
+Reader reader_of(const void *data, size_t len) { return (Reader){.data = data, .len = len}; }
 
 const void *read_block(Reader *reader, uint64_t count, size_t size) {
     size_t bytes;
@@ -146,6 +135,4 @@ void bytes_checksum(const void *data, size_t len, uint8_t digest[16]) {
     memcpy(digest, canonical.digest, 16);
 }
 
-void bytes_reserve(Bytes *bytes, size_t len) {
-    reserve(bytes, len);
-}
+void bytes_reserve(Bytes *bytes, size_t len) { reserve(bytes, len); }

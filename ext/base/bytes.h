@@ -1,6 +1,8 @@
-/* Little-endian byte strings: a growing writer and a bounds-checked reader, for everything that is stored.
+/* Little-endian byte strings: a growing writer and a bounds-checked reader, for everything that is
+ * stored.
  *
- * Both are sticky: after a failure every further call does nothing, so that a caller checks once, at the end.
+ * Both are sticky: after a failure every further call does nothing, so that a caller checks once,
+ * at the end.
  *
  *     Bytes out = {0};
  *     bytes_u32(&out, 7);
@@ -53,7 +55,8 @@ const char *read_text(Reader *reader, size_t *len);
 
 /* SHA-256 (FIPS 180-4) of len bytes. */
 void bytes_sha256(const void *data, size_t len, uint8_t digest[32]);
-/* XXH3, 128 bits: finds damage, at the speed of memory; no protection against who would forge it. */
+/* XXH3, 128 bits: finds damage, at the speed of memory; no protection against who would forge
+ * it. */
 void bytes_checksum(const void *data, size_t len, uint8_t digest[16]);
 /* Make room for len bytes more. */
 void bytes_reserve(Bytes *bytes, size_t len);

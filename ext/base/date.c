@@ -10,7 +10,8 @@ static const double FIRST_SECOND = -377705116800.0; /* -9999-01-01 */
 static const double JULIAN_OF_1970 = 2440587.5;
 
 /* `digits` digits at *at, between least and most; moves past them. */
-static int take_digits(const char **at, const char *end, int digits, int least, int most, int *out) {
+static int take_digits(
+    const char **at, const char *end, int digits, int least, int most, int *out) {
     *out = 0;
     if (end - *at < digits) return 0;
     for (int i = 0; i < digits; i++, (*at)++) {
@@ -32,16 +33,18 @@ static int days_of_month(int year, int month) {
     return days[month - 1] + (month == 2 && leap);
 }
 
-/* Days since 1970-01-01 of the proleptic Gregorian calendar, by counting years from March, so that the leap day is the
- * last of its year. */
+/* Days since 1970-01-01 of the proleptic Gregorian calendar, by counting years from March, so that
+ * the leap day is the last of its year. */
 static int64_t days_since_1970(int year, int month, int day) {
-    int64_t y = (month <= 2 ? year - 1 : year) + 400, m = month <= 2 ? month + 9 : month - 3; /* 400 years: y is not negative */
+    /* 400 years: y is not negative */
+    int64_t y = (month <= 2 ? year - 1 : year) + 400, m = month <= 2 ? month + 9 : month - 3;
     return 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468 - 146097;
 }
 
 static int take_date(const char **at, const char *end, double *seconds) {
     int year, month, day;
-    if (!take_digits(at, end, 4, 0, 9999, &year) || !take_char(at, end, '-') || !take_digits(at, end, 2, 1, 12, &month) || !take_char(at, end, '-') ||
+    if (!take_digits(at, end, 4, 0, 9999, &year) || !take_char(at, end, '-') ||
+        !take_digits(at, end, 2, 1, 12, &month) || !take_char(at, end, '-') ||
         !take_digits(at, end, 2, 1, days_of_month(year, month), &day))
         return 0;
     *seconds = (double)days_since_1970(year, month, day) * 86400;
@@ -63,7 +66,9 @@ static int take_fraction(const char **at, const char *end, double *fraction) {
 
 static int take_time(const char **at, const char *end, double *seconds, double *fraction) {
     int hour, minute, second = 0;
-    if (!take_digits(at, end, 2, 0, 24, &hour) || !take_char(at, end, ':') || !take_digits(at, end, 2, 0, 59, &minute)) return 0;
+    if (!take_digits(at, end, 2, 0, 24, &hour) || !take_char(at, end, ':') ||
+        !take_digits(at, end, 2, 0, 59, &minute))
+        return 0;
     if (take_char(at, end, ':')) {
         if (!take_digits(at, end, 2, 0, 59, &second)) return 0;
         if (take_char(at, end, '.') && !take_fraction(at, end, fraction)) return 0;
@@ -80,7 +85,9 @@ static int take_zone(const char **at, const char *end, double *seconds) {
     if (take_char(at, end, 'Z') || take_char(at, end, 'z')) return *at == end;
     int ahead = **at == '+' ? 1 : **at == '-' ? -1 : 0;
     ++*at;
-    if (!ahead || !take_digits(at, end, 2, 0, 14, &hour) || !take_char(at, end, ':') || !take_digits(at, end, 2, 0, 59, &minute)) return 0;
+    if (!ahead || !take_digits(at, end, 2, 0, 14, &hour) || !take_char(at, end, ':') ||
+        !take_digits(at, end, 2, 0, 59, &minute))
+        return 0;
     *seconds -= ahead * (hour * 3600 + minute * 60);
     return *at == end;
 }
@@ -96,7 +103,8 @@ int date_parse(const char *text, size_t len, double *out) {
     double fraction = 0;
     if (!take_date(&at, end, out)) return 0;
     if (at == end) return 1;
-    if (!take_char(&at, end, 'T') && !take_char(&at, end, 't') && !take_char(&at, end, ' ')) return 0;
+    if (!take_char(&at, end, 'T') && !take_char(&at, end, 't') && !take_char(&at, end, ' '))
+        return 0;
     while (at < end && *at == ' ') at++;
     int is = take_time(&at, end, out, &fraction) && take_zone(&at, end, out);
     *out += fraction; /* last: rounded once, as the number 1704103200.1 is */
@@ -138,7 +146,8 @@ static int is_yyyymmdd(double value) {
 const char *date_looks_like(double value) {
     static const char *const names[] = {NULL, "milliseconds", "microseconds", "nanoseconds"};
     double days = floor(value / 1e6), clock = value - days * 1e6; /* of yyyymmddhhmmss */
-    if (is_yyyymmdd(days) && clock < 240000 && fmod(clock, 1e4) < 6000 && fmod(clock, 100) < 60) return "yyyymmddhhmmss";
+    if (is_yyyymmdd(days) && clock < 240000 && fmod(clock, 1e4) < 6000 && fmod(clock, 100) < 60)
+        return "yyyymmddhhmmss";
     for (TimeUnit unit = TIME_MILLISECONDS; unit <= TIME_NANOSECONDS; unit++) {
         double seconds = date_from_number(value, unit);
         if (fabs(seconds) <= 1e10) return names[unit]; /* before the year 2287 */
@@ -154,12 +163,14 @@ void time_span_add(TimeSpan *span, double value) {
     span->wholes += value == floor(value);
 }
 
-/* As seconds, yyyymmdd is a week of August 1970, days of today are an hour of its first morning, and Julian days a week of
- * January. */
+/* As seconds, yyyymmdd is a week of August 1970, days of today are an hour of its first morning,
+ * and Julian days a week of January. */
 const char *time_span_suspect(const TimeSpan *span, int days_matter) {
     if (span->n == 0) return NULL;
     if (span->dates == span->n) return "yyyymmdd";
     if (!days_matter) return NULL;
-    if (span->least >= 3652 && span->most <= 36525 && span->wholes == span->n) return "days"; /* 1980 .. 2070 */
-    return span->least >= 2444240 && span->most <= 2477113 ? "julian" : NULL;             /* the same */
+    /* 1980 .. 2070 */
+    if (span->least >= 3652 && span->most <= 36525 && span->wholes == span->n) return "days";
+    /* the same */
+    return span->least >= 2444240 && span->most <= 2477113 ? "julian" : NULL;
 }

@@ -15,10 +15,8 @@ int64_t ids_find(const int64_t *sorted, int64_t n, int64_t id) {
     int64_t low = 0, high = n;
     while (low < high) {
         int64_t mid = low + (high - low) / 2;
-        if (sorted[mid] < id)
-            low = mid + 1;
-        else
-            high = mid;
+        if (sorted[mid] < id) low = mid + 1;
+        else high = mid;
     }
     return low < n && sorted[low] == id ? low : -1;
 }

@@ -1,5 +1,5 @@
-/* What jansson does not say plainly: NULL for want of memory, and not because the text is wrong. Where its very first
- * allocation fails it leaves no code and no text. */
+/* What jansson does not say plainly: NULL for want of memory, and not because the text is wrong.
+ * Where its very first allocation fails it leaves no code and no text. */
 #ifndef REC_JSON_H
 #define REC_JSON_H
 

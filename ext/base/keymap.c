@@ -20,7 +20,7 @@ struct KeyMap {
     char *arena;
     size_t arena_len;
     size_t arena_capacity;
-    int32_t *slot; /* open addressing: id + 1, or 0 for empty */
+    int32_t *slot;  /* open addressing: id + 1, or 0 for empty */
     size_t n_slots; /* a power of two, at least twice count */
     uint64_t secret;
 };
@@ -39,12 +39,11 @@ void keymap_free(KeyMap *map) {
     mem_free(map);
 }
 
-int32_t keymap_count(const KeyMap *map) {
-    return map->count;
-}
+int32_t keymap_count(const KeyMap *map) { return map->count; }
 
 size_t keymap_memory(const KeyMap *map) {
-    return (size_t)map->capacity * sizeof(Entry) + map->arena_capacity + map->n_slots * sizeof(int32_t);
+    return (size_t)map->capacity * sizeof(Entry) + map->arena_capacity +
+        map->n_slots * sizeof(int32_t);
 }
 
 Key keymap_key(const KeyMap *map, int32_t id) {
@@ -69,7 +68,8 @@ static uint64_t mix(uint64_t h) {
     return h ^ (h >> 33);
 }
 
-/* With a secret: keys chosen to fall on one slot would make a map quadratic. Ids do not depend on it. */
+/* With a secret: keys chosen to fall on one slot would make a map quadratic. Ids do not depend on
+ * it. */
 static uint64_t key_hash(const KeyMap *map, Key key) {
     if (!key.text) return mix((uint64_t)key.integer + map->secret);
     uint64_t h = map->secret ^ key.len;
@@ -87,7 +87,8 @@ static uint64_t key_hash(const KeyMap *map, Key key) {
 static size_t find_slot(const KeyMap *map, Key key) {
     size_t mask = map->n_slots - 1;
     size_t at = key_hash(map, key) & mask;
-    while (map->slot[at] && key_compare(keymap_key(map, map->slot[at] - 1), key) != 0) at = (at + 1) & mask;
+    while (map->slot[at] && key_compare(keymap_key(map, map->slot[at] - 1), key) != 0)
+        at = (at + 1) & mask;
     return at;
 }
 
@@ -101,7 +102,8 @@ static int rehash(KeyMap *map, size_t n_slots) {
     mem_free(map->slot);
     map->slot = slot;
     map->n_slots = n_slots;
-    for (int32_t id = 0; id < map->count; id++) map->slot[find_slot(map, keymap_key(map, id))] = id + 1;
+    for (int32_t id = 0; id < map->count; id++)
+        map->slot[find_slot(map, keymap_key(map, id))] = id + 1;
     return 1;
 }
 
@@ -117,7 +119,8 @@ static int reserve_entry(KeyMap *map) {
     return 1;
 }
 
-/* Also for an empty text: its Key must have a pointer, without one it would read as the integer 0. */
+/* Also for an empty text: its Key must have a pointer, without one it would read as the integer
+ * 0. */
 static int reserve_arena(KeyMap *map, size_t extra) {
     if (map->arena && extra <= map->arena_capacity - map->arena_len) return 1;
     size_t capacity = map->arena_capacity + map->arena_capacity / 2 + extra + 256;
@@ -131,7 +134,8 @@ static int reserve_arena(KeyMap *map, size_t extra) {
 Status keymap_add(KeyMap *map, Key key, int32_t *out_id, Err *err) {
     *out_id = keymap_find(map, key);
     if (*out_id >= 0) return ST_OK;
-    if ((size_t)map->count * 2 >= map->n_slots && !rehash(map, map->n_slots ? map->n_slots * 2 : 64))
+    if ((size_t)map->count * 2 >= map->n_slots &&
+        !rehash(map, map->n_slots ? map->n_slots * 2 : 64))
         return fail_nomem(err, "the dictionary of keys");
     if (!reserve_entry(map) || (key.text && !reserve_arena(map, key.len)))
         return fail_nomem(err, "the dictionary of keys");
@@ -148,14 +152,17 @@ Status keymap_add(KeyMap *map, Key key, int32_t *out_id, Err *err) {
     return ST_OK;
 }
 
-/* Bottom-up merge sort of ids by key: no globals (qsort's comparison has no context), stable, n log n. */
+/* Bottom-up merge sort of ids by key: no globals (qsort's comparison has no context), stable, n log
+ * n. */
 static void merge_sort_ids(const KeyMap *map, int32_t *ids, int32_t *scratch, size_t n) {
     for (size_t width = 1; width < n; width *= 2) {
         for (size_t low = 0; low < n; low += 2 * width) {
             size_t mid = low + width < n ? low + width : n;
             size_t high = low + 2 * width < n ? low + 2 * width : n;
             for (size_t i = low, j = mid, out = low; out < high; out++) {
-                int take_left = i < mid && (j >= high || key_compare(keymap_key(map, ids[i]), keymap_key(map, ids[j])) <= 0);
+                int take_left = i < mid &&
+                    (j >= high ||
+                        key_compare(keymap_key(map, ids[i]), keymap_key(map, ids[j])) <= 0);
                 scratch[out] = take_left ? ids[i++] : ids[j++];
             }
         }
@@ -208,12 +215,9 @@ void keymap_write(const KeyMap *map, Bytes *out) {
 static Key read_key(Reader *in) {
     Key key = {0};
     const uint8_t *tag = read_block(in, 1, 1);
-    if (tag && *tag == 0)
-        key.integer = (int64_t)read_u64(in);
-    else if (tag && *tag == 1)
-        key.text = read_text(in, &key.len);
-    else
-        in->failed = 1;
+    if (tag && *tag == 0) key.integer = (int64_t)read_u64(in);
+    else if (tag && *tag == 1) key.text = read_text(in, &key.len);
+    else in->failed = 1;
     return key;
 }
 
@@ -228,9 +232,9 @@ Status keymap_read(Reader *in, KeyMap **out, Err *err) {
         int32_t id;
         Key key = read_key(in);
         if (in->failed || (i > 0 && key_compare(before, key) >= 0))
-            status = fail(err, ST_CORRUPT, "dictionary of keys: entry %u of %u is malformed", i, count);
-        else
-            status = keymap_add(map, key, &id, err);
+            status = fail(
+                err, ST_CORRUPT, "dictionary of keys: entry %u of %u is malformed", i, count);
+        else status = keymap_add(map, key, &id, err);
         before = key;
     }
     if (status != ST_OK) {
@@ -242,10 +246,8 @@ Status keymap_read(Reader *in, KeyMap **out, Err *err) {
 }
 
 void key_json(Key key, Bytes *out) {
-    if (key.text)
-        bytes_json_string(out, key.text, key.len);
-    else
-        bytes_format(out, "%lld", (long long)key.integer);
+    if (key.text) bytes_json_string(out, key.text, key.len);
+    else bytes_format(out, "%lld", (long long)key.integer);
 }
 
 int key_bucket_hash(Key key, uint64_t seed, uint64_t *out) {
@@ -253,10 +255,8 @@ int key_bucket_hash(Key key, uint64_t seed, uint64_t *out) {
     uint8_t digest[16];
     bytes_u64(&bytes, seed);
     bytes_append(&bytes, key.text ? "t" : "i", 1);
-    if (key.text)
-        bytes_append(&bytes, key.text, key.len);
-    else
-        bytes_u64(&bytes, (uint64_t)key.integer);
+    if (key.text) bytes_append(&bytes, key.text, key.len);
+    else bytes_u64(&bytes, (uint64_t)key.integer);
     int done = !bytes.failed;
     if (done) {
         bytes_checksum(bytes.data, bytes.len, digest);

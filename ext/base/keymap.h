@@ -1,7 +1,8 @@
-/* Keys of users and items, INTEGER or TEXT as the tables hold them, and the dense ids 0 .. n-1 given to them.
+/* Keys of users and items, INTEGER or TEXT as the tables hold them, and the dense ids 0 .. n-1
+ * given to them.
  *
- * Ids are given in order of arrival; keymap_sort renumbers them in key order (integers first, ascending; then texts by
- * their bytes), so that nothing depends on the order of a scan. */
+ * Ids are given in order of arrival; keymap_sort renumbers them in key order (integers first,
+ * ascending; then texts by their bytes), so that nothing depends on the order of a scan. */
 #ifndef REC_KEYMAP_H
 #define REC_KEYMAP_H
 
@@ -36,7 +37,8 @@ Key keymap_key(const KeyMap *map, int32_t id);
 /* -1, 0, 1: integers before texts. */
 int key_compare(Key a, Key b);
 
-/* Renumber in key order. *out_new_id, of keymap_count entries, maps old ids to new ones; free with mem_free. */
+/* Renumber in key order. *out_new_id, of keymap_count entries, maps old ids to new ones; free with
+ * mem_free. */
 Status keymap_sort(KeyMap *map, int32_t **out_new_id, Err *err);
 
 /* Stored form: count, then per key a tag (0 integer, 1 text) and the value, in key order. */

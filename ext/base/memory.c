@@ -23,7 +23,8 @@ static void *counted(void *block) {
 
 void *mem_array(size_t count, size_t size) {
     size_t bytes;
-    if (must_fail() || __builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX) return NULL;
+    if (must_fail() || __builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX)
+        return NULL;
     return counted(malloc(bytes ? bytes : 1));
 }
 
@@ -35,7 +36,8 @@ void *mem_zeros(size_t count, size_t size) {
 void *mem_aligned(size_t count, size_t size) {
     size_t bytes;
     void *block = NULL;
-    if (must_fail() || __builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX - 64) return NULL;
+    if (must_fail() || __builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX - 64)
+        return NULL;
     if (posix_memalign(&block, 64, bytes ? bytes : 64)) return NULL;
     return counted(block);
 }
@@ -43,7 +45,8 @@ void *mem_aligned(size_t count, size_t size) {
 void *mem_resize(void *block, size_t count, size_t size) {
     size_t bytes;
     if (!block) return mem_array(count, size);
-    if (must_fail() || __builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX) return NULL;
+    if (must_fail() || __builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX)
+        return NULL;
     return realloc(block, bytes ? bytes : 1);
 }
 
@@ -61,9 +64,7 @@ void mem_free(void *block) {
     free(block);
 }
 
-int64_t mem_live(void) {
-    return atomic_load(&live_blocks);
-}
+int64_t mem_live(void) { return atomic_load(&live_blocks); }
 
 void mem_fail_at(int64_t n, int sticky) {
     atomic_store(&fail_sticky, sticky);

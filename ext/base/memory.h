@@ -1,13 +1,16 @@
-/* Every allocation of the extension: overflow-checked, counted, and able to fail on demand in tests.
+/* Every allocation of the extension: overflow-checked, counted, and able to fail on demand in
+ * tests.
  *
- * Not sqlite3_malloc, which stops at 2 GiB. A block of zero entries is a valid pointer, so NULL means no memory. */
+ * Not sqlite3_malloc, which stops at 2 GiB. A block of zero entries is a valid pointer, so NULL
+ * means no memory. */
 #ifndef REC_MEMORY_H
 #define REC_MEMORY_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* count * size bytes, uninitialised; NULL when there is no room or the product overflows. Free with mem_free. */
+/* count * size bytes, uninitialised; NULL when there is no room or the product overflows. Free with
+ * mem_free. */
 void *mem_array(size_t count, size_t size);
 
 /* The same, zeroed. */
@@ -27,7 +30,8 @@ void mem_free(void *block);
 /* Blocks that are allocated now: tests require that a case ends where it began. */
 int64_t mem_live(void);
 
-/* Tests: let the n-th allocation from now fail, and (if sticky) every later one; n = 0 switches that off. */
+/* Tests: let the n-th allocation from now fail, and (if sticky) every later one; n = 0 switches
+ * that off. */
 void mem_fail_at(int64_t n, int sticky);
 
 #endif

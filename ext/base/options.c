@@ -26,12 +26,9 @@ static void set_text(const OptSpec *spec, void *params, const char *text) {
 
 void options_default(const OptSpec *specs, void *params) {
     for (const OptSpec *spec = specs; spec->name; spec++) {
-        if (spec->kind == OPT_REAL || spec->kind == OPT_TIME)
-            set_real(spec, params, spec->initial);
-        else if (spec->kind == OPT_TEXT)
-            set_text(spec, params, spec->choices);
-        else
-            set_integer(spec, params, (int64_t)spec->initial);
+        if (spec->kind == OPT_REAL || spec->kind == OPT_TIME) set_real(spec, params, spec->initial);
+        else if (spec->kind == OPT_TEXT) set_text(spec, params, spec->choices);
+        else set_integer(spec, params, (int64_t)spec->initial);
     }
 }
 
@@ -52,25 +49,21 @@ const char *options_choice(const char *choices, int64_t index, size_t *len) {
 }
 
 void options_range(const OptSpec *spec, Bytes *out) {
-    if (spec->kind == OPT_CHOICE)
-        bytes_format(out, "%s", spec->choices);
-    else if (spec->kind == OPT_FLAG)
-        bytes_format(out, "true|false");
-    else if (spec->kind == OPT_TEXT)
-        bytes_format(out, "up to %d bytes", (int)spec->max - 1);
+    if (spec->kind == OPT_CHOICE) bytes_format(out, "%s", spec->choices);
+    else if (spec->kind == OPT_FLAG) bytes_format(out, "true|false");
+    else if (spec->kind == OPT_TEXT) bytes_format(out, "up to %d bytes", (int)spec->max - 1);
     else if (spec->kind == OPT_TIME)
         bytes_format(out, "unix seconds, or a date such as '2011-11-09' or '2011-11-09 12:30:00'");
     else if (spec->kind == OPT_INT)
         bytes_format(out, "%lld..%lld", (long long)spec->min, (long long)spec->max);
-    else
-        bytes_format(out, "%.15g..%.15g", spec->min, spec->max);
+    else bytes_format(out, "%.15g..%.15g", spec->min, spec->max);
 }
 
 static Status out_of_range(const OptSpec *spec, const char *text, Err *err) {
     Bytes range = {0};
     options_range(spec, &range);
-    Status status = fail(err, ST_BADARG, "%s=%.60s (%.*s)", spec->name, text, range.failed ? 0 : (int)range.len,
-                         range.data ? (const char *)range.data : "");
+    Status status = fail(err, ST_BADARG, "%s=%.60s (%.*s)", spec->name, text,
+        range.failed ? 0 : (int)range.len, range.data ? (const char *)range.data : "");
     bytes_clear(&range);
     return status;
 }
@@ -113,7 +106,8 @@ Status options_set(const OptSpec *spec, void *params, const char *text, Err *err
     int64_t integer = 0;
 
     if (spec->kind == OPT_FLAG || spec->kind == OPT_CHOICE) {
-        int known = spec->kind == OPT_FLAG ? parse_flag(text, &integer) : parse_choice(spec->choices, text, &integer);
+        int known = spec->kind == OPT_FLAG ? parse_flag(text, &integer)
+                                           : parse_choice(spec->choices, text, &integer);
         if (!known) return out_of_range(spec, text, err);
         set_integer(spec, params, integer);
         return ST_OK;
@@ -127,7 +121,8 @@ Status options_set(const OptSpec *spec, void *params, const char *text, Err *err
         set_real(spec, params, number);
         return ST_OK;
     }
-    if (!parse_number(text, &number) || number < spec->min || number > spec->max) return out_of_range(spec, text, err);
+    if (!parse_number(text, &number) || number < spec->min || number > spec->max)
+        return out_of_range(spec, text, err);
     if (spec->kind == OPT_REAL || spec->kind == OPT_TIME) {
         set_real(spec, params, number);
         return ST_OK;
@@ -144,7 +139,7 @@ Status options_unknown(const OptSpec *const *tables, const char *name, Err *err)
         for (const OptSpec *spec = *tables; spec->name; spec++)
             bytes_format(&names, "%s%s", names.len ? ", " : "", spec->name);
     Status status = fail(err, ST_BADARG, "unknown option '%.60s' (allowed: %.*s)", name,
-                         names.failed ? 0 : (int)names.len, names.data ? (const char *)names.data : "");
+        names.failed ? 0 : (int)names.len, names.data ? (const char *)names.data : "");
     bytes_clear(&names);
     return status;
 }
@@ -154,18 +149,22 @@ static Status set_json_value(const OptSpec *spec, void *params, const json_t *va
     if (json_is_string(value)) return options_set(spec, params, json_string_value(value), err);
     if (spec->kind == OPT_TEXT && (json_is_array(value) || json_is_object(value))) {
         char *dumped = json_dumps(value, JSON_COMPACT);
-        Status status = dumped ? options_set(spec, params, dumped, err) : fail_nomem(err, "the options");
+        Status status = dumped ? options_set(spec, params, dumped, err)
+                               : fail_nomem(err, "the options");
         free(dumped);
         return status;
     }
     if (json_is_integer(value))
         text_format(text, sizeof text, "%lld", (long long)json_integer_value(value));
-    else if (json_is_real(value))
-        text_format(text, sizeof text, "%.17g", json_real_value(value));
+    else if (json_is_real(value)) text_format(text, sizeof text, "%.17g", json_real_value(value));
     else if (json_is_boolean(value))
         text_format(text, sizeof text, "%s", json_is_true(value) ? "true" : "false");
     else
-        return out_of_range(spec, json_is_null(value) ? "null" : json_is_array(value) ? "[...]" : "{...}", err);
+        return out_of_range(spec,
+            json_is_null(value)        ? "null"
+                : json_is_array(value) ? "[...]"
+                                       : "{...}",
+            err);
     return options_set(spec, params, text, err);
 }
 
@@ -179,7 +178,7 @@ Status options_set_json(const OptTarget *targets, size_t n_targets, const char *
     if (json_lacks_memory(root, &json_error)) return fail_nomem(err, "the options");
     if (!root || !json_is_object(root)) {
         status = fail(err, ST_BADARG, "options: %s (a JSON object such as {\"name\": value})",
-                      root ? "not an object" : json_error.text);
+            root ? "not an object" : json_error.text);
         json_decref(root);
         return status;
     }
@@ -207,14 +206,10 @@ void options_value_json(const OptSpec *spec, const void *params, Bytes *out) {
 
     memcpy(&integer, field, sizeof integer);
     memcpy(&real, field, sizeof real);
-    if (spec->kind == OPT_REAL || spec->kind == OPT_TIME)
-        bytes_format(out, "%.15g", real);
-    else if (spec->kind == OPT_FLAG)
-        bytes_format(out, integer ? "true" : "false");
-    else if (spec->kind == OPT_TEXT)
-        bytes_json_string(out, field, strlen(field));
-    else if (spec->kind == OPT_INT)
-        bytes_format(out, "%lld", (long long)integer);
+    if (spec->kind == OPT_REAL || spec->kind == OPT_TIME) bytes_format(out, "%.15g", real);
+    else if (spec->kind == OPT_FLAG) bytes_format(out, integer ? "true" : "false");
+    else if (spec->kind == OPT_TEXT) bytes_json_string(out, field, strlen(field));
+    else if (spec->kind == OPT_INT) bytes_format(out, "%lld", (long long)integer);
     else {
         size_t len;
         const char *word = options_choice(spec->choices, integer, &len);

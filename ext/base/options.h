@@ -1,13 +1,15 @@
-/* Options as data: one table per option set feeds the parser, the error texts, rec_options() and the reference pages.
+/* Options as data: one table per option set feeds the parser, the error texts, rec_options() and
+ * the reference pages.
  *
  *     typedef struct Params { int64_t factors; double reg; } Params;
  *     static const OptSpec specs[] = {
- *         {"factors", OPT_INT,  offsetof(Params, factors), 1, 4096, 64,   NULL, "length of a factor vector"},
- *         {"reg",     OPT_REAL, offsetof(Params, reg),     0, 1e6,  0.01, NULL, "regularisation"},
+ *         {"factors", OPT_INT, offsetof(Params, factors), 1, 4096, 64, NULL, "length of a vector"},
+ *         {"reg", OPT_REAL, offsetof(Params, reg), 0, 1e6, 0.01, NULL, "regularisation"},
  *         {0},
  *     };
  *
- * Names match exactly; unknown, repeated and out-of-range options are errors that name what is allowed. */
+ * Names match exactly; unknown, repeated and out-of-range options are errors that name what is
+ * allowed. */
 #ifndef REC_OPTIONS_H
 #define REC_OPTIONS_H
 
@@ -18,12 +20,14 @@
 #include "status.h"
 
 typedef enum OptKind {
-    OPT_INT,   /* int64_t field */
-    OPT_REAL,  /* double field */
-    OPT_FLAG,  /* int64_t field, 0 or 1: true, false, 1, 0 */
+    OPT_INT,    /* int64_t field */
+    OPT_REAL,   /* double field */
+    OPT_FLAG,   /* int64_t field, 0 or 1: true, false, 1, 0 */
     OPT_CHOICE, /* int64_t field: the index of the word in choices */
-    OPT_TIME,  /* double field: unix seconds, or a date text (date.h) */
-    OPT_TEXT   /* char field of max bytes, NUL included; the default is choices; a JSON array or object is taken as its text */
+    OPT_TIME,   /* double field: unix seconds, or a date text (date.h) */
+    /* char field of max bytes, NUL included; the default is choices; a JSON array or object is
+     * taken as its text */
+    OPT_TEXT
 } OptKind;
 
 typedef struct OptSpec {
@@ -49,7 +53,8 @@ Status options_set(const OptSpec *spec, void *params, const char *text, Err *err
 /* Fail with "unknown option 'name' (allowed: ...)"; specs is a NULL-terminated list of tables. */
 Status options_unknown(const OptSpec *const *tables, const char *name, Err *err);
 
-/* Parse a JSON object; every key must be in one of the tables (8 at most), each with the params that it sets. */
+/* Parse a JSON object; every key must be in one of the tables (8 at most), each with the params
+ * that it sets. */
 typedef struct OptTarget {
     const OptSpec *specs;
     void *params;

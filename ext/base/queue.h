@@ -1,4 +1,5 @@
-/* Records in the order in which they came, taken back from the front: what a window function's frame holds. */
+/* Records in the order in which they came, taken back from the front: what a window function's
+ * frame holds. */
 #ifndef REC_QUEUE_H
 #define REC_QUEUE_H
 

@@ -18,9 +18,7 @@ void random_init(Random *random, uint64_t seed, uint64_t stream) {
     for (int i = 0; i < 4; i++) random->state[i] = splitmix64(&x);
 }
 
-static uint64_t rotate(uint64_t x, int k) {
-    return (x << k) | (x >> (64 - k));
-}
+static uint64_t rotate(uint64_t x, int k) { return (x << k) | (x >> (64 - k)); }
 
 uint64_t random_u64(Random *random) {
     uint64_t *s = random->state;
@@ -35,9 +33,7 @@ uint64_t random_u64(Random *random) {
     return result;
 }
 
-double random_uniform(Random *random) {
-    return (double)(random_u64(random) >> 11) * 0x1p-53;
-}
+double random_uniform(Random *random) { return (double)(random_u64(random) >> 11) * 0x1p-53; }
 
 uint64_t random_below(Random *random, uint64_t n) {
     uint64_t limit = -n % n; /* 2^64 mod n: values below it would be drawn once too often */
@@ -57,7 +53,8 @@ static uint64_t secret;
 static pthread_once_t secret_once = PTHREAD_ONCE_INIT;
 
 static void draw_secret(void) {
-    if (getentropy(&secret, sizeof secret)) secret = (uint64_t)(uintptr_t)&secret; /* where the library is loaded */
+    /* where the library is loaded */
+    if (getentropy(&secret, sizeof secret)) secret = (uint64_t)(uintptr_t)&secret;
 }
 
 uint64_t process_secret(void) {

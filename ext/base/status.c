@@ -7,7 +7,11 @@
 
 /* Bytes of the UTF-8 sequence at text, 0 when it is malformed or cut off. */
 static size_t sequence_length(const unsigned char *text) {
-    size_t len = text[0] < 0x80 ? 1 : text[0] >= 0xc2 && text[0] < 0xe0 ? 2 : text[0] >= 0xe0 && text[0] < 0xf0 ? 3 : text[0] >= 0xf0 && text[0] < 0xf5 ? 4 : 0;
+    size_t len = text[0] < 0x80             ? 1
+        : text[0] >= 0xc2 && text[0] < 0xe0 ? 2
+        : text[0] >= 0xe0 && text[0] < 0xf0 ? 3
+        : text[0] >= 0xf0 && text[0] < 0xf5 ? 4
+                                            : 0;
     for (size_t i = 1; i < len; i++)
         if ((text[i] & 0xc0) != 0x80) return 0;
     return len;

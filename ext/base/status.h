@@ -1,8 +1,9 @@
 /* Status codes and error text, the one way in which anything below the SQLite glue fails.
  *
- * A function that can fail returns a Status; the text is written where the fact is known, into the caller's Err, and
- * says what was given and what is allowed. The glue puts the table's name in front of it and turns the code into
- * SQLite's. Outputs are defined on failure too: whatever *_clear() or *_free() takes. */
+ * A function that can fail returns a Status; the text is written where the fact is known, into the
+ * caller's Err, and says what was given and what is allowed. The glue puts the table's name in
+ * front of it and turns the code into SQLite's. Outputs are defined on failure too: whatever
+ * *_clear() or *_free() takes. */
 #ifndef REC_STATUS_H
 #define REC_STATUS_H
 
@@ -32,10 +33,10 @@ Status fail_nomem(Err *err, const char *what);
 void err_prefix(Err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Return from the enclosing function when the call fails; only where nothing is owned. */
-#define TRY(call)                                                                                                      \
-    do {                                                                                                               \
-        Status try_status = (call);                                                                                    \
-        if (try_status != ST_OK) return try_status;                                                                    \
+#define TRY(call) \
+    do { \
+        Status try_status = (call); \
+        if (try_status != ST_OK) return try_status; \
     } while (0)
 
 #endif

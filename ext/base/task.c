@@ -37,9 +37,12 @@ void task_phase(Task *task, const char *phase, const char *unit, int64_t units, 
 
 TaskProgress task_progress(Task *task) {
     const char *phase = atomic_load(&task->phase), *unit = atomic_load(&task->unit);
-    int64_t pieces = atomic_load(&task->total), done = atomic_load(&task->done), units = atomic_load(&task->units);
-    double seconds = task_clock() - atomic_load(&task->began), share = pieces > 0 ? fmin((double)done / (double)pieces, 1) : 0;
-    TaskProgress out = {phase ? phase : "", unit ? unit : "", units ? (int64_t)(share * (double)units) : done, units, 0, -1};
+    int64_t pieces = atomic_load(&task->total), done = atomic_load(&task->done),
+            units = atomic_load(&task->units);
+    double seconds = task_clock() - atomic_load(&task->began),
+           share = pieces > 0 ? fmin((double)done / (double)pieces, 1) : 0;
+    TaskProgress out = {phase ? phase : "", unit ? unit : "",
+        units ? (int64_t)(share * (double)units) : done, units, 0, -1};
     double exact = units ? share * (double)units : (double)done;
     if (exact > 0 && seconds > 0) out.rate = exact / seconds;
     if (units && share > 0) out.seconds_left = seconds * (1 - share) / share;
@@ -47,7 +50,8 @@ TaskProgress task_progress(Task *task) {
 }
 
 int task_poll(Task *task) {
-    if (!task_cancelled(task) && task->poll && task->poll(task->host)) atomic_store(&task->cancelled, 1);
+    if (!task_cancelled(task) && task->poll && task->poll(task->host))
+        atomic_store(&task->cancelled, 1);
     return task_cancelled(task);
 }
 
@@ -142,6 +146,4 @@ int task_default_threads(void) {
     return n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : n;
 }
 
-int task_poll_any(void *task) {
-    return task && task_poll(task);
-}
+int task_poll_any(void *task) { return task && task_poll(task); }

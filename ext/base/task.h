@@ -1,7 +1,8 @@
 /* A long job: cancel, progress, and work shared out to threads.
  *
- * The host gives a Task a poll function, which only the thread that started the job calls (SQLite's handle belongs to
- * it), at least every 20 ms. Workers read the cancel flag between two pieces of work of a few milliseconds. */
+ * The host gives a Task a poll function, which only the thread that started the job calls (SQLite's
+ * handle belongs to it), at least every 20 ms. Workers read the cancel flag between two pieces of
+ * work of a few milliseconds. */
 #ifndef REC_TASK_H
 #define REC_TASK_H
 
@@ -18,13 +19,13 @@ typedef struct Task {
     _Atomic int64_t total;
     _Atomic(const char *) phase; /* string constants: what is done now, and what it is counted in */
     _Atomic(const char *) unit;
-    _Atomic int64_t units;   /* the whole of it, in that unit; 0: unknown, and done counts units */
-    _Atomic double began;    /* the phase, by task_clock */
-    int threads;                 /* 1 .. 64 */
+    _Atomic int64_t units; /* the whole of it, in that unit; 0: unknown, and done counts units */
+    _Atomic double began;  /* the phase, by task_clock */
+    int threads;           /* 1 .. 64 */
 } Task;
 
-/* Start a phase of so many units ("items", "sweeps"), done in total pieces of equal work. Units 0: nobody knows how many;
- * done then counts units. */
+/* Start a phase of so many units ("items", "sweeps"), done in total pieces of equal work. Units 0:
+ * nobody knows how many; done then counts units. */
 void task_phase(Task *task, const char *phase, const char *unit, int64_t units, int64_t total);
 
 /* Where a phase is, for people: any thread may ask. */
@@ -47,10 +48,10 @@ static inline int task_cancelled(Task *task) {
 /* A piece of work; worker is 0 .. threads-1 and names the scratch memory that is free for it. */
 typedef void (*TaskWork)(void *context, int64_t piece, int worker);
 
-/* Run work(context, 0 .. pieces-1) on task->threads threads and wait. Pieces are handed out in order and must not
- * depend on which worker runs them: results are the same on any number of threads. ST_CANCELLED when the host said
- * so; pieces not yet begun are left out. The starting thread only polls, so that it answers an interrupt while the
- * workers are busy. */
+/* Run work(context, 0 .. pieces-1) on task->threads threads and wait. Pieces are handed out in
+ * order and must not depend on which worker runs them: results are the same on any number of
+ * threads. ST_CANCELLED when the host said so; pieces not yet begun are left out. The starting
+ * thread only polls, so that it answers an interrupt while the workers are busy. */
 Status task_run(Task *task, int64_t pieces, TaskWork work, void *context, Err *err);
 
 /* What the first piece to fail said. All zeros before. */

@@ -10,13 +10,12 @@
 static locale_t c_locale;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void make_locale(void) {
-    c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-}
+static void make_locale(void) { c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0); }
 
 int text_vformat(char *out, size_t size, const char *format, va_list args) {
     pthread_once(&once, make_locale);
-    locale_t host = uselocale(c_locale); /* of this thread alone; (locale_t)0, if there is none, changes nothing */
+    /* of this thread alone; (locale_t)0, if there is none, changes nothing */
+    locale_t host = uselocale(c_locale);
     int len = vsnprintf(out, size, format, args);
     uselocale(host);
     return len;

@@ -70,9 +70,7 @@ void scored_sort(Scored *item, size_t n) {
     if (n > 1) qsort(item, n, sizeof *item, compare_scored);
 }
 
-void topk_sort(TopK *top) {
-    scored_sort(top->item, top->len);
-}
+void topk_sort(TopK *top) { scored_sort(top->item, top->len); }
 
 static int larger(Scored a, Scored b) {
     double x = fabs(a.score), y = fabs(b.score);

@@ -1,5 +1,5 @@
-/* The k best of a stream of (score, id): higher score first, ties by lower id, so that the answer is a total order
- * and does not depend on the order of arrival. */
+/* The k best of a stream of (score, id): higher score first, ties by lower id, so that the answer
+ * is a total order and does not depend on the order of arrival. */
 #ifndef REC_TOPK_H
 #define REC_TOPK_H
 
@@ -46,13 +46,15 @@ void topk_sort(TopK *top);
 /* Order n entries, best first. */
 void scored_sort(Scored *item, size_t n);
 
-/* Bring the k entries that are first by (|score| descending, id) to the front, in no order; k <= n. O(n) on average. */
+/* Bring the k entries that are first by (|score| descending, id) to the front, in no order; k <= n.
+ * O(n) on average. */
 void scored_select(Scored *item, size_t n, size_t k);
 
 /* scored_select; returns the least |score| among the k. */
 double scored_keep(Scored *item, size_t n, size_t k);
 
-/* Of scores >= 0: bring the k best, or all n where there are no more, to the front, best first; returns how many. */
+/* Of scores >= 0: bring the k best, or all n where there are no more, to the front, best first;
+ * returns how many. */
 size_t scored_best(Scored *item, size_t n, size_t k);
 
 #endif

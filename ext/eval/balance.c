@@ -17,14 +17,17 @@ static int by_class_and_hash(const void *a, const void *b) {
 }
 
 /* The rows of class c are placed[start[c]] .. placed[start[c + 1] - 1]. */
-static void choose(const Placed *placed, const int64_t *start, int32_t n_classes, int64_t wanted, int64_t *copies) {
+static void choose(const Placed *placed, const int64_t *start, int32_t n_classes, int64_t wanted,
+    int64_t *copies) {
     for (int32_t c = 0; c < n_classes; c++) {
         int64_t size = start[c + 1] - start[c];
-        for (int64_t i = 0; i < size; i++) copies[placed[start[c] + i].at] = wanted / size + (i < wanted % size);
+        for (int64_t i = 0; i < size; i++)
+            copies[placed[start[c] + i].at] = wanted / size + (i < wanted % size);
     }
 }
 
-Status balance(const BalanceRow *row, int64_t n, int32_t n_classes, BalanceMethod method, int64_t *copies, double *weight, Err *err) {
+Status balance(const BalanceRow *row, int64_t n, int32_t n_classes, BalanceMethod method,
+    int64_t *copies, double *weight, Err *err) {
     int64_t *start = mem_zeros((size_t)n_classes + 1, sizeof *start), least = n, most = 0;
     Placed *placed = mem_array((size_t)n, sizeof *placed);
     Status status = start && placed ? ST_OK : fail_nomem(err, "the classes");
@@ -39,7 +42,9 @@ Status balance(const BalanceRow *row, int64_t n, int32_t n_classes, BalanceMetho
         start[c + 1] += start[c];
     }
     if (status == ST_OK && method == BALANCE_OVER && n_classes * most > n + BALANCE_MOST_ROWS)
-        status = fail(err, ST_BADARG, "over: %lld rows of %d classes would become %lld: is the label one?", (long long)n, (int)n_classes, (long long)(n_classes * most));
+        status = fail(err, ST_BADARG,
+            "over: %lld rows of %d classes would become %lld: is the label one?", (long long)n,
+            (int)n_classes, (long long)(n_classes * most));
     for (int64_t i = 0; status == ST_OK && i < n; i++) {
         double size = (double)(start[row[i].class_id + 1] - start[row[i].class_id]);
         copies[i] = 1;

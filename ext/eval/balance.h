@@ -1,4 +1,5 @@
-/* Classes of unequal size made equal: by weights, by leaving rows out, or by taking rows several times. */
+/* Classes of unequal size made equal: by weights, by leaving rows out, or by taking rows several
+ * times. */
 #ifndef REC_BALANCE_H
 #define REC_BALANCE_H
 
@@ -7,9 +8,13 @@
 #include "../base/status.h"
 
 typedef enum BalanceMethod {
-    BALANCE_WEIGHT, /* every row once, weighing n / (classes x rows of its class)   (King and Zeng 2001; scikit-learn "balanced") */
-    BALANCE_UNDER,  /* of every class as many rows as the smallest has */
-    BALANCE_OVER    /* of every class as many as the largest has: its rows in turn, so that no two differ by more than one copy */
+    /* every row once, weighing n / (classes x rows of its class) (King and Zeng 2001; scikit-learn
+     * "balanced") */
+    BALANCE_WEIGHT,
+    BALANCE_UNDER, /* of every class as many rows as the smallest has */
+    /* of every class as many as the largest has: its rows in turn, so that no two differ by more
+     * than one copy */
+    BALANCE_OVER
 } BalanceMethod;
 
 /* More rows than there are that BALANCE_OVER makes: beyond that the label is hardly a class. */
@@ -22,6 +27,7 @@ typedef struct BalanceRow {
 } BalanceRow;
 
 /* copies[i] of row i and their weight. O(n log n). */
-Status balance(const BalanceRow *row, int64_t n, int32_t n_classes, BalanceMethod method, int64_t *copies, double *weight, Err *err);
+Status balance(const BalanceRow *row, int64_t n, int32_t n_classes, BalanceMethod method,
+    int64_t *copies, double *weight, Err *err);
 
 #endif

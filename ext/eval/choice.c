@@ -16,10 +16,13 @@ PairedTest paired_test(const double *a, const double *b, int64_t n) {
     }
     if (test.users < 2) return test;
     if (square > 0) {
-        double degrees = (double)test.users - 1, t = test.difference / sqrt(square / degrees / (double)test.users), two_sided = student_two_sided(t, degrees);
+        double degrees = (double)test.users - 1,
+               t = test.difference / sqrt(square / degrees / (double)test.users),
+               two_sided = student_two_sided(t, degrees);
         test.p = t > 0 ? two_sided / 2 : 1 - two_sided / 2;
     }
-    /* Differences that are all alike say no more than their signs do: of n coins all fall so once in 2^n times. */
+    /* Differences that are all alike say no more than their signs do: of n coins all fall so once
+     * in 2^n times. */
     if (test.difference > 0) test.p = fmax(square > 0 ? test.p : 0, exp2(-(double)test.users));
     return test;
 }

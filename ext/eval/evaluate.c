@@ -14,12 +14,12 @@ typedef struct Work {
     GpuCopy *copy;
     Task *task;
     int group_size;
-    ModelQuery **query;  /* per worker */
-    Group *group;        /* per worker: lists of k_max */
-    Ranked **popular;    /* per worker: k_max of the popular list */
-    int32_t **listed;    /* per worker and k: counts of the items */
-    int64_t *longest;    /* per worker and k */
-    double *value;       /* metric x k x user */
+    ModelQuery **query; /* per worker */
+    Group *group;       /* per worker: lists of k_max */
+    Ranked **popular;   /* per worker: k_max of the popular list */
+    int32_t **listed;   /* per worker and k: counts of the items */
+    int64_t *longest;   /* per worker and k */
+    double *value;      /* metric x k x user */
     TaskFailure failure;
 } Work;
 
@@ -35,7 +35,8 @@ static int64_t allow_unseen(const Work *w, int32_t user, uint64_t *bit) {
 }
 
 /* The user's relevant items with their ranks in the list. */
-static Status relevant_items(const Work *w, int32_t user, const Ranked *list, size_t n_list, Relevant **out, size_t *out_n, Err *err) {
+static Status relevant_items(const Work *w, int32_t user, const Ranked *list, size_t n_list,
+    Relevant **out, size_t *out_n, Err *err) {
     const Csr *relevant = &w->holdout->relevant;
     const int64_t *unknown = &w->holdout->unknown_start[user];
     int64_t from = relevant->row_start[user], known = csr_row_len(relevant, user);
@@ -50,18 +51,23 @@ static Status relevant_items(const Work *w, int32_t user, const Ranked *list, si
             if (list[r].item == relevant->col[e]) item[n].rank = (int64_t)r + 1;
         n++;
     }
-    for (int64_t i = unknown[0]; i < unknown[1]; i++) item[n++] = (Relevant){.gain = w->holdout->unknown[i]};
+    for (int64_t i = unknown[0]; i < unknown[1]; i++)
+        item[n++] = (Relevant){.gain = w->holdout->unknown[i]};
     *out_n = n;
     return ST_OK;
 }
 
 const char *judged_name(int metric) {
-    return metric == JUDGED_SERENDIPITY ? "serendipity" : metric == JUDGED_POPULARITY_LIFT ? "popularity_lift" : ranking_metric_name((RankingMetric)metric);
+    return metric == JUDGED_SERENDIPITY    ? "serendipity"
+        : metric == JUDGED_POPULARITY_LIFT ? "popularity_lift"
+                                           : ranking_metric_name((RankingMetric)metric);
 }
 
 /* Where the user's value of a metric goes. */
 static double *value_place(const Work *w, int metric, int k, int32_t user) {
-    return &w->value[((size_t)metric * (size_t)w->options->n_k + (size_t)k) * (size_t)w->holdout->n_users + (size_t)user];
+    return &w->value[((size_t)metric * (size_t)w->options->n_k + (size_t)k) *
+            (size_t)w->holdout->n_users +
+        (size_t)user];
 }
 
 static int is_listed(const Ranked *list, size_t n, int32_t item) {
@@ -70,18 +76,22 @@ static int is_listed(const Ranked *list, size_t n, int32_t item) {
     return 0;
 }
 
-static double serendipity(const Work *w, int32_t user, const Ranked *list, size_t n_list, const Ranked *popular, size_t n_popular, int64_t k) {
+static double serendipity(const Work *w, int32_t user, const Ranked *list, size_t n_list,
+    const Ranked *popular, size_t n_popular, int64_t k) {
     double hits = 0;
     for (size_t r = 0; r < n_list && (int64_t)r < k; r++)
-        hits += csr_find(&w->holdout->relevant, user, list[r].item) >= 0 && !is_listed(popular, n_popular < (size_t)k ? n_popular : (size_t)k, list[r].item);
+        hits += csr_find(&w->holdout->relevant, user, list[r].item) >= 0 &&
+            !is_listed(popular, n_popular < (size_t)k ? n_popular : (size_t)k, list[r].item);
     return hits / (double)k;
 }
 
-static double popularity_lift(const Work *w, const History *history, const Ranked *list, size_t n_list, int64_t k) {
+static double popularity_lift(
+    const Work *w, const History *history, const Ranked *list, size_t n_list, int64_t k) {
     double of_list = 0, of_history = 0;
     size_t n = n_list < (size_t)k ? n_list : (size_t)k;
     for (size_t r = 0; r < n; r++) of_list += (double)w->model->popularity[list[r].item];
-    for (int64_t i = 0; i < history->n; i++) of_history += (double)w->model->popularity[history->item[i]];
+    for (int64_t i = 0; i < history->n; i++)
+        of_history += (double)w->model->popularity[history->item[i]];
     return n && of_history > 0 ? of_list / (double)n / (of_history / (double)history->n) - 1 : NAN;
 }
 
@@ -90,22 +100,29 @@ static Status evaluate_beyond(Work *w, int32_t user, int worker, const GroupList
     const Ranked *popular = w->popular_only ? list->ranked : w->popular[worker];
     size_t n_popular = list->n;
     w->query[worker]->popular_only = 1;
-    if (!w->popular_only) TRY(model_query_rank(w->query[worker], list->allowed, list->n_allowed, (size_t)w->k_max, w->popular[worker], &n_popular, err));
+    if (!w->popular_only)
+        TRY(model_query_rank(w->query[worker], list->allowed, list->n_allowed, (size_t)w->k_max,
+            w->popular[worker], &n_popular, err));
     for (int k = 0; k < w->options->n_k; k++) {
-        *value_place(w, JUDGED_SERENDIPITY, k, user) = serendipity(w, user, list->ranked, list->n, popular, n_popular, w->options->k[k]);
-        *value_place(w, JUDGED_POPULARITY_LIFT, k, user) = popularity_lift(w, &list->history, list->ranked, list->n, w->options->k[k]);
+        *value_place(w, JUDGED_SERENDIPITY, k, user) = serendipity(
+            w, user, list->ranked, list->n, popular, n_popular, w->options->k[k]);
+        *value_place(w, JUDGED_POPULARITY_LIFT, k, user) = popularity_lift(
+            w, &list->history, list->ranked, list->n, w->options->k[k]);
     }
     return ST_OK;
 }
 
 /* Count the list's items, and judge the ranks. */
-static void evaluate_list(Work *w, int32_t user, int worker, const GroupList *list, Relevant *item, size_t n_item) {
+static void evaluate_list(
+    Work *w, int32_t user, int worker, const GroupList *list, Relevant *item, size_t n_item) {
     for (int k = 0; k < w->options->n_k; k++) {
         int at = worker * EVALUATE_MAX_K + k;
         int64_t n = w->options->k[k] < (int64_t)list->n ? w->options->k[k] : (int64_t)list->n;
         for (int64_t r = 0; r < n; r++) w->listed[at][list->ranked[r].item]++;
         if (n > w->longest[at]) w->longest[at] = n;
-        for (int m = 0; m < N_RANKING_METRICS; m++) *value_place(w, m, k, user) = ranking_metric((RankingMetric)m, item, n_item, w->options->k[k], 0);
+        for (int m = 0; m < N_RANKING_METRICS; m++)
+            *value_place(w, m, k, user) = ranking_metric(
+                (RankingMetric)m, item, n_item, w->options->k[k], 0);
     }
 }
 
@@ -123,16 +140,22 @@ static void evaluate_group(void *context, int64_t piece, int worker) {
     Work *w = context;
     Group *group = &w->group[worker];
     const Csr *rows = &w->holdout->history;
-    int32_t from = (int32_t)piece * w->group_size, left = w->holdout->n_users - from, n = left < w->group_size ? left : w->group_size;
+    int32_t from = (int32_t)piece * w->group_size, left = w->holdout->n_users - from,
+            n = left < w->group_size ? left : w->group_size;
     for (int32_t i = 0; i < n; i++) {
         int64_t start = rows->row_start[from + i];
-        group->list[i].history = (History){.item = rows->col + start, .weight = rows->val + start, .n = csr_row_len(rows, from + i), .time = w->holdout->history_time + start};
+        group->list[i].history = (History){.item = rows->col + start,
+            .weight = rows->val + start,
+            .n = csr_row_len(rows, from + i),
+            .time = w->holdout->history_time + start};
         group->list[i].n_allowed = allow_unseen(w, from + i, group->list[i].allowed);
     }
     w->query[worker]->popular_only = w->popular_only;
     Err err = {0};
-    Status status = group_rank(group, w->query[worker], n, (size_t)w->k_max, w->copy, w->task, &err);
-    for (int32_t i = 0; i < n && status == ST_OK; i++) status = evaluate_user(w, from + i, worker, &group->list[i], &err);
+    Status status = group_rank(
+        group, w->query[worker], n, (size_t)w->k_max, w->copy, w->task, &err);
+    for (int32_t i = 0; i < n && status == ST_OK; i++)
+        status = evaluate_user(w, from + i, worker, &group->list[i], &err);
     task_failure_note(&w->failure, status, &err);
 }
 
@@ -143,15 +166,19 @@ static Status allocate(Work *w, int threads, Err *err) {
     w->popular = mem_zeros(t, sizeof *w->popular);
     w->listed = mem_zeros(t * EVALUATE_MAX_K, sizeof *w->listed);
     w->longest = mem_zeros(t * EVALUATE_MAX_K, sizeof *w->longest);
-    w->value = mem_zeros((size_t)N_JUDGED * (size_t)w->options->n_k * (size_t)w->holdout->n_users, sizeof *w->value);
-    if (!w->query || !w->group || !w->popular || !w->listed || !w->longest || !w->value) return fail_nomem(err, "the evaluation");
+    w->value = mem_zeros(
+        (size_t)N_JUDGED * (size_t)w->options->n_k * (size_t)w->holdout->n_users, sizeof *w->value);
+    if (!w->query || !w->group || !w->popular || !w->listed || !w->longest || !w->value)
+        return fail_nomem(err, "the evaluation");
     for (size_t i = 0; i < t; i++) {
         TRY(model_query_new(&w->query[i], w->model, err));
         TRY(group_init(&w->group[i], w->model, w->group_size, (size_t)w->k_max, err));
         w->popular[i] = mem_array((size_t)w->k_max, sizeof **w->popular);
         if (!w->popular[i]) return fail_nomem(err, "the evaluation");
         for (size_t k = 0; k < (size_t)w->options->n_k; k++)
-            if (!(w->listed[i * EVALUATE_MAX_K + k] = mem_zeros((size_t)w->model->n_items, sizeof(int32_t)))) return fail_nomem(err, "the evaluation");
+            if (!(w->listed[i * EVALUATE_MAX_K + k] = mem_zeros(
+                      (size_t)w->model->n_items, sizeof(int32_t))))
+                return fail_nomem(err, "the evaluation");
     }
     return ST_OK;
 }
@@ -161,7 +188,8 @@ static void work_clear(Work *w, int threads) {
         if (w->query) model_query_free(w->query[i]);
         if (w->group) group_clear(&w->group[i]);
         if (w->popular) mem_free(w->popular[i]);
-        for (int k = 0; w->listed && k < EVALUATE_MAX_K; k++) mem_free(w->listed[i * EVALUATE_MAX_K + k]);
+        for (int k = 0; w->listed && k < EVALUATE_MAX_K; k++)
+            mem_free(w->listed[i * EVALUATE_MAX_K + k]);
     }
     mem_free(w->query);
     mem_free(w->group);
@@ -177,9 +205,11 @@ static void hand_over(Work *w, int threads, Judged *out) {
         out->listed[k] = w->listed[k];
         w->listed[k] = NULL;
         for (int t = 0; t < threads; t++)
-            if (w->longest[t * EVALUATE_MAX_K + k] > out->longest[k]) out->longest[k] = w->longest[t * EVALUATE_MAX_K + k];
+            if (w->longest[t * EVALUATE_MAX_K + k] > out->longest[k])
+                out->longest[k] = w->longest[t * EVALUATE_MAX_K + k];
         for (int t = 1; t < threads; t++)
-            for (int32_t i = 0; i < w->model->n_items; i++) out->listed[k][i] += w->listed[t * EVALUATE_MAX_K + k][i];
+            for (int32_t i = 0; i < w->model->n_items; i++)
+                out->listed[k][i] += w->listed[t * EVALUATE_MAX_K + k][i];
     }
     out->n_users = w->holdout->n_users;
     out->n_k = w->options->n_k;
@@ -187,17 +217,25 @@ static void hand_over(Work *w, int threads, Judged *out) {
     w->value = NULL;
 }
 
-Status judge(Judged *out, const Model *model, int popular_only, GpuCopy *copy, const Holdout *holdout, const EvaluateOptions *options, Task *task, Err *err) {
-    Work w = {.model = model, .popular_only = popular_only, .copy = copy, .task = task, .holdout = holdout, .options = options};
+Status judge(Judged *out, const Model *model, int popular_only, GpuCopy *copy,
+    const Holdout *holdout, const EvaluateOptions *options, Task *task, Err *err) {
+    Work w = {.model = model,
+        .popular_only = popular_only,
+        .copy = copy,
+        .task = task,
+        .holdout = holdout,
+        .options = options};
     *out = (Judged){0};
     for (int k = 0; k < options->n_k; k++)
         if (options->k[k] > w.k_max) w.k_max = options->k[k];
     if (w.k_max > model->n_items) w.k_max = model->n_items;
     w.group_size = group_size(model, (size_t)w.k_max, holdout->n_users, task->threads, copy);
     int64_t groups = (holdout->n_users + w.group_size - 1) / w.group_size;
-    task_phase(task, popular_only ? "popular baseline" : "evaluating", "users", holdout->n_users, groups);
+    task_phase(
+        task, popular_only ? "popular baseline" : "evaluating", "users", holdout->n_users, groups);
     Status status = allocate(&w, task->threads, err);
-    if (status == ST_OK) status = task_failure(&w.failure, task_run(task, groups, evaluate_group, &w, err), err);
+    if (status == ST_OK)
+        status = task_failure(&w.failure, task_run(task, groups, evaluate_group, &w, err), err);
     if (status == ST_OK) hand_over(&w, task->threads, out);
     work_clear(&w, task->threads);
     return status;
@@ -210,11 +248,13 @@ void judged_clear(Judged *judged) {
 }
 
 const double *judged_values(const Judged *judged, int metric, int k) {
-    return judged->value + ((size_t)metric * (size_t)judged->n_k + (size_t)k) * (size_t)judged->n_users;
+    return judged->value +
+        ((size_t)metric * (size_t)judged->n_k + (size_t)k) * (size_t)judged->n_users;
 }
 
 Status judged_beyond(Beyond *out, const Judged *judged, const Model *model, int k, Err *err) {
-    double distinct = 0, lists = 0, surprise = 0, entries = 0, square = 0, users = judged->n_users, longest = (double)judged->longest[k];
+    double distinct = 0, lists = 0, surprise = 0, entries = 0, square = 0, users = judged->n_users,
+           longest = (double)judged->longest[k];
     Sample *count = mem_array((size_t)model->n_items, sizeof *count);
     if (!count) return fail_nomem(err, "the evaluation");
     for (int32_t i = 0; i < model->n_items; i++) {
@@ -223,14 +263,16 @@ Status judged_beyond(Beyond *out, const Judged *judged, const Model *model, int 
         distinct += listed > 0;
         entries += listed;
         square += listed * listed;
-        if (holders > 0) surprise -= listed * log2(holders / (double)model->n_users); /* an item that nobody has is no news: it has no share */
+        /* an item that nobody has is no news: it has no share */
+        if (holders > 0) surprise -= listed * log2(holders / (double)model->n_users);
         if (holders > 0) lists += listed;
     }
     out->coverage = model->n_items ? distinct / (double)model->n_items : 0;
     out->gini = sample_gini(count, (size_t)model->n_items, 0);
     out->novelty = lists > 0 ? surprise / lists : NAN;
     int of_one_length = users >= 2 && entries > 0 && entries == users * longest;
-    out->personalization = of_one_length ? 1 - (square / longest - users) / (users * (users - 1)) : NAN;
+    out->personalization = of_one_length ? 1 - (square / longest - users) / (users * (users - 1))
+                                         : NAN;
     mem_free(count);
     return ST_OK;
 }

@@ -4,7 +4,8 @@
 
 #include "../base/memory.h"
 
-Status holdout_init(Holdout *h, int32_t n_users, int32_t n_items, int64_t n_history, int64_t n_seen, int64_t n_relevant, Err *err) {
+Status holdout_init(Holdout *h, int32_t n_users, int32_t n_items, int64_t n_history, int64_t n_seen,
+    int64_t n_relevant, Err *err) {
     *h = (Holdout){.has_seen = n_seen >= 0};
     TRY(csr_alloc(&h->history, n_users, n_items, n_history, err));
     if (h->has_seen) TRY(csr_alloc(&h->seen, n_users, n_items, n_seen, err));
@@ -12,7 +13,8 @@ Status holdout_init(Holdout *h, int32_t n_users, int32_t n_items, int64_t n_hist
     h->history_time = mem_array((size_t)n_history, sizeof *h->history_time);
     h->unknown = mem_array((size_t)n_relevant, sizeof *h->unknown);
     h->unknown_start = mem_zeros((size_t)n_users + 1, sizeof *h->unknown_start);
-    if (!h->history_time || !h->unknown || !h->unknown_start) return fail_nomem(err, "the hold-out");
+    if (!h->history_time || !h->unknown || !h->unknown_start)
+        return fail_nomem(err, "the hold-out");
     h->history.n_rows = h->relevant.n_rows = 0;
     return ST_OK;
 }

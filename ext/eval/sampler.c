@@ -20,7 +20,9 @@ int sampler_grid(int64_t at, int64_t steps, const Dimension *dimension, int n, d
     for (int i = n - 1; i >= 0; i--) {
         int64_t size = dimension[i].choices ? dimension[i].choices : steps, own = at % size;
         at /= size;
-        place[i] = dimension[i].choices ? (double)own : steps > 1 ? (double)own / (double)(steps - 1) : .5;
+        place[i] = dimension[i].choices ? (double)own
+            : steps > 1                 ? (double)own / (double)(steps - 1)
+                                        : .5;
     }
     return at == 0;
 }
@@ -42,7 +44,8 @@ typedef struct Mixture {
 static Mixture mixture_of(const Trial *trial, int64_t n, int axis, const Dimension *dimension) {
     double mean = 0, square = 0;
     for (int64_t i = 0; i < n; i++) mean += trial[i].place[axis] / (double)n;
-    for (int64_t i = 0; i < n; i++) square += (trial[i].place[axis] - mean) * (trial[i].place[axis] - mean) / (double)n;
+    for (int64_t i = 0; i < n; i++)
+        square += (trial[i].place[axis] - mean) * (trial[i].place[axis] - mean) / (double)n;
     double width = 1.06 * sqrt(square) * pow((double)n, -.2); /* Silverman's rule */
     return (Mixture){trial, n, axis, dimension, width < .03 ? .03 : width};
 }
@@ -55,7 +58,8 @@ static double density(const Mixture *m, double at) {
             sum += own == at;
             continue;
         }
-        double z = (at - own) / m->width, inside = (erf((1 - own) / m->width / sqrt(2)) - erf(-own / m->width / sqrt(2))) / 2;
+        double z = (at - own) / m->width,
+               inside = (erf((1 - own) / m->width / sqrt(2)) - erf(-own / m->width / sqrt(2))) / 2;
         sum += exp(-z * z / 2) / (m->width * 2.5066282746310002 * inside);
     }
     return sum / (double)(m->n + 1);
@@ -73,7 +77,8 @@ static double draw_from(Random *random, const Mixture *m) {
     return own;
 }
 
-Status sampler_tpe(Random *random, const Dimension *dimension, int n, const Trial *trial, int64_t n_trials, double *place, Err *err) {
+Status sampler_tpe(Random *random, const Dimension *dimension, int n, const Trial *trial,
+    int64_t n_trials, double *place, Err *err) {
     if (n_trials < START) {
         sampler_random(random, dimension, n, place);
         return ST_OK;
@@ -84,7 +89,8 @@ Status sampler_tpe(Random *random, const Dimension *dimension, int n, const Tria
     qsort(sorted, (size_t)n_trials, sizeof *sorted, best_first);
     int64_t good = (n_trials + 3) / 4 < MOST_GOOD ? (n_trials + 3) / 4 : MOST_GOOD;
     for (int i = 0; i < n; i++) {
-        Mixture best = mixture_of(sorted, good, i, &dimension[i]), rest = mixture_of(sorted + good, n_trials - good, i, &dimension[i]);
+        Mixture best = mixture_of(sorted, good, i, &dimension[i]),
+                rest = mixture_of(sorted + good, n_trials - good, i, &dimension[i]);
         double largest = -1;
         for (int c = 0; c < CANDIDATES; c++) {
             double at = draw_from(random, &best), ratio = density(&best, at) / density(&rest, at);

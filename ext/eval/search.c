@@ -41,9 +41,11 @@ static int is_new(const Search *s, const char *options) {
 }
 
 /* One draw; 0: the grid has ended. Where TPE has nothing new to say, chance has. */
-static int draw(const Search *s, Explorer *e, int tries, Random *random, double *place, Status *status, Err *err) {
+static int draw(const Search *s, Explorer *e, int tries, Random *random, double *place,
+    Status *status, Err *err) {
     const Space *space = &e->space;
-    if (s->rules->sampler == SEARCH_GRID) return sampler_grid(e->grid_at++, GRID_STEPS, space->dimension, space->n, place);
+    if (s->rules->sampler == SEARCH_GRID)
+        return sampler_grid(e->grid_at++, GRID_STEPS, space->dimension, space->n, place);
     if (s->rules->sampler == SEARCH_RANDOM || tries >= TPE_DRAWS)
         sampler_random(random, space->dimension, space->n, place);
     else
@@ -51,8 +53,10 @@ static int draw(const Search *s, Explorer *e, int tries, Random *random, double 
     return 1;
 }
 
-/* A setting that was not tried; *options NULL: there is none. Its chances hang on the seed and on i, the number of the trial. */
-static Status propose(const Search *s, Explorer *e, int64_t i, double *place, char **options, Err *err) {
+/* A setting that was not tried; *options NULL: there is none. Its chances hang on the seed and on
+ * i, the number of the trial. */
+static Status propose(
+    const Search *s, Explorer *e, int64_t i, double *place, char **options, Err *err) {
     Random random;
     Status status = ST_OK;
     *options = NULL;
@@ -81,10 +85,8 @@ static Status try_next(Search *s, int64_t i, Err *err) {
     int as_it_is = s->n > 1 && i < s->n;
     char *options;
     if (e->exhausted) return ST_OK;
-    if (!as_it_is)
-        TRY(propose(s, e, i, place, &options, err));
-    else if (!(options = space_setting(&e->space, NULL)))
-        return fail_nomem(err, "the trials");
+    if (!as_it_is) TRY(propose(s, e, i, place, &options, err));
+    else if (!(options = space_setting(&e->space, NULL))) return fail_nomem(err, "the trials");
     if (!options) {
         e->exhausted = 1;
         return ST_OK;
@@ -106,7 +108,8 @@ static int best_first(const void *a, const void *b) {
     return (x->at > y->at) - (x->at < y->at);
 }
 
-/* Those with a value, the better ones first; of n one in `halving` goes on. Where so few users give none a value, more may. */
+/* Those with a value, the better ones first; of n one in `halving` goes on. Where so few users give
+ * none a value, more may. */
 static int64_t promoted(Search *s, int64_t n) {
     int64_t valued = 0;
     qsort(s->candidate, (size_t)n, sizeof *s->candidate, best_first);
@@ -119,14 +122,18 @@ static Status judge_defaults(const Search *s, Err *err) {
     double value;
     char *options = space_setting(&s->explorer[0].space, NULL);
     if (!options) return fail_nomem(err, "the trials");
-    Status status = s->host->judge(s->host->context, s->explorer[0].space.algorithm, options, 1, &value, err);
+    Status status = s->host->judge(
+        s->host->context, s->explorer[0].space.algorithm, options, 1, &value, err);
     free(options);
     return status;
 }
 
 static Status run(Search *s, Err *err) {
     const SearchRules *r = s->rules;
-    int rounds = !r->halving ? 1 : r->least_share > 0 ? 1 + (int)floor(log(1 / r->least_share) / log((double)r->halving) + 1e-9) : 2;
+    int rounds = !r->halving ? 1
+        : r->least_share > 0
+        ? 1 + (int)floor(log(1 / r->least_share) / log((double)r->halving) + 1e-9)
+        : 2;
     s->share = r->halving ? pow((double)r->halving, 1 - rounds) : 1;
     if (s->n == 1) TRY(judge_defaults(s, err));
     for (int64_t i = 0; i < r->trials; i++) {
@@ -145,12 +152,16 @@ static Status run(Search *s, Err *err) {
     return ST_OK;
 }
 
-Status search_settings(const SearchRules *rules, const Algorithm *const *algorithm, int n_algorithms, json_t *space, const SearchHost *host, Err *err) {
+Status search_settings(const SearchRules *rules, const Algorithm *const *algorithm,
+    int n_algorithms, json_t *space, const SearchHost *host, Err *err) {
     Search s = {.rules = rules, .host = host, .n = n_algorithms};
-    Status status = n_algorithms <= MAX_ALGORITHMS ? ST_OK : fail(err, ST_BADARG, "more than %d algorithms", MAX_ALGORITHMS);
+    Status status = n_algorithms <= MAX_ALGORITHMS
+        ? ST_OK
+        : fail(err, ST_BADARG, "more than %d algorithms", MAX_ALGORITHMS);
     for (int i = 0; status == ST_OK && i < n_algorithms; i++) {
         status = space_init(&s.explorer[i].space, algorithm[i], space, err);
-        s.explorer[i].known = mem_array((size_t)(rules->trials / n_algorithms + 1), sizeof *s.explorer[i].known);
+        s.explorer[i].known = mem_array(
+            (size_t)(rules->trials / n_algorithms + 1), sizeof *s.explorer[i].known);
         if (status == ST_OK && !s.explorer[i].known) status = fail_nomem(err, "the trials");
     }
     s.candidate = mem_zeros((size_t)rules->trials, sizeof *s.candidate);

@@ -13,8 +13,11 @@ static Status read_axis(Space *s, const char *name, json_t *value, Err *err) {
         const OptSpec *tables[] = {s->algorithm->options, model_common_options, NULL};
         return options_unknown(tables, name, err);
     }
-    if (strcmp(name, "init_from") == 0) return fail(err, ST_BADARG, "init_from cannot be tuned: the version has seen what is held out");
-    if (s->n == SAMPLER_MAX_DIMENSIONS) return fail(err, ST_BADARG, "space: more than %d options", SAMPLER_MAX_DIMENSIONS);
+    if (strcmp(name, "init_from") == 0)
+        return fail(
+            err, ST_BADARG, "init_from cannot be tuned: the version has seen what is held out");
+    if (s->n == SAMPLER_MAX_DIMENSIONS)
+        return fail(err, ST_BADARG, "space: more than %d options", SAMPLER_MAX_DIMENSIONS);
     Axis *axis = &s->axis[s->n];
     *axis = (Axis){.name = name, .whole = spec->kind == OPT_INT};
     if (json_is_array(value) && json_array_size(value) > 0) {
@@ -26,9 +29,14 @@ static Status read_axis(Space *s, const char *name, json_t *value, Err *err) {
     axis->log = json_is_true(json_object_get(value, "log"));
     axis->min = json_number_value(min);
     axis->max = json_number_value(max);
-    if ((spec->kind != OPT_INT && spec->kind != OPT_REAL) || !json_is_number(min) || !json_is_number(max) || !(axis->min < axis->max) || (axis->log && axis->min <= 0))
-        return fail(err, ST_BADARG, "space: %.40s must be a list of values, or {\"min\": a,\"max\": b} of a number, with \"log\": true where a is above 0", name);
-    if (axis->min < spec->min || axis->max > spec->max) return fail(err, ST_BADARG, "space: %.40s may be %g to %g", name, spec->min, spec->max);
+    if ((spec->kind != OPT_INT && spec->kind != OPT_REAL) || !json_is_number(min) ||
+        !json_is_number(max) || !(axis->min < axis->max) || (axis->log && axis->min <= 0))
+        return fail(err, ST_BADARG,
+            "space: %.40s must be a list of values, or {\"min\": a,\"max\": b} of a number, with "
+            "\"log\": true where a is above 0",
+            name);
+    if (axis->min < spec->min || axis->max > spec->max)
+        return fail(err, ST_BADARG, "space: %.40s may be %g to %g", name, spec->min, spec->max);
     s->dimension[s->n++] = (Dimension){0};
     return ST_OK;
 }
@@ -38,10 +46,14 @@ Status space_init(Space *s, const Algorithm *algorithm, json_t *own, Err *err) {
     const char *name;
     json_t *value;
     *s = (Space){.algorithm = algorithm};
-    if (!own && !algorithm->tune_space) return fail(err, ST_BADARG, "algorithm %s has no space of its own: give \"space\"", algorithm->name);
+    if (!own && !algorithm->tune_space)
+        return fail(err, ST_BADARG, "algorithm %s has no space of its own: give \"space\"",
+            algorithm->name);
     s->root = own ? json_incref(own) : json_loads(algorithm->tune_space, 0, &json_error);
     if (!s->root) return fail_nomem(err, "the space");
-    if (!json_is_object(s->root) || json_object_size(s->root) == 0) return fail(err, ST_BADARG, "space must be an object such as {\"neighbours\": [20,50,100]}");
+    if (!json_is_object(s->root) || json_object_size(s->root) == 0)
+        return fail(
+            err, ST_BADARG, "space must be an object such as {\"neighbours\": [20,50,100]}");
     json_object_foreach(s->root, name, value) TRY(read_axis(s, name, value, err));
     return ST_OK;
 }
@@ -61,14 +73,16 @@ static double readable(const Axis *axis, double at) {
 
 static json_t *axis_value(const Axis *axis, double place) {
     if (axis->choices) return json_incref(json_array_get(axis->choices, (size_t)place));
-    double at = axis->log ? axis->min * pow(axis->max / axis->min, place) : axis->min + (axis->max - axis->min) * place;
+    double at = axis->log ? axis->min * pow(axis->max / axis->min, place)
+                          : axis->min + (axis->max - axis->min) * place;
     return axis->whole ? json_integer((json_int_t)llround(at)) : json_real(readable(axis, at));
 }
 
 char *space_setting(const Space *s, const double *place) {
     json_t *root = json_object();
     int failed = json_object_set_new(root, "algorithm", json_string(s->algorithm->name));
-    for (int i = 0; place && i < s->n; i++) failed |= json_object_set_new(root, s->axis[i].name, axis_value(&s->axis[i], place[i]));
+    for (int i = 0; place && i < s->n; i++)
+        failed |= json_object_set_new(root, s->axis[i].name, axis_value(&s->axis[i], place[i]));
     char *text = failed ? NULL : json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(15));
     json_decref(root);
     return text;

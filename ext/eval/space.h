@@ -1,4 +1,5 @@
-/* A space of an algorithm's options, written as JSON: {"neighbours":[20,50,100],"shrink":{"min":1,"max":100,"log":true}}. */
+/* A space of an algorithm's options, written as JSON:
+ * {"neighbours":[20,50,100],"shrink":{"min":1,"max":100,"log":true}}. */
 #ifndef REC_SPACE_H
 #define REC_SPACE_H
 
@@ -26,7 +27,8 @@ typedef struct Space {
 Status space_init(Space *space, const Algorithm *algorithm, json_t *own, Err *err);
 void space_clear(Space *space);
 
-/* {"algorithm":..., option: value, ...} of a point (sampler.h), to be free'd; NULL: no memory. place NULL: the algorithm as it is. */
+/* {"algorithm":..., option: value, ...} of a point (sampler.h), to be free'd; NULL: no memory.
+ * place NULL: the algorithm as it is. */
 char *space_setting(const Space *space, const double *place);
 
 #endif

@@ -64,8 +64,10 @@ static Placed *placed_events(const EventSet *set, int (*compare)(const void *, c
 static Status split_by_time(const EventSet *set, double share, uint8_t *held, Err *err) {
     Placed *placed = placed_events(set, by_time);
     if (!placed) return fail_nomem(err, "the split");
-    int64_t first = (int64_t)floor((1 - share) * (double)set->n + 1e-9); /* 1 - .8 is a little less than .2 */
-    for (int64_t i = 0; i < set->n && first < set->n; i++) held[placed[i].at] = placed[i].event.time >= placed[first].event.time;
+    /* 1 - .8 is a little less than .2 */
+    int64_t first = (int64_t)floor((1 - share) * (double)set->n + 1e-9);
+    for (int64_t i = 0; i < set->n && first < set->n; i++)
+        held[placed[i].at] = placed[i].event.time >= placed[first].event.time;
     mem_free(placed);
     return ST_OK;
 }
@@ -86,7 +88,8 @@ static Status split_last(const EventSet *set, uint8_t *held, Err *err) {
             pairs += first;
             if (first && later(set, &placed[to].event, &placed[latest].event)) latest = to;
         }
-        for (int64_t i = from; i < to && pairs >= 2; i++) held[placed[i].at] = placed[i].event.item == placed[latest].event.item;
+        for (int64_t i = from; i < to && pairs >= 2; i++)
+            held[placed[i].at] = placed[i].event.item == placed[latest].event.item;
     }
     mem_free(placed);
     return ST_OK;
@@ -94,10 +97,8 @@ static Status split_last(const EventSet *set, uint8_t *held, Err *err) {
 
 static void append_key(Bytes *out, Key key) {
     bytes_append(out, key.text ? "t" : "i", 1);
-    if (key.text)
-        bytes_append(out, key.text, key.len);
-    else
-        bytes_u64(out, (uint64_t)key.integer);
+    if (key.text) bytes_append(out, key.text, key.len);
+    else bytes_u64(out, (uint64_t)key.integer);
 }
 
 /* Hash what has been appended to part, which becomes empty. */
@@ -110,7 +111,8 @@ static uint64_t hash_of(Bytes *part) {
     return read_u64(&in);
 }
 
-static Status split_random(const EventSet *set, int64_t fold, int64_t folds, uint64_t seed, uint8_t *held, Err *err) {
+static Status split_random(
+    const EventSet *set, int64_t fold, int64_t folds, uint64_t seed, uint8_t *held, Err *err) {
     Bytes pair = {0};
     for (int64_t i = 0; i < set->n && !pair.failed; i++) {
         bytes_u64(&pair, seed);
@@ -124,16 +126,19 @@ static Status split_random(const EventSet *set, int64_t fold, int64_t folds, uin
     return status;
 }
 
-Status sample_users(const EventSet *set, double share, uint64_t seed, const uint8_t *held, uint8_t *out, Err *err) {
+Status sample_users(
+    const EventSet *set, double share, uint64_t seed, const uint8_t *held, uint8_t *out, Err *err) {
     int32_t n = keymap_count(set->users);
     uint64_t hash = 0;
     uint8_t *in = mem_array((size_t)n, 1);
     Status status = in ? ST_OK : fail_nomem(err, "the sample");
     for (int32_t u = 0; status == ST_OK && u < n; u++) {
-        if (!key_bucket_hash(keymap_key(set->users, u), seed, &hash)) status = fail_nomem(err, "the sample");
+        if (!key_bucket_hash(keymap_key(set->users, u), seed, &hash))
+            status = fail_nomem(err, "the sample");
         in[u] = ldexp((double)hash, -64) < share;
     }
-    for (int64_t i = 0; status == ST_OK && i < set->n; i++) out[i] = in[set->event[i].user] ? held[i] : LEFT_OUT;
+    for (int64_t i = 0; status == ST_OK && i < set->n; i++)
+        out[i] = in[set->event[i].user] ? held[i] : LEFT_OUT;
     mem_free(in);
     return status;
 }
@@ -154,17 +159,20 @@ Status event_set_hash(const EventSet *set, uint64_t *out, Err *err) {
     return status;
 }
 
-Status split_events(const EventSet *set, SplitKind kind, double share, int64_t fold, int64_t folds, uint64_t seed, uint8_t *held, Err *err) {
+Status split_events(const EventSet *set, SplitKind kind, double share, int64_t fold, int64_t folds,
+    uint64_t seed, uint8_t *held, Err *err) {
     memset(held, 0, (size_t)set->n);
     if (kind == SPLIT_TIME) return split_by_time(set, share, held, err);
-    return kind == SPLIT_LAST ? split_last(set, held, err) : split_random(set, fold, folds, seed, held, err);
+    return kind == SPLIT_LAST ? split_last(set, held, err)
+                              : split_random(set, fold, folds, seed, held, err);
 }
 
 /* ---- one trial ---- */
 
 typedef struct Part {
     Dataset train, test;
-    Dataset all;     /* what the training part holds at all, where max_history or baskets cut it; else empty */
+    /* what the training part holds at all, where max_history or baskets cut it; else empty */
+    Dataset all;
     int has_all;
     Holdout holdout; /* users with both parts, in key order */
     int32_t *user;   /* per user of the hold-out: of the test part */
@@ -180,18 +188,26 @@ static void part_clear(Part *p) {
 
 static Status fill(Dataset *data, const EventSet *set, const uint8_t *held, int which, Err *err) {
     for (int64_t i = 0; i < set->n; i++)
-        if (held[i] == which) TRY(dataset_add(data, keymap_key(set->users, set->event[i].user), keymap_key(set->items, set->event[i].item), set->event[i].weight, set->event[i].time, err));
+        if (held[i] == which)
+            TRY(dataset_add(data, keymap_key(set->users, set->event[i].user),
+                keymap_key(set->items, set->event[i].item), set->event[i].weight,
+                set->event[i].time, err));
     return ST_OK;
 }
 
-/* What the user of the training part has: taste and, into seen (room for all items), what counts as seen. */
+/* What the user of the training part has: taste and, into seen (room for all items), what counts as
+ * seen. */
 static History history_of(const Part *p, const Model *model, int32_t own, int32_t *seen) {
     const Csr *train = &p->train.by_user, *all = &p->all.by_user;
     int64_t at = train->row_start[own];
-    History history = {.item = train->col + at, .weight = train->val + at, .n = csr_row_len(train, own), .time = p->train.pair_time + at};
+    History history = {.item = train->col + at,
+        .weight = train->val + at,
+        .n = csr_row_len(train, own),
+        .time = p->train.pair_time + at};
     if (!p->has_all) return history;
     int32_t u = keymap_find(p->all.users, keymap_key(p->train.users, own));
-    for (int64_t e = all->row_start[u]; e < all->row_start[u + 1]; e++) { /* in key order, as the model's ids are */
+    /* in key order, as the model's ids are */
+    for (int64_t e = all->row_start[u]; e < all->row_start[u + 1]; e++) {
         int32_t item = keymap_find(model->items, keymap_key(p->all.items, all->col[e]));
         if (item >= 0) seen[history.n_seen++] = item;
     }
@@ -210,7 +226,8 @@ static int has_item(const History *history, int32_t item) {
 /* The users of both parts. Test pairs count 1 each: whether, not how much. */
 static Status align(Part *p, const Model *model, int exclude_seen, Err *err) {
     const Csr *train = &p->train.by_user, *test = &p->test.by_user;
-    TRY(holdout_init(&p->holdout, test->n_rows, model->n_items, csr_nnz(train), p->has_all ? csr_nnz(&p->all.by_user) : HOLDOUT_SEES_HISTORY, csr_nnz(test), err));
+    TRY(holdout_init(&p->holdout, test->n_rows, model->n_items, csr_nnz(train),
+        p->has_all ? csr_nnz(&p->all.by_user) : HOLDOUT_SEES_HISTORY, csr_nnz(test), err));
     int32_t *seen = mem_array((size_t)model->n_items, sizeof *seen);
     p->user = mem_array((size_t)test->n_rows, sizeof *p->user);
     if (!seen || !p->user) {
@@ -268,9 +285,11 @@ static void add_users(TrialUsers *users, const EventSet *set, const Part *p, con
     }
 }
 
-static Status train_and_judge(Part *p, TrialResult *out, TrialUsers *users, const EventSet *set, const uint8_t *held, const Setting *setting, const EvaluateOptions *options, const Catalogue *catalogue, Model **model,
-                              Task *task, Err *err) {
-    DatasetRules rules = model_rules(setting->algorithm, &setting->common, &setting->params), plain = {0};
+static Status train_and_judge(Part *p, TrialResult *out, TrialUsers *users, const EventSet *set,
+    const uint8_t *held, const Setting *setting, const EvaluateOptions *options,
+    const Catalogue *catalogue, Model **model, Task *task, Err *err) {
+    DatasetRules rules = model_rules(setting->algorithm, &setting->common, &setting->params),
+                 plain = {0};
     Judged judged = {0};
     TRY(dataset_init(&p->train, err));
     TRY(dataset_init(&p->test, err));
@@ -281,13 +300,15 @@ static Status train_and_judge(Part *p, TrialResult *out, TrialUsers *users, cons
     TRY(dataset_finish(&p->test, &plain, task, err));
     p->has_all = rules.pair.max_history > 0 || rules.basket.group;
     if (p->has_all) {
-        DatasetRules whole = {.pair = {.combine = rules.pair.combine, .keeps_all = rules.pair.keeps_all}};
+        DatasetRules whole = {
+            .pair = {.combine = rules.pair.combine, .keeps_all = rules.pair.keeps_all}};
         TRY(dataset_init(&p->all, err));
         TRY(fill(&p->all, set, held, 0, err));
         TRY(dataset_finish(&p->all, &whole, task, err));
     }
     if (catalogue) TRY(catalogue->read(catalogue->host, &p->train, err));
-    TRY(model_train(model, setting->algorithm, &setting->common, &setting->params, NULL, &p->train, task, err));
+    TRY(model_train(
+        model, setting->algorithm, &setting->common, &setting->params, NULL, &p->train, task, err));
     out->seconds = (*model)->trained_seconds;
     EvaluateOptions own = *options;
     if (own.exclude_seen < 0) own.exclude_seen = !setting->algorithm->keeps_seen;
@@ -299,11 +320,14 @@ static Status train_and_judge(Part *p, TrialResult *out, TrialUsers *users, cons
     return status;
 }
 
-Status trial_run(TrialResult *out, TrialUsers *users, const EventSet *set, const uint8_t *held, const Setting *setting, const EvaluateOptions *options, const Catalogue *catalogue, Task *task, Err *err) {
+Status trial_run(TrialResult *out, TrialUsers *users, const EventSet *set, const uint8_t *held,
+    const Setting *setting, const EvaluateOptions *options, const Catalogue *catalogue, Task *task,
+    Err *err) {
     Part part = {0};
     Model *model = NULL;
     *out = (TrialResult){0};
-    Status status = train_and_judge(&part, out, users, set, held, setting, options, catalogue, &model, task, err);
+    Status status = train_and_judge(
+        &part, out, users, set, held, setting, options, catalogue, &model, task, err);
     model_free(model);
     part_clear(&part);
     return status;

@@ -30,10 +30,8 @@ int64_t csr_find(const Csr *matrix, int32_t row, int32_t col) {
     int64_t low = matrix->row_start[row], high = matrix->row_start[row + 1], end = high;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
-        if (matrix->col[middle] < col)
-            low = middle + 1;
-        else
-            high = middle;
+        if (matrix->col[middle] < col) low = middle + 1;
+        else high = middle;
     }
     return low < end && matrix->col[low] == col ? low : -1;
 }
@@ -41,7 +39,8 @@ int64_t csr_find(const Csr *matrix, int32_t row, int32_t col) {
 Status csr_copy(Csr *out, const Csr *matrix, Err *err) {
     size_t nnz = (size_t)csr_nnz(matrix);
     TRY(csr_alloc(out, matrix->n_rows, matrix->n_cols, (int64_t)nnz, err));
-    memcpy(out->row_start, matrix->row_start, ((size_t)matrix->n_rows + 1) * sizeof *out->row_start);
+    memcpy(
+        out->row_start, matrix->row_start, ((size_t)matrix->n_rows + 1) * sizeof *out->row_start);
     if (nnz) {
         memcpy(out->col, matrix->col, nnz * sizeof *out->col);
         memcpy(out->val, matrix->val, nnz * sizeof *out->val);
@@ -54,7 +53,8 @@ Status csr_transpose(Csr *out, const Csr *matrix, Err *err) {
     TRY(csr_alloc(out, matrix->n_cols, matrix->n_rows, nnz, err));
     for (int64_t e = 0; e < nnz; e++) out->row_start[matrix->col[e] + 1]++;
     for (int32_t c = 0; c < matrix->n_cols; c++) out->row_start[c + 1] += out->row_start[c];
-    /* row_start[c] serves as the cursor of row c and ends at its successor's start; then all shift back by one. */
+    /* row_start[c] serves as the cursor of row c and ends at its successor's start; then all shift
+     * back by one. */
     for (int32_t r = 0; r < matrix->n_rows; r++)
         for (int64_t e = matrix->row_start[r]; e < matrix->row_start[r + 1]; e++) {
             int64_t at = out->row_start[matrix->col[e]]++;
@@ -77,7 +77,9 @@ static int is_sane(const Csr *matrix) {
     for (int32_t r = 0; r < matrix->n_rows; r++) {
         int32_t before = -1;
         for (int64_t e = matrix->row_start[r]; e < matrix->row_start[r + 1]; e++) {
-            if (matrix->col[e] <= before || matrix->col[e] >= matrix->n_cols || !isfinite(matrix->val[e])) return 0;
+            if (matrix->col[e] <= before || matrix->col[e] >= matrix->n_cols ||
+                !isfinite(matrix->val[e]))
+                return 0;
             before = matrix->col[e];
         }
     }
@@ -90,7 +92,8 @@ Status csr_read(Csr *out, int32_t n_rows, int32_t n_cols, Reader *in, Err *err) 
     if (in->failed) return fail(err, ST_CORRUPT, "a sparse matrix is truncated");
     Reader len = reader_of(lens, (size_t)n_rows * sizeof(uint32_t));
     for (int32_t r = 0; r < n_rows; r++) nnz += read_u32(&len);
-    const void *col = read_block(in, (uint64_t)nnz, sizeof(int32_t)), *val = read_block(in, (uint64_t)nnz, sizeof(float));
+    const void *col = read_block(in, (uint64_t)nnz, sizeof(int32_t)),
+               *val = read_block(in, (uint64_t)nnz, sizeof(float));
     if (in->failed) return fail(err, ST_CORRUPT, "a sparse matrix is truncated");
     TRY(csr_alloc(out, n_rows, n_cols, nnz, err));
     len = reader_of(lens, (size_t)n_rows * sizeof(uint32_t));

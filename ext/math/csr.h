@@ -1,5 +1,5 @@
-/* Sparse matrices in compressed rows: row r holds the entries row_start[r] .. row_start[r + 1] - 1, columns ascending
- * and distinct. */
+/* Sparse matrices in compressed rows: row r holds the entries row_start[r] .. row_start[r + 1] - 1,
+ * columns ascending and distinct. */
 #ifndef REC_CSR_H
 #define REC_CSR_H
 
@@ -32,7 +32,8 @@ int64_t csr_find(const Csr *matrix, int32_t row, int32_t col);
 
 Status csr_copy(Csr *out, const Csr *matrix, Err *err);
 
-/* out = the transpose of matrix; columns of a row ascend because rows are walked in order. O(rows + nnz). */
+/* out = the transpose of matrix; columns of a row ascend because rows are walked in order. O(rows +
+ * nnz). */
 Status csr_transpose(Csr *out, const Csr *matrix, Err *err);
 
 /* Stored: a u32 length a row, then all columns, then all values. */

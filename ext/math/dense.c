@@ -9,13 +9,14 @@
 
 #include "../base/memory.h"
 
-/* LAPACK, Fortran calling convention, column-major: a row-major upper triangle is a column-major lower one. */
+/* LAPACK, Fortran calling convention, column-major: a row-major upper triangle is a column-major
+ * lower one. */
 extern void spotrf_(const char *uplo, const int *n, float *a, const int *lda, int *info);
-extern void spotrs_(const char *uplo, const int *n, const int *nrhs, const float *a, const int *lda, float *b,
-                    const int *ldb, int *info);
+extern void spotrs_(const char *uplo, const int *n, const int *nrhs, const float *a, const int *lda,
+    float *b, const int *ldb, int *info);
 extern void spotri_(const char *uplo, const int *n, float *a, const int *lda, int *info);
-extern void ssyevd_(const char *job, const char *uplo, const int *n, float *a, const int *lda, float *value, float *work,
-                    const int *work_len, int *iwork, const int *iwork_len, int *info);
+extern void ssyevd_(const char *job, const char *uplo, const int *n, float *a, const int *lda,
+    float *value, float *work, const int *work_len, int *iwork, const int *iwork_len, int *info);
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static int inside;
@@ -23,13 +24,9 @@ static int host_threads, our_threads;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void lock(void) {
-    pthread_mutex_lock(&mutex);
-}
+static void lock(void) { pthread_mutex_lock(&mutex); }
 
-static void unlock(void) {
-    pthread_mutex_unlock(&mutex);
-}
+static void unlock(void) { pthread_mutex_unlock(&mutex); }
 
 /* In a forked child only the forking thread is left: nobody else is inside. */
 static void unlock_in_child(void) {
@@ -37,19 +34,19 @@ static void unlock_in_child(void) {
     pthread_mutex_unlock(&mutex);
 }
 
-static void initialise(void) {
-    pthread_atfork(lock, unlock, unlock_in_child);
-}
+static void initialise(void) { pthread_atfork(lock, unlock, unlock_in_child); }
 
-/* OpenBLAS keeps a buffer for each thread that is inside it at once, and where the machine gives it none it asks again
- * without end. It never gives one back, so that those which were there once are there. */
+/* OpenBLAS keeps a buffer for each thread that is inside it at once, and where the machine gives it
+ * none it asks again without end. It never gives one back, so that those which were there once are
+ * there. */
 static const size_t BUFFER = (size_t)160 << 20; /* 128 MiB on x86-64, and what else a call takes */
 static int n_buffers;
 
 static int has_room(int buffers) {
     size_t bytes = BUFFER * (size_t)(buffers - n_buffers);
     if (buffers <= n_buffers) return 1;
-    void *room = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *room = mmap(
+        NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (room == MAP_FAILED) return 0;
     munmap(room, bytes);
     n_buffers = buffers;
@@ -66,16 +63,13 @@ static Status begin(int buffers, int threads, Err *err) {
         our_threads = threads;
     }
     pthread_mutex_unlock(&mutex);
-    return room ? ST_OK : fail_nomem(err, "OpenBLAS, which takes 160 MiB of address space for each thread");
+    return room ? ST_OK
+                : fail_nomem(err, "OpenBLAS, which takes 160 MiB of address space for each thread");
 }
 
-Status dense_begin_threads(int threads, Err *err) {
-    return begin(threads, threads, err);
-}
+Status dense_begin_threads(int threads, Err *err) { return begin(threads, threads, err); }
 
-Status dense_begin(int callers, Err *err) {
-    return begin(callers, 1, err);
-}
+Status dense_begin(int callers, Err *err) { return begin(callers, 1, err); }
 
 void dense_end(void) {
     pthread_mutex_lock(&mutex);
@@ -85,7 +79,8 @@ void dense_end(void) {
 
 static void mirror(float *gram, int32_t d) {
     for (int32_t i = 0; i < d; i++)
-        for (int32_t j = 0; j < i; j++) gram[(size_t)i * (size_t)d + (size_t)j] = gram[(size_t)j * (size_t)d + (size_t)i];
+        for (int32_t j = 0; j < i; j++)
+            gram[(size_t)i * (size_t)d + (size_t)j] = gram[(size_t)j * (size_t)d + (size_t)i];
 }
 
 void dense_gram(float *gram, const float *x, float scale, int32_t n, int32_t d) {
@@ -99,7 +94,8 @@ void dense_gram_naive(float *gram, const float *x, float scale, int32_t n, int32
     for (size_t i = 0; i < width; i++)
         for (size_t j = 0; j < width; j++) {
             double sum = 0;
-            for (size_t r = 0; r < (size_t)n; r++) sum += (double)x[r * width + i] * (double)x[r * width + j];
+            for (size_t r = 0; r < (size_t)n; r++)
+                sum += (double)x[r * width + i] * (double)x[r * width + j];
             gram[i * width + j] = (float)(scale * sum);
         }
 }
@@ -120,7 +116,8 @@ enum { SMALL = 32 };
 #define VECTORISED __attribute__((optimize("O3")))
 #endif
 
-/* The same by hand: of a small system LAPACK's calls take longer than the work. a = R'R row by row, then R'y = b and Rz = y. */
+/* The same by hand: of a small system LAPACK's calls take longer than the work. a = R'R row by row,
+ * then R'y = b and Rz = y. */
 VECTORISED static int solve_small(float *restrict a, float *restrict b, size_t d) {
     for (size_t k = 0; k < d; k++) {
         float *restrict pivot = a + k * d;
@@ -160,7 +157,9 @@ void dense_solve_again(const float *factor, float *b, int32_t d, int32_t n_rhs) 
 
 void dense_multiply(const DenseProduct *p) {
     if (p->m > 0 && p->n > 0)
-        cblas_sgemm(CblasRowMajor, p->a_t ? CblasTrans : CblasNoTrans, p->b_t ? CblasTrans : CblasNoTrans, p->m, p->n, p->k, p->alpha, p->a, p->a_row, p->b, p->b_row, p->beta, p->c, p->c_row);
+        cblas_sgemm(CblasRowMajor, p->a_t ? CblasTrans : CblasNoTrans,
+            p->b_t ? CblasTrans : CblasNoTrans, p->m, p->n, p->k, p->alpha, p->a, p->a_row, p->b,
+            p->b_row, p->beta, p->c, p->c_row);
 }
 
 int dense_cholesky(float *a, int32_t d) {
@@ -178,7 +177,9 @@ int dense_invert_spd(float *a, int32_t d) {
 }
 
 void dense_divide_upper(float *x, const float *r, int32_t n, int32_t d) {
-    if (n > 0) cblas_strsm(CblasRowMajor, CblasRight, CblasUpper, CblasNoTrans, CblasNonUnit, n, d, 1, r, d, x, d);
+    if (n > 0)
+        cblas_strsm(
+            CblasRowMajor, CblasRight, CblasUpper, CblasNoTrans, CblasNonUnit, n, d, 1, r, d, x, d);
 }
 
 int dense_eigen(float *a, float *value, int32_t d) {
@@ -196,6 +197,4 @@ int dense_eigen(float *a, float *value, int32_t d) {
     return result;
 }
 
-const char *dense_library(void) {
-    return openblas_get_config();
-}
+const char *dense_library(void) { return openblas_get_config(); }

@@ -19,7 +19,8 @@ double naive_dot(const float *a, const float *b, size_t n) {
 
 double naive_l2_squared(const float *a, const float *b, size_t n) {
     double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    for (size_t i = 0; i < n; i++)
+        sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
     return sum;
 }
 
@@ -75,26 +76,30 @@ static float scalar_l2_squared_float(const float *a, const float *b, size_t n) {
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
 }
 
-static void scalar_code_dot8(const uint8_t *code, const int8_t *query, size_t groups, int32_t out[8]) {
+static void scalar_code_dot8(
+    const uint8_t *code, const int8_t *query, size_t groups, int32_t out[8]) {
     memset(out, 0, 8 * sizeof *out);
     for (size_t g = 0; g < groups; g++)
         for (size_t row = 0; row < 8; row++)
-            for (size_t i = 0; i < 4; i++) out[row] += (int32_t)code[g * 32 + row * 4 + i] * query[g * 4 + i];
+            for (size_t i = 0; i < 4; i++)
+                out[row] += (int32_t)code[g * 32 + row * 4 + i] * query[g * 4 + i];
 }
 
-static unsigned scalar_code_look8(const CodeLook *look, const uint8_t *code, const float s[8], const float n[8], const float e[8], float upper[8]) {
+static unsigned scalar_code_look8(const CodeLook *look, const uint8_t *code, const float s[8],
+    const float n[8], const float e[8], float upper[8]) {
     int32_t dot[8];
     unsigned in = 0;
     scalar_code_dot8(code, look->query, look->groups, dot);
     for (unsigned j = 0; j < 8; j++) {
-        upper[j] = look->scale * s[j] * (float)(dot[j] - look->bias) + look->error * n[j] + look->coded_norm * e[j];
+        upper[j] = look->scale * s[j] * (float)(dot[j] - look->bias) + look->error * n[j] +
+            look->coded_norm * e[j];
         in |= (unsigned)!(upper[j] < look->base + n[j] * (look->linear + n[j] * look->square)) << j;
     }
     return in;
 }
 
-/* IEEE 754 binary16: sign, 5 bits of exponent with bias 15, 10 of fraction. The float's exponent is put right by a
- * product with a power of two, which also makes subnormal halves normal floats. */
+/* IEEE 754 binary16: sign, 5 bits of exponent with bias 15, 10 of fraction. The float's exponent is
+ * put right by a product with a power of two, which also makes subnormal halves normal floats. */
 static float float_of_half(uint16_t half) {
     uint32_t sign = (uint32_t)(half & 0x8000) << 16, rest = (uint32_t)(half & 0x7fff) << 13;
     float value;
@@ -115,9 +120,11 @@ uint16_t half_of(float value) {
     float size = fabsf(value);
     if (isnan(value)) return sign | 0x7e00;
     if (size >= 65520.0F) return sign | 0x7c00;
-    if (size < 0x1p-14F) return (uint16_t)(sign | (uint16_t)lrintf(size * 0x1p24F)); /* subnormal: units of 2^-24 */
+    /* subnormal: units of 2^-24 */
+    if (size < 0x1p-14F) return (uint16_t)(sign | (uint16_t)lrintf(size * 0x1p24F));
     memcpy(&bits, &size, sizeof bits);
-    bits += 0xfff + (bits >> 13 & 1); /* half a unit of the last place kept, less one where that place is even */
+    /* half a unit of the last place kept, less one where that place is even */
+    bits += 0xfff + (bits >> 13 & 1);
     return (uint16_t)(sign | (uint16_t)((bits >> 13) - (112 << 10)));
 }
 
@@ -160,31 +167,46 @@ static void scalar_scaled(const float *a, float factor, size_t n, float *out) {
     for (size_t i = 0; i < n; i++) out[i] = factor * a[i];
 }
 
-static void scalar_sparse_row(const int32_t *col, const float *val, int64_t n, const float *dense, size_t stride, size_t width, float *out) {
+static void scalar_sparse_row(const int32_t *col, const float *val, int64_t n, const float *dense,
+    size_t stride, size_t width, float *out) {
     memset(out, 0, width * sizeof *out);
     for (int64_t e = 0; e < n; e++)
         for (size_t w = 0; w < width; w++) out[w] += val[e] * dense[(size_t)col[e] * stride + w];
 }
 
 static const Kernels scalar_kernels = {
-    "scalar",         scalar_dot,       scalar_l2_squared, scalar_l1, scalar_dot_float, scalar_l2_squared_float,
-    scalar_code_look8, scalar_quantize,  scalar_code_dot,   scalar_from_half, scalar_from_code, scalar_product, scalar_scaled, scalar_sparse_row,
+    "scalar",
+    scalar_dot,
+    scalar_l2_squared,
+    scalar_l1,
+    scalar_dot_float,
+    scalar_l2_squared_float,
+    scalar_code_look8,
+    scalar_quantize,
+    scalar_code_dot,
+    scalar_from_half,
+    scalar_from_code,
+    scalar_product,
+    scalar_scaled,
+    scalar_sparse_row,
 };
 
 #if defined(__x86_64__)
-/* AVX2, FMA, and the conversion of half floats, for which __builtin_cpu_supports has no name in clang 14. */
+/* AVX2, FMA, and the conversion of half floats, for which __builtin_cpu_supports has no name in
+ * clang 14. */
 static int has_avx2(void) {
     unsigned a, b, c = 0, d;
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+        __get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C;
 }
 #endif
 
 const Kernels *kernels_level(const char *name) {
     if (strcmp(name, "scalar") == 0) return &scalar_kernels;
 #if defined(__x86_64__)
-    if (strcmp(name, "avx2") == 0 && has_avx2())
-        return &kernels_avx2;
-    if (strcmp(name, "avx512") == 0 && __builtin_cpu_supports("avx512f") && has_avx2()) return &kernels_avx512;
+    if (strcmp(name, "avx2") == 0 && has_avx2()) return &kernels_avx2;
+    if (strcmp(name, "avx512") == 0 && __builtin_cpu_supports("avx512f") && has_avx2())
+        return &kernels_avx512;
 #endif
     return NULL;
 }

@@ -1,15 +1,16 @@
 /* Vector kernels: float32 in, double out, chosen once for the CPU that runs them.
  *
- * Every level (scalar, AVX2, AVX-512) keeps the same 16 partial sums (element i goes to sum i mod 16) and adds
- * them up in the same order, and the products are exact in double, so that all levels give the same bits. */
+ * Every level (scalar, AVX2, AVX-512) keeps the same 16 partial sums (element i goes to sum i mod
+ * 16) and adds them up in the same order, and the products are exact in double, so that all levels
+ * give the same bits. */
 #ifndef REC_KERNELS_H
 #define REC_KERNELS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* A coded query for code_look8: 4 * groups signed bytes, |query_i| <= 63, so that pair sums of products stay within int16. What the
- * numbers mean: ann/codes.h. */
+/* A coded query for code_look8: 4 * groups signed bytes, |query_i| <= 63, so that pair sums of
+ * products stay within int16. What the numbers mean: ann/codes.h. */
 typedef struct CodeLook {
     const int8_t *query;
     size_t groups;
@@ -26,30 +27,37 @@ typedef struct Kernels {
     double (*l2_squared)(const float *a, const float *b, size_t n);
     /* sum |a_i - b_i| */
     double (*l1)(const float *a, const float *b, size_t n);
-    /* sum a_i b_i and sum (a_i - b_i)^2 in float32 arithmetic, for graph searches that re-rank afterwards */
+    /* sum a_i b_i and sum (a_i - b_i)^2 in float32 arithmetic, for graph searches that re-rank
+     * afterwards */
     float (*dot_float)(const float *a, const float *b, size_t n);
     float (*l2_squared_float)(const float *a, const float *b, size_t n);
-    /* Of 8 rows j: upper_j = scale s_j (sum_i query_i code_ij - bias) + error n_j + coded_norm e_j, in float32 and in this order, so that
-     * all levels give the same bits. The result has bit j unless upper_j < base + n_j (linear + n_j square); upper is set where there is
-     * one. Codes are stored in groups of four dimensions: code[g][j][0..3], g < groups. */
-    unsigned (*code_look8)(const CodeLook *look, const uint8_t *code, const float s[8], const float n[8], const float e[8], float upper[8]);
-    /* out_i = round(x_i / scale), |out_i| <= limit, with scale = max|x| / limit (0, and all codes 0, where that is tiny).
-     * Returns sum (x_i - scale out_i)^2, to about 1e-5 of it. */
+    /* Of 8 rows j: upper_j = scale s_j (sum_i query_i code_ij - bias) + error n_j + coded_norm e_j,
+     * in float32 and in this order, so that all levels give the same bits. The result has bit j
+     * unless upper_j < base + n_j (linear + n_j square); upper is set where there is one. Codes are
+     * stored in groups of four dimensions: code[g][j][0..3], g < groups. */
+    unsigned (*code_look8)(const CodeLook *look, const uint8_t *code, const float s[8],
+        const float n[8], const float e[8], float upper[8]);
+    /* out_i = round(x_i / scale), |out_i| <= limit, with scale = max|x| / limit (0, and all codes
+     * 0, where that is tiny). Returns sum (x_i - scale out_i)^2, to about 1e-5 of it. */
     float (*quantize)(const float *x, size_t n, int limit, int8_t *out, float *scale);
     /* sum code_i query_i, n a multiple of 16 */
     int32_t (*code_dot)(const int8_t *code, const int16_t *query, size_t n);
-    /* Stored forms of a vector as float32: IEEE half precision (exact), and scale * code (rounded to float32). */
+    /* Stored forms of a vector as float32: IEEE half precision (exact), and scale * code (rounded
+     * to float32). */
     void (*from_half)(const uint16_t *half, float *out, size_t n);
     void (*from_code)(const int8_t *code, float scale, float *out, size_t n);
     /* out_i = a_i b_i, and out_i = factor a_i, float32 */
     void (*product)(const float *a, const float *b, size_t n, float *out);
     void (*scaled)(const float *a, float factor, size_t n, float *out);
-    /* A row of a sparse times a dense matrix, in float32: out_w = sum_e val_e dense[col_e * stride + w], w < width, each
-     * sum in the order of e and without fused steps, so that all levels give the same bits. width: a multiple of 16. */
-    void (*sparse_row)(const int32_t *col, const float *val, int64_t n, const float *dense, size_t stride, size_t width, float *out);
+    /* A row of a sparse times a dense matrix, in float32: out_w = sum_e val_e dense[col_e * stride
+     * + w], w < width, each sum in the order of e and without fused steps, so that all levels give
+     * the same bits. width: a multiple of 16. */
+    void (*sparse_row)(const int32_t *col, const float *val, int64_t n, const float *dense,
+        size_t stride, size_t width, float *out);
 } Kernels;
 
-/* The best level that this CPU has (and REC_SIMD=scalar|avx2|avx512 in the environment allows). Thread-safe. */
+/* The best level that this CPU has (and REC_SIMD=scalar|avx2|avx512 in the environment allows).
+ * Thread-safe. */
 const Kernels *kernels(void);
 
 /* The levels by name, for tests; NULL where the CPU or the build lacks it. */

@@ -1,5 +1,5 @@
-/* AVX2 and AVX-512 levels. Only the functions carry a target attribute, so that nothing else in the object can use an
- * instruction that the CPU may lack. */
+/* AVX2 and AVX-512 levels. Only the functions carry a target attribute, so that nothing else in the
+ * object can use an instruction that the CPU may lack. */
 #include "kernels_levels.h"
 
 #if defined(__x86_64__)
@@ -19,22 +19,23 @@ AVX2 static double finish_avx2(__m256d s[4], const double *tail, size_t n_tail) 
     return kernels_sum16(sum);
 }
 
-AVX2 static inline __m256d widen(const float *a) {
-    return _mm256_cvtps_pd(_mm_loadu_ps(a));
-}
+AVX2 static inline __m256d widen(const float *a) { return _mm256_cvtps_pd(_mm_loadu_ps(a)); }
 
 AVX2 static double dot_avx2(const float *a, const float *b, size_t n) {
-    __m256d s[4] = {_mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd()};
+    __m256d s[4] = {
+        _mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd()};
     double tail[16];
     size_t i = 0;
     for (; i + 16 <= n; i += 16)
-        for (size_t r = 0; r < 4; r++) s[r] = _mm256_fmadd_pd(widen(a + i + 4 * r), widen(b + i + 4 * r), s[r]);
+        for (size_t r = 0; r < 4; r++)
+            s[r] = _mm256_fmadd_pd(widen(a + i + 4 * r), widen(b + i + 4 * r), s[r]);
     for (size_t j = i; j < n; j++) tail[j - i] = (double)a[j] * (double)b[j];
     return finish_avx2(s, tail, n - i);
 }
 
 AVX2 static double l2_squared_avx2(const float *a, const float *b, size_t n) {
-    __m256d s[4] = {_mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd()};
+    __m256d s[4] = {
+        _mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd()};
     double tail[16];
     size_t i = 0;
     for (; i + 16 <= n; i += 16)
@@ -50,7 +51,8 @@ AVX2 static double l2_squared_avx2(const float *a, const float *b, size_t n) {
 }
 
 AVX2 static double l1_avx2(const float *a, const float *b, size_t n) {
-    __m256d s[4] = {_mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd()};
+    __m256d s[4] = {
+        _mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd()};
     const __m256d sign = _mm256_set1_pd(-0.0);
     double tail[16];
     size_t i = 0;
@@ -76,7 +78,8 @@ AVX2 static float dot_float_avx2(const float *a, const float *b, size_t n) {
         s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), s0);
         s1 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 8), _mm256_loadu_ps(b + i + 8), s1);
     }
-    for (; i + 8 <= n; i += 8) s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), s0);
+    for (; i + 8 <= n; i += 8)
+        s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), s0);
     float sum = sum8(_mm256_add_ps(s0, s1));
     for (; i < n; i++) sum += a[i] * b[i];
     return sum;
@@ -100,16 +103,18 @@ AVX2 static float l2_squared_float_avx2(const float *a, const float *b, size_t n
     return sum;
 }
 
-/* One group is 32 bytes: 8 rows of 4 dimensions. maddubs pairs them to int16 (within range as |query| <= 63), madd with
- * ones to int32, one lane a row. */
+/* One group is 32 bytes: 8 rows of 4 dimensions. maddubs pairs them to int16 (within range as
+ * |query| <= 63), madd with ones to int32, one lane a row. */
 AVX2 static __m256i group_dot(const uint8_t *code, const int8_t *query) {
     int32_t q;
     __builtin_memcpy(&q, query, 4);
-    __m256i pairs = _mm256_maddubs_epi16(_mm256_load_si256((const __m256i *)(const void *)code), _mm256_set1_epi32(q));
+    __m256i pairs = _mm256_maddubs_epi16(
+        _mm256_load_si256((const __m256i *)(const void *)code), _mm256_set1_epi32(q));
     return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
-AVX2 static unsigned code_look8_avx2(const CodeLook *look, const uint8_t *code, const float s[8], const float n[8], const float e[8], float upper[8]) {
+AVX2 static unsigned code_look8_avx2(const CodeLook *look, const uint8_t *code, const float s[8],
+    const float n[8], const float e[8], float upper[8]) {
     __m256i s0 = _mm256_set1_epi32(-look->bias), s1 = _mm256_setzero_si256();
     size_t g = 0;
     for (; g + 2 <= look->groups; g += 2) {
@@ -121,7 +126,8 @@ AVX2 static unsigned code_look8_avx2(const CodeLook *look, const uint8_t *code, 
     __m256 up = _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(look->scale), _mm256_loadu_ps(s)), dot);
     up = _mm256_add_ps(up, _mm256_mul_ps(_mm256_set1_ps(look->error), norm));
     up = _mm256_add_ps(up, _mm256_mul_ps(_mm256_set1_ps(look->coded_norm), _mm256_loadu_ps(e)));
-    __m256 needed = _mm256_add_ps(_mm256_set1_ps(look->linear), _mm256_mul_ps(norm, _mm256_set1_ps(look->square)));
+    __m256 needed = _mm256_add_ps(
+        _mm256_set1_ps(look->linear), _mm256_mul_ps(norm, _mm256_set1_ps(look->square)));
     needed = _mm256_add_ps(_mm256_set1_ps(look->base), _mm256_mul_ps(norm, needed));
     unsigned in = (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(up, needed, _CMP_NLT_UQ));
     if (in) _mm256_storeu_ps(upper, up);
@@ -133,7 +139,8 @@ AVX2 static float largest_avx2(const float *x, size_t n) {
     __m256 most = _mm256_setzero_ps();
     float lane[8], largest = 0;
     size_t i = 0;
-    for (; i + 8 <= n; i += 8) most = _mm256_max_ps(most, _mm256_andnot_ps(sign, _mm256_loadu_ps(x + i)));
+    for (; i + 8 <= n; i += 8)
+        most = _mm256_max_ps(most, _mm256_andnot_ps(sign, _mm256_loadu_ps(x + i)));
     _mm256_storeu_ps(lane, most);
     for (int l = 0; l < 8; l++) largest = lane[l] > largest ? lane[l] : largest;
     for (; i < n; i++) largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
@@ -154,7 +161,8 @@ AVX2 static float quantize_avx2(const float *x, size_t n, int limit, int8_t *out
         code = _mm256_max_epi32(_mm256_min_epi32(code, most), least);
         __m256 e = _mm256_sub_ps(value, _mm256_mul_ps(scales, _mm256_cvtepi32_ps(code)));
         error = _mm256_fmadd_ps(e, e, error);
-        __m128i half = _mm_packs_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
+        __m128i half = _mm_packs_epi32(
+            _mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
         _mm_storel_epi64((__m128i *)(void *)(out + i), _mm_packs_epi16(half, half));
     }
     float sum = sum8(error);
@@ -172,14 +180,21 @@ AVX2 static int32_t code_dot_avx2(const int8_t *code, const int16_t *query, size
     __m256i s0 = _mm256_setzero_si256(), s1 = s0;
     size_t i = 0;
     for (; i + 32 <= n; i += 32) {
-        __m256i c0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(code + i)));
-        __m256i c1 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(code + i + 16)));
-        s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(c0, _mm256_loadu_si256((const __m256i *)(const void *)(query + i))));
-        s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(c1, _mm256_loadu_si256((const __m256i *)(const void *)(query + i + 16))));
+        __m256i c0 = _mm256_cvtepi8_epi16(
+            _mm_loadu_si128((const __m128i *)(const void *)(code + i)));
+        __m256i c1 = _mm256_cvtepi8_epi16(
+            _mm_loadu_si128((const __m128i *)(const void *)(code + i + 16)));
+        s0 = _mm256_add_epi32(s0,
+            _mm256_madd_epi16(c0, _mm256_loadu_si256((const __m256i *)(const void *)(query + i))));
+        s1 = _mm256_add_epi32(s1,
+            _mm256_madd_epi16(
+                c1, _mm256_loadu_si256((const __m256i *)(const void *)(query + i + 16))));
     }
     if (i < n) {
-        __m256i c0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(code + i)));
-        s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(c0, _mm256_loadu_si256((const __m256i *)(const void *)(query + i))));
+        __m256i c0 = _mm256_cvtepi8_epi16(
+            _mm_loadu_si128((const __m128i *)(const void *)(code + i)));
+        s0 = _mm256_add_epi32(s0,
+            _mm256_madd_epi16(c0, _mm256_loadu_si256((const __m256i *)(const void *)(query + i))));
     }
     s0 = _mm256_add_epi32(s0, s1);
     __m128i four = _mm_add_epi32(_mm256_castsi256_si128(s0), _mm256_extracti128_si256(s0, 1));
@@ -189,7 +204,9 @@ AVX2 static int32_t code_dot_avx2(const int8_t *code, const int16_t *query, size
 
 AVX2 static void from_half_avx2(const uint16_t *half, float *out, size_t n) {
     size_t i = 0;
-    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(half + i))));
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(
+            out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(half + i))));
     for (; i < n; i++) out[i] = _cvtsh_ss(half[i]);
 }
 
@@ -197,7 +214,8 @@ AVX2 static void from_code_avx2(const int8_t *code, float scale, float *out, siz
     const __m256 scales = _mm256_set1_ps(scale);
     size_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        __m256i whole = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(code + i)));
+        __m256i whole = _mm256_cvtepi8_epi32(
+            _mm_loadl_epi64((const __m128i *)(const void *)(code + i)));
         _mm256_storeu_ps(out + i, _mm256_mul_ps(scales, _mm256_cvtepi32_ps(whole)));
     }
     for (; i < n; i++) out[i] = scale * (float)code[i];
@@ -205,19 +223,22 @@ AVX2 static void from_code_avx2(const int8_t *code, float scale, float *out, siz
 
 AVX2 static void product_avx2(const float *a, const float *b, size_t n, float *out) {
     size_t i = 0;
-    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(out + i, _mm256_mul_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i)));
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(out + i, _mm256_mul_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i)));
     for (; i < n; i++) out[i] = a[i] * b[i];
 }
 
 AVX2 static void scaled_avx2(const float *a, float factor, size_t n, float *out) {
     __m256 factors = _mm256_set1_ps(factor);
     size_t i = 0;
-    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(out + i, _mm256_mul_ps(factors, _mm256_loadu_ps(a + i)));
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(out + i, _mm256_mul_ps(factors, _mm256_loadu_ps(a + i)));
     for (; i < n; i++) out[i] = factor * a[i];
 }
 
 /* 32 columns at a time in four registers, then 16 in two. */
-AVX2 static void sparse_row_avx2(const int32_t *col, const float *val, int64_t n, const float *dense, size_t stride, size_t width, float *out) {
+AVX2 static void sparse_row_avx2(const int32_t *col, const float *val, int64_t n,
+    const float *dense, size_t stride, size_t width, float *out) {
     size_t w = 0;
     for (; w + 32 <= width; w += 32) {
         __m256 s0 = _mm256_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
@@ -248,7 +269,20 @@ AVX2 static void sparse_row_avx2(const int32_t *col, const float *val, int64_t n
 }
 
 const Kernels kernels_avx2 = {
-    "avx2", dot_avx2, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_look8_avx2, quantize_avx2, code_dot_avx2, from_half_avx2, from_code_avx2, product_avx2, scaled_avx2, sparse_row_avx2,
+    "avx2",
+    dot_avx2,
+    l2_squared_avx2,
+    l1_avx2,
+    dot_float_avx2,
+    l2_squared_float_avx2,
+    code_look8_avx2,
+    quantize_avx2,
+    code_dot_avx2,
+    from_half_avx2,
+    from_code_avx2,
+    product_avx2,
+    scaled_avx2,
+    sparse_row_avx2,
 };
 
 /* Two registers of eight doubles: lane l of register r is partial sum 8 r + l. */
@@ -265,15 +299,29 @@ AVX512 static double dot_avx512(const float *a, const float *b, size_t n) {
     double tail[16];
     size_t i = 0;
     for (; i + 16 <= n; i += 16) {
-        s0 = _mm512_fmadd_pd(_mm512_cvtps_pd(_mm256_loadu_ps(a + i)), _mm512_cvtps_pd(_mm256_loadu_ps(b + i)), s0);
-        s1 = _mm512_fmadd_pd(_mm512_cvtps_pd(_mm256_loadu_ps(a + i + 8)), _mm512_cvtps_pd(_mm256_loadu_ps(b + i + 8)),
-                             s1);
+        s0 = _mm512_fmadd_pd(
+            _mm512_cvtps_pd(_mm256_loadu_ps(a + i)), _mm512_cvtps_pd(_mm256_loadu_ps(b + i)), s0);
+        s1 = _mm512_fmadd_pd(_mm512_cvtps_pd(_mm256_loadu_ps(a + i + 8)),
+            _mm512_cvtps_pd(_mm256_loadu_ps(b + i + 8)), s1);
     }
     for (size_t j = i; j < n; j++) tail[j - i] = (double)a[j] * (double)b[j];
     return finish_avx512(s0, s1, tail, n - i);
 }
 
 const Kernels kernels_avx512 = {
-    "avx512", dot_avx512, l2_squared_avx2, l1_avx2, dot_float_avx2, l2_squared_float_avx2, code_look8_avx2, quantize_avx2, code_dot_avx2, from_half_avx2, from_code_avx2, product_avx2, scaled_avx2, sparse_row_avx2,
+    "avx512",
+    dot_avx512,
+    l2_squared_avx2,
+    l1_avx2,
+    dot_float_avx2,
+    l2_squared_float_avx2,
+    code_look8_avx2,
+    quantize_avx2,
+    code_dot_avx2,
+    from_half_avx2,
+    from_code_avx2,
+    product_avx2,
+    scaled_avx2,
+    sparse_row_avx2,
 };
 #endif

@@ -26,9 +26,7 @@ typedef struct Product {
     int32_t width;
 } Product;
 
-static int64_t pieces_of(int32_t rows) {
-    return ((int64_t)rows + ROWS_A_PIECE - 1) / ROWS_A_PIECE;
-}
+static int64_t pieces_of(int32_t rows) { return ((int64_t)rows + ROWS_A_PIECE - 1) / ROWS_A_PIECE; }
 
 static int32_t piece_end(int64_t piece, int32_t rows) {
     int64_t end = (piece + 1) * ROWS_A_PIECE;
@@ -39,13 +37,16 @@ static void product_piece(void *context, int64_t piece, int worker) {
     const Product *p = context;
     size_t width = (size_t)p->width;
     (void)worker;
-    for (int32_t r = (int32_t)(piece * ROWS_A_PIECE); r < piece_end(piece, p->sparse->n_rows); r++) {
+    for (int32_t r = (int32_t)(piece * ROWS_A_PIECE); r < piece_end(piece, p->sparse->n_rows);
+         r++) {
         int64_t e = p->sparse->row_start[r];
-        kernels()->sparse_row(p->sparse->col + e, p->sparse->val + e, csr_row_len(p->sparse, r), p->in, width, width, p->out + (size_t)r * width);
+        kernels()->sparse_row(p->sparse->col + e, p->sparse->val + e, csr_row_len(p->sparse, r),
+            p->in, width, width, p->out + (size_t)r * width);
     }
 }
 
-static Status multiply(const Csr *sparse, const float *in, float *out, int32_t width, Task *task, Err *err) {
+static Status multiply(
+    const Csr *sparse, const float *in, float *out, int32_t width, Task *task, Err *err) {
     Product product = {sparse, in, out, width};
     return task_run(task, pieces_of(sparse->n_rows), product_piece, &product, err);
 }
@@ -63,7 +64,8 @@ static void gram_piece(void *context, int64_t piece, int worker) {
     const Gram *g = context;
     int32_t from = (int32_t)piece * g->chunk, n = g->n - from < g->chunk ? g->n - from : g->chunk;
     (void)worker;
-    dense_gram(g->part + (size_t)piece * (size_t)g->width * (size_t)g->width, g->x + (size_t)from * (size_t)g->width, 1, n, g->width);
+    dense_gram(g->part + (size_t)piece * (size_t)g->width * (size_t)g->width,
+        g->x + (size_t)from * (size_t)g->width, 1, n, g->width);
 }
 
 /* gram = X'X, x: n x width. */
@@ -72,7 +74,8 @@ static Status gram_of(float *gram, const float *x, int32_t n, int32_t width, Tas
     int32_t chunk = n / CHUNKS < MIN_CHUNK ? MIN_CHUNK : n / CHUNKS;
     int64_t chunks = ((int64_t)n + chunk - 1) / chunk;
     Gram g = {x, mem_array((size_t)chunks, size * sizeof(float)), n, width, chunk};
-    Status status = g.part ? task_run(task, chunks, gram_piece, &g, err) : fail_nomem(err, "the singular vectors");
+    Status status = g.part ? task_run(task, chunks, gram_piece, &g, err)
+                           : fail_nomem(err, "the singular vectors");
     memset(gram, 0, size * sizeof *gram);
     for (int64_t c = 0; c < chunks && status == ST_OK; c++)
         for (size_t i = 0; i < size; i++) gram[i] += g.part[(size_t)c * size + i];
@@ -92,17 +95,20 @@ static void divide_piece(void *context, int64_t piece, int worker) {
     const Rows *r = context;
     int32_t from = (int32_t)(piece * ROWS_A_PIECE);
     (void)worker;
-    dense_divide_upper(r->z + (size_t)from * (size_t)r->width, r->gram, piece_end(piece, r->n) - from, r->width);
+    dense_divide_upper(
+        r->z + (size_t)from * (size_t)r->width, r->gram, piece_end(piece, r->n) - from, r->width);
 }
 
-/* gram's Cholesky factor, with so little added to its diagonal that it exists: dependent columns stay harmless. */
+/* gram's Cholesky factor, with so little added to its diagonal that it exists: dependent columns
+ * stay harmless. */
 static Status factor(Subspace *s, Task *task, Err *err) {
     size_t width = (size_t)s->width;
     for (double ridge = 1e-7; ridge < 1; ridge *= 100) {
         double trace = 0;
         TRY(gram_of(s->gram, s->z, s->matrix->n_cols, s->width, task, err));
         for (size_t i = 0; i < width; i++) trace += (double)s->gram[i * width + i];
-        for (size_t i = 0; i < width; i++) s->gram[i * width + i] += (float)(ridge * trace) + 1e-30F;
+        for (size_t i = 0; i < width; i++)
+            s->gram[i * width + i] += (float)(ridge * trace) + 1e-30F;
         if (!dense_cholesky(s->gram, s->width)) return ST_OK;
     }
     return fail(err, ST_BADARG, "the singular vectors do not converge");
@@ -122,24 +128,38 @@ static void rotate_piece(void *context, int64_t piece, int worker) {
     const Rows *r = context;
     int32_t from = (int32_t)(piece * ROWS_A_PIECE);
     (void)worker;
-    dense_multiply(&(DenseProduct){.m = piece_end(piece, r->n) - from, .n = r->k, .k = r->width, .alpha = 1, .c = r->out + (size_t)from * (size_t)r->k, .c_row = r->k,
-                                   .a = r->z + (size_t)from * (size_t)r->width, .a_row = r->width, .b = r->gram, .b_row = r->width, .b_t = 1});
+    dense_multiply(&(DenseProduct){.m = piece_end(piece, r->n) - from,
+        .n = r->k,
+        .k = r->width,
+        .alpha = 1,
+        .c = r->out + (size_t)from * (size_t)r->k,
+        .c_row = r->k,
+        .a = r->z + (size_t)from * (size_t)r->width,
+        .a_row = r->width,
+        .b = r->gram,
+        .b_row = r->width,
+        .b_t = 1});
 }
 
-/* out (columns x k) = z times the first k eigenvectors of the Gram matrix in s->gram, the largest first, each divided by
- * the root of its eigenvalue when `unit`; those of tiny eigenvalues become 0. */
+/* out (columns x k) = z times the first k eigenvectors of the Gram matrix in s->gram, the largest
+ * first, each divided by the root of its eigenvalue when `unit`; those of tiny eigenvalues become
+ * 0. */
 static Status rotate(Subspace *s, float *out, int32_t k, int unit, Task *task, Err *err) {
     size_t width = (size_t)s->width;
     int failed = dense_eigen(s->gram, s->value, s->width);
-    if (failed) return failed < 0 ? fail_nomem(err, "the singular vectors") : fail(err, ST_BADARG, "the singular vectors do not converge");
+    if (failed)
+        return failed < 0 ? fail_nomem(err, "the singular vectors")
+                          : fail(err, ST_BADARG, "the singular vectors do not converge");
     float *flipped = mem_array(width, width * sizeof *flipped);
     if (!flipped) return fail_nomem(err, "the singular vectors");
     for (size_t c = 0; c < width; c++) {
         double value = (double)s->value[width - 1 - c], largest = (double)s->value[width - 1];
         double scale = value > 1e-6 * largest && value > 0 ? unit ? 1 / sqrt(value) : 1 : 0;
-        for (size_t i = 0; i < width; i++) flipped[c * width + i] = (float)(scale * (double)s->gram[(width - 1 - c) * width + i]);
+        for (size_t i = 0; i < width; i++)
+            flipped[c * width + i] = (float)(scale * (double)s->gram[(width - 1 - c) * width + i]);
     }
-    Rows rows = {.z = s->z, .out = out, .gram = flipped, .n = s->matrix->n_cols, .width = s->width, .k = k};
+    Rows rows = {
+        .z = s->z, .out = out, .gram = flipped, .n = s->matrix->n_cols, .width = s->width, .k = k};
     Status status = task_run(task, pieces_of(rows.n), rotate_piece, &rows, err);
     mem_free(flipped);
     return status;
@@ -149,7 +169,8 @@ static Status iterate(Subspace *s, uint64_t seed, Task *task, Err *err) {
     for (int32_t r = 0; r < s->matrix->n_cols; r++) {
         Random random;
         random_init(&random, seed, (uint64_t)r);
-        for (int32_t c = 0; c < s->width; c++) s->z[(size_t)r * (size_t)s->width + (size_t)c] = (float)random_normal(&random);
+        for (int32_t c = 0; c < s->width; c++)
+            s->z[(size_t)r * (size_t)s->width + (size_t)c] = (float)random_normal(&random);
     }
     for (int step = 0; step < STEPS; step++) {
         TRY(multiply(s->matrix, s->z, s->y, s->width, task, err));
@@ -175,14 +196,16 @@ static Status extract(Subspace *s, int32_t k, float *v, Task *task, Err *err) {
     return status;
 }
 
-Status svd_right(const Csr *matrix, const Csr *transposed, int32_t k, uint64_t seed, Task *task, float *v, Err *err) {
+Status svd_right(const Csr *matrix, const Csr *transposed, int32_t k, uint64_t seed, Task *task,
+    float *v, Err *err) {
     Subspace s = {.matrix = matrix, .transposed = transposed, .width = (k + EXTRA + 15) / 16 * 16};
     size_t width = (size_t)s.width;
     s.z = mem_array((size_t)matrix->n_cols, width * sizeof *s.z);
     s.y = mem_array((size_t)matrix->n_rows, width * sizeof *s.y);
     s.gram = mem_array(width, width * sizeof *s.gram);
     s.value = mem_array(width, sizeof *s.value);
-    Status status = s.z && s.y && s.gram && s.value ? ST_OK : fail_nomem(err, "the singular vectors");
+    Status status = s.z && s.y && s.gram && s.value ? ST_OK
+                                                    : fail_nomem(err, "the singular vectors");
     if (status == ST_OK) status = iterate(&s, seed, task, err);
     if (status == ST_OK) status = extract(&s, k, v, task, err);
     mem_free(s.z);

@@ -5,10 +5,12 @@
 #include "../base/task.h"
 #include "csr.h"
 
-/* v (n_cols x k, row-major): column c is the right singular vector of the c-th largest singular value of the matrix; columns
- * past its rank are 0. transposed: its transpose. Randomised subspace iteration from the seed, the same bits on any number
- * of threads (Halko, Martinsson and Tropp 2011): 13 products with k + 32 columns; memory 4 (rows + 2 columns) (k + 48) bytes.
- * The caller holds dense_begin(). */
-Status svd_right(const Csr *matrix, const Csr *transposed, int32_t k, uint64_t seed, Task *task, float *v, Err *err);
+/* v (n_cols x k, row-major): column c is the right singular vector of the c-th largest singular
+ * value of the matrix; columns past its rank are 0. transposed: its transpose. Randomised subspace
+ * iteration from the seed, the same bits on any number of threads (Halko, Martinsson and Tropp
+ * 2011): 13 products with k + 32 columns; memory 4 (rows + 2 columns) (k + 48) bytes. The caller
+ * holds dense_begin(). */
+Status svd_right(const Csr *matrix, const Csr *transposed, int32_t k, uint64_t seed, Task *task,
+    float *v, Err *err);
 
 #endif

@@ -25,7 +25,8 @@ double auc_of_scores(double *positive, size_t n_positive, double *negative, size
     return area / ((double)n_positive * (double)n_negative);
 }
 
-double average_precision_of_scores(double *positive, size_t n_positive, double *negative, size_t n_negative) {
+double average_precision_of_scores(
+    double *positive, size_t n_positive, double *negative, size_t n_negative) {
     double area = 0;
     size_t tp = 0, fp = 0;
     if (!n_positive) return NAN;
@@ -41,10 +42,12 @@ double average_precision_of_scores(double *positive, size_t n_positive, double *
     return area / (double)n_positive;
 }
 
-/* Value by value upwards, level by level: what a full level sends up fits, for the next one is emptied before it is full. */
+/* Value by value upwards, level by level: what a full level sends up fits, for the next one is
+ * emptied before it is full. */
 static int climb(Ladder *l, int level) {
     if (level + 1 == LADDER_LEVELS) return 0;
-    if (!l->level[level + 1] && !(l->level[level + 1] = mem_array(LADDER_ROOM, sizeof **l->level))) return 0;
+    if (!l->level[level + 1] && !(l->level[level + 1] = mem_array(LADDER_ROOM, sizeof **l->level)))
+        return 0;
     double *from = l->level[level], *to = l->level[level + 1] + l->n[level + 1];
     sort_doubles(from, LADDER_ROOM);
     for (uint32_t i = l->odd[level]; i < LADDER_ROOM; i += 2) *to++ = from[i];

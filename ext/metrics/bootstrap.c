@@ -43,7 +43,8 @@ static void resample_piece(void *context, int64_t piece, int worker) {
 
 static Status resample_all(Resampling *r, Task *task, Err *err) {
     int64_t pieces = (r->samples + PIECE - 1) / PIECE;
-    if (task && task->threads > 1 && r->n * r->samples > 100000) return task_run(task, pieces, resample_piece, r, err);
+    if (task && task->threads > 1 && r->n * r->samples > 100000)
+        return task_run(task, pieces, resample_piece, r, err);
     for (int64_t p = 0; p < pieces; p++) {
         if (task && task_poll(task)) return fail(err, ST_CANCELLED, "interrupted");
         resample_piece(r, p, 0);
@@ -51,14 +52,16 @@ static Status resample_all(Resampling *r, Task *task, Err *err) {
     return ST_OK;
 }
 
-Status bootstrap_means(Interval *out, const double *value, int64_t n, int series, int64_t samples, uint64_t seed, Task *task, Err *err) {
+Status bootstrap_means(Interval *out, const double *value, int64_t n, int series, int64_t samples,
+    uint64_t seed, Task *task, Err *err) {
     for (int j = 0; j < series; j++) {
         double sum = 0;
         for (int64_t i = 0; i < n; i++) sum += value[i * series + j];
         out[j].mean = out[j].low = out[j].high = n ? sum / (double)n : NAN;
     }
     if (n == 0 || samples == 0) return ST_OK;
-    Resampling r = {value, n, samples, series, seed, mem_array((size_t)series * (size_t)samples, sizeof(double))};
+    Resampling r = {value, n, samples, series, seed,
+        mem_array((size_t)series * (size_t)samples, sizeof(double))};
     if (!r.mean) return fail_nomem(err, "the bootstrap");
     Status status = resample_all(&r, task, err);
     for (int j = 0; j < series && status == ST_OK; j++) {

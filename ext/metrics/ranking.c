@@ -4,7 +4,8 @@
 #include <stdlib.h>
 
 const char *ranking_metric_name(RankingMetric metric) {
-    static const char *const names[N_RANKING_METRICS] = {"precision", "recall", "hit", "rr", "ap", "ndcg"};
+    static const char *const names[N_RANKING_METRICS] = {
+        "precision", "recall", "hit", "rr", "ap", "ndcg"};
     return names[metric];
 }
 
@@ -29,7 +30,8 @@ static double ndcg(Relevant *item, size_t n, int64_t k, int variant) {
     for (size_t i = 0; i < n && item[i].rank && item[i].rank <= k; i++)
         dcg += gain_of(item[i].gain, exponential) / log2((double)item[i].rank + 1);
     qsort(item, n, sizeof *item, by_gain);
-    for (size_t i = 0; i < n && ((int64_t)i < k || variant == 2); i++) ideal += gain_of(item[i].gain, exponential) / log2((double)i + 2);
+    for (size_t i = 0; i < n && ((int64_t)i < k || variant == 2); i++)
+        ideal += gain_of(item[i].gain, exponential) / log2((double)i + 2);
     qsort(item, n, sizeof *item, by_rank);
     return ideal > 0 ? dcg / ideal : 0;
 }

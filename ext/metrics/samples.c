@@ -19,10 +19,8 @@ double sample_auc(Sample *row, size_t n, double unused) {
     for (size_t from = 0, to; from < n; from = to) { /* rows of one score */
         double positive = 0, negative = 0;
         for (to = from; to < n && row[to].x == row[from].x; to++) {
-            if (row[to].y > 0)
-                positive += row[to].y;
-            else
-                negative -= row[to].y;
+            if (row[to].y > 0) positive += row[to].y;
+            else negative -= row[to].y;
         }
         area += positive * (below + negative / 2);
         positives += positive;
@@ -52,7 +50,8 @@ double sample_ece(Sample *row, size_t n, double bins) {
     sort_samples(row, n);
     for (size_t from = 0, to; from < n; from = to) { /* the rows of a bin */
         double bin = fmin(bins - 1, floor(row[from].x * bins)), difference = 0;
-        for (to = from; to < n && fmin(bins - 1, floor(row[to].x * bins)) == bin; to++) difference += (row[to].y > 0) - row[to].x;
+        for (to = from; to < n && fmin(bins - 1, floor(row[to].x * bins)) == bin; to++)
+            difference += (row[to].y > 0) - row[to].x;
         error += fabs(difference);
     }
     return n ? error / (double)n : NAN;
@@ -107,7 +106,8 @@ static double reference_quantile(Walk *walk, const Sample *row, size_t n, double
     while (row[walk->at].y > 0 || walk->seen < low) walk->seen += row[walk->at++].y <= 0;
     size_t next = walk->at + 1;
     while (next < n && row[next].y > 0) next++;
-    return next < n ? row[walk->at].x + (row[next].x - row[walk->at].x) * (place - low) : row[walk->at].x;
+    return next < n ? row[walk->at].x + (row[next].x - row[walk->at].x) * (place - low)
+                    : row[walk->at].x;
 }
 
 static double shift(double expected, double actual) {
@@ -122,7 +122,8 @@ double sample_psi(Sample *row, size_t n, double bins) {
     size_t at = 0;
     if (size[0] == 0 || size[1] == 0) return NAN;
     sort_samples(row, n);
-    for (double b = 1; b < bins; b++) { /* the bin below the edge; equal edges leave nothing in between */
+    /* the bin below the edge; equal edges leave nothing in between */
+    for (double b = 1; b < bins; b++) {
         double edge = reference_quantile(&walk, row, n, size[0], b / bins);
         if (edge == before) continue;
         before = edge;
@@ -194,7 +195,8 @@ int sample_mann_whitney(Sample *row, size_t n, double *u, double *p) {
         ties += tied * tied * tied - tied;
     }
     *u = ranks - n1 * (n1 + 1) / 2;
-    double larger = fmax(*u, n0 * n1 - *u), spread = sqrt(n0 * n1 / 12 * (all + 1 - ties / (all * (all - 1))));
+    double larger = fmax(*u, n0 * n1 - *u),
+           spread = sqrt(n0 * n1 / 12 * (all + 1 - ties / (all * (all - 1))));
     *p = spread > 0 ? fmin(1, 2 * normal_upper((larger - n0 * n1 / 2 - .5) / spread)) : 1;
     return 1;
 }

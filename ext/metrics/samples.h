@@ -1,14 +1,19 @@
-/* Metrics that need all rows at once. A row is (x, y): for a label or a sample y carries it as the sign of its weight, label 1 or
- * sample 1 above 0, label 0 or sample 0 below; for two counts it is the second. Rows are sorted in place. NaN where there is no
- * answer. O(n).
+/* Metrics that need all rows at once. A row is (x, y): for a label or a sample y carries it as the
+ * sign of its weight, label 1 or sample 1 above 0, label 0 or sample 0 below; for two counts it is
+ * the second. Rows are sorted in place. NaN where there is no answer. O(n).
  *
- *     auc         chance that a positive's score is above a negative's, ties half                       (scikit-learn roc_auc_score)
- *     pr_auc      sum over distinct scores of (recall - recall before) precision                        (average_precision_score)
+ *     auc         chance that a positive's score is above a negative's, ties half
+ *                 (scikit-learn roc_auc_score)
+ *     pr_auc      sum over distinct scores of (recall - recall before) precision
+ *                 (average_precision_score)
  *     ece         sum over bins of n_b / n |mean label - mean score|, equal-width bins over 0..1
- *     gini        sum (2 i - n - 1) c_(i) / (n sum c), counts ascending           entropy  -sum p ln p
+ *     gini        sum (2 i - n - 1) c_(i) / (n sum c), counts ascending
+ *     entropy     -sum p ln p
  *     novelty     mean of -log2(x / y)
- *     psi         sum (a - e) ln(a / e) over bins by the quantiles of sample 0; e, a: shares of samples 0 and 1, at least 1e-4
- *     ks          largest distance of the two distribution functions; ks_p: Kolmogorov's limit at sqrt(n0 n1 / (n0 + n1)) ks
+ *     psi         sum (a - e) ln(a / e) over bins by the quantiles of sample 0; e, a: shares of
+ *                 samples 0 and 1, at least 1e-4
+ *     ks          largest distance of the two distribution functions; ks_p: Kolmogorov's limit at
+ *                 sqrt(n0 n1 / (n0 + n1)) ks
  *     wasserstein area between the two distribution functions
  *     js          sqrt of the Jensen-Shannon divergence of the shares of x and y, natural logarithm
  *     chi2        sum (x - e)^2 / e, e = y sum x / sum y; chi2_p with n - 1 degrees of freedom */
@@ -36,13 +41,15 @@ double sample_js(Sample *row, size_t n, double unused);
 double sample_chi2(Sample *row, size_t n, double unused);
 double sample_chi2_p(Sample *row, size_t n, double unused);
 
-/* Welch's t test of mean(sample 1) - mean(sample 0); 0 when a sample has fewer than 2 rows or nothing varies. */
+/* Welch's t test of mean(sample 1) - mean(sample 0); 0 when a sample has fewer than 2 rows or
+ * nothing varies. */
 typedef struct Welch {
     double t, df, p, difference;
 } Welch;
 int sample_welch(const Sample *row, size_t n, Welch *out);
 
-/* Mann and Whitney's U of sample 1 and its two-sided p: normal, with correction for ties and continuity; 0 when a sample is empty. */
+/* Mann and Whitney's U of sample 1 and its two-sided p: normal, with correction for ties and
+ * continuity; 0 when a sample is empty. */
 int sample_mann_whitney(Sample *row, size_t n, double *u, double *p);
 
 /* By x descending. */

@@ -24,7 +24,8 @@ static void count_digits(const char *record, size_t n, size_t size, size_t count
 }
 
 /* The size is a constant where this is inlined. Returns where the records ended up. */
-static inline __attribute__((always_inline)) char *radix(char *record, char *spare, size_t n, size_t size) {
+static inline __attribute__((always_inline)) char *radix(
+    char *record, char *spare, size_t n, size_t size) {
     size_t count[BYTES][DIGITS];
     count_digits(record, n, size, count);
     for (int b = 0; b < BYTES; b++) {
@@ -34,7 +35,9 @@ static inline __attribute__((always_inline)) char *radix(char *record, char *spa
             at[d] = sum;
             sum += count[b][d];
         }
-        for (size_t i = 0; i < n; i++) memcpy(spare + at[key_of(record + i * size) >> 8 * b & 255]++ * size, record + i * size, size);
+        for (size_t i = 0; i < n; i++)
+            memcpy(spare + at[key_of(record + i * size) >> 8 * b & 255]++ * size, record + i * size,
+                size);
         char *swap = record;
         record = spare;
         spare = swap;
@@ -49,7 +52,8 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static inline __attribute__((always_inline)) void sort_records(void *record, size_t n, size_t size) {
+static inline __attribute__((always_inline)) void sort_records(
+    void *record, size_t n, size_t size) {
     char *spare = n > FEW ? mem_array(n, size) : NULL;
     if (spare) {
         char *sorted = radix(record, spare, n, size);
@@ -60,10 +64,6 @@ static inline __attribute__((always_inline)) void sort_records(void *record, siz
     mem_free(spare);
 }
 
-void sort_doubles(double *value, size_t n) {
-    sort_records(value, n, sizeof *value);
-}
+void sort_doubles(double *value, size_t n) { sort_records(value, n, sizeof *value); }
 
-void sort_samples(Sample *row, size_t n) {
-    sort_records(row, n, sizeof *row);
-}
+void sort_samples(Sample *row, size_t n) { sort_records(row, n, sizeof *row); }

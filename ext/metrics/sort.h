@@ -1,5 +1,6 @@
-/* Sorting by a double, ascending, without NaN; stable. Radix sort (least significant byte first) with as much room again, 8 passes of
- * which those are left out where all keys agree; qsort where there is no such room. O(n). */
+/* Sorting by a double, ascending, without NaN; stable. Radix sort (least significant byte first)
+ * with as much room again, 8 passes of which those are left out where all keys agree; qsort where
+ * there is no such room. O(n). */
 #ifndef REC_SORT_H
 #define REC_SORT_H
 

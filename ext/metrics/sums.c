@@ -63,14 +63,18 @@ void sums_add(Sums *sums, SumMetric metric, double y, double p, double w, double
     case SUM_RMSE:
     case SUM_BRIER: add_product(&sums->sum[1], signed_w, error, error); break;
     case SUM_MAE: add_product(&sums->sum[1], signed_w, fabs(error), 1); break;
-    case SUM_MAPE: add_product(&sums->sum[1], signed_w, fabs(error) / fmax(fabs(y), EPSILON), 1); break;
+    case SUM_MAPE:
+        add_product(&sums->sum[1], signed_w, fabs(error) / fmax(fabs(y), EPSILON), 1);
+        break;
     case SUM_R2:
         add_product(&sums->sum[1], signed_w, error, error);
         add_product(&sums->sum[2], signed_w, y, 1);
         add_product(&sums->sum[3], signed_w, y, y);
         sums->steps++;
-        if (error != 0 && (sums->least_error == 0 || w * error * error < sums->least_error)) sums->least_error = w * error * error;
-        if (y != 0 && (sums->least_square == 0 || w * y * y < sums->least_square)) sums->least_square = w * y * y;
+        if (error != 0 && (sums->least_error == 0 || w * error * error < sums->least_error))
+            sums->least_error = w * error * error;
+        if (y != 0 && (sums->least_square == 0 || w * y * y < sums->least_square))
+            sums->least_square = w * y * y;
         sums->errors = fmax(sums->errors, sums->sum[1].high);
         sums->squares = fmax(sums->squares, sums->sum[3].high);
         break;
@@ -81,20 +85,20 @@ void sums_add(Sums *sums, SumMetric metric, double y, double p, double w, double
     }
 }
 
-static double quotient(long double a, long double b) {
-    return b > 0 ? (double)(a / b) : NAN;
-}
+static double quotient(long double a, long double b) { return b > 0 ? (double)(a / b) : NAN; }
 
-/* The spread is the small difference of two large sums, which only their 32 digits can tell: of times in unix seconds that
- * are a second apart it is their 19th digit. */
+/* The spread is the small difference of two large sums, which only their 32 digits can tell: of
+ * times in unix seconds that are a second apart it is their 19th digit. */
 static double r2(const Sums *sums) {
-    const double lost = (double)sums->steps * 0x1p-100; /* of the sums' largest values, by rounding */
+    /* of the sums' largest values, by rounding */
+    const double lost = (double)sums->steps * 0x1p-100;
     DoubleDouble spread = sums->sum[3];
     if (sums->n < 2 || sums->sum[0].high <= 0) return NAN;
     DoubleDouble of_mean = quotient_of(product_of(sums->sum[2], sums->sum[2]), sums->sum[0]);
     add(&spread, -of_mean.high, -of_mean.low);
     /* Did what has left the window weigh so much more that nothing can be told of what stays? */
-    int emptied = sums->steps > sums->n, no_square = emptied && lost * sums->squares >= sums->least_square && sums->least_square > 0;
+    int emptied = sums->steps > sums->n,
+        no_square = emptied && lost * sums->squares >= sums->least_square && sums->least_square > 0;
     int no_error = emptied && lost * sums->errors >= sums->least_error && sums->least_error > 0;
     if (spread.high <= lost * sums->squares) { /* y is constant */
         if (sums->sum[1].high > lost * sums->errors) return no_square ? NAN : 0;
@@ -109,8 +113,10 @@ void sums_confusion(const Sums *sums, double out[4]) {
 }
 
 static double class_value(const Sums *sums, SumMetric metric) {
-    long double tp = value_of(&sums->sum[0]), fp = value_of(&sums->sum[1]), fn = value_of(&sums->sum[2]), tn = value_of(&sums->sum[3]);
-    long double square = (long double)sums->beta * sums->beta, margins = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn);
+    long double tp = value_of(&sums->sum[0]), fp = value_of(&sums->sum[1]),
+                fn = value_of(&sums->sum[2]), tn = value_of(&sums->sum[3]);
+    long double square = (long double)sums->beta * sums->beta,
+                margins = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn);
     switch (metric) {
     case SUM_ACCURACY: return quotient(tp + tn, tp + fp + fn + tn);
     case SUM_PRECISION: return quotient(tp, tp + fp);

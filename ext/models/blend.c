@@ -1,13 +1,19 @@
-/* blend: several models as one. Each part is trained on the same events and asked for the same history.
+/* blend: several models as one. Each part is trained on the same events and asked for the same
+ * history.
  *
- *     fusion=score    score_i = sum over parts c of weight_c s_ci / m_c,   m_c: root of the mean of s_cj^2 over all items j
- *     fusion=rrf      score_i = sum over parts c of weight_c / (60 + rank_c(i)) over the first DEPTH items of each part's list
- *                     (reciprocal rank fusion, Cormack, Clarke and Buettcher 2009)
- *     fusion=switch   the scores of the last part whose min_history is not above the number of items in the history
+ *     fusion=score    score_i = sum over parts c of weight_c s_ci / m_c,   m_c: root of the mean of
+ *                     s_cj^2 over all items j
+ *     fusion=rrf      score_i = sum over parts c of weight_c / (60 + rank_c(i)) over the first
+ *                     DEPTH items of each part's list (reciprocal rank fusion, Cormack, Clarke and
+ *                     Buettcher 2009)
+ *     fusion=switch   the scores of the last part whose min_history is not above the number of
+ *                     items in the history
  *
- * models is a JSON array of parts: [{"algorithm":"item_knn","weight":2,"similarity":"rp3beta"},{"algorithm":"repeat"}]. weight
- * (1) and min_history (0) belong to the blend, all else are options of the part; the common options are the blend's own.
- * A part that has nothing to say about an item adds 0. Cost: the parts'; a list scores all items with every part. */
+ * models is a JSON array of parts:
+ * [{"algorithm":"item_knn","weight":2,"similarity":"rp3beta"},{"algorithm":"repeat"}]. weight (1)
+ * and min_history (0) belong to the blend, all else are options of the part; the common options are
+ * the blend's own. A part that has nothing to say about an item adds 0. Cost: the parts'; a list
+ * scores all items with every part. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,9 +32,11 @@ typedef struct BlendParams {
 } BlendParams;
 
 static const OptSpec blend_options[] = {
-    {"models", OPT_TEXT, offsetof(BlendParams, models), 0, MODELS_BYTES, 0, "[{\"algorithm\":\"item_knn\"},{\"algorithm\":\"ials\"}]",
-     "JSON array of the parts: algorithm, weight, min_history, and the options of each"},
-    {"fusion", OPT_CHOICE, offsetof(BlendParams, fusion), 0, 0, FUSION_SCORE, "score|rrf|switch", "how their scores become one"},
+    {"models", OPT_TEXT, offsetof(BlendParams, models), 0, MODELS_BYTES, 0,
+        "[{\"algorithm\":\"item_knn\"},{\"algorithm\":\"ials\"}]",
+        "JSON array of the parts: algorithm, weight, min_history, and the options of each"},
+    {"fusion", OPT_CHOICE, offsetof(BlendParams, fusion), 0, 0, FUSION_SCORE, "score|rrf|switch",
+        "how their scores become one"},
     {0},
 };
 
@@ -66,21 +74,31 @@ static int starts_from_version(const Part *part) {
 static Status read_part(json_t *object, Part *out, Err *err) {
     const char *name = json_string_value(json_object_get(object, "algorithm"));
     out->algorithm = name ? algorithm_find(name) : NULL;
-    if (!out->algorithm || strcmp(name, "blend") == 0) return fail(err, ST_BADARG, "models: algorithm '%.60s' (one of rec_options, but no blend)", name ? name : "");
+    if (!out->algorithm || strcmp(name, "blend") == 0)
+        return fail(err, ST_BADARG, "models: algorithm '%.60s' (one of rec_options, but no blend)",
+            name ? name : "");
     json_object_del(object, "algorithm");
     out->weight = take_number(object, "weight", 1);
     double min_history = take_number(object, "min_history", 0);
-    if (!isfinite(out->weight) || fabs(out->weight) > 1e6) return fail(err, ST_BADARG, "models: weight must be a number (-1e6..1e6)");
-    if (!(min_history >= 0 && min_history <= 1e9)) return fail(err, ST_BADARG, "models: min_history must be a number (0..1e9)");
+    if (!isfinite(out->weight) || fabs(out->weight) > 1e6)
+        return fail(err, ST_BADARG, "models: weight must be a number (-1e6..1e6)");
+    if (!(min_history >= 0 && min_history <= 1e9))
+        return fail(err, ST_BADARG, "models: min_history must be a number (0..1e9)");
     out->min_history = (int64_t)min_history;
     options_default(out->algorithm->options, &out->params);
     char *rest = json_dumps(object, JSON_COMPACT);
     OptTarget target = {out->algorithm->options, &out->params};
     Status status = rest ? options_set_json(&target, 1, rest, err) : fail_nomem(err, "the options");
     free(rest);
-    if (status == ST_OK && out->algorithm->baskets && out->algorithm->baskets(&out->params).group) status = fail(err, ST_BADARG, "models: the history of a blend has no baskets, which %s with these options needs", out->algorithm->name);
-    if (status == ST_OK && starts_from_version(out)) status = fail(err, ST_BADARG, "models: init_from is for a model of its own, not for a part");
-    return status == ST_OK && out->algorithm->check ? out->algorithm->check(&out->params, err) : status;
+    if (status == ST_OK && out->algorithm->baskets && out->algorithm->baskets(&out->params).group)
+        status = fail(err, ST_BADARG,
+            "models: the history of a blend has no baskets, which %s with these options needs",
+            out->algorithm->name);
+    if (status == ST_OK && starts_from_version(out))
+        status = fail(
+            err, ST_BADARG, "models: init_from is for a model of its own, not for a part");
+    return status == ST_OK && out->algorithm->check ? out->algorithm->check(&out->params, err)
+                                                    : status;
 }
 
 static Status read_parts(const BlendParams *params, Blend *out, Err *err) {
@@ -89,10 +107,14 @@ static Status read_parts(const BlendParams *params, Blend *out, Err *err) {
     if (json_lacks_memory(root, &json_error)) return fail_nomem(err, "the options");
     Status status = ST_OK;
     if (!json_is_array(root) || json_array_size(root) < 1 || json_array_size(root) > MAX_PARTS)
-        status = fail(err, ST_BADARG, "models must be a JSON array of 1 to %d objects such as {\"algorithm\": \"item_knn\",\"weight\": 2}", MAX_PARTS);
+        status = fail(err, ST_BADARG,
+            "models must be a JSON array of 1 to %d objects such as {\"algorithm\": "
+            "\"item_knn\",\"weight\": 2}",
+            MAX_PARTS);
     out->fusion = params->fusion;
     for (size_t i = 0; status == ST_OK && i < json_array_size(root); i++) {
-        if (!json_is_object(json_array_get(root, i))) status = fail(err, ST_BADARG, "models: element %zu is no object", i + 1);
+        if (!json_is_object(json_array_get(root, i)))
+            status = fail(err, ST_BADARG, "models: element %zu is no object", i + 1);
         if (status == ST_OK) status = read_part(json_array_get(root, i), &out->part[out->n++], err);
     }
     json_decref(root);
@@ -171,7 +193,8 @@ static Status blend_read(Model *model, Reader *in, Err *err) {
         Reader part = reader_of(stored, (size_t)len);
         status = new_part(model, blend, c, err);
         if (status == ST_OK) status = blend->part[c].algorithm->read(blend->model[c], &part, err);
-        if (status == ST_OK && part.pos != part.len) status = fail(err, ST_CORRUPT, "a part of the blend has bytes that nobody wants");
+        if (status == ST_OK && part.pos != part.len)
+            status = fail(err, ST_CORRUPT, "a part of the blend has bytes that nobody wants");
     }
     return status;
 }
@@ -225,7 +248,8 @@ static Status blend_query_new(ModelQuery *query, Err *err) {
     Status status = scoreboard_init(&q->board, query->model->n_items, err);
     q->score = mem_array((size_t)query->model->n_items, sizeof *q->score);
     if (!q->score) status = fail_nomem(err, "a query");
-    for (int c = 0; c < blend->n && status == ST_OK; c++) status = model_query_new(&q->part[c], blend->model[c], err);
+    for (int c = 0; c < blend->n && status == ST_OK; c++)
+        status = model_query_new(&q->part[c], blend->model[c], err);
     if (status != ST_OK) blend_query_free(query);
     return status;
 }
@@ -245,14 +269,16 @@ static int chosen(const Blend *blend, const ModelQuery *query) {
 }
 
 static int speaks(const Blend *blend, const ModelQuery *query, int c) {
-    return can_speak(blend, query, c) && (blend->fusion != FUSION_SWITCH || c == chosen(blend, query));
+    return can_speak(blend, query, c) &&
+        (blend->fusion != FUSION_SWITCH || c == chosen(blend, query));
 }
 
 static Status add_ranks(ModelQuery *query, BlendQuery *q, int c, double weight, Err *err) {
     TRY(topk_init(&q->top, DEPTH, err));
     TRY(algorithm_rank(q->part[c], NULL, query->model->n_items, &q->top, err));
     topk_sort(&q->top);
-    for (size_t i = 0; i < q->top.len; i++) q->board.score[q->top.item[i].id] += weight / (double)(RRF_CONSTANT + i + 1);
+    for (size_t i = 0; i < q->top.len; i++)
+        q->board.score[q->top.item[i].id] += weight / (double)(RRF_CONSTANT + i + 1);
     return ST_OK;
 }
 
@@ -262,7 +288,8 @@ static const Scoreboard *board_of(const ModelQuery *part) {
     return algorithm->board && model_query_speaks(part) ? algorithm->board(part) : NULL;
 }
 
-/* The part's scores, divided by the root of their mean square unless it speaks alone. Of a part that has few, only those. */
+/* The part's scores, divided by the root of their mean square unless it speaks alone. Of a part
+ * that has few, only those. */
 static void add_scores(ModelQuery *query, BlendQuery *q, int c, double weight, int alone) {
     const Scoreboard *board = board_of(q->part[c]);
     int speaks = model_query_speaks(q->part[c]);
@@ -271,11 +298,14 @@ static void add_scores(ModelQuery *query, BlendQuery *q, int c, double weight, i
     double square = 0;
     for (int32_t k = 0; k < few; k++) {
         int32_t i = item ? item[k] : k;
-        q->score[k] = board ? fmax(0, board->score[i]) : speaks ? model_query_score(q->part[c], i) : 0;
+        q->score[k] = board ? fmax(0, board->score[i])
+            : speaks        ? model_query_score(q->part[c], i)
+                            : 0;
         square += q->score[k] * q->score[k];
     }
     q->factor[c] = alone ? 1 : square > 0 ? weight / sqrt(square / n) : 0;
-    for (int32_t k = 0; k < few; k++) q->board.score[item ? item[k] : k] += q->factor[c] * q->score[k];
+    for (int32_t k = 0; k < few; k++)
+        q->board.score[item ? item[k] : k] += q->factor[c] * q->score[k];
 }
 
 static Status blend_prepare(ModelQuery *query, Err *err) {
@@ -285,11 +315,10 @@ static Status blend_prepare(ModelQuery *query, Err *err) {
     for (int c = 0; c < blend->n; c++) {
         q->factor[c] = 0;
         if (!speaks(blend, query, c)) continue;
-        TRY(query->similar >= 0 ? model_query_similar(q->part[c], query->similar, err) : model_query_history(q->part[c], &query->history, err));
-        if (blend->fusion == FUSION_RRF)
-            TRY(add_ranks(query, q, c, blend->part[c].weight, err));
-        else
-            add_scores(query, q, c, blend->part[c].weight, blend->fusion == FUSION_SWITCH);
+        TRY(query->similar >= 0 ? model_query_similar(q->part[c], query->similar, err)
+                                : model_query_history(q->part[c], &query->history, err));
+        if (blend->fusion == FUSION_RRF) TRY(add_ranks(query, q, c, blend->part[c].weight, err));
+        else add_scores(query, q, c, blend->part[c].weight, blend->fusion == FUSION_SWITCH);
     }
     return ST_OK;
 }
@@ -308,7 +337,8 @@ static Status blend_contributions(const ModelQuery *query, int32_t item, double 
     for (int c = 0; c < blend->n && status == ST_OK; c++) {
         if (q->factor[c] == 0 || !blend->part[c].algorithm->contributions) continue;
         status = blend->part[c].algorithm->contributions(q->part[c], item, own, err);
-        for (int64_t h = 0; h < query->history.n && status == ST_OK; h++) part[h] += q->factor[c] * own[h];
+        for (int64_t h = 0; h < query->history.n && status == ST_OK; h++)
+            part[h] += q->factor[c] * own[h];
     }
     mem_free(own);
     return status;
@@ -318,14 +348,16 @@ static Status blend_contributions(const ModelQuery *query, int32_t item, double 
 static double blend_alike(const Model *model, int32_t a, int32_t b) {
     const Blend *blend = model->state;
     for (int c = 0; c < blend->n; c++)
-        if (blend->part[c].algorithm->alike) return blend->part[c].algorithm->alike(blend->model[c], a, b);
+        if (blend->part[c].algorithm->alike)
+            return blend->part[c].algorithm->alike(blend->model[c], a, b);
     return 0;
 }
 
 const Algorithm blend_algorithm = {
     .name = "blend",
     .wants_items = 1,
-    .summary = "several models as one: weighted scores, reciprocal ranks, or switched by the length of the history",
+    .summary = "several models as one: weighted scores, reciprocal ranks, or switched by the "
+               "length of the history",
     .options = blend_options,
     .params_size = sizeof(BlendParams),
     .check = blend_check,

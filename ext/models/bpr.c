@@ -1,20 +1,26 @@
-/* bpr: matrix factorisation that ranks what a user has above what she has not (Rendle et al. 2009, "BPR").
+/* bpr: matrix factorisation that ranks what a user has above what she has not (Rendle et al. 2009,
+ * "BPR").
  *
- *     minimise  sum over (u, i, j) of -ln s(z) + reg / 2 (|x_u|^2 + |y_i|^2 + |y_j|^2 + b_i^2 + b_j^2)
- *     z = x_u . (y_i - y_j) + b_i - b_j,   s(z) = 1 / (1 + e^-z),   i: an item of u, j: one that u has not, drawn uniformly
+ *     minimise  sum over (u, i, j) of -ln s(z) + reg / 2 (|x_u|^2 + |y_i|^2 + |y_j|^2 + b_i^2 +
+ *               b_j^2)
+ *     z = x_u . (y_i - y_j) + b_i - b_j,   s(z) = 1 / (1 + e^-z),   i: an item of u, j: one that u
+ *     has not, drawn uniformly
  *
  *     x_u: factors of user u     y_i: factors of item i     b_i: bias of item i
  *
- * by stochastic gradient descent, e = 1 - s(z):  x_u += rate (e (y_i - y_j) - reg x_u),  y_i += rate (e x_u - reg y_i),
- * y_j += rate (-e x_u - reg y_j),  and the same for the biases. A sweep visits every pair once.
+ * by stochastic gradient descent, e = 1 - s(z):  x_u += rate (e (y_i - y_j) - reg x_u),  y_i +=
+ * rate (e x_u - reg y_i), y_j += rate (-e x_u - reg y_j),  and the same for the biases. A sweep
+ * visits every pair once.
  *
- * Users and items are dealt into B blocks each. In the s-th part of a sweep user block b meets item block (b + s) mod B, and
- * j is drawn from the same item block: no two of the B cells share a row, so that they run at the same time and threads
- * do not change a bit (the strata of Gemulla et al. 2011).
+ * Users and items are dealt into B blocks each. In the s-th part of a sweep user block b meets item
+ * block (b + s) mod B, and j is drawn from the same item block: no two of the B cells share a row,
+ * so that they run at the same time and threads do not change a bit (the strata of Gemulla et al.
+ * 2011).
  *
- * Only item factors and biases are stored. A user's factors are found at query time by FOLD_PASSES sweeps over her history,
- * with negatives drawn from the model's seed: always the same for the same history. score = x . y_i + b_i.
- * Cost of a sweep: 6 d a pair; a fold-in the same, times FOLD_PASSES. */
+ * Only item factors and biases are stored. A user's factors are found at query time by FOLD_PASSES
+ * sweeps over her history, with negatives drawn from the model's seed: always the same for the same
+ * history. score = x . y_i + b_i. Cost of a sweep: 6 d a pair; a fold-in the same, times
+ * FOLD_PASSES. */
 #include <math.h>
 #include <string.h>
 
@@ -34,7 +40,8 @@ typedef struct BprParams {
 enum { MAX_BLOCKS = 8, ITEMS_A_BLOCK = 64, FOLD_PASSES = 30, TRIES = 20 };
 
 static const OptSpec bpr_options[] = {
-    {"factors", OPT_INT, offsetof(BprParams, factors), 1, 1024, 64, NULL, "length of a factor vector (d)"},
+    {"factors", OPT_INT, offsetof(BprParams, factors), 1, 1024, 64, NULL,
+        "length of a factor vector (d)"},
     {"sweeps", OPT_INT, offsetof(BprParams, sweeps), 1, 10000, 60, NULL, "passes over all pairs"},
     {"rate", OPT_REAL, offsetof(BprParams, rate), 1e-6, 1, 0.05, NULL, "length of a step"},
     {"reg", OPT_REAL, offsetof(BprParams, reg), 0, 100, 0.01, NULL, "regularisation"},
@@ -58,10 +65,10 @@ typedef struct Fit {
     float *x; /* users x d */
     float *y; /* items x (d + 1) */
     int32_t blocks;
-    int32_t *order;      /* items, block after block */
-    int32_t *block_of;   /* per item */
+    int32_t *order;                      /* items, block after block */
+    int32_t *block_of;                   /* per item */
     int64_t block_start[MAX_BLOCKS + 1]; /* in order[] */
-    Pair *pair;          /* cell after cell */
+    Pair *pair;                          /* cell after cell */
     int64_t cell_start[MAX_BLOCKS * MAX_BLOCKS + 1];
     int32_t part; /* s */
     int64_t sweep;
@@ -72,17 +79,17 @@ static int has_item(const Csr *by_user, int32_t user, int32_t item) {
     int64_t low = by_user->row_start[user], high = by_user->row_start[user + 1];
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
-        if (by_user->col[middle] < item)
-            low = middle + 1;
-        else
-            high = middle;
+        if (by_user->col[middle] < item) low = middle + 1;
+        else high = middle;
     }
     return low < by_user->row_start[user + 1] && by_user->col[low] == item;
 }
 
-/* One step on (x, y, w): returns -ln s(z). w is the negative. Where x alone moves, rate_item is 0. */
+/* One step on (x, y, w): returns -ln s(z). w is the negative. Where x alone moves, rate_item is
+ * 0. */
 static double step(float *x, float *y, float *w, size_t d, float rate, float rate_item, float reg) {
-    double z = (double)(kernels()->dot_float(x, y, d) - kernels()->dot_float(x, w, d) + y[d] - w[d]);
+    double z = (double)(kernels()->dot_float(x, y, d) - kernels()->dot_float(x, w, d) + y[d] -
+        w[d]);
     float e = (float)(1 / (1 + exp(z)));
     for (size_t f = 0; f < d; f++) {
         float xf = x[f], difference = y[f] - w[f];
@@ -102,12 +109,14 @@ static double step(float *x, float *y, float *w, size_t d, float rate, float rat
 static void cell_piece(void *context, int64_t piece, int worker) {
     Fit *fit = context;
     int32_t items = (int32_t)((piece + fit->part) % fit->blocks);
-    int64_t cell = piece * fit->blocks + items, from = fit->cell_start[cell], n = fit->cell_start[cell + 1] - from;
+    int64_t cell = piece * fit->blocks + items, from = fit->cell_start[cell],
+            n = fit->cell_start[cell + 1] - from;
     int64_t first = fit->block_start[items], n_items = fit->block_start[items + 1] - first;
     size_t d = (size_t)fit->params.factors;
     Random random;
     (void)worker;
-    random_init(&random, fit->seed, (uint64_t)(fit->sweep * fit->blocks + fit->part) * MAX_BLOCKS + (uint64_t)piece);
+    random_init(&random, fit->seed,
+        (uint64_t)(fit->sweep * fit->blocks + fit->part) * MAX_BLOCKS + (uint64_t)piece);
     for (int64_t k = n - 1; k > 0; k--) {
         int64_t other = (int64_t)random_below(&random, (uint64_t)k + 1);
         Pair swap = fit->pair[from + k];
@@ -122,8 +131,9 @@ static void cell_piece(void *context, int64_t piece, int worker) {
             if (!has_item(fit->by_user, pair.user, drawn)) negative = drawn;
         }
         if (negative < 0) continue; /* she has nearly all */
-        fit->loss[piece] += step(fit->x + (size_t)pair.user * d, fit->y + (size_t)pair.item * (d + 1), fit->y + (size_t)negative * (d + 1), d, (float)fit->params.rate,
-                                 (float)fit->params.rate, (float)fit->params.reg);
+        fit->loss[piece] += step(fit->x + (size_t)pair.user * d,
+            fit->y + (size_t)pair.item * (d + 1), fit->y + (size_t)negative * (d + 1), d,
+            (float)fit->params.rate, (float)fit->params.rate, (float)fit->params.reg);
     }
 }
 
@@ -133,7 +143,9 @@ static Status deal(Fit *fit, Err *err) {
     int32_t n_items = by_user->n_cols;
     int64_t cursor[MAX_BLOCKS * MAX_BLOCKS] = {0};
     Random random;
-    fit->blocks = n_items / ITEMS_A_BLOCK < 1 ? 1 : n_items / ITEMS_A_BLOCK > MAX_BLOCKS ? MAX_BLOCKS : n_items / ITEMS_A_BLOCK;
+    fit->blocks = n_items / ITEMS_A_BLOCK < 1  ? 1
+        : n_items / ITEMS_A_BLOCK > MAX_BLOCKS ? MAX_BLOCKS
+                                               : n_items / ITEMS_A_BLOCK;
     fit->order = mem_array((size_t)n_items, sizeof *fit->order);
     fit->block_of = mem_array((size_t)n_items, sizeof *fit->block_of);
     fit->pair = mem_array((size_t)csr_nnz(by_user), sizeof *fit->pair);
@@ -144,18 +156,22 @@ static Status deal(Fit *fit, Err *err) {
         fit->order[i] = fit->order[at];
         fit->order[at] = i;
     }
-    for (int32_t b = 0; b <= fit->blocks; b++) fit->block_start[b] = (int64_t)n_items * b / fit->blocks;
+    for (int32_t b = 0; b <= fit->blocks; b++)
+        fit->block_start[b] = (int64_t)n_items * b / fit->blocks;
     for (int32_t b = 0; b < fit->blocks; b++)
-        for (int64_t k = fit->block_start[b]; k < fit->block_start[b + 1]; k++) fit->block_of[fit->order[k]] = b;
+        for (int64_t k = fit->block_start[b]; k < fit->block_start[b + 1]; k++)
+            fit->block_of[fit->order[k]] = b;
     for (int32_t u = 0; u < by_user->n_rows; u++)
-        for (int64_t e = by_user->row_start[u]; e < by_user->row_start[u + 1]; e++) fit->cell_start[u % fit->blocks * fit->blocks + fit->block_of[by_user->col[e]] + 1]++;
+        for (int64_t e = by_user->row_start[u]; e < by_user->row_start[u + 1]; e++)
+            fit->cell_start[u % fit->blocks * fit->blocks + fit->block_of[by_user->col[e]] + 1]++;
     for (int32_t c = 0; c < fit->blocks * fit->blocks; c++) {
         fit->cell_start[c + 1] += fit->cell_start[c];
         cursor[c] = fit->cell_start[c];
     }
     for (int32_t u = 0; u < by_user->n_rows; u++)
         for (int64_t e = by_user->row_start[u]; e < by_user->row_start[u + 1]; e++)
-            fit->pair[cursor[u % fit->blocks * fit->blocks + fit->block_of[by_user->col[e]]]++] = (Pair){u, by_user->col[e]};
+            fit->pair[cursor[u % fit->blocks * fit->blocks + fit->block_of[by_user->col[e]]]++] =
+                (Pair){u, by_user->col[e]};
     return ST_OK;
 }
 
@@ -164,9 +180,12 @@ static Status sweep_all(Fit *fit, Model *model, Task *task, Err *err) {
     for (fit->sweep = 0; fit->sweep < fit->params.sweeps; fit->sweep++) {
         double loss = 0;
         memset(fit->loss, 0, sizeof fit->loss);
-        for (fit->part = 0; fit->part < fit->blocks; fit->part++) TRY(task_run(task, fit->blocks, cell_piece, fit, err));
+        for (fit->part = 0; fit->part < fit->blocks; fit->part++)
+            TRY(task_run(task, fit->blocks, cell_piece, fit, err));
         for (int32_t b = 0; b < fit->blocks; b++) loss += fit->loss[b];
-        if (!isfinite(loss)) return fail(err, ST_BADARG, "rate=%g is too large: the factors grow without bound", fit->params.rate);
+        if (!isfinite(loss))
+            return fail(err, ST_BADARG, "rate=%g is too large: the factors grow without bound",
+                fit->params.rate);
         TRY(model_log_step(model, (double)fit->sweep + 1, loss, task_clock() - begin, err));
     }
     return ST_OK;
@@ -177,21 +196,27 @@ static Status new_state(Model *model, Err *err) {
     model->state = state;
     if (!state) return fail_nomem(err, "the factors");
     memcpy(&state->params, &model->params, sizeof state->params);
-    return factors_init(&state->factors, model->n_items, (int32_t)state->params.factors + 1, (int32_t)state->params.factors, err);
+    return factors_init(&state->factors, model->n_items, (int32_t)state->params.factors + 1,
+        (int32_t)state->params.factors, err);
 }
 
 static Status bpr_train(Model *model, const Dataset *data, Task *task, Err *err) {
     TRY(new_state(model, err));
     BprState *state = model->state;
-    Fit fit = {.params = state->params, .seed = (uint64_t)model->common.seed, .by_user = &data->by_user, .y = state->factors.items.row};
+    Fit fit = {.params = state->params,
+        .seed = (uint64_t)model->common.seed,
+        .by_user = &data->by_user,
+        .y = state->factors.items.row};
     int32_t d = (int32_t)fit.params.factors, users = data->by_user.n_rows;
     fit.x = mem_array((size_t)users, (size_t)d * sizeof *fit.x);
     Status status = fit.x ? deal(&fit, err) : fail_nomem(err, "the factors");
     if (status == ST_OK) {
         factors_start(fit.x, users, d, 0.1 / sqrt((double)d), fit.seed + 1);
         factors_start(fit.y, model->n_items, d + 1, 0.1 / sqrt((double)d), fit.seed);
-        for (int32_t i = 0; i < model->n_items; i++) fit.y[(size_t)i * ((size_t)d + 1) + (size_t)d] = 0;
-        task_phase(task, "factors", "sweeps", fit.params.sweeps, fit.params.sweeps * fit.blocks * fit.blocks);
+        for (int32_t i = 0; i < model->n_items; i++)
+            fit.y[(size_t)i * ((size_t)d + 1) + (size_t)d] = 0;
+        task_phase(task, "factors", "sweeps", fit.params.sweeps,
+            fit.params.sweeps * fit.blocks * fit.blocks);
         status = sweep_all(&fit, model, task, err);
     }
     if (status == ST_OK) status = factors_finish(&state->factors, err);
@@ -236,7 +261,8 @@ static void bpr_query_free(ModelQuery *query) {
 static Status bpr_query_new(ModelQuery *query, Err *err) {
     query->scratch = mem_zeros(1, sizeof(FactorQuery));
     if (!query->scratch) return fail_nomem(err, "a query");
-    Status status = factor_query_init(query->scratch, &((const BprState *)query->model->state)->factors, err);
+    Status status = factor_query_init(
+        query->scratch, &((const BprState *)query->model->state)->factors, err);
     if (status != ST_OK) bpr_query_free(query);
     return status;
 }
@@ -245,10 +271,8 @@ static int in_history(const History *history, int32_t item) {
     int64_t low = 0, high = history->n;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
-        if (history->item[middle] < item)
-            low = middle + 1;
-        else
-            high = middle;
+        if (history->item[middle] < item) low = middle + 1;
+        else high = middle;
     }
     return low < history->n && history->item[low] == item;
 }
@@ -270,18 +294,22 @@ static Status bpr_prepare(ModelQuery *query, Err *err) {
         int32_t drawn = (int32_t)random_below(&random, (uint64_t)query->model->n_items);
         if (in_history(&query->history, drawn)) continue;
         /* the items stay as they are: step moves x alone */
-        step(q->x, state->factors.items.row + (size_t)query->history.item[k % query->history.n] * (d + 1), state->factors.items.row + (size_t)drawn * (d + 1), d, (float)state->params.rate, 0,
-             (float)state->params.reg);
+        step(q->x,
+            state->factors.items.row + (size_t)query->history.item[k % query->history.n] * (d + 1),
+            state->factors.items.row + (size_t)drawn * (d + 1), d, (float)state->params.rate, 0,
+            (float)state->params.reg);
     }
     return ST_OK;
 }
 
 const Algorithm bpr_algorithm = {
     .name = "bpr",
-    .summary = "matrix factorisation that ranks what a user has above what she has not, by gradient descent",
+    .summary = "matrix factorisation that ranks what a user has above what she has not, by "
+               "gradient descent",
     .scores_all = 1,
     .options = bpr_options,
-    .tune_space = "{\"factors\":[32,64],\"rate\":{\"min\":0.01,\"max\":0.1,\"log\":true},\"reg\":{\"min\":0.001,\"max\":0.05,\"log\":true}}",
+    .tune_space = "{\"factors\":[32,64],\"rate\":{\"min\":0.01,\"max\":0.1,\"log\":true},\"reg\":{"
+                  "\"min\":0.001,\"max\":0.05,\"log\":true}}",
     .params_size = sizeof(BprParams),
     .train = bpr_train,
     .write = bpr_write,

@@ -1,17 +1,22 @@
-/* content: items like the user's by what they are, not by who has them: so that an item that nobody has yet is
- * recommended too. The catalogue is the items= table; item_text= and item_vector= name its columns.
+/* content: items like the user's by what they are, not by who has them: so that an item that nobody
+ * has yet is recommended too. The catalogue is the items= table; item_text= and item_vector= name
+ * its columns.
  *
- *     score_ui = sum over the items j of u of x_uj s_ji,   s_ji = cos(t_j, t_i) + vector_weight cos(v_j, v_i)
+ *     score_ui = sum over the items j of u of x_uj s_ji
+ *     s_ji = cos(t_j, t_i) + vector_weight cos(v_j, v_i)
  *
- *     t_i: the weights of the words of i's text: tf idf (weighting=tfidf), or tf (K1 + 1) / (tf + K1 (1 - B + B len / mean len)) idf
- *     (bm25, K1 1.2, B .75); tf how often the word is in the text, idf = ln((1 + n) / (1 + df)) + 1, n items with a text, df those
- *     with the word                                                          (Sparck Jones 1972; Robertson et al. 1994)
- *     v_i: the given vector; where there is none and factors > 0, t_i in the space of the largest `factors` singular vectors of the
- *     items x words matrix (latent semantic analysis, Deerwester et al. 1990), and then cos(t_j, t_i) is left out
+ *     t_i: the weights of the words of i's text (Sparck Jones 1972; Robertson et al. 1994):
+ *          weighting=tfidf   tf idf
+ *          weighting=bm25    tf (K1 + 1) / (tf + K1 (1 - B + B len / mean len)) idf, K1 1.2, B .75
+ *          tf how often the word is in the text, idf = ln((1 + n) / (1 + df)) + 1, n items with a
+ *          text, df those with the word
+ *     v_i: the given vector; where there is none and factors > 0, t_i in the space of the largest
+ *          `factors` singular vectors of the items x words matrix (latent semantic analysis,
+ *          Deerwester et al. 1990), and then cos(t_j, t_i) is left out
  *
- * Words are runs of letters, digits and bytes past ASCII, in lower case (ASCII). Vectors are normalised.
- * Cost: training O(words), and svd.h for factors; a list: the items of each word of the history's items, and I inner products of
- * vectors. Memory 16 bytes a word of an item, 4 dim I. */
+ * Words are runs of letters, digits and bytes past ASCII, in lower case (ASCII). Vectors are
+ * normalised. Cost: training O(words), and svd.h for factors; a list: the items of each word of the
+ * history's items, and I inner products of vectors. Memory 16 bytes a word of an item, 4 dim I. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,9 +39,12 @@ typedef struct ContentParams {
 enum { WEIGHT_TFIDF, WEIGHT_BM25 };
 
 static const OptSpec content_options[] = {
-    {"weighting", OPT_CHOICE, offsetof(ContentParams, weighting), 0, 0, WEIGHT_TFIDF, "tfidf|bm25", "how the words of a text are weighed"},
-    {"factors", OPT_INT, offsetof(ContentParams, factors), 0, 2048, 0, NULL, "length of the vectors made from the texts (latent semantic analysis); 0: none"},
-    {"vector_weight", OPT_REAL, offsetof(ContentParams, vector_weight), 0, 1e6, 1, NULL, "weight of the given vectors beside the text"},
+    {"weighting", OPT_CHOICE, offsetof(ContentParams, weighting), 0, 0, WEIGHT_TFIDF, "tfidf|bm25",
+        "how the words of a text are weighed"},
+    {"factors", OPT_INT, offsetof(ContentParams, factors), 0, 2048, 0, NULL,
+        "length of the vectors made from the texts (latent semantic analysis); 0: none"},
+    {"vector_weight", OPT_REAL, offsetof(ContentParams, vector_weight), 0, 1e6, 1, NULL,
+        "weight of the given vectors beside the text"},
     {0},
 };
 
@@ -50,11 +58,10 @@ typedef struct Content {
 /* ---- words ---- */
 
 /* Letters and digits of ASCII, and every byte of a longer UTF-8 sequence. */
-static int is_word(char c) {
-    return ascii_is_alphanumeric(c) || (unsigned char)c >= 0x80;
-}
+static int is_word(char c) { return ascii_is_alphanumeric(c) || (unsigned char)c >= 0x80; }
 
-/* The next word of *text in lower case into word; its length, 0 at the end. Longer words are cut. */
+/* The next word of *text in lower case into word; its length, 0 at the end. Longer words are
+ * cut. */
 static size_t next_word(const char **text, char *word, size_t room) {
     size_t len = 0;
     while (**text && !is_word(**text)) (*text)++;
@@ -98,10 +105,8 @@ static Status collect_words(const Dataset *data, int32_t n_items, Words *out, Er
         size_t n = (out->word.len - from) / sizeof *own, kept = 0;
         if (n > 1) qsort(own, n, sizeof *own, compare_words);
         for (size_t w = 0; w < n; w++) {
-            if (kept && own[kept - 1].id == own[w].id)
-                own[kept - 1].count++;
-            else
-                own[kept++] = own[w];
+            if (kept && own[kept - 1].id == own[w].id) own[kept - 1].count++;
+            else own[kept++] = own[w];
         }
         out->word.len = from + kept * sizeof *own;
         out->start[i + 1] = (int64_t)(out->word.len / sizeof *own);
@@ -115,24 +120,28 @@ static Status weigh(Content *state, const Words *words, int32_t n_items, Err *er
     const Word *word = (const Word *)(const void *)words->word.data;
     int32_t n_words = keymap_count(words->vocabulary);
     double *idf = mem_zeros((size_t)n_words, sizeof *idf), texts = 0, total = 0;
-    Status status = idf ? csr_alloc(&state->text, n_items, n_words, words->start[n_items], err) : fail_nomem(err, "the words");
+    Status status = idf ? csr_alloc(&state->text, n_items, n_words, words->start[n_items], err)
+                        : fail_nomem(err, "the words");
     for (int64_t e = 0; status == ST_OK && e < words->start[n_items]; e++) {
         idf[word[e].id]++;
         total += word[e].count;
     }
     for (int32_t i = 0; i < n_items; i++) texts += words->start[i + 1] > words->start[i];
-    for (int32_t w = 0; status == ST_OK && w < n_words; w++) idf[w] = log((1 + texts) / (1 + idf[w])) + 1;
+    for (int32_t w = 0; status == ST_OK && w < n_words; w++)
+        idf[w] = log((1 + texts) / (1 + idf[w])) + 1;
     for (int32_t i = 0; status == ST_OK && i < n_items; i++) {
         double square = 0, len = 0;
         for (int64_t e = words->start[i]; e < words->start[i + 1]; e++) len += word[e].count;
         for (int64_t e = words->start[i]; e < words->start[i + 1]; e++) {
             double tf = word[e].count, x = tf * idf[word[e].id];
-            if (state->params.weighting == WEIGHT_BM25) x *= (k1 + 1) / (tf + k1 * (1 - b + b * len * texts / total));
+            if (state->params.weighting == WEIGHT_BM25)
+                x *= (k1 + 1) / (tf + k1 * (1 - b + b * len * texts / total));
             state->text.col[e] = word[e].id;
             state->text.val[e] = (float)x;
             square += x * x;
         }
-        for (int64_t e = words->start[i]; e < words->start[i + 1]; e++) state->text.val[e] = (float)((double)state->text.val[e] / sqrt(square));
+        for (int64_t e = words->start[i]; e < words->start[i + 1]; e++)
+            state->text.val[e] = (float)((double)state->text.val[e] / sqrt(square));
         state->text.row_start[i + 1] = words->start[i + 1];
     }
     mem_free(idf);
@@ -149,15 +158,21 @@ static void to_unit_length(float *row, size_t dim) {
 /* v = T W with W the words' singular vectors. */
 static Status make_vectors(Content *state, const Model *model, Task *task, Err *err) {
     size_t dim = (size_t)state->factors.items.dim;
-    int32_t rank = state->text.n_rows < state->text.n_cols ? state->text.n_rows : state->text.n_cols, k = (int32_t)dim < rank ? (int32_t)dim : rank;
+    int32_t rank = state->text.n_rows < state->text.n_cols ? state->text.n_rows
+                                                           : state->text.n_cols,
+            k = (int32_t)dim < rank ? (int32_t)dim : rank;
     float *w = mem_zeros((size_t)state->text.n_cols, (size_t)k * sizeof *w);
     Status status = w ? ST_OK : fail_nomem(err, "the singular vectors");
-    if (status == ST_OK) status = svd_right(&state->text, &state->by_word, k, (uint64_t)model->common.seed, task, w, err);
+    if (status == ST_OK)
+        status = svd_right(
+            &state->text, &state->by_word, k, (uint64_t)model->common.seed, task, w, err);
     for (int32_t i = 0; status == ST_OK && i < model->n_items; i++) {
         float *row = state->factors.items.row + (size_t)i * dim;
         memset(row, 0, dim * sizeof *row);
         for (int64_t e = state->text.row_start[i]; e < state->text.row_start[i + 1]; e++)
-            for (int32_t f = 0; f < k; f++) row[f] += state->text.val[e] * w[(size_t)state->text.col[e] * (size_t)k + (size_t)f];
+            for (int32_t f = 0; f < k; f++)
+                row[f] += state->text.val[e] *
+                    w[(size_t)state->text.col[e] * (size_t)k + (size_t)f];
     }
     mem_free(w);
     return status;
@@ -172,7 +187,8 @@ static Status new_state(Model *model, int32_t dim, Err *err) {
 }
 
 static Status train_state(Model *model, const Dataset *data, Words *words, Task *task, Err *err) {
-    int32_t dim = data->vector_dim ? data->vector_dim : (int32_t)((ContentParams *)(void *)&model->params)->factors;
+    int32_t dim = data->vector_dim ? data->vector_dim
+                                   : (int32_t)((ContentParams *)(void *)&model->params)->factors;
     TRY(new_state(model, dim, err));
     Content *state = model->state;
     task_phase(task, "texts", "items", 0, 0);
@@ -180,7 +196,9 @@ static Status train_state(Model *model, const Dataset *data, Words *words, Task 
     if (task_poll(task)) return fail(err, ST_CANCELLED, "interrupted");
     TRY(weigh(state, words, model->n_items, err));
     TRY(csr_transpose(&state->by_word, &state->text, err));
-    if (data->vector_dim && model->n_items) memcpy(state->factors.items.row, data->item_vector, (size_t)model->n_items * (size_t)dim * sizeof(float));
+    if (data->vector_dim && model->n_items)
+        memcpy(state->factors.items.row, data->item_vector,
+            (size_t)model->n_items * (size_t)dim * sizeof(float));
     if (!data->vector_dim && dim) {
         task_phase(task, "singular vectors", "vectors", 0, 0);
         TRY(dense_begin(1, err));
@@ -192,14 +210,16 @@ static Status train_state(Model *model, const Dataset *data, Words *words, Task 
         TRY(csr_alloc(&state->text, model->n_items, 0, 0, err));
         TRY(csr_transpose(&state->by_word, &state->text, err));
     }
-    for (int32_t i = 0; i < model->n_items; i++) to_unit_length(state->factors.items.row + (size_t)i * (size_t)dim, (size_t)dim);
+    for (int32_t i = 0; i < model->n_items; i++)
+        to_unit_length(state->factors.items.row + (size_t)i * (size_t)dim, (size_t)dim);
     return factors_finish(&state->factors, err);
 }
 
 static Status content_train(Model *model, const Dataset *data, Task *task, Err *err) {
     Words words = {0};
-    Status status = !data->item_text && !data->vector_dim && model->n_items ? fail(err, ST_BADARG, "content needs items=, item_key= and item_text= or item_vector=")
-                                                                            : train_state(model, data, &words, task, err);
+    Status status = !data->item_text && !data->vector_dim && model->n_items
+        ? fail(err, ST_BADARG, "content needs items=, item_key= and item_text= or item_vector=")
+        : train_state(model, data, &words, task, err);
     keymap_free(words.vocabulary);
     bytes_clear(&words.word);
     mem_free(words.start);
@@ -221,10 +241,13 @@ static Status content_read(Model *model, Reader *in, Err *err) {
     uint32_t words = read_u32(in);
     if (in->failed || words > INT32_MAX) return fail(err, ST_CORRUPT, "the texts are truncated");
     Status status = csr_read(&text, model->n_items, (int32_t)words, in, err);
-    if (status == ST_OK && words > (uint64_t)csr_nnz(&text)) status = fail(err, ST_CORRUPT, "%u words in %lld places", words, (long long)csr_nnz(&text)); /* each is somewhere */
+    /* each is somewhere */
+    if (status == ST_OK && words > (uint64_t)csr_nnz(&text))
+        status = fail(err, ST_CORRUPT, "%u words in %lld places", words, (long long)csr_nnz(&text));
     uint32_t dim = read_u32(in);
     uint64_t needed = (uint64_t)model->n_items * dim * sizeof(float);
-    if (status == ST_OK && (in->failed || dim > DATASET_MAX_DIM || needed > in->len - in->pos)) status = fail(err, ST_CORRUPT, "the vectors are truncated");
+    if (status == ST_OK && (in->failed || dim > DATASET_MAX_DIM || needed > in->len - in->pos))
+        status = fail(err, ST_CORRUPT, "the vectors are truncated");
     if (status == ST_OK) status = new_state(model, (int32_t)dim, err);
     Content *state = model->state;
     if (!state) {
@@ -284,8 +307,10 @@ static Status content_query_new(ModelQuery *query, Err *err) {
 
 static void add_profile(const Content *state, ContentQuery *q, int32_t item, double x) {
     const float *v = state->factors.items.row + (size_t)item * (size_t)state->factors.items.dim;
-    for (int64_t e = state->text.row_start[item]; e < state->text.row_start[item + 1]; e++) scoreboard_add(&q->words, state->text.col[e], x * (double)state->text.val[e]);
-    for (int32_t f = 0; f < state->factors.items.dim; f++) q->base.x[f] += (float)(state->params.vector_weight * x) * v[f];
+    for (int64_t e = state->text.row_start[item]; e < state->text.row_start[item + 1]; e++)
+        scoreboard_add(&q->words, state->text.col[e], x * (double)state->text.val[e]);
+    for (int32_t f = 0; f < state->factors.items.dim; f++)
+        q->base.x[f] += (float)(state->params.vector_weight * x) * v[f];
 }
 
 static Status content_prepare(ModelQuery *query, Err *err) {
@@ -297,13 +322,19 @@ static Status content_prepare(ModelQuery *query, Err *err) {
     scoreboard_reset(&q->board, 1);
     memset(q->base.x, 0, (size_t)dim * sizeof *q->base.x);
     if (query->similar >= 0) add_profile(state, q, query->similar, 1);
-    for (int64_t h = 0; h < query->history.n; h++) add_profile(state, q, query->history.item[h], model_scaled(query->model, query->history.weight[h]));
+    for (int64_t h = 0; h < query->history.n; h++)
+        add_profile(
+            state, q, query->history.item[h], model_scaled(query->model, query->history.weight[h]));
     for (int32_t t = 0; t < q->words.n_touched; t++) {
         int32_t word = q->words.touched[t];
-        for (int64_t e = state->by_word.row_start[word]; e < state->by_word.row_start[word + 1]; e++)
-            q->board.score[state->by_word.col[e]] += q->words.score[word] * (double)state->by_word.val[e];
+        for (int64_t e = state->by_word.row_start[word]; e < state->by_word.row_start[word + 1];
+             e++)
+            q->board.score[state->by_word.col[e]] += q->words.score[word] *
+                (double)state->by_word.val[e];
     }
-    for (int32_t i = 0; dim && i < query->model->n_items; i++) q->board.score[i] += kernels()->dot(q->base.x, ann_row(&state->factors.items, i), (size_t)dim);
+    for (int32_t i = 0; dim && i < query->model->n_items; i++)
+        q->board.score[i] += kernels()->dot(
+            q->base.x, ann_row(&state->factors.items, i), (size_t)dim);
     if (query->similar >= 0) q->board.score[query->similar] = 0;
     return ST_OK;
 }
@@ -315,24 +346,31 @@ static const Scoreboard *content_board(const ModelQuery *query) {
 static double cosine(const Content *state, int32_t a, int32_t b) {
     const Csr *text = &state->text;
     double sum = 0;
-    for (int64_t x = text->row_start[a], y = text->row_start[b]; x < text->row_start[a + 1] && y < text->row_start[b + 1];) {
+    for (int64_t x = text->row_start[a], y = text->row_start[b];
+         x < text->row_start[a + 1] && y < text->row_start[b + 1];) {
         if (text->col[x] == text->col[y]) sum += (double)text->val[x] * (double)text->val[y];
         int32_t left = text->col[x], right = text->col[y];
         x += left <= right;
         y += right <= left;
     }
-    return sum + state->params.vector_weight * kernels()->dot(ann_row(&state->factors.items, a), ann_row(&state->factors.items, b), (size_t)state->factors.items.dim);
+    return sum +
+        state->params.vector_weight *
+        kernels()->dot(ann_row(&state->factors.items, a), ann_row(&state->factors.items, b),
+            (size_t)state->factors.items.dim);
 }
 
 static Status content_contributions(const ModelQuery *query, int32_t item, double *part, Err *err) {
     (void)err;
-    for (int64_t h = 0; h < query->history.n; h++) part[h] = model_scaled(query->model, query->history.weight[h]) * cosine(query->model->state, query->history.item[h], item);
+    for (int64_t h = 0; h < query->history.n; h++)
+        part[h] = model_scaled(query->model, query->history.weight[h]) *
+            cosine(query->model->state, query->history.item[h], item);
     return ST_OK;
 }
 
 static double content_alike(const Model *model, int32_t a, int32_t b) {
     const Content *state = model->state;
-    double most = (state->text.n_cols > 0) + (state->factors.items.dim > 0 ? state->params.vector_weight : 0);
+    double most = (state->text.n_cols > 0) +
+        (state->factors.items.dim > 0 ? state->params.vector_weight : 0);
     return most > 0 ? fmax(0, cosine(state, a, b) / most) : 0;
 }
 

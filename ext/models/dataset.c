@@ -17,7 +17,8 @@ Status dataset_init(Dataset *data, Err *err) {
 }
 
 void dataset_clear(Dataset *data) {
-    for (int32_t i = 0; data->item_text && i < data->by_user.n_cols; i++) mem_free(data->item_text[i]);
+    for (int32_t i = 0; data->item_text && i < data->by_user.n_cols; i++)
+        mem_free(data->item_text[i]);
     mem_free(data->item_text);
     mem_free(data->item_vector);
     keymap_free(data->users);
@@ -37,7 +38,8 @@ double dataset_decay(double weight, double time, double newest, double half_life
 Status dataset_add(Dataset *data, Key user, Key item, double weight, double time, Err *err) {
     Event event = {.weight = weight, .time = time};
     if (!isfinite(weight) || fabs(weight) > DATASET_MAX_WEIGHT)
-        return fail(err, ST_BADARG, "event %lld has weight %g (-1e12..1e12)", (long long)data->n_events + 1, weight);
+        return fail(err, ST_BADARG, "event %lld has weight %g (-1e12..1e12)",
+            (long long)data->n_events + 1, weight);
     if (data->n_events == data->capacity) {
         int64_t capacity = data->capacity + data->capacity / 2 + 1024;
         Event *grown = mem_resize(data->event, (size_t)capacity, sizeof *grown);
@@ -80,7 +82,8 @@ static int compare_times(const void *a, const void *b) {
 static double basket_weight(int64_t b, int64_t n, const BasketRules *rules) {
     int64_t group = b / rules->group, groups = (n + rules->group - 1) / rules->group;
     int64_t own = group == groups - 1 ? n - group * rules->group : rules->group;
-    return pow(rules->decay, (double)(b % rules->group)) / (double)own * pow(rules->group_decay, (double)group) / (double)groups;
+    return pow(rules->decay, (double)(b % rules->group)) / (double)own *
+        pow(rules->group_decay, (double)group) / (double)groups;
 }
 
 /* One user's events; time: room for n numbers. */
@@ -97,9 +100,12 @@ static void weigh_user(Event *event, int64_t n, const BasketRules *rules, double
             size += fabs(event[to].weight);
         }
         for (int64_t i = from; i < to; i++) {
-            const double *place = bsearch(&event[i].time, time, (size_t)baskets, sizeof *time, compare_times);
+            const double *place = bsearch(
+                &event[i].time, time, (size_t)baskets, sizeof *time, compare_times);
             int again = i > from && event[i].time == event[i - 1].time;
-            event[i].weight = sum_is_positive(sum, size, to - from) && !again ? basket_weight(baskets - 1 - (place - time), baskets, rules) : 0;
+            event[i].weight = sum_is_positive(sum, size, to - from) && !again
+                ? basket_weight(baskets - 1 - (place - time), baskets, rules)
+                : 0;
         }
     }
 }
@@ -128,7 +134,9 @@ typedef struct PairSum {
 
 static void pair_add(PairSum *sum, const Event *event, double newest, const PairRules *rules) {
     double decayed = dataset_decay(event->weight, event->time, newest, rules->half_life);
-    int first = sum->n++ == 0, takes = first || rules->combine == COMBINE_LAST || (rules->combine == COMBINE_MAX && event->weight > sum->plain);
+    int first = sum->n++ == 0,
+        takes = first || rules->combine == COMBINE_LAST ||
+        (rules->combine == COMBINE_MAX && event->weight > sum->plain);
     sum->size += fabs(event->weight);
     if (rules->combine == COMBINE_SUM || rules->combine == COMBINE_MEAN) {
         sum->plain += event->weight;
@@ -151,9 +159,13 @@ static double pair_weight(const PairSum *sum, const PairRules *rules) {
 }
 
 /* The pair that begins at event[from], up to *to. */
-static PairSum pair_of(const Event *event, int64_t n, int64_t from, double newest, const PairRules *rules, int64_t *to) {
+static PairSum pair_of(const Event *event, int64_t n, int64_t from, double newest,
+    const PairRules *rules, int64_t *to) {
     PairSum sum = {0};
-    for (*to = from; *to < n && event[*to].user == event[from].user && event[*to].item == event[from].item; ++*to) pair_add(&sum, &event[*to], newest, rules);
+    for (*to = from;
+         *to < n && event[*to].user == event[from].user && event[*to].item == event[from].item;
+         ++*to)
+        pair_add(&sum, &event[*to], newest, rules);
     return sum;
 }
 
@@ -207,7 +219,8 @@ int64_t events_net(Event *event, int64_t n, double newest, const PairRules *rule
     return cap_histories(event, combine_pairs(event, n, newest, rules), rules->max_history);
 }
 
-static Status drop_rare_items(Event *pair, int64_t *n, int32_t n_items, int64_t min_support, Err *err) {
+static Status drop_rare_items(
+    Event *pair, int64_t *n, int32_t n_items, int64_t min_support, Err *err) {
     int64_t kept = 0;
     if (min_support <= 1) return ST_OK;
     int64_t *support = mem_zeros((size_t)n_items, sizeof *support);
@@ -220,9 +233,10 @@ static Status drop_rare_items(Event *pair, int64_t *n, int32_t n_items, int64_t 
     return ST_OK;
 }
 
-/* Replace a map by one that holds only the ids in use or listed (NULL: none is), still in key order, and renumber them in
- * the pairs. */
-static Status keep_used(KeyMap **map, const uint8_t *listed, Event *pair, int64_t n, int32_t *(*id_of)(Event *), Err *err) {
+/* Replace a map by one that holds only the ids in use or listed (NULL: none is), still in key
+ * order, and renumber them in the pairs. */
+static Status keep_used(KeyMap **map, const uint8_t *listed, Event *pair, int64_t n,
+    int32_t *(*id_of)(Event *), Err *err) {
     int32_t count = keymap_count(*map);
     int32_t *new_id = mem_array((size_t)count, sizeof *new_id);
     KeyMap *kept = keymap_new();
@@ -245,13 +259,9 @@ static Status keep_used(KeyMap **map, const uint8_t *listed, Event *pair, int64_
     return status;
 }
 
-static int32_t *user_of(Event *event) {
-    return &event->user;
-}
+static int32_t *user_of(Event *event) { return &event->user; }
 
-static int32_t *item_of(Event *event) {
-    return &event->item;
-}
+static int32_t *item_of(Event *event) { return &event->item; }
 
 /* *listed: per new item id, is it of the catalogue? */
 static Status number_in_key_order(Dataset *data, uint8_t **listed, Err *err) {
@@ -281,7 +291,8 @@ static Status fill_matrix(Dataset *data, int64_t n_pairs, Err *err) {
         by_user->val[i] = (float)data->event[i].weight;
         data->pair_time[i] = data->event[i].time;
     }
-    for (int32_t u = 0; u < by_user->n_rows; u++) by_user->row_start[u + 1] += by_user->row_start[u];
+    for (int32_t u = 0; u < by_user->n_rows; u++)
+        by_user->row_start[u + 1] += by_user->row_start[u];
     return csr_transpose(&data->by_item, by_user, err);
 }
 
@@ -294,8 +305,10 @@ static Status sort_events(Dataset *data, Task *task, Err *err) {
     if (status == ST_OK) {
         for (int64_t i = 0; i < data->n_events; i++) start[data->event[i].user + 1]++;
         for (int32_t u = 0; u < n_users; u++) start[u + 1] += start[u];
-        for (int64_t i = 0; i < data->n_events; i++) sorted[start[data->event[i].user]++] = data->event[i];
-        for (int32_t u = 0; u < n_users && status == ST_OK; u++) { /* start[u] is now the end of user u */
+        for (int64_t i = 0; i < data->n_events; i++)
+            sorted[start[data->event[i].user]++] = data->event[i];
+        /* start[u] is now the end of user u */
+        for (int32_t u = 0; u < n_users && status == ST_OK; u++) {
             int64_t from = u ? start[u - 1] : 0, n = start[u] - from;
             events_sort(sorted + from, n);
             if (u % 4096 == 0 && task_poll(task)) status = fail(err, ST_CANCELLED, "interrupted");
@@ -310,7 +323,8 @@ static Status sort_events(Dataset *data, Task *task, Err *err) {
     return status;
 }
 
-static Status finish(Dataset *data, uint8_t **listed, const DatasetRules *rules, Task *task, Err *err) {
+static Status finish(
+    Dataset *data, uint8_t **listed, const DatasetRules *rules, Task *task, Err *err) {
     TRY(number_in_key_order(data, listed, err));
     TRY(sort_events(data, task, err));
     TRY(events_weigh_baskets(data->event, data->n_events, &rules->basket, err));

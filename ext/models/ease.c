@@ -1,20 +1,27 @@
-/* ease: a linear model of all items from all items, in closed form (Steck 2019, "Embarrassingly shallow autoencoders").
+/* ease: a linear model of all items from all items, in closed form (Steck 2019, "Embarrassingly
+ * shallow autoencoders").
  *
- *     minimise |X - X B|^2 + reg |B|^2  with B_jj = 0:      P = (X'X + reg Id)^-1,   B_ij = -P_ij / P_jj  (i != j)
+ *     minimise |X - X B|^2 + reg |B|^2  with B_jj = 0:      P = (X'X + reg Id)^-1,   B_ij = -P_ij /
+ *                                       P_jj  (i != j)
  *
- *     X: users x items, 1 where the user has the item (pairs=binary) or its scaled weight (pairs=weighted)
+ *     X: users x items, 1 where the user has the item (pairs=binary) or its scaled weight
+ *     (pairs=weighted)
  *     B: items x items; score_uj = sum over the items i of u of B_ij x_ui
  *
- * The inverse is taken in float32 by sweeping one block of TILE items after the other (Gauss and Jordan, no pivots: the
- * matrix is positive definite) through a lower triangle of tiles. For the block k, with D = A_kk:
+ * The inverse is taken in float32 by sweeping one block of TILE items after the other (Gauss and
+ * Jordan, no pivots: the matrix is positive definite) through a lower triangle of tiles. For the
+ * block k, with D = A_kk:
  *
- *     A_ij -= A_ik D^-1 A_kj,   A_ik = A_ik D^-1,   A_kk = -D^-1            until A = -(X'X + reg Id)^-1
+ *     A_ij -= A_ik D^-1 A_kj,   A_ik = A_ik D^-1,   A_kk = -D^-1            until A = -(X'X + reg
+ *                               Id)^-1
  *
- * A tile is one matrix product on one thread, so threads do not change a bit and a cancel waits for a few tiles. Of a
- * row of B the `neighbours` largest by |B_ij| are kept. Only the `max_items` with the most users take part: the others have no
- * neighbours, score 0, and come after the model's own from the popular list (a blend with item_knn serves them).
+ * A tile is one matrix product on one thread, so threads do not change a bit and a cancel waits for
+ * a few tiles. Of a row of B the `neighbours` largest by |B_ij| are kept. Only the `max_items` with
+ * the most users take part: the others have no neighbours, score 0, and come after the model's own
+ * from the popular list (a blend with item_knn serves them).
  *
- * Cost: I^3 / 2 multiply-adds for I items, memory 2 I^2 bytes, foretold and refused beyond `memory`. */
+ * Cost: I^3 / 2 multiply-adds for I items, memory 2 I^2 bytes, foretold and refused beyond
+ * `memory`. */
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -35,11 +42,16 @@ typedef struct EaseParams {
 enum { TILE = 512 };
 
 static const OptSpec ease_options[] = {
-    {"reg", OPT_REAL, offsetof(EaseParams, reg), 1e-3, 1e9, 200, NULL, "added to the diagonal of X'X: 50 to 1000, more where histories are short"},
-    {"neighbours", OPT_INT, offsetof(EaseParams, neighbours), 1, 100000, 500, NULL, "items kept an item"},
-    {"max_items", OPT_INT, offsetof(EaseParams, max_items), 0, 1e6, 0, NULL, "only so many items, those with the most users, take part; 0: all"},
-    {"memory", OPT_REAL, offsetof(EaseParams, memory), 0.001, 1024, 4, NULL, "GiB that training may use; more is refused before it begins"},
-    {"pairs", OPT_CHOICE, offsetof(EaseParams, pairs), 0, 0, PAIRS_BINARY, "binary|weighted", "whether X holds that a user has an item, or its scaled weight"},
+    {"reg", OPT_REAL, offsetof(EaseParams, reg), 1e-3, 1e9, 200, NULL,
+        "added to the diagonal of X'X: 50 to 1000, more where histories are short"},
+    {"neighbours", OPT_INT, offsetof(EaseParams, neighbours), 1, 100000, 500, NULL,
+        "items kept an item"},
+    {"max_items", OPT_INT, offsetof(EaseParams, max_items), 0, 1e6, 0, NULL,
+        "only so many items, those with the most users, take part; 0: all"},
+    {"memory", OPT_REAL, offsetof(EaseParams, memory), 0.001, 1024, 4, NULL,
+        "GiB that training may use; more is refused before it begins"},
+    {"pairs", OPT_CHOICE, offsetof(EaseParams, pairs), 0, 0, PAIRS_BINARY, "binary|weighted",
+        "whether X holds that a user has an item, or its scaled weight"},
     {0},
 };
 
@@ -47,11 +59,12 @@ typedef struct Ease {
     EaseParams params;
     const Model *model;
     const Dataset *data;
-    int32_t n;       /* items that take part */
-    int32_t tiles;   /* tiles a side */
-    int32_t *item;   /* n: ascending ids of those that take part */
-    int32_t *place;  /* model items: where in item[], or -1 */
-    float **tile;    /* lower triangle by rows, TILE x TILE each; item rows past n are those of the identity */
+    int32_t n;      /* items that take part */
+    int32_t tiles;  /* tiles a side */
+    int32_t *item;  /* n: ascending ids of those that take part */
+    int32_t *place; /* model items: where in item[], or -1 */
+    /* lower triangle by rows, TILE x TILE each; item rows past n are those of the identity */
+    float **tile;
     float *panel;    /* tiles x TILE x TILE: A_ik */
     float *swept;    /* the same: A_ik D^-1 */
     float *inverse;  /* TILE x TILE: D^-1 */
@@ -70,9 +83,7 @@ static float *tile_at(const Ease *e, int32_t row, int32_t col) {
     return e->tile[(size_t)row * ((size_t)row + 1) / 2 + (size_t)col];
 }
 
-static int64_t n_tiles(const Ease *e) {
-    return (int64_t)e->tiles * (e->tiles + 1) / 2;
-}
+static int64_t n_tiles(const Ease *e) { return (int64_t)e->tiles * (e->tiles + 1) / 2; }
 
 /* ---- X'X + reg Id ---- */
 
@@ -85,22 +96,22 @@ static void gram_row(const Ease *e, int32_t row, double *sum) {
         double x = pair_value(e->model, e->params.pairs, by_item->val[a]);
         for (int64_t b = by_user->row_start[user]; b < by_user->row_start[user + 1]; b++) {
             int32_t place = e->place[by_user->col[b]];
-            if (place >= 0) sum[place] += x * pair_value(e->model, e->params.pairs, by_user->val[b]);
+            if (place >= 0)
+                sum[place] += x * pair_value(e->model, e->params.pairs, by_user->val[b]);
         }
     }
     sum[row] += e->params.reg;
     for (int32_t col = 0; col < e->n && col / TILE <= row / TILE; col++)
-        tile_at(e, row / TILE, col / TILE)[(size_t)(row % TILE) * TILE + (size_t)(col % TILE)] = (float)sum[col];
+        tile_at(e, row / TILE,
+            col / TILE)[(size_t)(row % TILE) * TILE + (size_t)(col % TILE)] = (float)sum[col];
 }
 
 static void gram_piece(void *context, int64_t piece, int worker) {
     const Ease *e = context;
     int32_t from = (int32_t)piece * TILE, to = from + TILE;
     for (int32_t row = from; row < to; row++) {
-        if (row < e->n)
-            gram_row(e, row, e->sum[worker]);
-        else
-            tile_at(e, row / TILE, row / TILE)[(size_t)(row % TILE) * (TILE + 1)] = 1;
+        if (row < e->n) gram_row(e, row, e->sum[worker]);
+        else tile_at(e, row / TILE, row / TILE)[(size_t)(row % TILE) * (TILE + 1)] = 1;
     }
 }
 
@@ -118,14 +129,22 @@ static void panel_piece(void *context, int64_t piece, int worker) {
     float *panel = e->panel + (size_t)i * TILE_FLOATS;
     (void)worker;
     if (i == e->pivot) return;
-    if (i > e->pivot)
-        memcpy(panel, tile_at(e, i, e->pivot), TILE_FLOATS * sizeof *panel);
-    else
-        transpose(panel, tile_at(e, e->pivot, i));
-    dense_multiply(&(DenseProduct){.m = TILE, .n = TILE, .k = TILE, .alpha = 1, .c = e->swept + (size_t)i * TILE_FLOATS, .c_row = TILE, .a = panel, .a_row = TILE, .b = e->inverse, .b_row = TILE});
+    if (i > e->pivot) memcpy(panel, tile_at(e, i, e->pivot), TILE_FLOATS * sizeof *panel);
+    else transpose(panel, tile_at(e, e->pivot, i));
+    dense_multiply(&(DenseProduct){.m = TILE,
+        .n = TILE,
+        .k = TILE,
+        .alpha = 1,
+        .c = e->swept + (size_t)i * TILE_FLOATS,
+        .c_row = TILE,
+        .a = panel,
+        .a_row = TILE,
+        .b = e->inverse,
+        .b_row = TILE});
 }
 
-/* One tile of the lower triangle: an update, or what the sweep puts in the pivot's row and column. */
+/* One tile of the lower triangle: an update, or what the sweep puts in the pivot's row and
+ * column. */
 static void update_piece(void *context, int64_t piece, int worker) {
     const Ease *e = context;
     int32_t i = (int32_t)((sqrt(8 * (double)piece + 1) - 1) / 2);
@@ -138,15 +157,25 @@ static void update_piece(void *context, int64_t piece, int worker) {
         for (size_t c = 0; c < TILE_FLOATS; c++) tile[c] = -e->inverse[c];
     else if (j == e->pivot)
         memcpy(tile, e->swept + (size_t)i * TILE_FLOATS, TILE_FLOATS * sizeof *tile);
-    else if (i == e->pivot)
-        transpose(tile, e->swept + (size_t)j * TILE_FLOATS);
+    else if (i == e->pivot) transpose(tile, e->swept + (size_t)j * TILE_FLOATS);
     else
-        dense_multiply(&(DenseProduct){.m = TILE, .n = TILE, .k = TILE, .alpha = -1, .beta = 1, .c = tile, .c_row = TILE, .a = e->swept + (size_t)i * TILE_FLOATS, .a_row = TILE,
-                                       .b = e->panel + (size_t)j * TILE_FLOATS, .b_row = TILE, .b_t = 1});
+        dense_multiply(&(DenseProduct){.m = TILE,
+            .n = TILE,
+            .k = TILE,
+            .alpha = -1,
+            .beta = 1,
+            .c = tile,
+            .c_row = TILE,
+            .a = e->swept + (size_t)i * TILE_FLOATS,
+            .a_row = TILE,
+            .b = e->panel + (size_t)j * TILE_FLOATS,
+            .b_row = TILE,
+            .b_t = 1});
 }
 
 static Status too_small(const Ease *e, Err *err) {
-    return fail(err, ST_BADARG, "reg=%g is too small: X'X + reg has no inverse in float32", e->params.reg);
+    return fail(
+        err, ST_BADARG, "reg=%g is too small: X'X + reg has no inverse in float32", e->params.reg);
 }
 
 static Status sweep_all(Ease *e, Task *task, Err *err) {
@@ -168,11 +197,14 @@ static void full_rows(const Ease *e, int32_t from, int32_t to, float *out) {
     size_t width = (size_t)e->tiles * TILE;
     for (int32_t r = from; r < to; r++)
         for (int32_t j = 0; j <= r / TILE; j++)
-            memcpy(out + (size_t)(r - from) * width + (size_t)j * TILE, tile_at(e, r / TILE, j) + (size_t)(r % TILE) * TILE, TILE * sizeof *out);
+            memcpy(out + (size_t)(r - from) * width + (size_t)j * TILE,
+                tile_at(e, r / TILE, j) + (size_t)(r % TILE) * TILE, TILE * sizeof *out);
     for (int32_t j = from / TILE + 1; j < e->tiles; j++)
         for (size_t c = 0; c < TILE; c++)
             for (int32_t r = from; r < to; r++)
-                if (j > r / TILE) out[(size_t)(r - from) * width + (size_t)j * TILE + c] = tile_at(e, j, r / TILE)[c * TILE + (size_t)(r % TILE)];
+                if (j > r / TILE)
+                    out[(size_t)(r - from) * width + (size_t)j * TILE + c] = tile_at(
+                        e, j, r / TILE)[c * TILE + (size_t)(r % TILE)];
 }
 
 static void rows_piece(void *context, int64_t piece, int worker) {
@@ -186,9 +218,13 @@ static void rows_piece(void *context, int64_t piece, int worker) {
     }
     if (first >= 0) full_rows(e, first, last + 1, e->row[worker]);
     for (int32_t i = neighbour_from(piece); i < to; i++) {
-        float *row = e->place[i] < 0 ? NULL : e->row[worker] + (size_t)(e->place[i] - first) * width;
-        for (int32_t j = 0; row && j < e->n; j++) row[j] = j == e->place[i] ? 0 : row[j] / e->diagonal[j];
-        if (!neighbour_rows_keep_dense(&e->rows, i, row, e->item, row ? e->n : 0, e->list[worker], (size_t)e->params.neighbours)) e->failed = 1;
+        float *row = e->place[i] < 0 ? NULL
+                                     : e->row[worker] + (size_t)(e->place[i] - first) * width;
+        for (int32_t j = 0; row && j < e->n; j++)
+            row[j] = j == e->place[i] ? 0 : row[j] / e->diagonal[j];
+        if (!neighbour_rows_keep_dense(&e->rows, i, row, e->item, row ? e->n : 0, e->list[worker],
+                (size_t)e->params.neighbours))
+            e->failed = 1;
     }
 }
 
@@ -197,7 +233,8 @@ static void rows_piece(void *context, int64_t piece, int worker) {
 /* The items with the most users, in id order. */
 static Status choose_items(Ease *e, Err *err) {
     int32_t n_items = e->model->n_items, at = 0;
-    e->n = e->params.max_items && e->params.max_items < n_items ? (int32_t)e->params.max_items : n_items;
+    e->n = e->params.max_items && e->params.max_items < n_items ? (int32_t)e->params.max_items
+                                                                : n_items;
     e->tiles = (e->n + TILE - 1) / TILE;
     e->item = mem_array((size_t)e->n, sizeof *e->item);
     e->place = mem_array((size_t)n_items, sizeof *e->place);
@@ -214,14 +251,18 @@ static Status choose_items(Ease *e, Err *err) {
 
 static Status check_memory(const Ease *e, int threads, Err *err) {
     double tiles = (double)n_tiles(e) + 2.0 * e->tiles + 1, n = e->n;
-    double bytes = tiles * (double)TILE_FLOATS * 4 + threads * n * (24 + 4.0 * NEIGHBOUR_PIECE) + 24.0 * n * (double)(e->params.neighbours < e->n ? e->params.neighbours : e->n);
+    double bytes = tiles * (double)TILE_FLOATS * 4 + threads * n * (24 + 4.0 * NEIGHBOUR_PIECE) +
+        24.0 * n * (double)(e->params.neighbours < e->n ? e->params.neighbours : e->n);
     double gib = bytes / (1 << 30);
     if (gib <= e->params.memory) return ST_OK;
-    return fail(err, ST_BADARG, "training on %d items needs %.2g GiB (memory=%g; allow more, or fewer items by max_items=)", e->n, gib, e->params.memory);
+    return fail(err, ST_BADARG,
+        "training on %d items needs %.2g GiB (memory=%g; allow more, or fewer items by max_items=)",
+        e->n, gib, e->params.memory);
 }
 
 static Status allocate(Ease *e, int threads, Err *err) {
-    size_t t = (size_t)threads, n = (size_t)e->n, panel = (size_t)e->tiles * TILE_FLOATS * sizeof(float);
+    size_t t = (size_t)threads, n = (size_t)e->n,
+           panel = (size_t)e->tiles * TILE_FLOATS * sizeof(float);
     e->tile = mem_zeros((size_t)n_tiles(e), sizeof *e->tile);
     e->panel = mem_aligned(1, panel);
     e->swept = mem_aligned(1, panel);
@@ -230,9 +271,12 @@ static Status allocate(Ease *e, int threads, Err *err) {
     e->sum = mem_zeros(t, sizeof *e->sum);
     e->row = mem_zeros(t, sizeof *e->row);
     e->list = mem_zeros(t, sizeof *e->list);
-    if (!e->tile || !e->panel || !e->swept || !e->inverse || !e->diagonal || !e->sum || !e->row || !e->list) return fail_nomem(err, "the inverse");
+    if (!e->tile || !e->panel || !e->swept || !e->inverse || !e->diagonal || !e->sum || !e->row ||
+        !e->list)
+        return fail_nomem(err, "the inverse");
     for (int64_t i = 0; i < n_tiles(e); i++) {
-        if (!(e->tile[i] = mem_aligned(1, TILE_FLOATS * sizeof(float)))) return fail_nomem(err, "the inverse");
+        if (!(e->tile[i] = mem_aligned(1, TILE_FLOATS * sizeof(float))))
+            return fail_nomem(err, "the inverse");
         memset(e->tile[i], 0, TILE_FLOATS * sizeof(float));
     }
     for (size_t w = 0; w < t; w++) {
@@ -280,11 +324,12 @@ static Status invert(Ease *e, Task *task, Err *err) {
     for (int32_t j = 0; j < e->n; j++) e->diagonal[j] = *diagonal_at(e, j);
     if (status == ST_OK) status = sweep_all(e, task, err);
     dense_end();
-    /* 1 / (P_jj G_jj) is the part of item j that the others do not explain: where it is of the size of float32's rounding,
-     * the column is made of rounding errors, more or less by the CPU. */
+    /* 1 / (P_jj G_jj) is the part of item j that the others do not explain: where it is of the size
+     * of float32's rounding, the column is made of rounding errors, more or less by the CPU. */
     for (int32_t j = 0; j < e->n && status == ST_OK; j++) {
         float inverse = -*diagonal_at(e, j);
-        if (!(inverse > 0 && inverse * e->diagonal[j] < 1 / (64 * FLT_EPSILON))) status = too_small(e, err);
+        if (!(inverse > 0 && inverse * e->diagonal[j] < 1 / (64 * FLT_EPSILON)))
+            status = too_small(e, err);
         e->diagonal[j] = inverse;
     }
     return status;
@@ -308,7 +353,8 @@ static Status ease_train(Model *model, const Dataset *data, Task *task, Err *err
 
 const Algorithm ease_algorithm = {
     .name = "ease",
-    .summary = "the best linear model of every item from all others, in closed form; for catalogues up to some ten thousand items",
+    .summary = "the best linear model of every item from all others, in closed form; for "
+               "catalogues up to some ten thousand items",
     .options = ease_options,
     .tune_space = "{\"reg\":{\"min\":10,\"max\":2000,\"log\":true}}",
     .params_size = sizeof(EaseParams),

@@ -14,7 +14,8 @@ Status factors_init(Factors *factors, int32_t n_items, int32_t dim, int32_t simi
 
 Status factors_finish(Factors *factors, Err *err) {
     ann_vectors_finish(&factors->items);
-    factors->index = (AnnIndex){.engine = &ann_exact_engine, .vectors = &factors->items, .factory = "exact"};
+    factors->index = (AnnIndex){
+        .engine = &ann_exact_engine, .vectors = &factors->items, .factory = "exact"};
     return factors->index.engine->build(&factors->index, NULL, err);
 }
 
@@ -28,7 +29,8 @@ static size_t n_floats(const Factors *factors) {
 }
 
 size_t factors_memory(const Factors *factors) {
-    return n_floats(factors) * sizeof(float) + (size_t)factors->items.n * sizeof(double) + factors->index.engine->memory(&factors->index);
+    return n_floats(factors) * sizeof(float) + (size_t)factors->items.n * sizeof(double) +
+        factors->index.engine->memory(&factors->index);
 }
 
 void factors_write(const Factors *factors, Bytes *out) {
@@ -40,7 +42,9 @@ Status factors_read(Factors *factors, Reader *in, Err *err) {
     const void *stored = read_block(in, n, sizeof(float));
     if (!stored) return fail(err, ST_CORRUPT, "item factors are truncated");
     if (n) memcpy(factors->items.row, stored, n * sizeof(float));
-    return vector_first_bad(factors->items.row, n) < 0 ? ST_OK : fail(err, ST_CORRUPT, "item factors hold no numbers");
+    return vector_first_bad(factors->items.row, n) < 0
+        ? ST_OK
+        : fail(err, ST_CORRUPT, "item factors hold no numbers");
 }
 
 Status factor_query_init(FactorQuery *query, const Factors *factors, Err *err) {
@@ -63,14 +67,16 @@ Status factor_query_scale(ModelQuery *query, Err *err) {
         q->scaled = grown;
         q->capacity = history->n;
     }
-    for (int64_t h = 0; h < history->n; h++) q->scaled[h] = (float)model_scaled(query->model, history->weight[h]);
+    for (int64_t h = 0; h < history->n; h++)
+        q->scaled[h] = (float)model_scaled(query->model, history->weight[h]);
     return ST_OK;
 }
 
 void factors_prepare_similar(ModelQuery *query) {
     const Factors *factors = query->model->state;
     FactorQuery *q = query->scratch;
-    memcpy(q->x, ann_row(&factors->items, query->similar), (size_t)factors->items.dim * sizeof *q->x);
+    memcpy(
+        q->x, ann_row(&factors->items, query->similar), (size_t)factors->items.dim * sizeof *q->x);
     q->x_norm = sqrt(kernels()->dot(q->x, q->x, (size_t)factors->similar_dim));
 }
 
@@ -80,15 +86,22 @@ double factors_score(const ModelQuery *query, int32_t item) {
     const float *y = ann_row(&factors->items, item);
     if (query->similar < 0) return ann_score(ANN_IP, q->x, 0, y, 0, factors->items.dim);
     int whole = factors->similar_dim == factors->items.dim;
-    double norm = whole ? factors->items.norm[item] : sqrt(kernels()->dot(y, y, (size_t)factors->similar_dim));
+    double norm = whole ? factors->items.norm[item]
+                        : sqrt(kernels()->dot(y, y, (size_t)factors->similar_dim));
     return ann_score(ANN_COSINE, q->x, q->x_norm, y, norm, factors->similar_dim);
 }
 
-Status factors_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err) {
+Status factors_rank(
+    const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err) {
     const Factors *factors = query->model->state;
     const FactorQuery *q = query->scratch;
-    AnnSearch search = {.query = q->x, .k = top->k, .min_score = -INFINITY, .allowed = allowed, .n_allowed = n_allowed};
-    if (query->similar < 0) return factors->index.engine->search(&factors->index, &search, top, 1, err);
+    AnnSearch search = {.query = q->x,
+        .k = top->k,
+        .min_score = -INFINITY,
+        .allowed = allowed,
+        .n_allowed = n_allowed};
+    if (query->similar < 0)
+        return factors->index.engine->search(&factors->index, &search, top, 1, err);
     for (int32_t i = 0; i < query->model->n_items; i++)
         if (ann_allows(allowed, i)) topk_push(top, factors_score(query, i), i);
     return ST_OK;
@@ -120,6 +133,7 @@ void factors_start(float *factors, int32_t n, int32_t d, double spread, uint64_t
     for (int32_t r = 0; r < n; r++) {
         Random random;
         random_init(&random, seed, (uint64_t)r);
-        for (int32_t f = 0; f < d; f++) factors[(size_t)r * (size_t)d + (size_t)f] = (float)(spread * random_normal(&random));
+        for (int32_t f = 0; f < d; f++)
+            factors[(size_t)r * (size_t)d + (size_t)f] = (float)(spread * random_normal(&random));
     }
 }

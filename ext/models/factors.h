@@ -1,4 +1,5 @@
-/* Item vectors as the state of a recommender: ials, bpr and mf train them and serve by score = x . y_i, x the asker's. */
+/* Item vectors as the state of a recommender: ials, bpr and mf train them and serve by score = x .
+ * y_i, x the asker's. */
 #ifndef REC_FACTORS_H
 #define REC_FACTORS_H
 
@@ -7,9 +8,11 @@
 
 /* The first member of the algorithm's state. */
 typedef struct Factors {
-    AnnVectors items;    /* y: items x dim */
-    AnnIndex index;      /* for the top k */
-    int32_t similar_dim; /* neighbours of an item: cosine of the first so many numbers; what follows is no taste (a bias) */
+    AnnVectors items; /* y: items x dim */
+    AnnIndex index;   /* for the top k */
+    /* neighbours of an item: cosine of the first so many numbers; what follows is no taste (a
+     * bias) */
+    int32_t similar_dim;
 } Factors;
 
 Status factors_init(Factors *factors, int32_t n_items, int32_t dim, int32_t similar_dim, Err *err);
@@ -37,7 +40,8 @@ Status factor_query_scale(ModelQuery *query, Err *err);
 /* Prepare for query->similar. */
 void factors_prepare_similar(ModelQuery *query);
 double factors_score(const ModelQuery *query, int32_t item);
-Status factors_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err);
+Status factors_rank(
+    const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err);
 
 /* An Algorithm's item_vector: the numbers that similar items share. */
 const float *factors_item_vector(const Model *model, int32_t item, int32_t *dim);

@@ -27,9 +27,11 @@ int32_t history_item(const Model *model, const HistoryRules *rules, Key item) {
 
 /* FNV-1a of a session's key: sessions of one user are told apart by it. */
 static uint64_t session_hash(Key key) {
-    const unsigned char *text = (const unsigned char *)(key.text ? key.text : (const char *)&key.integer);
+    const unsigned char *text = (const unsigned char *)(key.text ? key.text
+                                                                 : (const char *)&key.integer);
     uint64_t hash = key.text ? 1469598103934665603u : 7;
-    for (size_t i = 0; i < (key.text ? key.len : sizeof key.integer); i++) hash = (hash ^ text[i]) * 1099511628211u;
+    for (size_t i = 0; i < (key.text ? key.len : sizeof key.integer); i++)
+        hash = (hash ^ text[i]) * 1099511628211u;
     return hash;
 }
 
@@ -67,7 +69,9 @@ void event_list_clear(EventList *list) {
 static int64_t latest_session(Event *event, const uint64_t *session, int64_t n) {
     int64_t latest = 0, kept = 0;
     for (int64_t i = 1; i < n; i++)
-        if (event[i].time > event[latest].time || (event[i].time == event[latest].time && session[i] > session[latest])) latest = i;
+        if (event[i].time > event[latest].time ||
+            (event[i].time == event[latest].time && session[i] > session[latest]))
+            latest = i;
     uint64_t wanted = n ? session[latest] : 0;
     for (int64_t i = 0; i < n; i++)
         if (session[i] == wanted) event[kept++] = event[i];
@@ -101,8 +105,8 @@ static int64_t held_items(const Event *event, int64_t n, const HistoryRules *rul
 
 /* One user's n events become her pairs, *n_pairs at the front. seen, unless it is NULL, has room
  * for n: what she has at all, however long ago, *n_seen items. */
-static Status net_history(Event *event, const uint64_t *session, int64_t n, const HistoryRules *rules, int64_t *n_pairs,
-                          int32_t *seen, int64_t *n_seen, Err *err) {
+static Status net_history(Event *event, const uint64_t *session, int64_t n,
+    const HistoryRules *rules, int64_t *n_pairs, int32_t *seen, int64_t *n_seen, Err *err) {
     *n_pairs = *n_seen = 0;
     if (session) n = latest_session(event, session, n);
     events_sort(event, n);
@@ -129,7 +133,8 @@ Status owned_history_reserve(OwnedHistory *out, int64_t n, Err *err) {
         out->history.weight = mem_array((size_t)n, sizeof *out->history.weight);
         out->history.time = mem_array((size_t)n, sizeof *out->history.time);
         out->seen = mem_array((size_t)n, sizeof *out->seen);
-        if (!out->history.item || !out->history.weight || !out->history.time || !out->seen) return fail_nomem(err, "the history");
+        if (!out->history.item || !out->history.weight || !out->history.time || !out->seen)
+            return fail_nomem(err, "the history");
         out->capacity = n;
     }
     out->history.n = 0;
@@ -140,7 +145,8 @@ Status owned_history_reserve(OwnedHistory *out, int64_t n, Err *err) {
 Status history_of_events(EventList *list, const HistoryRules *rules, OwnedHistory *out, Err *err) {
     int64_t n;
     TRY(owned_history_reserve(out, list->n, err));
-    TRY(net_history(list->event, list->session, list->n, rules, &n, out->seen, &out->history.n_seen, err));
+    TRY(net_history(
+        list->event, list->session, list->n, rules, &n, out->seen, &out->history.n_seen, err));
     out->history.seen = out->seen;
     for (int64_t i = 0; i < n; i++) {
         out->history.item[i] = list->event[i].item;
@@ -202,12 +208,15 @@ static void groups_clear(EventGroups *groups) {
 }
 
 /* A counting sort. new_id: users by their ids so far. */
-static Status group_events(const EventList *list, int32_t n_users, const int32_t *new_id, EventGroups *out, Err *err) {
+static Status group_events(
+    const EventList *list, int32_t n_users, const int32_t *new_id, EventGroups *out, Err *err) {
     *out = (EventGroups){mem_zeros((size_t)n_users + 2, sizeof *out->start),
         mem_array((size_t)list->n, sizeof *out->event),
         list->session ? mem_array((size_t)list->n, sizeof *out->session) : NULL};
-    if (!out->start || !out->event || (list->session && !out->session)) return fail_nomem(err, "the histories");
-    /* next[u]: where user u's next event goes; in the end where u + 1 begins, which is start[u + 1] */
+    if (!out->start || !out->event || (list->session && !out->session))
+        return fail_nomem(err, "the histories");
+    /* next[u]: where user u's next event goes; in the end where u + 1 begins, which is start[u
+     * + 1] */
     int64_t *next = out->start + 1;
     for (int64_t i = 0; i < list->n; i++) next[new_id[list->event[i].user] + 1]++;
     for (int32_t u = 0; u < n_users; u++) next[u + 1] += next[u];
@@ -219,24 +228,28 @@ static Status group_events(const EventList *list, int32_t n_users, const int32_t
     return ST_OK;
 }
 
-static Status alloc_histories(int32_t n_users, int32_t n_items, int64_t n_events, const HistoryRules *rules, AllHistories *out, Err *err) {
+static Status alloc_histories(int32_t n_users, int32_t n_items, int64_t n_events,
+    const HistoryRules *rules, AllHistories *out, Err *err) {
     TRY(csr_alloc(&out->rows, n_users, n_items, n_events, err));
     out->time = mem_array((size_t)n_events, sizeof *out->time);
     if (!out->time) return fail_nomem(err, "the histories");
-    if (rules->pair.max_history <= 0 && !rules->basket.group) return ST_OK; /* the taste is all that is there */
+    /* the taste is all that is there */
+    if (rules->pair.max_history <= 0 && !rules->basket.group) return ST_OK;
     out->seen = mem_array((size_t)n_events, sizeof *out->seen);
     out->seen_start = mem_zeros((size_t)n_users + 1, sizeof *out->seen_start);
     return out->seen && out->seen_start ? ST_OK : fail_nomem(err, "the histories");
 }
 
 /* Net each user's events, and lay them out as rows. */
-static Status net_histories(EventGroups *groups, const HistoryRules *rules, AllHistories *out, Err *err) {
+static Status net_histories(
+    EventGroups *groups, const HistoryRules *rules, AllHistories *out, Err *err) {
     int64_t at = 0, seen_at = 0;
     for (int32_t u = 0; u < out->rows.n_rows; u++) {
         int64_t from = groups->start[u], pairs, n_seen;
         Event *event = groups->event + from;
-        TRY(net_history(event, groups->session ? groups->session + from : NULL, groups->start[u + 1] - from, rules, &pairs,
-                        out->seen ? out->seen + seen_at : NULL, &n_seen, err));
+        TRY(net_history(event, groups->session ? groups->session + from : NULL,
+            groups->start[u + 1] - from, rules, &pairs, out->seen ? out->seen + seen_at : NULL,
+            &n_seen, err));
         for (int64_t i = 0; i < pairs; i++, at++) {
             out->rows.col[at] = event[i].item;
             out->rows.val[at] = (float)event[i].weight;
@@ -249,7 +262,8 @@ static Status net_histories(EventGroups *groups, const HistoryRules *rules, AllH
     return ST_OK;
 }
 
-Status all_histories_of_events(EventList *list, KeyMap *users, int32_t n_items, const HistoryRules *rules, AllHistories *out, Err *err) {
+Status all_histories_of_events(EventList *list, KeyMap *users, int32_t n_items,
+    const HistoryRules *rules, AllHistories *out, Err *err) {
     EventGroups groups = {0};
     int32_t *new_id = NULL, n_users = keymap_count(users);
     *out = (AllHistories){.users = users};

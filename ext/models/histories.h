@@ -52,16 +52,16 @@ Status owned_history_reserve(OwnedHistory *history, int64_t n, Err *err);
 
 /* Of one user's events, whose order changes. Where sessions count, her latest is all that counts.
  * O(n log n). */
-Status history_of_events(
-    EventList *list, const HistoryRules *rules, OwnedHistory *out, Err *err);
+Status history_of_events(EventList *list, const HistoryRules *rules, OwnedHistory *out, Err *err);
 
 /* Every user's history, by user in key order; items in the model's ids. */
 typedef struct AllHistories {
     KeyMap *users;
-    Csr rows;      /* users x model items */
-    double *time;  /* per entry: when the item was had last */
-    int32_t *seen; /* where a history's items may be only a part of what counts as seen: those, user
-                    * after user, ascending; else NULL */
+    Csr rows;     /* users x model items */
+    double *time; /* per entry: when the item was had last */
+    /* where a history's items may be only a part of what counts as seen: those, user after user,
+     * ascending; else NULL */
+    int32_t *seen;
     int64_t *seen_start; /* users + 1 */
 } AllHistories;
 void all_histories_clear(AllHistories *all);

@@ -1,32 +1,37 @@
-/* ials: matrix factorisation for implicit feedback by alternating least squares (Hu, Koren and Volinsky 2008), with the
- * regularisation of Rendle, Krichene, Zhang and Koren 2021 ("Revisiting the performance of iALS").
+/* ials: matrix factorisation for implicit feedback by alternating least squares (Hu, Koren and
+ * Volinsky 2008), with the regularisation of Rendle, Krichene, Zhang and Koren 2021 ("Revisiting
+ * the performance of iALS").
  *
  *     minimise  sum_{(u,i) observed} c_ui (x_u . y_i - 1)^2  +  a0 sum_{all u,i} (x_u . y_i)^2
  *               + reg ( sum_u (d_u + a0 I)^power |x_u|^2 + sum_i (d_i + a0 U)^power |y_i|^2 )
  *
- *     x_u: d factors of user u (U users)      d_u: items of u       c_ui = 1 + confidence * scaled weight of (u, i)
+ *     x_u: d factors of user u (U users)      d_u: items of u       c_ui = 1 + confidence * scaled
+ *     weight of (u, i)
  *     y_i: d factors of item i (I items)      d_i: users of i       a0 = unobserved_weight
  *
- * That is form=rendle. form=hkv is the loss as Hu, Koren and Volinsky wrote it: sum over all pairs of C_ui (x_u . y_i - p_ui)^2,
- * p_ui = 1 and C_ui = a0 + confidence * scaled weight where the pair was observed, else 0 and a0 (theirs: a0 = 1, reg_power=0).
+ * That is form=rendle. form=hkv is the loss as Hu, Koren and Volinsky wrote it: sum over all pairs
+ * of C_ui (x_u . y_i - p_ui)^2, p_ui = 1 and C_ui = a0 + confidence * scaled weight where the pair
+ * was observed, else 0 and a0 (theirs: a0 = 1, reg_power=0).
  *
- * One sweep solves all users, then all items. The user step, and the fold-in of anybody at query time, is
+ * One sweep solves all users, then all items. The user step, and the fold-in of anybody at query
+ * time, is
  *
  *     A_u x_u = sum_i c_ui y_i,   A_u = a0 Y'Y + sum_i c_ui y_i y_i' + reg (d_u + a0 I) Id
  *
- * solver=exact turns the factors of the other side so that Y'Y is diagonal (its eigenvectors, once a half sweep) and
- * solves each row in the cheaper of two exact ways (ials_solve.h), then turns the solutions back. solver=blocks moves
- * `block` factors at a time, users then items, block after block (iALS++, Rendle et al. 2021): cheaper for long rows and
- * many factors, and a little less far a sweep. init_from=V starts from the item factors of version V of the model.
+ * solver=exact turns the factors of the other side so that Y'Y is diagonal (its eigenvectors, once
+ * a half sweep) and solves each row in the cheaper of two exact ways (ials_solve.h), then turns the
+ * solutions back. solver=blocks moves `block` factors at a time, users then items, block after
+ * block (iALS++, Rendle et al. 2021): cheaper for long rows and many factors, and a little less far
+ * a sweep. init_from=V starts from the item factors of version V of the model.
  *
- * Only item factors are stored: a user's follow from the history, so a purchase made a second ago counts.
- * Factors start from N(0, (0.1 / sqrt d)^2), one random stream a row. Sums over all rows are taken over chunks of fixed
- * size, added in order in float64: threads do not change a bit.
+ * Only item factors are stored: a user's follow from the history, so a purchase made a second ago
+ * counts. Factors start from N(0, (0.1 / sqrt d)^2), one random stream a row. Sums over all rows
+ * are taken over chunks of fixed size, added in order in float64: threads do not change a bit.
  *
- * score = x_u . y_i. Neighbours of an item: cosine of the factors. Explanation: score = sum over the history of
- * c_uj y_i' A_u^-1 y_j, exactly.
- * Cost of a sweep: for a row of n entries the lesser of n d^2 / 2 + d^3 / 6 and n^2 d / 2 + n^3 / 6 multiply-adds; blocks of
- * b: n (d^2 / b + d b / 2) + d b^2 / 6. A fold-in: n d^2 / 2 + d^3 / 6. */
+ * score = x_u . y_i. Neighbours of an item: cosine of the factors. Explanation: score = sum over
+ * the history of c_uj y_i' A_u^-1 y_j, exactly. Cost of a sweep: for a row of n entries the lesser
+ * of n d^2 / 2 + d^3 / 6 and n^2 d / 2 + n^3 / 6 multiply-adds; blocks of b: n (d^2 / b + d b / 2)
+ * + d b^2 / 6. A fold-in: n d^2 / 2 + d^3 / 6. */
 #include <math.h>
 #include <string.h>
 
@@ -39,19 +44,28 @@
 static const double LEAST_WEIGHT = 1e-6; /* of unobserved_weight=0 in a huge and empty catalogue */
 
 static const OptSpec ials_options[] = {
-    {"factors", OPT_INT, offsetof(IalsParams, factors), 1, 1024, 64, NULL, "length of a factor vector (d)"},
-    {"sweeps", OPT_INT, offsetof(IalsParams, sweeps), 1, 1000, 12, NULL, "passes over users and items"},
+    {"factors", OPT_INT, offsetof(IalsParams, factors), 1, 1024, 64, NULL,
+        "length of a factor vector (d)"},
+    {"sweeps", OPT_INT, offsetof(IalsParams, sweeps), 1, 1000, 12, NULL,
+        "passes over users and items"},
     {"reg", OPT_REAL, offsetof(IalsParams, reg), 0, 1e6, 0.003, NULL,
-     "regularisation, times (items of the user + unobserved_weight * all items)"},
+        "regularisation, times (items of the user + unobserved_weight * all items)"},
     {"unobserved_weight", OPT_REAL, offsetof(IalsParams, unobserved_weight), 0, 1e6, 0, NULL,
-     "weight of the pairs that were not seen (a0); 0: 64 times the share of pairs that were seen, at most 1 (form=hkv: 1)"},
+        "weight of the pairs that were not seen (a0); 0: 64 times the share of pairs that were "
+        "seen, at most 1 (form=hkv: 1)"},
     {"confidence", OPT_REAL, offsetof(IalsParams, confidence), 0, 1e6, 1, NULL,
-     "extra weight of a seen pair, times its scaled weight; raises what is bought again"},
-    {"solver", OPT_CHOICE, offsetof(IalsParams, solver), 0, 0, EXACT, "exact|blocks", "solve a row at once, or block after block (iALS++)"},
-    {"block", OPT_INT, offsetof(IalsParams, block), 1, 1024, 64, NULL, "factors in a block of solver=blocks"},
-    {"init_from", OPT_INT, offsetof(IalsParams, init_from), 0, 1e12, 0, NULL, "start from the item factors of this version of the model; 0: from random ones"},
-    {"form", OPT_CHOICE, offsetof(IalsParams, form), 0, 0, FORM_RENDLE, "rendle|hkv", "what a seen pair weighs beside unobserved_weight: 1 + confidence x, or, of Hu, Koren and Volinsky, confidence x"},
-    {"reg_power", OPT_REAL, offsetof(IalsParams, reg_power), 0, 2, 1, NULL, "how regularisation grows with the counts: 1 in proportion, 0 the same for all"},
+        "extra weight of a seen pair, times its scaled weight; raises what is bought again"},
+    {"solver", OPT_CHOICE, offsetof(IalsParams, solver), 0, 0, EXACT, "exact|blocks",
+        "solve a row at once, or block after block (iALS++)"},
+    {"block", OPT_INT, offsetof(IalsParams, block), 1, 1024, 64, NULL,
+        "factors in a block of solver=blocks"},
+    {"init_from", OPT_INT, offsetof(IalsParams, init_from), 0, 1e12, 0, NULL,
+        "start from the item factors of this version of the model; 0: from random ones"},
+    {"form", OPT_CHOICE, offsetof(IalsParams, form), 0, 0, FORM_RENDLE, "rendle|hkv",
+        "what a seen pair weighs beside unobserved_weight: 1 + confidence x, or, of Hu, Koren and "
+        "Volinsky, confidence x"},
+    {"reg_power", OPT_REAL, offsetof(IalsParams, reg_power), 0, 2, 1, NULL,
+        "how regularisation grows with the counts: 1 in proportion, 0 the same for all"},
     {0},
 };
 
@@ -62,20 +76,23 @@ Status ials_finish_state(Model *model, Err *err) {
     state->gram = mem_aligned((size_t)d, (size_t)d * sizeof *state->gram);
     if (!state->gram) return fail_nomem(err, "the Gram matrix");
     TRY(dense_begin(1, err));
-    Status status = ials_gram(state->gram, state->factors.items.row, state->params.unobserved_weight, model->n_items, d, err);
+    Status status = ials_gram(state->gram, state->factors.items.row,
+        state->params.unobserved_weight, model->n_items, d, err);
     dense_end();
     return status == ST_OK ? factors_finish(&state->factors, err) : status;
 }
 
-/* What unobserved_weight=0 stands for, which the version then says: from what the model knows of its events, in training and in reading
- * the same (docs/decisions/0007-defaults.md). */
+/* What unobserved_weight=0 stands for, which the version then says: from what the model knows of
+ * its events, in training and in reading the same (docs/decisions/0007-defaults.md). */
 void ials_choose_weight(Model *model) {
     IalsParams p;
     double pairs = (double)model->n_users * (double)model->n_items, seen = 0;
     memcpy(&p, &model->params, sizeof p);
     if (p.unobserved_weight > 0) return;
     for (int32_t i = 0; i < model->n_items; i++) seen += (double)model->popularity[i];
-    p.unobserved_weight = p.form == FORM_HKV || pairs <= 0 ? 1 : fmax(LEAST_WEIGHT, fmin(1, 64 * seen / pairs));
+    p.unobserved_weight = p.form == FORM_HKV || pairs <= 0
+        ? 1
+        : fmax(LEAST_WEIGHT, fmin(1, 64 * seen / pairs));
     memcpy(&model->params, &p, sizeof p);
 }
 
@@ -84,7 +101,8 @@ Status ials_new_state(Model *model, Err *err) {
     model->state = state;
     if (!state) return fail_nomem(err, "the factors");
     memcpy(&state->params, &model->params, sizeof state->params);
-    return factors_init(&state->factors, model->n_items, (int32_t)state->params.factors, (int32_t)state->params.factors, err);
+    return factors_init(&state->factors, model->n_items, (int32_t)state->params.factors,
+        (int32_t)state->params.factors, err);
 }
 
 /* ---- storage: the item factors ---- */
@@ -94,7 +112,8 @@ static void ials_write(const Model *model, Bytes *out) {
 }
 
 static Status ials_read(Model *model, Reader *in, Err *err) {
-    ials_choose_weight(model); /* a part of a blend is read with the options that the blend was given */
+    /* a part of a blend is read with the options that the blend was given */
+    ials_choose_weight(model);
     TRY(ials_new_state(model, err));
     TRY(factors_read(&((IalsState *)model->state)->factors, in, err));
     return ials_finish_state(model, err);
@@ -111,7 +130,8 @@ static void ials_free(Model *model) {
 
 static size_t ials_memory(const Model *model) {
     const IalsState *state = model->state;
-    return factors_memory(&state->factors) + (size_t)state->params.factors * (size_t)state->params.factors * sizeof(float);
+    return factors_memory(&state->factors) +
+        (size_t)state->params.factors * (size_t)state->params.factors * sizeof(float);
 }
 
 /* ---- queries ---- */
@@ -138,7 +158,8 @@ static Status ials_query_new(ModelQuery *query, Err *err) {
     query->scratch = ials;
     if (!ials) return fail_nomem(err, "a query");
     Status status = factor_query_init(&ials->base, &state->factors, err);
-    if (status == ST_OK) status = solver_scratch_init(&ials->scratch, state->factors.items.dim, err);
+    if (status == ST_OK)
+        status = solver_scratch_init(&ials->scratch, state->factors.items.dim, err);
     ials->z = mem_array((size_t)state->factors.items.dim, sizeof *ials->z);
     if (status == ST_OK && ials->z) return ST_OK;
     ials_query_free(query);
@@ -148,8 +169,14 @@ static Status ials_query_new(ModelQuery *query, Err *err) {
 static Solver query_solver(const Model *model) {
     const IalsState *state = model->state;
     const IalsParams *p = &state->params;
-    return (Solver){.d = state->factors.items.dim, .gram = state->gram, .other = state->factors.items.row, .reg = p->reg, .unseen = p->unobserved_weight * model->n_items,
-                    .power = p->reg_power, .confidence = p->confidence, .hkv = p->form == FORM_HKV ? p->unobserved_weight : 0};
+    return (Solver){.d = state->factors.items.dim,
+        .gram = state->gram,
+        .other = state->factors.items.row,
+        .reg = p->reg,
+        .unseen = p->unobserved_weight * model->n_items,
+        .power = p->reg_power,
+        .confidence = p->confidence,
+        .hkv = p->form == FORM_HKV ? p->unobserved_weight : 0};
 }
 
 static Status ials_prepare(ModelQuery *query, Err *err) {
@@ -161,7 +188,8 @@ static Status ials_prepare(ModelQuery *query, Err *err) {
     TRY(factor_query_scale(query, err));
     Solver solver = query_solver(query->model);
     TRY(dense_begin(1, err));
-    int failed = solver_row(&solver, &ials->scratch, query->history.item, ials->base.scaled, query->history.n, ials->base.x);
+    int failed = solver_row(&solver, &ials->scratch, query->history.item, ials->base.scaled,
+        query->history.n, ials->base.x);
     dense_end();
     return failed ? fail(err, ST_BADARG, "the user's system has no solution") : ST_OK;
 }
@@ -178,16 +206,20 @@ static Status ials_contributions(const ModelQuery *query, int32_t item, double *
     dense_solve_again(ials->scratch.a, ials->z, items->dim, 1);
     dense_end();
     for (int64_t h = 0; h < query->history.n; h++)
-        part[h] = solver_target(&solver, ials->base.scaled[h]) * kernels()->dot(ials->z, ann_row(items, query->history.item[h]), d);
+        part[h] = solver_target(&solver, ials->base.scaled[h]) *
+            kernels()->dot(ials->z, ann_row(items, query->history.item[h]), d);
     return ST_OK;
 }
 
 const Algorithm ials_algorithm = {
     .name = "ials",
-    .summary = "matrix factorisation for implicit feedback by alternating least squares; a new purchase counts at once",
+    .summary = "matrix factorisation for implicit feedback by alternating least squares; a new "
+               "purchase counts at once",
     .scores_all = 1,
     .options = ials_options,
-    .tune_space = "{\"factors\":[32,64,128],\"unobserved_weight\":{\"min\":0.003,\"max\":1,\"log\":true},\"reg\":{\"min\":0.0003,\"max\":0.03,\"log\":true},\"confidence\":[0,1,5]}",
+    .tune_space =
+        "{\"factors\":[32,64,128],\"unobserved_weight\":{\"min\":0.003,\"max\":1,\"log\":true},"
+        "\"reg\":{\"min\":0.0003,\"max\":0.03,\"log\":true},\"confidence\":[0,1,5]}",
     .params_size = sizeof(IalsParams),
     .train = ials_train,
     .write = ials_write,

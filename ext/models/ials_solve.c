@@ -9,9 +9,7 @@
 
 enum { GATHER = 256 };
 
-static size_t gather_rows(int32_t d) {
-    return d > GATHER ? (size_t)d : GATHER;
-}
+static size_t gather_rows(int32_t d) { return d > GATHER ? (size_t)d : GATHER; }
 
 Status solver_scratch_init(SolverScratch *scratch, int32_t d, Err *err) {
     size_t width = (size_t)d;
@@ -19,7 +17,9 @@ Status solver_scratch_init(SolverScratch *scratch, int32_t d, Err *err) {
     scratch->gather = mem_aligned(gather_rows(d), width * sizeof(float));
     scratch->root = mem_aligned(width, sizeof(float));
     scratch->z = mem_aligned(width, sizeof(float));
-    return scratch->a && scratch->gather && scratch->root && scratch->z ? ST_OK : fail_nomem(err, "the solver");
+    return scratch->a && scratch->gather && scratch->root && scratch->z
+        ? ST_OK
+        : fail_nomem(err, "the solver");
 }
 
 void solver_scratch_clear(SolverScratch *scratch) {
@@ -34,11 +34,13 @@ void solver_scratch_clear(SolverScratch *scratch) {
 static void ahead(const Solver *s, const int32_t *col, int64_t k, int64_t n) {
     if (k + 2 >= n) return;
     const char *row = (const char *)(s->other + (size_t)col[k + 2] * (size_t)s->d);
-    for (int32_t line = 0; line < s->d * 4 && line < 1024; line += 64) __builtin_prefetch(row + line);
+    for (int32_t line = 0; line < s->d * 4 && line < 1024; line += 64)
+        __builtin_prefetch(row + line);
 }
 
 /* out = sum over k of weight_k y_k. */
-static void add_up(const Solver *s, const int32_t *col, const float *weight, int64_t n, float *out) {
+static void add_up(
+    const Solver *s, const int32_t *col, const float *weight, int64_t n, float *out) {
     size_t d = (size_t)s->d;
     if (d % 16 == 0) {
         kernels()->sparse_row(col, weight, n, s->other, d, d, out);
@@ -50,7 +52,8 @@ static void add_up(const Solver *s, const int32_t *col, const float *weight, int
 }
 
 /* Add sum c y y' to A and sum b y to b, in blocks of GATHER rows scaled by sqrt(c). */
-static void add_entries(const Solver *s, SolverScratch *scratch, const int32_t *col, const float *scaled, int64_t n, float *b) {
+static void add_entries(const Solver *s, SolverScratch *scratch, const int32_t *col,
+    const float *scaled, int64_t n, float *b) {
     size_t d = (size_t)s->d;
     float target[GATHER], *part = scratch->z;
     for (int64_t from = 0; from < n; from += GATHER) {
@@ -58,7 +61,9 @@ static void add_entries(const Solver *s, SolverScratch *scratch, const int32_t *
         for (int32_t k = 0; k < block; k++) {
             ahead(s, col + from, k, block);
             target[k] = (float)solver_target(s, scaled[from + k]);
-            kernels()->scaled(s->other + (size_t)col[from + k] * d, sqrtf((float)solver_weight(s, scaled[from + k])), d, scratch->gather + (size_t)k * d);
+            kernels()->scaled(s->other + (size_t)col[from + k] * d,
+                sqrtf((float)solver_weight(s, scaled[from + k])), d,
+                scratch->gather + (size_t)k * d);
         }
         add_up(s, col + from, target, block, part);
         for (size_t f = 0; f < d; f++) b[f] += part[f];
@@ -66,24 +71,26 @@ static void add_entries(const Solver *s, SolverScratch *scratch, const int32_t *
     }
 }
 
-static int solve_whole(const Solver *s, SolverScratch *scratch, const int32_t *col, const float *scaled, int64_t n, float ridge, float *x) {
+static int solve_whole(const Solver *s, SolverScratch *scratch, const int32_t *col,
+    const float *scaled, int64_t n, float ridge, float *x) {
     size_t d = (size_t)s->d;
-    if (s->diagonal)
-        memset(scratch->a, 0, d * d * sizeof *scratch->a);
-    else
-        memcpy(scratch->a, s->gram, d * d * sizeof *scratch->a);
-    for (size_t f = 0; f < d; f++) scratch->a[f * d + f] += ridge + (s->diagonal ? s->diagonal[f] : 0);
+    if (s->diagonal) memset(scratch->a, 0, d * d * sizeof *scratch->a);
+    else memcpy(scratch->a, s->gram, d * d * sizeof *scratch->a);
+    for (size_t f = 0; f < d; f++)
+        scratch->a[f * d + f] += ridge + (s->diagonal ? s->diagonal[f] : 0);
     add_entries(s, scratch, col, scaled, n, x);
     return dense_solve_spd(scratch->a, x, s->d, 1);
 }
 
 /* The n x n system; gather holds Y D^-1/2. */
-static int solve_few(const Solver *s, SolverScratch *scratch, const int32_t *col, const float *scaled, int32_t n, float ridge, float *x) {
+static int solve_few(const Solver *s, SolverScratch *scratch, const int32_t *col,
+    const float *scaled, int32_t n, float ridge, float *x) {
     size_t d = (size_t)s->d;
     for (size_t f = 0; f < d; f++) scratch->root[f] = 1 / sqrtf(s->diagonal[f] + ridge);
     for (int32_t k = 0; k < n; k++) {
         ahead(s, col, k, n);
-        kernels()->product(scratch->root, s->other + (size_t)col[k] * d, d, scratch->gather + (size_t)k * d);
+        kernels()->product(
+            scratch->root, s->other + (size_t)col[k] * d, d, scratch->gather + (size_t)k * d);
     }
     dense_gram_rows(scratch->a, scratch->gather, n, s->d);
     for (int32_t k = 0; k < n; k++) {
@@ -110,16 +117,20 @@ static int weighs_all(const Solver *s, const float *scaled, int64_t n) {
     return 1;
 }
 
-int solver_row(const Solver *s, SolverScratch *scratch, const int32_t *col, const float *scaled, int64_t n, float *x) {
+int solver_row(const Solver *s, SolverScratch *scratch, const int32_t *col, const float *scaled,
+    int64_t n, float *x) {
     float ridge = ridge_of(s, n);
     memset(x, 0, (size_t)s->d * sizeof *x);
     if (n == 0) return 0;
-    if (s->diagonal && n * 4 < (int64_t)s->d * 3 && ridge > 0 && weighs_all(s, scaled, n)) return solve_few(s, scratch, col, scaled, (int32_t)n, ridge, x);
+    if (s->diagonal && n * 4 < (int64_t)s->d * 3 && ridge > 0 && weighs_all(s, scaled, n))
+        return solve_few(s, scratch, col, scaled, (int32_t)n, ridge, x);
     return solve_whole(s, scratch, col, scaled, n, ridge, x);
 }
 
-/* H step = -g with g = sum y_B (c x.y - b) + (G x)_B + ridge x_B and H = G_BB + sum c y_B y_B' + ridge. */
-int solver_block(const Solver *s, SolverScratch *scratch, int32_t from, int32_t b, const int32_t *col, const float *scaled, int64_t n, float *x) {
+/* H step = -g with g = sum y_B (c x.y - b) + (G x)_B + ridge x_B and H = G_BB + sum c y_B y_B' +
+ * ridge. */
+int solver_block(const Solver *s, SolverScratch *scratch, int32_t from, int32_t b,
+    const int32_t *col, const float *scaled, int64_t n, float *x) {
     size_t d = (size_t)s->d, width = (size_t)b;
     float ridge = ridge_of(s, n), *g = scratch->z, *h = scratch->a;
     if (n == 0) return 0;
@@ -133,7 +144,9 @@ int solver_block(const Solver *s, SolverScratch *scratch, int32_t from, int32_t 
         int32_t block = (int32_t)(n - begin < GATHER ? n - begin : GATHER);
         for (int32_t k = 0; k < block; k++) {
             const float *y = s->other + (size_t)col[begin + k] * d;
-            float c = (float)solver_weight(s, scaled[begin + k]), root = sqrtf(c), miss = (float)solver_target(s, scaled[begin + k]) - c * kernels()->dot_float(x, y, d);
+            float c = (float)solver_weight(s, scaled[begin + k]), root = sqrtf(c),
+                  miss = (float)solver_target(s, scaled[begin + k]) -
+                c * kernels()->dot_float(x, y, d);
             float *row = scratch->gather + (size_t)k * width;
             for (size_t f = 0; f < width; f++) {
                 row[f] = root * y[(size_t)from + f];
@@ -156,7 +169,8 @@ Status ials_gram(float *gram, const float *x, double scale, int32_t n, int32_t d
     double *sum = mem_zeros(size, sizeof *sum);
     if (part && sum) {
         for (int32_t from = 0; from < n; from += GRAM_CHUNK) {
-            dense_gram(part, x + (size_t)from * (size_t)d, 1, n - from < GRAM_CHUNK ? n - from : GRAM_CHUNK, d);
+            dense_gram(part, x + (size_t)from * (size_t)d, 1,
+                n - from < GRAM_CHUNK ? n - from : GRAM_CHUNK, d);
             for (size_t i = 0; i < size; i++) sum[i] += (double)part[i];
         }
         for (size_t i = 0; i < size; i++) gram[i] = (float)(scale * sum[i]);

@@ -15,11 +15,12 @@ typedef struct Half {
     const Csr *rows;
     const float *scaled; /* per entry of rows */
     float *x;
-    const float *basis;  /* d x d, rows: eigenvectors of the Gram matrix; NULL: factors are not turned */
-    const float *other;  /* factors of the columns, as they are */
-    float *turned;       /* the same in the basis */
-    float **solved;      /* per worker: ROWS_A_PIECE x d */
-    int32_t from, b;     /* the block of solver=blocks */
+    /* d x d, rows: eigenvectors of the Gram matrix; NULL: factors are not turned */
+    const float *basis;
+    const float *other;     /* factors of the columns, as they are */
+    float *turned;          /* the same in the basis */
+    float **solved;         /* per worker: ROWS_A_PIECE x d */
+    int32_t from, b;        /* the block of solver=blocks */
     SolverScratch *scratch; /* per worker */
     _Atomic int singular;
 } Half;
@@ -29,9 +30,7 @@ static int32_t piece_end(int64_t piece, int32_t rows) {
     return (int32_t)(end < rows ? end : rows);
 }
 
-static int64_t pieces_of(int32_t rows) {
-    return ((int64_t)rows + ROWS_A_PIECE - 1) / ROWS_A_PIECE;
-}
+static int64_t pieces_of(int32_t rows) { return ((int64_t)rows + ROWS_A_PIECE - 1) / ROWS_A_PIECE; }
 
 /* Rows of the other side in the basis: y becomes E y. */
 static void turn_piece(void *context, int64_t piece, int worker) {
@@ -39,28 +38,51 @@ static void turn_piece(void *context, int64_t piece, int worker) {
     int32_t d = half->solver.d, from = (int32_t)(piece * ROWS_A_PIECE);
     size_t at = (size_t)from * (size_t)d;
     (void)worker;
-    dense_multiply(&(DenseProduct){.m = piece_end(piece, half->rows->n_cols) - from, .n = d, .k = d, .alpha = 1, .c = half->turned + at, .c_row = d,
-                                   .a = half->other + at, .a_row = d, .b = half->basis, .b_row = d, .b_t = 1});
+    dense_multiply(&(DenseProduct){.m = piece_end(piece, half->rows->n_cols) - from,
+        .n = d,
+        .k = d,
+        .alpha = 1,
+        .c = half->turned + at,
+        .c_row = d,
+        .a = half->other + at,
+        .a_row = d,
+        .b = half->basis,
+        .b_row = d,
+        .b_t = 1});
 }
 
 /* Rows solved in the basis, and turned back: x = E' z. */
 static void solve_piece(void *context, int64_t piece, int worker) {
     Half *half = context;
-    int32_t d = half->solver.d, from = (int32_t)(piece * ROWS_A_PIECE), to = piece_end(piece, half->rows->n_rows);
+    int32_t d = half->solver.d, from = (int32_t)(piece * ROWS_A_PIECE),
+            to = piece_end(piece, half->rows->n_rows);
     float *solved = half->solved[worker];
     for (int32_t r = from; r < to; r++) {
         int64_t e = half->rows->row_start[r];
-        if (solver_row(&half->solver, &half->scratch[worker], half->rows->col + e, half->scaled + e, csr_row_len(half->rows, r), solved + (size_t)(r - from) * (size_t)d))
+        if (solver_row(&half->solver, &half->scratch[worker], half->rows->col + e, half->scaled + e,
+                csr_row_len(half->rows, r), solved + (size_t)(r - from) * (size_t)d))
             half->singular = 1;
     }
-    dense_multiply(&(DenseProduct){.m = to - from, .n = d, .k = d, .alpha = 1, .c = half->x + (size_t)from * (size_t)d, .c_row = d, .a = solved, .a_row = d, .b = half->basis, .b_row = d});
+    dense_multiply(&(DenseProduct){.m = to - from,
+        .n = d,
+        .k = d,
+        .alpha = 1,
+        .c = half->x + (size_t)from * (size_t)d,
+        .c_row = d,
+        .a = solved,
+        .a_row = d,
+        .b = half->basis,
+        .b_row = d});
 }
 
 static void block_piece(void *context, int64_t piece, int worker) {
     Half *half = context;
-    for (int32_t r = (int32_t)(piece * ROWS_A_PIECE); r < piece_end(piece, half->rows->n_rows); r++) {
+    for (int32_t r = (int32_t)(piece * ROWS_A_PIECE); r < piece_end(piece, half->rows->n_rows);
+         r++) {
         int64_t e = half->rows->row_start[r];
-        if (solver_block(&half->solver, &half->scratch[worker], half->from, half->b, half->rows->col + e, half->scaled + e, csr_row_len(half->rows, r), half->x + (size_t)r * (size_t)half->solver.d))
+        if (solver_block(&half->solver, &half->scratch[worker], half->from, half->b,
+                half->rows->col + e, half->scaled + e, csr_row_len(half->rows, r),
+                half->x + (size_t)r * (size_t)half->solver.d))
             half->singular = 1;
     }
 }
@@ -86,31 +108,38 @@ static void objective_piece(void *context, int64_t piece, int worker) {
     for (int32_t u = from; u < to; u++) {
         const float *xu = o->x + (size_t)u * d;
         for (int64_t e = o->by_user->row_start[u]; e < o->by_user->row_start[u + 1]; e++) {
-            double score = kernels()->dot(xu, o->y + (size_t)o->by_user->col[e] * d, d), more = o->params->confidence * (double)o->scaled[e], a0 = o->params->unobserved_weight;
-            if (o->params->form == FORM_HKV) /* all pairs are counted with a0 x.y^2: this one takes that back */
+            double score = kernels()->dot(xu, o->y + (size_t)o->by_user->col[e] * d, d),
+                   more = o->params->confidence * (double)o->scaled[e],
+                   a0 = o->params->unobserved_weight;
+            /* all pairs are counted with a0 x.y^2: this one takes that back */
+            if (o->params->form == FORM_HKV)
                 sum += (a0 + more) * (score - 1) * (score - 1) - a0 * score * score;
-            else
-                sum += (1 + more) * (score - 1) * (score - 1);
+            else sum += (1 + more) * (score - 1) * (score - 1);
         }
-        sum += ridge(o->params, csr_row_len(o->by_user, u), o->by_user->n_cols) * kernels()->dot(xu, xu, d);
+        sum += ridge(o->params, csr_row_len(o->by_user, u), o->by_user->n_cols) *
+            kernels()->dot(xu, xu, d);
     }
     o->piece[piece] = sum;
 }
 
 /* The objective at the top; users are summed in pieces, the pieces in order. */
-static Status objective(double *out, const float *x, const float *y, const Csr *by_user, const Csr *by_item, const float *scaled, const IalsParams *p, Task *task, Err *err) {
+static Status objective(double *out, const float *x, const float *y, const Csr *by_user,
+    const Csr *by_item, const float *scaled, const IalsParams *p, Task *task, Err *err) {
     int32_t d = (int32_t)p->factors, n_users = by_user->n_rows, n_items = by_user->n_cols;
     size_t size = (size_t)d * (size_t)d;
     float *xx = mem_array(size, sizeof *xx), *yy = mem_array(size, sizeof *yy);
-    Objective o = {x, y, scaled, by_user, p, mem_zeros((size_t)pieces_of(by_user->n_rows), sizeof(double))};
+    Objective o = {
+        x, y, scaled, by_user, p, mem_zeros((size_t)pieces_of(by_user->n_rows), sizeof(double))};
     Status status = xx && yy && o.piece ? ST_OK : fail_nomem(err, "the objective");
     double sum = 0, all = 0;
 
     if (status == ST_OK) status = ials_gram(xx, x, 1, n_users, d, err);
     if (status == ST_OK) status = ials_gram(yy, y, 1, n_items, d, err);
-    if (status == ST_OK) status = task_run(task, pieces_of(by_user->n_rows), objective_piece, &o, err);
+    if (status == ST_OK)
+        status = task_run(task, pieces_of(by_user->n_rows), objective_piece, &o, err);
     if (status == ST_OK) {
-        for (size_t i = 0; i < size; i++) all += (double)xx[i] * (double)yy[i]; /* sum (x_u.y_i)^2 = tr(X'X Y'Y) */
+        /* sum (x_u.y_i)^2 = tr(X'X Y'Y) */
+        for (size_t i = 0; i < size; i++) all += (double)xx[i] * (double)yy[i];
         for (int64_t i = 0; i < pieces_of(by_user->n_rows); i++) sum += o.piece[i];
         for (int32_t i = 0; i < n_items; i++) {
             const float *yi = y + (size_t)i * (size_t)d;
@@ -137,11 +166,18 @@ typedef struct Fit {
     SolverScratch *scratch;
 } Fit;
 
-static Half make_half(const Fit *fit, const Csr *rows, const float *scaled, float *x, const float *other) {
+static Half make_half(
+    const Fit *fit, const Csr *rows, const float *scaled, float *x, const float *other) {
     double a0 = fit->params.unobserved_weight;
     return (Half){
-        .solver = {.d = (int32_t)fit->params.factors, .gram = fit->gram, .other = other, .reg = fit->params.reg, .unseen = a0 * rows->n_cols,
-                   .power = fit->params.reg_power, .confidence = fit->params.confidence, .hkv = fit->params.form == FORM_HKV ? a0 : 0},
+        .solver = {.d = (int32_t)fit->params.factors,
+            .gram = fit->gram,
+            .other = other,
+            .reg = fit->params.reg,
+            .unseen = a0 * rows->n_cols,
+            .power = fit->params.reg_power,
+            .confidence = fit->params.confidence,
+            .hkv = fit->params.form == FORM_HKV ? a0 : 0},
         .rows = rows,
         .scaled = scaled,
         .x = x,
@@ -161,7 +197,8 @@ static Status solve_exactly(Fit *fit, Half *half, Task *task, Err *err) {
     memcpy(fit->basis, fit->gram, d * d * sizeof *fit->basis);
     int failed = dense_eigen(fit->basis, fit->diagonal, (int32_t)d);
     if (failed) return failed < 0 ? fail_nomem(err, "the eigenvectors") : singular(fit, err);
-    for (size_t f = 0; f < d; f++) fit->diagonal[f] = fit->diagonal[f] > 0 ? fit->diagonal[f] : 0; /* rounding apart they are */
+    /* rounding apart they are */
+    for (size_t f = 0; f < d; f++) fit->diagonal[f] = fit->diagonal[f] > 0 ? fit->diagonal[f] : 0;
     half->basis = fit->basis;
     half->solver.diagonal = fit->diagonal;
     half->solver.other = fit->turned;
@@ -169,15 +206,18 @@ static Status solve_exactly(Fit *fit, Half *half, Task *task, Err *err) {
     return task_run(task, pieces_of(half->rows->n_rows), solve_piece, half, err);
 }
 
-static Status solve_half(Fit *fit, const Csr *rows, const float *scaled, float *x, const float *other, Task *task, Err *err) {
-    TRY(ials_gram(fit->gram, other, fit->params.unobserved_weight, rows->n_cols, (int32_t)fit->params.factors, err));
+static Status solve_half(Fit *fit, const Csr *rows, const float *scaled, float *x,
+    const float *other, Task *task, Err *err) {
+    TRY(ials_gram(fit->gram, other, fit->params.unobserved_weight, rows->n_cols,
+        (int32_t)fit->params.factors, err));
     Half half = make_half(fit, rows, scaled, x, other);
     TRY(solve_exactly(fit, &half, task, err));
     return half.singular ? singular(fit, err) : ST_OK;
 }
 
 /* The block [from, from + block) of all rows. */
-static Status move_block(Fit *fit, int32_t from, const Csr *rows, const float *scaled, float *x, const float *other, Task *task, Err *err) {
+static Status move_block(Fit *fit, int32_t from, const Csr *rows, const float *scaled, float *x,
+    const float *other, Task *task, Err *err) {
     int32_t d = (int32_t)fit->params.factors, b = (int32_t)fit->params.block;
     TRY(ials_gram(fit->gram, other, fit->params.unobserved_weight, rows->n_cols, d, err));
     Half half = make_half(fit, rows, scaled, x, other);
@@ -187,14 +227,15 @@ static Status move_block(Fit *fit, int32_t from, const Csr *rows, const float *s
     return half.singular ? singular(fit, err) : ST_OK;
 }
 
-static Status sweep_exact(Fit *fit, Model *model, const Dataset *data, float *y, double begin, Task *task, Err *err) {
+static Status sweep_exact(
+    Fit *fit, Model *model, const Dataset *data, float *y, double begin, Task *task, Err *err) {
     for (int64_t half = 0; half < 2 * fit->params.sweeps; half++) {
         double value;
         if (half % 2 == 0)
             TRY(solve_half(fit, &data->by_user, fit->user_scaled, fit->x, y, task, err));
-        else
-            TRY(solve_half(fit, &data->by_item, fit->item_scaled, y, fit->x, task, err));
-        TRY(objective(&value, fit->x, y, &data->by_user, &data->by_item, fit->user_scaled, &fit->params, task, err));
+        else TRY(solve_half(fit, &data->by_item, fit->item_scaled, y, fit->x, task, err));
+        TRY(objective(&value, fit->x, y, &data->by_user, &data->by_item, fit->user_scaled,
+            &fit->params, task, err));
         TRY(model_log_step(model, (double)(half + 1) / 2, value, task_clock() - begin, err));
     }
     return ST_OK;
@@ -208,14 +249,18 @@ static Status solve_first(Fit *fit, const Dataset *data, const float *y, Task *t
     return ST_OK;
 }
 
-static Status sweep_blocks(Fit *fit, Model *model, const Dataset *data, float *y, double begin, Task *task, Err *err) {
+static Status sweep_blocks(
+    Fit *fit, Model *model, const Dataset *data, float *y, double begin, Task *task, Err *err) {
     for (int64_t sweep = 1; sweep <= fit->params.sweeps; sweep++) {
         double value;
         for (int64_t from = 0; from < fit->params.factors; from += fit->params.block) {
-            TRY(move_block(fit, (int32_t)from, &data->by_user, fit->user_scaled, fit->x, y, task, err));
-            TRY(move_block(fit, (int32_t)from, &data->by_item, fit->item_scaled, y, fit->x, task, err));
+            TRY(move_block(
+                fit, (int32_t)from, &data->by_user, fit->user_scaled, fit->x, y, task, err));
+            TRY(move_block(
+                fit, (int32_t)from, &data->by_item, fit->item_scaled, y, fit->x, task, err));
         }
-        TRY(objective(&value, fit->x, y, &data->by_user, &data->by_item, fit->user_scaled, &fit->params, task, err));
+        TRY(objective(&value, fit->x, y, &data->by_user, &data->by_item, fit->user_scaled,
+            &fit->params, task, err));
         TRY(model_log_step(model, (double)sweep, value, task_clock() - begin, err));
     }
     return ST_OK;
@@ -225,14 +270,17 @@ static Status sweep_blocks(Fit *fit, Model *model, const Dataset *data, float *y
 static Status start_items(const Model *model, float *y, const IalsParams *params, Err *err) {
     const Model *start = model->start;
     size_t d = (size_t)params->factors;
-    factors_start(y, model->n_items, (int32_t)d, 0.1 / sqrt((double)d), (uint64_t)model->common.seed);
+    factors_start(
+        y, model->n_items, (int32_t)d, 0.1 / sqrt((double)d), (uint64_t)model->common.seed);
     if (!start) return ST_OK;
     const IalsState *before = start->state;
     if (start->algorithm != model->algorithm || before->params.factors != params->factors)
-        return fail(err, ST_BADARG, "init_from: the version is %s%s", start->algorithm->name, start->algorithm == model->algorithm ? " with another number of factors" : "");
+        return fail(err, ST_BADARG, "init_from: the version is %s%s", start->algorithm->name,
+            start->algorithm == model->algorithm ? " with another number of factors" : "");
     for (int32_t i = 0; i < model->n_items; i++) {
         int32_t known = keymap_find(start->items, keymap_key(model->items, i));
-        if (known >= 0) memcpy(y + (size_t)i * d, ann_row(&before->factors.items, known), d * sizeof *y);
+        if (known >= 0)
+            memcpy(y + (size_t)i * d, ann_row(&before->factors.items, known), d * sizeof *y);
     }
     return ST_OK;
 }
@@ -246,7 +294,8 @@ static Status scaled_values(float **out, const Model *model, const Csr *matrix, 
 }
 
 static Status allocate(Fit *fit, const Dataset *data, int threads, Err *err) {
-    size_t d = (size_t)fit->params.factors, users = (size_t)data->by_user.n_rows, items = (size_t)data->by_item.n_rows;
+    size_t d = (size_t)fit->params.factors, users = (size_t)data->by_user.n_rows,
+           items = (size_t)data->by_item.n_rows;
     int exact = fit->params.solver == EXACT;
     fit->x = mem_aligned(users, d * sizeof(float));
     fit->gram = mem_aligned(d, d * sizeof(float));
@@ -255,10 +304,13 @@ static Status allocate(Fit *fit, const Dataset *data, int threads, Err *err) {
     fit->turned = mem_aligned(!exact ? 0 : users > items ? users : items, d * sizeof(float));
     fit->scratch = mem_zeros((size_t)threads, sizeof *fit->scratch);
     fit->solved = mem_zeros((size_t)threads, sizeof *fit->solved);
-    if (!fit->x || !fit->gram || !fit->basis || !fit->diagonal || !fit->turned || !fit->scratch || !fit->solved) return fail_nomem(err, "the factors");
+    if (!fit->x || !fit->gram || !fit->basis || !fit->diagonal || !fit->turned || !fit->scratch ||
+        !fit->solved)
+        return fail_nomem(err, "the factors");
     for (int w = 0; w < threads; w++) {
         TRY(solver_scratch_init(&fit->scratch[w], (int32_t)d, err));
-        if (!(fit->solved[w] = mem_aligned(ROWS_A_PIECE, d * sizeof(float)))) return fail_nomem(err, "the factors");
+        if (!(fit->solved[w] = mem_aligned(ROWS_A_PIECE, d * sizeof(float))))
+            return fail_nomem(err, "the factors");
     }
     return ST_OK;
 }
@@ -302,9 +354,13 @@ Status ials_train(Model *model, const Dataset *data, Task *task, Err *err) {
     Fit fit = {0};
     ials_choose_weight(model);
     memcpy(&fit.params, &model->params, sizeof fit.params);
-    int64_t users = pieces_of(data->by_user.n_rows), items = pieces_of(data->by_item.n_rows), blocks = (fit.params.factors + fit.params.block - 1) / fit.params.block;
+    int64_t users = pieces_of(data->by_user.n_rows), items = pieces_of(data->by_item.n_rows),
+            blocks = (fit.params.factors + fit.params.block - 1) / fit.params.block;
     /* exact: a sweep turns and solves users and items, and takes the objective after each */
-    task_phase(task, "factors", "sweeps", fit.params.sweeps, fit.params.sweeps * (fit.params.solver == EXACT ? 4 * users + 2 * items : blocks * (users + items) + users));
+    task_phase(task, "factors", "sweeps", fit.params.sweeps,
+        fit.params.sweeps *
+            (fit.params.solver == EXACT ? 4 * users + 2 * items
+                                        : blocks * (users + items) + users));
     Status status = ials_new_state(model, err);
     if (status == ST_OK) status = fit_factors(&fit, model, data, task, err);
     if (status == ST_OK) status = ials_finish_state(model, err);

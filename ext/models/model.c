@@ -8,17 +8,21 @@
 
 const OptSpec model_common_options[] = {
     {"half_life", OPT_REAL, offsetof(CommonParams, half_life), 0, 1e6, 0, NULL,
-     "days after which an event counts half, before the newest event; 0: no decay"},
+        "days after which an event counts half, before the newest event; 0: no decay"},
     {"min_support", OPT_INT, offsetof(CommonParams, min_support), 1, 1e9, 1, NULL,
-     "items of fewer distinct users are not recommended"},
+        "items of fewer distinct users are not recommended"},
     {"max_history", OPT_INT, offsetof(CommonParams, max_history), 0, 1e9, 0, NULL,
-     "a user counts with this many items, the latest; 0: with all"},
+        "a user counts with this many items, the latest; 0: with all"},
     {"scale", OPT_CHOICE, offsetof(CommonParams, scale), 0, 0, MODEL_SCALE_LOG, "log|linear|binary",
-     "what a pair's weight w counts for: log(1 + w), w, or 1"},
-    {"combine", OPT_CHOICE, offsetof(CommonParams, combine), 0, 0, MODEL_COMBINE_AUTO, "auto|sum|last|max|mean",
-     "what several events of a user and an item make: the sum of their weights, the latest, the largest or their mean; auto: sum, of mf last"},
-    {"threads", OPT_INT, offsetof(CommonParams, threads), 0, 64, 0, NULL, "threads that train; 0: one a core"},
-    {"seed", OPT_INT, offsetof(CommonParams, seed), 0, 9007199254740991.0, 1, NULL, "seed of all random numbers"},
+        "what a pair's weight w counts for: log(1 + w), w, or 1"},
+    {"combine", OPT_CHOICE, offsetof(CommonParams, combine), 0, 0, MODEL_COMBINE_AUTO,
+        "auto|sum|last|max|mean",
+        "what several events of a user and an item make: the sum of their weights, the latest, the "
+        "largest or their mean; auto: sum, of mf last"},
+    {"threads", OPT_INT, offsetof(CommonParams, threads), 0, 64, 0, NULL,
+        "threads that train; 0: one a core"},
+    {"seed", OPT_INT, offsetof(CommonParams, seed), 0, 9007199254740991.0, 1, NULL,
+        "seed of all random numbers"},
     {0},
 };
 
@@ -39,7 +43,8 @@ void model_free(Model *model) {
 }
 
 size_t model_memory(const Model *model) {
-    return sizeof *model + keymap_memory(model->items) + (size_t)model->n_items * 8 + model->algorithm->memory(model);
+    return sizeof *model + keymap_memory(model->items) + (size_t)model->n_items * 8 +
+        model->algorithm->memory(model);
 }
 
 double model_scaled(const Model *model, float weight) {
@@ -74,8 +79,8 @@ static Status set_popularity(Model *model, const Dataset *data, Err *err) {
     return ST_OK;
 }
 
-Status model_train(Model **out, const Algorithm *algorithm, const CommonParams *common, const AlgorithmParams *params,
-                   const Model *start, Dataset *data, Task *task, Err *err) {
+Status model_train(Model **out, const Algorithm *algorithm, const CommonParams *common,
+    const AlgorithmParams *params, const Model *start, Dataset *data, Task *task, Err *err) {
     double begin = task_clock();
     Model *model = mem_zeros(1, sizeof *model);
     *out = NULL;
@@ -145,12 +150,20 @@ Status model_query_similar(ModelQuery *query, int32_t item, Err *err) {
     return query->model->algorithm->query_prepare(query, err);
 }
 
-DatasetRules model_rules(const Algorithm *algorithm, const CommonParams *common, const AlgorithmParams *params) {
-    static const PairCombine chosen[] = {[MODEL_COMBINE_SUM] = COMBINE_SUM, [MODEL_COMBINE_LAST] = COMBINE_LAST, [MODEL_COMBINE_MAX] = COMBINE_MAX, [MODEL_COMBINE_MEAN] = COMBINE_MEAN};
-    DatasetRules rules = {.min_support = common->min_support, .pair = {common->half_life, common->max_history, chosen[common->combine], algorithm->rates}};
-    if (common->combine == MODEL_COMBINE_AUTO) rules.pair.combine = algorithm->rates ? COMBINE_LAST : COMBINE_SUM;
+DatasetRules model_rules(
+    const Algorithm *algorithm, const CommonParams *common, const AlgorithmParams *params) {
+    static const PairCombine chosen[] = {[MODEL_COMBINE_SUM] = COMBINE_SUM,
+        [MODEL_COMBINE_LAST] = COMBINE_LAST,
+        [MODEL_COMBINE_MAX] = COMBINE_MAX,
+        [MODEL_COMBINE_MEAN] = COMBINE_MEAN};
+    DatasetRules rules = {.min_support = common->min_support,
+        .pair = {
+            common->half_life, common->max_history, chosen[common->combine], algorithm->rates}};
+    if (common->combine == MODEL_COMBINE_AUTO)
+        rules.pair.combine = algorithm->rates ? COMBINE_LAST : COMBINE_SUM;
     if (algorithm->baskets) rules.basket = algorithm->baskets(params);
-    if (rules.basket.group) rules.pair = (PairRules){.max_history = common->max_history}; /* baskets have their own decay, and are added up */
+    /* baskets have their own decay, and are added up */
+    if (rules.basket.group) rules.pair = (PairRules){.max_history = common->max_history};
     return rules;
 }
 
@@ -159,7 +172,8 @@ double algorithm_score(const ModelQuery *query, int32_t item) {
     return algorithm->board ? algorithm->board(query)->score[item] : algorithm->score(query, item);
 }
 
-Status algorithm_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err) {
+Status algorithm_rank(
+    const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err) {
     const Algorithm *algorithm = query->model->algorithm;
     if (!algorithm->board) return algorithm->rank(query, allowed, n_allowed, top, err);
     scoreboard_rank(algorithm->board(query), allowed, top);
@@ -175,15 +189,18 @@ double model_query_score(const ModelQuery *query, int32_t item) {
 
 void model_allow_all(const Model *model, uint64_t *bit) {
     memset(bit, 0xff, model_words(model) * sizeof *bit);
-    if (model->n_items % 64) bit[model_words(model) - 1] = ((uint64_t)1 << (model->n_items % 64)) - 1;
+    if (model->n_items % 64)
+        bit[model_words(model) - 1] = ((uint64_t)1 << (model->n_items % 64)) - 1;
 }
 
 /* Fill up from the popular list, leaving out what is listed already. */
-static Status fill(const Model *model, const uint64_t *allowed, size_t k, Ranked *out, size_t *out_n, Err *err) {
+static Status fill(
+    const Model *model, const uint64_t *allowed, size_t k, Ranked *out, size_t *out_n, Err *err) {
     double score = *out_n == 0 ? score_of_stranger(model) : 0;
     uint64_t *listed = mem_zeros(model_words(model), sizeof *listed);
     if (!listed) return fail_nomem(err, "the popular list");
-    for (size_t i = 0; i < *out_n; i++) listed[out[i].item >> 6] |= (uint64_t)1 << (out[i].item & 63);
+    for (size_t i = 0; i < *out_n; i++)
+        listed[out[i].item >> 6] |= (uint64_t)1 << (out[i].item & 63);
     for (int32_t at = 0; at < model->n_items && *out_n < k; at++) {
         int32_t item = model->popular[at];
         uint64_t bit = (uint64_t)1 << (item & 63);
@@ -194,14 +211,17 @@ static Status fill(const Model *model, const uint64_t *allowed, size_t k, Ranked
     return ST_OK;
 }
 
-Status model_list(const Model *model, TopK *top, const uint64_t *allowed, size_t k, Ranked *out, size_t *out_n, Err *err) {
+Status model_list(const Model *model, TopK *top, const uint64_t *allowed, size_t k, Ranked *out,
+    size_t *out_n, Err *err) {
     topk_sort(top);
-    for (*out_n = 0; *out_n < top->len; ++*out_n) out[*out_n] = (Ranked){.item = (int32_t)top->item[*out_n].id, .score = top->item[*out_n].score};
+    for (*out_n = 0; *out_n < top->len; ++*out_n)
+        out[*out_n] = (Ranked){
+            .item = (int32_t)top->item[*out_n].id, .score = top->item[*out_n].score};
     return *out_n < k ? fill(model, allowed, k, out, out_n, err) : ST_OK;
 }
 
-Status model_query_rank(ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, size_t k, Ranked *out,
-                        size_t *out_n, Err *err) {
+Status model_query_rank(ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, size_t k,
+    Ranked *out, size_t *out_n, Err *err) {
     const Model *model = query->model;
     TopK top = {0};
     Status status = ST_OK;

@@ -1,8 +1,8 @@
 /* A trained recommender, and how to ask it.
  *
- * A Model is immutable and may be shared by threads. It knows items by dense id 0 .. n_items-1 in key order, so ties by
- * id are ties by key, and it knows no users: a user is her history, which the caller reads from the events when it
- * asks. A ModelQuery holds the scratch memory of one asker.
+ * A Model is immutable and may be shared by threads. It knows items by dense id 0 .. n_items-1 in
+ * key order, so ties by id are ties by key, and it knows no users: a user is her history, which the
+ * caller reads from the events when it asks. A ModelQuery holds the scratch memory of one asker.
  *
  *     ModelQuery *query = model_query_new(model, &err);
  *     model_query_history(query, &history, &err);
@@ -34,7 +34,13 @@ typedef struct CommonParams {
     int64_t seed;
 } CommonParams;
 enum { MODEL_SCALE_LOG, MODEL_SCALE_LINEAR, MODEL_SCALE_BINARY };
-enum { MODEL_COMBINE_AUTO, MODEL_COMBINE_SUM, MODEL_COMBINE_LAST, MODEL_COMBINE_MAX, MODEL_COMBINE_MEAN };
+enum {
+    MODEL_COMBINE_AUTO,
+    MODEL_COMBINE_SUM,
+    MODEL_COMBINE_LAST,
+    MODEL_COMBINE_MAX,
+    MODEL_COMBINE_MEAN
+};
 extern const OptSpec model_common_options[];
 
 /* Room for any algorithm's own parameters. */
@@ -58,12 +64,12 @@ typedef struct Model {
     int32_t n_items;
     int64_t n_users;
     int64_t n_events;
-    double newest;     /* time of the newest event that was trained on */
-    int has_until;     /* trained on, and remembers, events before until */
-    double until;      /* unix seconds */
-    float *popularity; /* n_items: distinct users of the item */
-    int32_t *popular;  /* n_items: ids by (popularity descending, id) */
-    void *state;       /* the algorithm's own */
+    double newest;             /* time of the newest event that was trained on */
+    int has_until;             /* trained on, and remembers, events before until */
+    double until;              /* unix seconds */
+    float *popularity;         /* n_items: distinct users of the item */
+    int32_t *popular;          /* n_items: ids by (popularity descending, id) */
+    void *state;               /* the algorithm's own */
     const struct Model *start; /* while training: the version of init_from, borrowed; or NULL */
     double trained_seconds;
     TrainingStep *step;
@@ -77,8 +83,10 @@ typedef struct History {
     float *weight;
     int64_t n;
     double *time; /* when each was had last: unix seconds, in a cart its place; NULL: unknown */
-    const int32_t *seen; /* what she has at all, ascending, where the taste above may be only a part of it (max_history, baskets); */
-    int64_t n_seen;      /* NULL: item */
+    /* what she has at all, ascending, where the taste above may be only a part of it (max_history,
+     * baskets); */
+    const int32_t *seen;
+    int64_t n_seen; /* NULL: item */
 } History;
 
 /* The items that count as seen. */
@@ -89,10 +97,10 @@ static inline const int32_t *history_seen(const History *history, int64_t *n) {
 
 typedef struct ModelQuery {
     const Model *model;
-    History history; /* borrowed from the caller */
-    int32_t similar; /* the item whose neighbours are asked for, or -1 */
+    History history;  /* borrowed from the caller */
+    int32_t similar;  /* the item whose neighbours are asked for, or -1 */
     int popular_only; /* the popular list, whatever the algorithm: the baseline of evaluations */
-    void *scratch;   /* the algorithm's own */
+    void *scratch;    /* the algorithm's own */
 } ModelQuery;
 
 struct Algorithm {
@@ -101,14 +109,18 @@ struct Algorithm {
     int impersonal;      /* ranks without a history */
     int scores_all;      /* has something to say about every item: nothing is filled in */
     int no_similar;      /* has no neighbours of an item */
-    int wants_items;     /* reads texts and vectors of the items table, and knows its items without events */
-    int by_session;      /* trains on sessions, and a history is the asker's latest session (where there is session=) */
-    int own_items;       /* scores nothing but what is in the history */
-    int rates;           /* predicts the weight itself, a rating; that a user has an item means nothing */
-    int keeps_seen;      /* offers what the asker has, unless exclude_seen says otherwise */
+    /* reads texts and vectors of the items table, and knows its items without events */
+    int wants_items;
+    /* trains on sessions, and a history is the asker's latest session (where there is session=) */
+    int by_session;
+    int own_items; /* scores nothing but what is in the history */
+    /* predicts the weight itself, a rating; that a user has an item means nothing */
+    int rates;
+    int keeps_seen; /* offers what the asker has, unless exclude_seen says otherwise */
     const OptSpec *options;
     size_t params_size;
-    const char *tune_space; /* JSON: what tuning explores of the options unless told otherwise; NULL: nothing */
+    /* JSON: what tuning explores of the options unless told otherwise; NULL: nothing */
+    const char *tune_space;
     /* Weights by baskets instead of sums, if the options say so; NULL: never. */
     BasketRules (*baskets)(const AlgorithmParams *params);
     /* What the option table cannot say about options that do not go together; NULL: nothing. */
@@ -125,22 +137,26 @@ struct Algorithm {
     void (*query_free)(ModelQuery *query);
     /* Prepare for query->history (n >= 1) or query->similar (>= 0). */
     Status (*query_prepare)(ModelQuery *query, Err *err);
-    /* The scores of all items as they stand after query_prepare, for who keeps them: score and rank follow. NULL: they are asked. */
+    /* The scores of all items as they stand after query_prepare, for who keeps them: score and rank
+     * follow. NULL: they are asked. */
     const struct Scoreboard *(*board)(const ModelQuery *query);
     /* The score of an item after query_prepare; 0 where the model has nothing to say. */
     double (*score)(const ModelQuery *query, int32_t item);
-    /* The score of every item to somebody without a history, whose list is the popular one. NULL: 0. */
+    /* The score of every item to somebody without a history, whose list is the popular one. NULL:
+     * 0. */
     double (*stranger)(const Model *model);
     /* The k best allowed items that the model has something to say about, unsorted. */
-    Status (*rank)(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err);
-    /* part[j] = what history item j adds to the score of item; the parts sum to the score. NULL: not additive. */
+    Status (*rank)(
+        const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err);
+    /* part[j] = what history item j adds to the score of item; the parts sum to the score. NULL:
+     * not additive. */
     Status (*contributions)(const ModelQuery *query, int32_t item, double *part, Err *err);
     /* How alike two items are, 0..1; NULL: the model cannot tell. */
     double (*alike)(const Model *model, int32_t a, int32_t b);
     /* An item's vector of *dim numbers, for a rec_index of one's own; NULL: the model has none. */
     const float *(*item_vector)(const Model *model, int32_t item, int32_t *dim);
-    /* Where score and rank for a history are those of an inner product: the index over the items' vectors, and after query_prepare the
-     * asker's vector. NULL: they are not. */
+    /* Where score and rank for a history are those of an inner product: the index over the items'
+     * vectors, and after query_prepare the asker's vector. NULL: they are not. */
     const struct AnnIndex *(*index)(const Model *model);
     const float *(*asker)(const ModelQuery *query);
 };
@@ -149,21 +165,26 @@ const Algorithm *algorithm_find(const char *name);
 /* NULL-terminated. */
 extern const Algorithm *const algorithm_registry[];
 
-/* Train on a finished dataset, whose item dictionary moves into the model. start: the version to start from, or NULL. */
-Status model_train(Model **out, const Algorithm *algorithm, const CommonParams *common, const AlgorithmParams *params,
-                   const Model *start, Dataset *data, Task *task, Err *err);
+/* Train on a finished dataset, whose item dictionary moves into the model. start: the version to
+ * start from, or NULL. */
+Status model_train(Model **out, const Algorithm *algorithm, const CommonParams *common,
+    const AlgorithmParams *params, const Model *start, Dataset *data, Task *task, Err *err);
 void model_free(Model *model);
 size_t model_memory(const Model *model);
 
 /* How events become pairs, by the algorithm and its options. */
-DatasetRules model_rules(const Algorithm *algorithm, const CommonParams *common, const AlgorithmParams *params);
+DatasetRules model_rules(
+    const Algorithm *algorithm, const CommonParams *common, const AlgorithmParams *params);
 
-/* The score of an item, or 0 where the model has nothing good to say about it; only after model_query_history or _similar. */
+/* The score of an item, or 0 where the model has nothing good to say about it; only after
+ * model_query_history or _similar. */
 double model_query_score(const ModelQuery *query, int32_t item);
 
-/* The algorithm's own word after query_prepare: the score of an item, which may be negative, and rank. */
+/* The algorithm's own word after query_prepare: the score of an item, which may be negative, and
+ * rank. */
 double algorithm_score(const ModelQuery *query, int32_t item);
-Status algorithm_rank(const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err);
+Status algorithm_rank(
+    const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err);
 
 /* What a summed weight counts for, by the scale option: log(1 + w), w or 1. */
 double model_scaled(const Model *model, float weight);
@@ -182,28 +203,30 @@ void model_query_free(ModelQuery *query);
 
 /* Has the algorithm anything to say to this asker? Otherwise the list is the popular one. */
 int model_query_speaks(const ModelQuery *query);
-/* Ask about a history (n may be 0: then everything comes from popular) or about the neighbours of an item. */
+/* Ask about a history (n may be 0: then everything comes from popular) or about the neighbours of
+ * an item. */
 Status model_query_history(ModelQuery *query, const History *history, Err *err);
 Status model_query_similar(ModelQuery *query, int32_t item, Err *err);
 
 /* A set of items has a bit per item: 64-bit words of it, and the set of all. */
-static inline size_t model_words(const Model *model) {
-    return ((size_t)model->n_items + 63) / 64;
-}
+static inline size_t model_words(const Model *model) { return ((size_t)model->n_items + 63) / 64; }
 void model_allow_all(const Model *model, uint64_t *bit);
 
 typedef struct Ranked {
     int32_t item;
-    int from_popular; /* filled from the popular list: score is 0, or the algorithm's for a stranger */
+    /* filled from the popular list: score is 0, or the algorithm's for a stranger */
+    int from_popular;
     double score;
 } Ranked;
 
-/* The first k of the list: allowed items by (score descending, id), then, where the model has nothing more to say, the
- * popular ones by (popularity descending, id) with score 0, or the algorithm's for a stranger. *out_n <= k. */
-Status model_query_rank(ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, size_t k, Ranked *out,
-                        size_t *out_n, Err *err);
+/* The first k of the list: allowed items by (score descending, id), then, where the model has
+ * nothing more to say, the popular ones by (popularity descending, id) with score 0, or the
+ * algorithm's for a stranger. *out_n <= k. */
+Status model_query_rank(ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, size_t k,
+    Ranked *out, size_t *out_n, Err *err);
 
 /* The list of what the algorithm has ranked (top is sorted), filled up from the popular list. */
-Status model_list(const Model *model, TopK *top, const uint64_t *allowed, size_t k, Ranked *out, size_t *out_n, Err *err);
+Status model_list(const Model *model, TopK *top, const uint64_t *allowed, size_t k, Ranked *out,
+    size_t *out_n, Err *err);
 
 #endif

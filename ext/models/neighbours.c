@@ -16,7 +16,8 @@ typedef struct Kept {
 } Kept;
 
 Status neighbour_rows_init(NeighbourRows *rows, int32_t n_items, Err *err) {
-    *rows = (NeighbourRows){.n_items = n_items, .n_pieces = ((int64_t)n_items + NEIGHBOUR_PIECE - 1) / NEIGHBOUR_PIECE};
+    *rows = (NeighbourRows){
+        .n_items = n_items, .n_pieces = ((int64_t)n_items + NEIGHBOUR_PIECE - 1) / NEIGHBOUR_PIECE};
     rows->piece = mem_zeros((size_t)rows->n_pieces, sizeof *rows->piece);
     return rows->piece ? ST_OK : fail_nomem(err, "the neighbours");
 }
@@ -27,7 +28,8 @@ void neighbour_rows_clear(NeighbourRows *rows) {
     *rows = (NeighbourRows){0};
 }
 
-int neighbour_rows_keep(NeighbourRows *rows, int32_t row, double self, Scored *list, size_t n, size_t k, int l1) {
+int neighbour_rows_keep(
+    NeighbourRows *rows, int32_t row, double self, Scored *list, size_t n, size_t k, int l1) {
     Bytes *out = &rows->piece[row / NEIGHBOUR_PIECE];
     double sum = 0;
     if (n > k) scored_select(list, n, k);
@@ -36,12 +38,16 @@ int neighbour_rows_keep(NeighbourRows *rows, int32_t row, double self, Scored *l
     bytes_append(out, &(Kept){row, (float)self}, sizeof(Kept));
     bytes_u32(out, (uint32_t)n);
     for (size_t i = 0; i < n; i++)
-        bytes_append(out, &(Kept){(int32_t)list[i].id, (float)(sum > 0 ? list[i].score / sum : list[i].score)}, sizeof(Kept));
+        bytes_append(out,
+            &(Kept){(int32_t)list[i].id, (float)(sum > 0 ? list[i].score / sum : list[i].score)},
+            sizeof(Kept));
     return !out->failed;
 }
 
-/* Candidates gather until there are several times k; then only the k largest stay, and set the floor for the rest. */
-int neighbour_rows_keep_dense(NeighbourRows *rows, int32_t row, const float *value, const int32_t *item, int32_t n, Scored *list, size_t k) {
+/* Candidates gather until there are several times k; then only the k largest stay, and set the
+ * floor for the rest. */
+int neighbour_rows_keep_dense(NeighbourRows *rows, int32_t row, const float *value,
+    const int32_t *item, int32_t n, Scored *list, size_t k) {
     size_t found = 0, room = 4 * k + 64;
     double self = 0, floor = 0;
     for (int32_t i = 0; i < n; i++) {
@@ -65,10 +71,13 @@ static Kept read_kept(Reader *in) {
     return kept;
 }
 
-/* All pieces as a matrix, each freed as soon as it is read; a row's columns are in the order they were kept in. */
+/* All pieces as a matrix, each freed as soon as it is read; a row's columns are in the order they
+ * were kept in. */
 static Status join_pieces(NeighbourRows *rows, Csr *out, float *self, Err *err) {
     int64_t nnz = 0, at = 0;
-    for (int64_t p = 0; p < rows->n_pieces; p++) nnz += (int64_t)(rows->piece[p].len / sizeof(Kept)); /* an upper bound */
+    /* an upper bound */
+    for (int64_t p = 0; p < rows->n_pieces; p++)
+        nnz += (int64_t)(rows->piece[p].len / sizeof(Kept));
     TRY(csr_alloc(out, rows->n_items, rows->n_items, nnz, err));
     for (int64_t p = 0; p < rows->n_pieces; p++) {
         Reader in = reader_of(rows->piece[p].data, rows->piece[p].len);
@@ -138,7 +147,8 @@ Status neighbours_read(Model *model, Reader *in, Err *err) {
     Neighbours *state = new_state(model, err);
     if (!state) return ST_NOMEM;
     if (n) memcpy(state->self, self, n * sizeof *state->self);
-    if (vector_first_bad(state->self, n) >= 0) return fail(err, ST_CORRUPT, "neighbours hold no numbers");
+    if (vector_first_bad(state->self, n) >= 0)
+        return fail(err, ST_CORRUPT, "neighbours hold no numbers");
     TRY(csr_read(&state->row, model->n_items, model->n_items, in, err));
     describe_rows(state);
     return ST_OK;
@@ -176,7 +186,8 @@ Status neighbours_query_new(ModelQuery *query, Err *err) {
 }
 
 static void add_row(Scoreboard *board, const Neighbours *state, int32_t j, double x) {
-    for (int64_t e = state->row.row_start[j]; e < state->row.row_start[j + 1]; e++) scoreboard_add(board, state->row.col[e], (double)state->row.val[e] * x);
+    for (int64_t e = state->row.row_start[j]; e < state->row.row_start[j + 1]; e++)
+        scoreboard_add(board, state->row.col[e], (double)state->row.val[e] * x);
 }
 
 Status neighbours_prepare(ModelQuery *query, Err *err) {
@@ -196,9 +207,7 @@ Status neighbours_prepare(ModelQuery *query, Err *err) {
     return ST_OK;
 }
 
-const Scoreboard *neighbours_board(const ModelQuery *query) {
-    return query->scratch;
-}
+const Scoreboard *neighbours_board(const ModelQuery *query) { return query->scratch; }
 
 /* s_ji */
 static double value_at(const Neighbours *state, int32_t j, int32_t i) {
@@ -216,6 +225,7 @@ double neighbours_alike(const Model *model, int32_t a, int32_t b) {
 Status neighbours_contributions(const ModelQuery *query, int32_t item, double *part, Err *err) {
     (void)err;
     for (int64_t h = 0; h < query->history.n; h++)
-        part[h] = value_at(query->model->state, query->history.item[h], item) * model_scaled(query->model, query->history.weight[h]);
+        part[h] = value_at(query->model->state, query->history.item[h], item) *
+            model_scaled(query->model, query->history.weight[h]);
     return ST_OK;
 }

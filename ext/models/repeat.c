@@ -1,19 +1,28 @@
 /* repeat: what the customer buys again.
  *
- *     variant=frequency   her own items by how often and how lately, then the popular ones (the personal top-frequency baseline of
- *                         next-basket studies, GP-TopFreq in Li et al. 2023):
- *                         score_ui = x_ui + 1e-6 (users of i) / (1 + users of the most popular item)       for the items i of u
- *                         x_ui: the sum of the weights of u's events with i, each halved every half_life days (common option), scaled
+ *     variant=frequency   her own items by how often and how lately, then the popular ones (the
+ *                         personal top-frequency baseline of next-basket studies, GP-TopFreq in Li
+ *                         et al. 2023). For the items i of u
+ *
+ *                         score_ui = x_ui + 1e-6 (users of i) / (1 + users of the most popular one)
+ *
+ *                         x_ui: the sum of the weights of u's events with i, each halved every
+ *                         half_life days (common option), scaled
  *
  *     variant=tifu        temporal item frequency and neighbours (TIFU-kNN, Hu et al. 2020):
- *                         score_ui = alpha p_ui + (1 - alpha) mean of p_vi over the `neighbours` users v nearest to u
- *                         p_u: weights by baskets (BasketRules in dataset.h: `group`, `decay`, `group_decay`), a basket being the events of
- *                         one time; near by Euclidean distance of p_u and p_v, of equally near ones the lower number; who is u herself
- *                         (distance 0) is passed over
  *
- * frequency scores nothing but the history; all other items follow from the popular list. tifu keeps the users' p without their
- * keys (docs/decisions/0009-rows-without-keys.md). Unlike other algorithms it offers what is in the history unless exclude_seen=true.
- * Cost: nothing to train; a query O(history), of tifu also the users and the users of the history's items. */
+ *                         score_ui = alpha p_ui + (1 - alpha) mean of p_vi over the `neighbours`
+ *                                    users v nearest to u
+ *
+ *                         p_u: weights by baskets (BasketRules in dataset.h: `group`, `decay`,
+ *                         `group_decay`), a basket being the events of one time; near by Euclidean
+ *                         distance of p_u and p_v, of equally near ones the lower number; who is u
+ *                         herself (distance 0) is passed over
+ *
+ * frequency scores nothing but the history; all other items follow from the popular list. tifu
+ * keeps the users' p without their keys (docs/decisions/0009-rows-without-keys.md). Unlike other
+ * algorithms it offers what is in the history unless exclude_seen=true. Cost: nothing to train; a
+ * query O(history), of tifu also the users and the users of the history's items. */
 #include <math.h>
 #include <string.h>
 
@@ -33,12 +42,17 @@ typedef struct RepeatParams {
 enum { FREQUENCY, TIFU };
 
 static const OptSpec repeat_options[] = {
-    {"variant", OPT_CHOICE, offsetof(RepeatParams, variant), 0, 0, FREQUENCY, "frequency|tifu", "her own frequencies, or those by baskets blended with her neighbours'"},
-    {"neighbours", OPT_INT, offsetof(RepeatParams, neighbours), 1, 100000, 300, NULL, "tifu: users that are asked"},
+    {"variant", OPT_CHOICE, offsetof(RepeatParams, variant), 0, 0, FREQUENCY, "frequency|tifu",
+        "her own frequencies, or those by baskets blended with her neighbours'"},
+    {"neighbours", OPT_INT, offsetof(RepeatParams, neighbours), 1, 100000, 300, NULL,
+        "tifu: users that are asked"},
     {"alpha", OPT_REAL, offsetof(RepeatParams, alpha), 0, 1, .7, NULL, "tifu: share of her own"},
-    {"group", OPT_INT, offsetof(RepeatParams, group), 1, 1000000, 7, NULL, "tifu: baskets in a group"},
-    {"decay", OPT_REAL, offsetof(RepeatParams, decay), 0, 1, .9, NULL, "tifu: what a basket is worth beside the next one of its group"},
-    {"group_decay", OPT_REAL, offsetof(RepeatParams, group_decay), 0, 1, .7, NULL, "tifu: what a group is worth beside the next one"},
+    {"group", OPT_INT, offsetof(RepeatParams, group), 1, 1000000, 7, NULL,
+        "tifu: baskets in a group"},
+    {"decay", OPT_REAL, offsetof(RepeatParams, decay), 0, 1, .9, NULL,
+        "tifu: what a basket is worth beside the next one of its group"},
+    {"group_decay", OPT_REAL, offsetof(RepeatParams, group_decay), 0, 1, .7, NULL,
+        "tifu: what a group is worth beside the next one"},
     {0},
 };
 
@@ -69,7 +83,8 @@ static Status finish_state(Repeat *state, Err *err) {
     state->square = mem_zeros((size_t)state->by_user.n_rows, sizeof *state->square);
     if (!state->square) return fail_nomem(err, "the users");
     for (int32_t u = 0; u < state->by_user.n_rows; u++)
-        for (int64_t e = state->by_user.row_start[u]; e < state->by_user.row_start[u + 1]; e++) state->square[u] += (double)state->by_user.val[e] * (double)state->by_user.val[e];
+        for (int64_t e = state->by_user.row_start[u]; e < state->by_user.row_start[u + 1]; e++)
+            state->square[u] += (double)state->by_user.val[e] * (double)state->by_user.val[e];
     return ST_OK;
 }
 
@@ -108,7 +123,8 @@ static void repeat_free(Model *model) {
 
 static size_t repeat_memory(const Model *model) {
     const Repeat *state = model->state;
-    return sizeof *state + (size_t)csr_nnz(&state->by_user) * 16 + (size_t)state->by_user.n_rows * 24;
+    return sizeof *state + (size_t)csr_nnz(&state->by_user) * 16 +
+        (size_t)state->by_user.n_rows * 24;
 }
 
 /* ---- queries ---- */
@@ -126,15 +142,18 @@ static size_t nearest(const ModelQuery *query, UserQuery *q) {
     scoreboard_reset(&q->users, 1);
     for (int64_t h = 0; h < history->n; h++) {
         own += (double)history->weight[h] * (double)history->weight[h];
-        for (int64_t e = state->by_item.row_start[history->item[h]]; e < state->by_item.row_start[history->item[h] + 1]; e++)
-            q->users.score[state->by_item.col[e]] += (double)history->weight[h] * (double)state->by_item.val[e];
+        for (int64_t e = state->by_item.row_start[history->item[h]];
+             e < state->by_item.row_start[history->item[h] + 1]; e++)
+            q->users.score[state->by_item.col[e]] += (double)history->weight[h] *
+                (double)state->by_item.val[e];
     }
     for (int32_t v = 0; v < state->by_user.n_rows; v++) {
         double distance = own + state->square[v] - 2 * q->users.score[v];
         if (distance > 1e-10 * own) q->list[n++] = (Scored){distance, v};
         farthest = fmax(farthest, distance);
     }
-    for (size_t i = 0; i < n; i++) q->list[i].score = farthest + 1 - q->list[i].score; /* the nearest has the most */
+    /* the nearest has the most */
+    for (size_t i = 0; i < n; i++) q->list[i].score = farthest + 1 - q->list[i].score;
     return scored_best(q->list, n, (size_t)state->params.neighbours);
 }
 
@@ -143,7 +162,8 @@ static void add_neighbours(const ModelQuery *query, UserQuery *q) {
     size_t n = nearest(query, q);
     double share = n ? (1 - state->params.alpha) / (double)n : 0;
     for (size_t i = 0; i < n; i++)
-        for (int64_t e = state->by_user.row_start[q->list[i].id]; e < state->by_user.row_start[q->list[i].id + 1]; e++)
+        for (int64_t e = state->by_user.row_start[q->list[i].id];
+             e < state->by_user.row_start[q->list[i].id + 1]; e++)
             q->items.score[state->by_user.col[e]] += share * (double)state->by_user.val[e];
 }
 
@@ -156,8 +176,11 @@ static Status repeat_prepare(ModelQuery *query, Err *err) {
     scoreboard_reset(&q->items, state->params.variant == TIFU);
     for (int64_t h = 0; h < query->history.n; h++) {
         int32_t item = query->history.item[h];
-        double frequency = model_scaled(model, query->history.weight[h]) + 1e-6 * (double)model->popularity[item] / (1 + most);
-        scoreboard_add(&q->items, item, state->params.variant == TIFU ? state->params.alpha * (double)query->history.weight[h] : frequency);
+        double frequency = model_scaled(model, query->history.weight[h]) +
+            1e-6 * (double)model->popularity[item] / (1 + most);
+        scoreboard_add(&q->items, item,
+            state->params.variant == TIFU ? state->params.alpha * (double)query->history.weight[h]
+                                          : frequency);
     }
     if (state->params.variant == TIFU) add_neighbours(query, q);
     return ST_OK;
@@ -168,7 +191,9 @@ static Status repeat_contributions(const ModelQuery *query, int32_t item, double
     const Repeat *state = query->model->state;
     (void)err;
     for (int64_t h = 0; h < query->history.n; h++) {
-        double own = state->params.variant == TIFU ? state->params.alpha * (double)query->history.weight[h] : algorithm_score(query, item);
+        double own = state->params.variant == TIFU
+            ? state->params.alpha * (double)query->history.weight[h]
+            : algorithm_score(query, item);
         part[h] = query->history.item[h] == item ? own : 0;
     }
     return ST_OK;
@@ -176,7 +201,8 @@ static Status repeat_contributions(const ModelQuery *query, int32_t item, double
 
 const Algorithm repeat_algorithm = {
     .name = "repeat",
-    .summary = "what the customer buys again: her own items by how often and how lately, then the popular ones or her neighbours'",
+    .summary = "what the customer buys again: her own items by how often and how lately, then the "
+               "popular ones or her neighbours'",
     .no_similar = 1,
     .own_items = 1,
     .keeps_seen = 1,

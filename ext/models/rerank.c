@@ -26,7 +26,8 @@ static double relevance_of(const Model *model, const Ranked *r, double penalty) 
     return r->score / pow(users > 1 ? users : 1, penalty);
 }
 
-static Candidate *candidates(const Model *model, const RerankRules *rules, const Ranked *list, size_t n) {
+static Candidate *candidates(
+    const Model *model, const RerankRules *rules, const Ranked *list, size_t n) {
     Candidate *out = mem_zeros(n, sizeof *out);
     double largest = 0;
     for (size_t i = 0; out && i < n; i++) {
@@ -66,7 +67,8 @@ static double divergence(const Shares *s, int32_t category) {
 }
 
 static int is_full(const Shares *s, const RerankRules *rules, int32_t category) {
-    return rules->max_per_category > 0 && category >= 0 && s->count[category] >= rules->max_per_category;
+    return rules->max_per_category > 0 && category >= 0 &&
+        s->count[category] >= rules->max_per_category;
 }
 
 static int32_t category_of(const int32_t *category, const Candidate *c) {
@@ -74,13 +76,15 @@ static int32_t category_of(const int32_t *category, const Candidate *c) {
 }
 
 /* The best of those that are left; -1 when nobody may come. */
-static int64_t next(const RerankRules *rules, const Shares *s, const int32_t *category, const Candidate *c, size_t n) {
+static int64_t next(const RerankRules *rules, const Shares *s, const int32_t *category,
+    const Candidate *c, size_t n) {
     int64_t best = -1;
     double best_value = -INFINITY;
     for (size_t i = 0; i < n; i++) {
         if (c[i].taken || is_full(s, rules, category_of(category, &c[i]))) continue;
         double value = (1 - rules->diversity) * c[i].relevance - rules->diversity * c[i].closest;
-        if (rules->calibration > 0) value -= rules->calibration * divergence(s, category_of(category, &c[i]));
+        if (rules->calibration > 0)
+            value -= rules->calibration * divergence(s, category_of(category, &c[i]));
         if (value > best_value) {
             best = (int64_t)i;
             best_value = value;
@@ -89,7 +93,8 @@ static int64_t next(const RerankRules *rules, const Shares *s, const int32_t *ca
     return best;
 }
 
-static void take(const ModelQuery *query, const RerankRules *rules, Shares *s, const int32_t *category, Candidate *c, size_t n, size_t chosen) {
+static void take(const ModelQuery *query, const RerankRules *rules, Shares *s,
+    const int32_t *category, Candidate *c, size_t n, size_t chosen) {
     int32_t own = category_of(category, &c[chosen]);
     c[chosen].taken = 1;
     if (own >= 0) {
@@ -97,13 +102,19 @@ static void take(const ModelQuery *query, const RerankRules *rules, Shares *s, c
         s->listed++;
     }
     for (size_t i = 0; i < n && rules->diversity > 0; i++)
-        if (!c[i].taken) c[i].closest = fmax(c[i].closest, query->model->algorithm->alike(query->model, c[i].listed.item, c[chosen].listed.item));
+        if (!c[i].taken)
+            c[i].closest = fmax(c[i].closest,
+                query->model->algorithm->alike(
+                    query->model, c[i].listed.item, c[chosen].listed.item));
 }
 
-Status rerank(const ModelQuery *query, const RerankRules *rules, const int32_t *category, Ranked *list, size_t *n, size_t k, Err *err) {
+Status rerank(const ModelQuery *query, const RerankRules *rules, const int32_t *category,
+    Ranked *list, size_t *n, size_t k, Err *err) {
     Shares shares = {0};
     size_t found = 0;
-    if (rules->diversity > 0 && !query->model->algorithm->alike) return fail(err, ST_BADARG, "diversity: algorithm %s cannot tell how alike two items are", query->model->algorithm->name);
+    if (rules->diversity > 0 && !query->model->algorithm->alike)
+        return fail(err, ST_BADARG, "diversity: algorithm %s cannot tell how alike two items are",
+            query->model->algorithm->name);
     size_t pool = *n < (size_t)rules->pool ? *n : (size_t)rules->pool;
     Candidate *c = candidates(query->model, rules, list, pool);
     Status status = c ? ST_OK : fail_nomem(err, "the list");

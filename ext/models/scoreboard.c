@@ -31,6 +31,8 @@ void scoreboard_rank(const Scoreboard *board, const uint64_t *allowed, TopK *top
     for (int32_t k = 0; k < n; k++) {
         int32_t i = board->dense ? k : board->touched[k];
         double score = board->score[i];
-        if (score > 0 && topk_wants(top, score, i) && (!allowed || (allowed[i >> 6] >> (i & 63) & 1))) topk_push(top, score, i);
+        if (score > 0 && topk_wants(top, score, i) &&
+            (!allowed || (allowed[i >> 6] >> (i & 63) & 1)))
+            topk_push(top, score, i);
     }
 }

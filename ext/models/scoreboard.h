@@ -7,7 +7,8 @@
 #include "../base/status.h"
 #include "../base/topk.h"
 
-/* Few scores are listed in touched[]; many, or some that may cancel out, are all looked at: dense. */
+/* Few scores are listed in touched[]; many, or some that may cancel out, are all looked at:
+ * dense. */
 typedef struct Scoreboard {
     double *score; /* n_items; zero but for the touched, or dense */
     int32_t *touched;

@@ -1,15 +1,18 @@
-/* slim: a sparse linear model of every item from its likeliest neighbours (Ning and Karypis 2011; candidates by cosine as
- * in fsSLIM). For every item j
+/* slim: a sparse linear model of every item from its likeliest neighbours (Ning and Karypis 2011;
+ * candidates by cosine as in fsSLIM). For every item j
  *
  *     minimise  1/2 |x_j - sum_k w_k x_k|^2 + l2 / 2 |w|^2 + l1 |w|_1,   w >= 0, w_j = 0
  *
- *     x_j: column j of X (users x items, 1 or the scaled weight by `pairs`); k: the `neighbours` items with the highest cosine
+ *     x_j: column j of X (users x items, 1 or the scaled weight by `pairs`); k: the `neighbours`
+ *     items with the highest cosine
  *
- * by coordinate descent: with r = x_j - sum_k w_k x_k,   w_k = max(0, x_k . r + w_k |x_k|^2 - l1) / (|x_k|^2 + l2),
- * until no weight moves by more than a thousandth, at most PASSES times. score_uj = sum over the items k of u of w_kj x_uk.
+ * by coordinate descent: with r = x_j - sum_k w_k x_k,   w_k = max(0, x_k . r + w_k |x_k|^2 - l1) /
+ * (|x_k|^2 + l2),
+ * until no weight moves by more than a thousandth, at most PASSES times. score_uj = sum over the
+ * items k of u of w_kj x_uk.
  *
- * Cost: for every item the users of its candidates, a pass; memory (users + 3 items) doubles a thread. Items are
- * independent, so threads do not change a bit. */
+ * Cost: for every item the users of its candidates, a pass; memory (users + 3 items) doubles a
+ * thread. Items are independent, so threads do not change a bit. */
 #include <math.h>
 #include <string.h>
 
@@ -28,9 +31,12 @@ enum { PASSES = 30 };
 
 static const OptSpec slim_options[] = {
     {"l1", OPT_REAL, offsetof(SlimParams, l1), 0, 1e6, 0.1, NULL, "draws weights to exactly 0"},
-    {"l2", OPT_REAL, offsetof(SlimParams, l2), 0, 1e9, 100, NULL, "keeps weights small: 50 to 1000"},
-    {"neighbours", OPT_INT, offsetof(SlimParams, neighbours), 1, 100000, 100, NULL, "candidates an item: those with the highest cosine"},
-    {"pairs", OPT_CHOICE, offsetof(SlimParams, pairs), 0, 0, PAIRS_BINARY, "binary|weighted", "whether X holds that a user has an item, or its scaled weight"},
+    {"l2", OPT_REAL, offsetof(SlimParams, l2), 0, 1e9, 100, NULL,
+        "keeps weights small: 50 to 1000"},
+    {"neighbours", OPT_INT, offsetof(SlimParams, neighbours), 1, 100000, 100, NULL,
+        "candidates an item: those with the highest cosine"},
+    {"pairs", OPT_CHOICE, offsetof(SlimParams, pairs), 0, 0, PAIRS_BINARY, "binary|weighted",
+        "whether X holds that a user has an item, or its scaled weight"},
     {0},
 };
 
@@ -82,10 +88,13 @@ static double descend(const Slim *s, Worker *w, size_t n) {
         int32_t k = (int32_t)w->list[c].id;
         int64_t from = by_item->row_start[k], to = by_item->row_start[k + 1];
         double gradient = w->w[c] * s->square[k] - s->params.l1;
-        for (int64_t e = from; e < to; e++) gradient += (double)s->x_item[e] * w->residual[by_item->col[e]];
-        double value = gradient > 0 ? gradient / (s->square[k] + s->params.l2) : 0, move = value - w->w[c];
+        for (int64_t e = from; e < to; e++)
+            gradient += (double)s->x_item[e] * w->residual[by_item->col[e]];
+        double value = gradient > 0 ? gradient / (s->square[k] + s->params.l2) : 0,
+               move = value - w->w[c];
         if (move == 0) continue;
-        for (int64_t e = from; e < to; e++) w->residual[by_item->col[e]] -= move * (double)s->x_item[e];
+        for (int64_t e = from; e < to; e++)
+            w->residual[by_item->col[e]] -= move * (double)s->x_item[e];
         w->w[c] = value;
         largest = fmax(largest, fabs(move));
     }
@@ -96,7 +105,8 @@ static int fit_item(Slim *s, Worker *w, int32_t j) {
     const Csr *by_item = &s->data->by_item;
     size_t n = candidates(s, w, j), kept = 0;
     memset(w->w, 0, n * sizeof *w->w);
-    for (int64_t e = by_item->row_start[j]; e < by_item->row_start[j + 1]; e++) w->residual[by_item->col[e]] = (double)s->x_item[e];
+    for (int64_t e = by_item->row_start[j]; e < by_item->row_start[j + 1]; e++)
+        w->residual[by_item->col[e]] = (double)s->x_item[e];
     for (int pass = 0; pass < PASSES && descend(s, w, n) > 1e-3; pass++) {}
     memset(w->residual, 0, (size_t)s->data->by_user.n_rows * sizeof *w->residual);
     for (size_t c = 0; c < n; c++)
@@ -111,7 +121,8 @@ static void slim_piece(void *context, int64_t piece, int worker) {
 }
 
 static Status allocate(Slim *s, int threads, Err *err) {
-    size_t items = (size_t)s->model->n_items, users = (size_t)s->data->by_user.n_rows, nnz = (size_t)csr_nnz(&s->data->by_user);
+    size_t items = (size_t)s->model->n_items, users = (size_t)s->data->by_user.n_rows,
+           nnz = (size_t)csr_nnz(&s->data->by_user);
     s->x_user = mem_array(nnz, sizeof *s->x_user);
     s->x_item = mem_array(nnz, sizeof *s->x_item);
     s->square = mem_zeros(items, sizeof *s->square);
@@ -124,7 +135,8 @@ static Status allocate(Slim *s, int threads, Err *err) {
         w->list = mem_array(items, sizeof *w->list);
         w->residual = mem_zeros(users, sizeof *w->residual);
         w->w = mem_array(items, sizeof *w->w);
-        if (!w->dot || !w->touched || !w->list || !w->residual || !w->w) return fail_nomem(err, "the weights");
+        if (!w->dot || !w->touched || !w->list || !w->residual || !w->w)
+            return fail_nomem(err, "the weights");
     }
     return neighbour_rows_init(&s->rows, s->model->n_items, err);
 }
@@ -167,7 +179,8 @@ const Algorithm slim_algorithm = {
     .name = "slim",
     .summary = "a sparse linear model of every item from its likeliest neighbours",
     .options = slim_options,
-    .tune_space = "{\"l1\":{\"min\":0.05,\"max\":2,\"log\":true},\"l2\":{\"min\":1,\"max\":300,\"log\":true},\"neighbours\":[100,200]}",
+    .tune_space = "{\"l1\":{\"min\":0.05,\"max\":2,\"log\":true},\"l2\":{\"min\":1,\"max\":300,"
+                  "\"log\":true},\"neighbours\":[100,200]}",
     .params_size = sizeof(SlimParams),
     .train = slim_train,
     NEIGHBOURS_SERVE,

@@ -1,14 +1,18 @@
-/* user_knn: "people like you also have". For the history of u the K users v most like it are found, and
+/* user_knn: "people like you also have". For the history of u the K users v most like it are found,
+ * and
  *
  *     score_ui = sum over those v of s_uv x_vi
  *
- * x_vi: the scaled weight of item i in the history of v; s_uv by similarity.h, with users for things and items for others.
- * Who has exactly the items of u adds nothing new and takes no place among the K.
+ * x_vi: the scaled weight of item i in the history of v; s_uv by similarity.h, with users for
+ * things and items for others. Who has exactly the items of u adds nothing new and takes no place
+ * among the K.
  *
  * The users' rows are the model: a version holds their items and scaled weights, without their keys
- * (docs/decisions/0009-rows-without-keys.md). Histories are live all the same: u need not have been there.
+ * (docs/decisions/0009-rows-without-keys.md). Histories are live all the same: u need not have been
+ * there.
  *
- * Cost: training O(pairs); a query sum of the users of u's items, then the items of the K. Memory 20 bytes a pair. */
+ * Cost: training O(pairs); a query sum of the users of u's items, then the items of the K. Memory
+ * 20 bytes a pair. */
 #include <math.h>
 #include <string.h>
 
@@ -28,19 +32,21 @@ typedef struct UserKnnParams {
 } UserKnnParams;
 
 static const OptSpec user_knn_options[] = {
-    {"similarity", OPT_CHOICE, offsetof(UserKnnParams, similarity), 0, 0, COSINE, SIMILARITY_CHOICES, "how alike two users' items are"},
+    {"similarity", OPT_CHOICE, offsetof(UserKnnParams, similarity), 0, 0, COSINE,
+        SIMILARITY_CHOICES, "how alike two users' items are"},
     SIMILARITY_OPTIONS(UserKnnParams),
-    {"neighbours", OPT_INT, offsetof(UserKnnParams, neighbours), 1, 100000, 150, NULL, "users that are asked"},
+    {"neighbours", OPT_INT, offsetof(UserKnnParams, neighbours), 1, 100000, 150, NULL,
+        "users that are asked"},
     {"pairs", OPT_CHOICE, offsetof(UserKnnParams, pairs), 0, 0, PAIRS_BINARY, "binary|weighted",
-     "whether a similarity sees that a user has an item, or its scaled weight"},
+        "whether a similarity sees that a user has an item, or its scaled weight"},
     {0},
 };
 
 typedef struct UserKnn {
     UserKnnParams params;
     Similarity similarity;
-    Csr by_user;     /* users x items: scaled weights */
-    Csr by_item;     /* items x users: what the entry weighs in a similarity, seen from the user */
+    Csr by_user; /* users x items: scaled weights */
+    Csr by_item; /* items x users: what the entry weighs in a similarity, seen from the user */
     SimilarityThing *thing; /* users */
     double *item_sum;       /* items: sum of x */
     double mean_len;        /* of sum_i x_vi over users */
@@ -73,8 +79,10 @@ static Status finish_state(UserKnn *state, Err *err) {
         for (int64_t e = state->by_item.row_start[i]; e < state->by_item.row_start[i + 1]; e++) {
             int32_t u = state->by_item.col[e];
             double x = pair_of(state, (double)state->by_item.val[e]);
-            double w = similarity_walks(&state->similarity) ? pow(x / state->item_sum[i], state->similarity.alpha)
-                                                            : similarity_weight(&state->similarity, x, (double)users, (double)csr_row_len(&state->by_item, i), len[u], state->mean_len);
+            double w = similarity_walks(&state->similarity)
+                ? pow(x / state->item_sum[i], state->similarity.alpha)
+                : similarity_weight(&state->similarity, x, (double)users,
+                      (double)csr_row_len(&state->by_item, i), len[u], state->mean_len);
             state->by_item.val[e] = (float)w;
             state->thing[u].norm += w * w;
         }
@@ -94,7 +102,8 @@ static UserKnn *new_state(Model *model, Err *err) {
         return NULL;
     }
     memcpy(&state->params, &model->params, sizeof state->params);
-    state->similarity = similarity_complete(state->params.similarity, state->params.alpha, state->params.beta, state->params.shrink);
+    state->similarity = similarity_complete(
+        state->params.similarity, state->params.alpha, state->params.beta, state->params.shrink);
     return state;
 }
 
@@ -103,7 +112,8 @@ static Status user_knn_train(Model *model, const Dataset *data, Task *task, Err 
     if (!state) return ST_NOMEM;
     task_phase(task, "users", "users", 0, 0);
     TRY(csr_copy(&state->by_user, &data->by_user, err));
-    for (int64_t e = 0; e < csr_nnz(&state->by_user); e++) state->by_user.val[e] = (float)model_scaled(model, state->by_user.val[e]);
+    for (int64_t e = 0; e < csr_nnz(&state->by_user); e++)
+        state->by_user.val[e] = (float)model_scaled(model, state->by_user.val[e]);
     if (task_poll(task)) return fail(err, ST_CANCELLED, "interrupted");
     return finish_state(state, err);
 }
@@ -135,7 +145,8 @@ static void user_knn_free(Model *model) {
 
 static size_t user_knn_memory(const Model *model) {
     const UserKnn *state = model->state;
-    return (size_t)csr_nnz(&state->by_user) * 16 + (size_t)state->by_user.n_rows * sizeof *state->thing;
+    return (size_t)csr_nnz(&state->by_user) * 16 +
+        (size_t)state->by_user.n_rows * sizeof *state->thing;
 }
 
 /* ---- queries ---- */
@@ -150,12 +161,16 @@ static SimilarityThing meet_users(ModelQuery *query, UserQuery *q) {
     const History *history = &query->history;
     const Similarity *s = &state->similarity;
     double len = 0;
-    for (int64_t h = 0; h < history->n; h++) len += pair_of(state, model_scaled(query->model, history->weight[h]));
+    for (int64_t h = 0; h < history->n; h++)
+        len += pair_of(state, model_scaled(query->model, history->weight[h]));
     SimilarityThing u = {.degree = (double)history->n, .divisor = pow((double)history->n, s->beta)};
     for (int64_t h = 0; h < history->n; h++) {
         int32_t i = history->item[h];
         double x = pair_of(state, model_scaled(query->model, history->weight[h]));
-        double w = similarity_walks(s) ? pow(x / len, s->alpha) : similarity_weight(s, x, state->by_user.n_rows, (double)csr_row_len(&state->by_item, i), len, state->mean_len);
+        double w = similarity_walks(s)
+            ? pow(x / len, s->alpha)
+            : similarity_weight(s, x, state->by_user.n_rows,
+                  (double)csr_row_len(&state->by_item, i), len, state->mean_len);
         u.norm += w * w;
         for (int64_t e = state->by_item.row_start[i]; e < state->by_item.row_start[i + 1]; e++) {
             double amount = w * (double)state->by_item.val[e];
@@ -167,7 +182,9 @@ static SimilarityThing meet_users(ModelQuery *query, UserQuery *q) {
 
 /* Has v exactly the items of the history? */
 static int is_twin(const Csr *by_user, int32_t v, const History *history) {
-    return csr_row_len(by_user, v) == history->n && memcmp(by_user->col + by_user->row_start[v], history->item, (size_t)history->n * sizeof *history->item) == 0;
+    return csr_row_len(by_user, v) == history->n &&
+        memcmp(by_user->col + by_user->row_start[v], history->item,
+            (size_t)history->n * sizeof *history->item) == 0;
 }
 
 static Status user_knn_prepare(ModelQuery *query, Err *err) {
@@ -180,15 +197,19 @@ static Status user_knn_prepare(ModelQuery *query, Err *err) {
     SimilarityThing u = meet_users(query, q);
     for (int32_t t = 0; t < q->users.n_touched; t++) {
         int32_t v = q->users.touched[t];
-        double value = similarity_value(&state->similarity, &u, &state->thing[v], q->users.score[v], query->model->n_items);
-        if (value > 0 && !is_twin(&state->by_user, v, &query->history)) q->list[n++] = (Scored){value, v};
+        double value = similarity_value(
+            &state->similarity, &u, &state->thing[v], q->users.score[v], query->model->n_items);
+        if (value > 0 && !is_twin(&state->by_user, v, &query->history))
+            q->list[n++] = (Scored){value, v};
     }
     n = scored_best(q->list, n, (size_t)state->params.neighbours); /* a fixed order of the sums */
     for (size_t c = 0; c < n; c++) work += csr_row_len(&state->by_user, (int32_t)q->list[c].id);
     scoreboard_reset(&q->items, work > query->model->n_items / 4);
     for (size_t c = 0; c < n; c++)
-        for (int64_t e = state->by_user.row_start[q->list[c].id]; e < state->by_user.row_start[q->list[c].id + 1]; e++)
-            scoreboard_add(&q->items, state->by_user.col[e], q->list[c].score * (double)state->by_user.val[e]);
+        for (int64_t e = state->by_user.row_start[q->list[c].id];
+             e < state->by_user.row_start[q->list[c].id + 1]; e++)
+            scoreboard_add(
+                &q->items, state->by_user.col[e], q->list[c].score * (double)state->by_user.val[e]);
     return ST_OK;
 }
 
@@ -197,7 +218,8 @@ const Algorithm user_knn_algorithm = {
     .summary = "what the users most like this one have",
     .no_similar = 1,
     .options = user_knn_options,
-    .tune_space = "{\"similarity\":[\"cosine\",\"tfidf\",\"jaccard\"],\"neighbours\":{\"min\":30,\"max\":500,\"log\":true}}",
+    .tune_space = "{\"similarity\":[\"cosine\",\"tfidf\",\"jaccard\"],\"neighbours\":{\"min\":30,"
+                  "\"max\":500,\"log\":true}}",
     .params_size = sizeof(UserKnnParams),
     .train = user_knn_train,
     .write = user_knn_write,

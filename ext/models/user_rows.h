@@ -1,12 +1,13 @@
-/* Users' rows that a model keeps without their keys (docs/decisions/0009-rows-without-keys.md), and what asking the users
- * like the asker takes: shared by user_knn and repeat. */
+/* Users' rows that a model keeps without their keys (docs/decisions/0009-rows-without-keys.md), and
+ * what asking the users like the asker takes: shared by user_knn and repeat. */
 #ifndef REC_USER_ROWS_H
 #define REC_USER_ROWS_H
 
 #include "model.h"
 #include "scoreboard.h"
 
-/* Stored: number of users, then the rows (csr_write). Reading checks that there is no weight of 0 or less. */
+/* Stored: number of users, then the rows (csr_write). Reading checks that there is no weight of 0
+ * or less. */
 void user_rows_write(const Csr *by_user, Bytes *out);
 Status user_rows_read(Csr *by_user, int32_t n_items, Reader *in, Err *err);
 

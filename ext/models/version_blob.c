@@ -1,4 +1,5 @@
-/* The stored form of a model, the one in which versions are kept, exported and moved. Little-endian:
+/* The stored form of a model, the one in which versions are kept, exported and moved.
+ * Little-endian:
  *
  *     "RECMODEL"            8 bytes
  *     u32  format           1
@@ -12,8 +13,8 @@
  *     32   SHA-256          of all bytes above
  *     f64  trained_seconds  u64 n_steps   n_steps x (f64 sweep, f64 objective, f64 seconds)
  *
- * The times stand after the checksum, so that the same data, seed and options give the same checksum. Everything is
- * checked before it is used. */
+ * The times stand after the checksum, so that the same data, seed and options give the same
+ * checksum. Everything is checked before it is used. */
 #include <math.h>
 #include <string.h>
 
@@ -74,22 +75,29 @@ static Status read_header(Model *model, Reader *in, Err *err) {
     size_t len;
     const char *magic = read_block(in, sizeof MAGIC, 1);
     uint32_t format = read_u32(in);
-    if (in->failed || memcmp(magic, MAGIC, sizeof MAGIC) != 0) return fail(err, ST_CORRUPT, "not a stored model");
+    if (in->failed || memcmp(magic, MAGIC, sizeof MAGIC) != 0)
+        return fail(err, ST_CORRUPT, "not a stored model");
     if (format != FORMAT)
-        return fail(err, ST_CORRUPT, "stored model has format %u (this library reads 1: train it again, or use the version that wrote it)", format);
+        return fail(err, ST_CORRUPT,
+            "stored model has format %u (this library reads 1: train it again, or use the version "
+            "that wrote it)",
+            format);
     const char *text = read_text(in, &len);
     if (!text || len >= sizeof name) return fail(err, ST_CORRUPT, "stored model has no algorithm");
     memcpy(name, text, len);
     name[len] = 0;
     model->algorithm = algorithm_find(name);
-    if (!model->algorithm) return fail(err, ST_CORRUPT, "stored model wants algorithm '%s', which this library lacks", name);
+    if (!model->algorithm)
+        return fail(
+            err, ST_CORRUPT, "stored model wants algorithm '%s', which this library lacks", name);
     text = read_text(in, &len);
     if (!text) return fail(err, ST_CORRUPT, "stored model is truncated");
     options = mem_text(text, len);
     if (!options) return fail_nomem(err, "the model");
     options_default(model_common_options, &model->common);
     options_default(model->algorithm->options, &model->params);
-    OptTarget target[] = {{model->algorithm->options, &model->params}, {model_common_options, &model->common}};
+    OptTarget target[] = {
+        {model->algorithm->options, &model->params}, {model_common_options, &model->common}};
     Status status = options_set_json(target, 2, options, err);
     mem_free(options);
     return status == ST_OK || status == ST_NOMEM ? status : ST_CORRUPT;
@@ -102,10 +110,13 @@ static Status read_popularity(Model *model, Reader *in, Err *err) {
     Scored *order = mem_array(n, sizeof *order);
     model->popularity = mem_array(n, sizeof *model->popularity);
     model->popular = mem_array(n, sizeof *model->popular);
-    Status status = order && model->popularity && model->popular ? ST_OK : fail_nomem(err, "the popular list");
+    Status status = order && model->popularity && model->popular
+        ? ST_OK
+        : fail_nomem(err, "the popular list");
     if (status == ST_OK && n) memcpy(model->popularity, stored, n * sizeof *model->popularity);
     for (size_t i = 0; i < n && status == ST_OK; i++) {
-        if (!isfinite(model->popularity[i])) status = fail(err, ST_CORRUPT, "stored popularity is not a number");
+        if (!isfinite(model->popularity[i]))
+            status = fail(err, ST_CORRUPT, "stored popularity is not a number");
         order[i] = (Scored){(double)model->popularity[i], (int64_t)i};
     }
     if (status == ST_OK) scored_sort(order, n);
@@ -125,7 +136,8 @@ static Status read_body(Model *model, Reader *in, Err *err) {
         return fail(err, ST_CORRUPT, "stored model is truncated");
     model->n_items = (int32_t)n_items;
     TRY(keymap_read(in, &model->items, err));
-    if (keymap_count(model->items) != model->n_items) return fail(err, ST_CORRUPT, "stored model counts its items twice");
+    if (keymap_count(model->items) != model->n_items)
+        return fail(err, ST_CORRUPT, "stored model counts its items twice");
     TRY(read_popularity(model, in, err));
     return model->algorithm->read(model, in, err);
 }

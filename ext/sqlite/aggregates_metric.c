@@ -14,7 +14,8 @@ static void metric_error(sqlite3_context *context, const char *function, const c
 }
 
 /* A number, not a text that only looks like none: 0 when the error was returned. */
-static int metric_number(sqlite3_context *context, const char *function, const char *what, sqlite3_value *value, double *out) {
+static int metric_number(sqlite3_context *context, const char *function, const char *what,
+    sqlite3_value *value, double *out) {
     int kind = sqlite3_value_numeric_type(value);
     *out = sqlite3_value_double(value);
     if ((kind == SQLITE_INTEGER || kind == SQLITE_FLOAT) && isfinite(*out)) return 1;
@@ -29,7 +30,8 @@ static int metric_number(sqlite3_context *context, const char *function, const c
 typedef struct RankingFunction {
     const char *name;
     RankingMetric metric;
-    const char *variant[2]; /* the words allowed as a fourth argument: variants 1 and 2; NULL: none */
+    /* the words allowed as a fourth argument: variants 1 and 2; NULL: none */
+    const char *variant[2];
 } RankingFunction;
 
 typedef struct RankingState {
@@ -39,14 +41,16 @@ typedef struct RankingState {
     int failed;
 } RankingState;
 
-static int take_k(sqlite3_context *context, const char *function, sqlite3_value *value, sqlite3_int64 *out) {
+static int take_k(
+    sqlite3_context *context, const char *function, sqlite3_value *value, sqlite3_int64 *out) {
     *out = sqlite3_value_int64(value);
     if (sqlite3_value_numeric_type(value) == SQLITE_INTEGER && *out >= 1) return 1;
     metric_error(context, function, "k must be a whole number, 1 or more");
     return 0;
 }
 
-static int read_setting(sqlite3_context *context, const RankingFunction *function, RankingState *state, int argc, sqlite3_value **argv) {
+static int read_setting(sqlite3_context *context, const RankingFunction *function,
+    RankingState *state, int argc, sqlite3_value **argv) {
     if (argc < 3) return 1; /* rec_r_precision */
     if (!take_k(context, function->name, argv[2], &state->k)) return 0;
     if (argc < 4) return 1;
@@ -57,22 +61,31 @@ static int read_setting(sqlite3_context *context, const RankingFunction *functio
             return 1;
         }
     char text[100];
-    sqlite3_snprintf(sizeof text, text, function->variant[1] ? "the fourth argument may be '%s' or '%s'" : "the fourth argument may be '%s'", function->variant[0], function->variant[1]);
+    sqlite3_snprintf(sizeof text, text,
+        function->variant[1] ? "the fourth argument may be '%s' or '%s'"
+                             : "the fourth argument may be '%s'",
+        function->variant[0], function->variant[1]);
     metric_error(context, function->name, text);
     return 0;
 }
 
 /* 1: a relevant row; 0: it counts for nothing; -1: an error was returned. */
-static int take_ranked(sqlite3_context *context, const char *function, sqlite3_value **argv, Relevant *out) {
+static int take_ranked(
+    sqlite3_context *context, const char *function, sqlite3_value **argv, Relevant *out) {
     int ranked = sqlite3_value_type(argv[0]) != SQLITE_NULL;
     *out = (Relevant){0, 0};
-    if (sqlite3_value_type(argv[1]) != SQLITE_NULL && !metric_number(context, function, "relevance", argv[1], &out->gain)) return -1;
+    if (sqlite3_value_type(argv[1]) != SQLITE_NULL &&
+        !metric_number(context, function, "relevance", argv[1], &out->gain))
+        return -1;
     if (out->gain < 0) {
         metric_error(context, function, "relevance must be 0 or more");
         return -1;
     }
-    if (ranked && (sqlite3_value_numeric_type(argv[0]) != SQLITE_INTEGER || sqlite3_value_int64(argv[0]) < 1)) {
-        metric_error(context, function, "rank must be a whole number, 1 or more, or NULL for a missed item");
+    if (ranked &&
+        (sqlite3_value_numeric_type(argv[0]) != SQLITE_INTEGER ||
+            sqlite3_value_int64(argv[0]) < 1)) {
+        metric_error(
+            context, function, "rank must be a whole number, 1 or more, or NULL for a missed item");
         return -1;
     }
     out->rank = ranked ? sqlite3_value_int64(argv[0]) : 0;
@@ -107,14 +120,17 @@ static void ranking_inverse(sqlite3_context *context, int argc, sqlite3_value **
 }
 
 /* Hands the value of the items over, in whatever order they are left. */
-static void ranking_result(sqlite3_context *context, const RankingFunction *function, const RankingState *state, Relevant *item) {
+static void ranking_result(sqlite3_context *context, const RankingFunction *function,
+    const RankingState *state, Relevant *item) {
     int64_t twin = ranking_twin(item, state->items.n);
     char text[120];
     if (!twin) {
-        sqlite3_result_double(context, ranking_metric(function->metric, item, state->items.n, state->k, state->variant));
+        sqlite3_result_double(context,
+            ranking_metric(function->metric, item, state->items.n, state->k, state->variant));
         return;
     }
-    sqlite3_snprintf(sizeof text, text, "two relevant rows have rank %lld: give the rows of one list (GROUP BY user)", twin);
+    sqlite3_snprintf(sizeof text, text,
+        "two relevant rows have rank %lld: give the rows of one list (GROUP BY user)", twin);
     metric_error(context, function->name, text);
 }
 
@@ -124,10 +140,8 @@ static void ranking_value(sqlite3_context *context) {
     const RankingState *state = sqlite3_aggregate_context(context, 0);
     if (!state || state->failed || !state->items.n) return;
     Relevant *item = queue_copy(&state->items, sizeof *item);
-    if (item)
-        ranking_result(context, function, state, item);
-    else
-        sqlite3_result_error_nomem(context);
+    if (item) ranking_result(context, function, state, item);
+    else sqlite3_result_error_nomem(context);
     mem_free(item);
 }
 
@@ -135,12 +149,13 @@ static void ranking_final(sqlite3_context *context) {
     const RankingFunction *function = sqlite3_user_data(context);
     RankingState *state = sqlite3_aggregate_context(context, 0);
     if (!state) return;
-    if (!state->failed && state->items.n) ranking_result(context, function, state, queue_records(&state->items, sizeof(Relevant)));
+    if (!state->failed && state->items.n)
+        ranking_result(context, function, state, queue_records(&state->items, sizeof(Relevant)));
     queue_clear(&state->items);
 }
 
-/* ---- rec_serendipity(rank, relevance, expected_rank, k): relevant items of the first k that are not of the expected list's first k
- * / k (Ge et al. 2010) ---- */
+/* ---- rec_serendipity(rank, relevance, expected_rank, k): relevant items of the first k that are
+ * not of the expected list's first k / k (Ge et al. 2010) ---- */
 
 typedef struct SurpriseState {
     sqlite3_int64 surprises, relevant, k;
@@ -154,13 +169,21 @@ static void surprise_row(sqlite3_context *context, sqlite3_value **argv, int sig
         sqlite3_result_error_nomem(context);
         return;
     }
-    if (!take_k(context, "rec_serendipity", argv[3], &state->k) || take_ranked(context, "rec_serendipity", argv, &item) != 1) return;
-    if (has_expected && (sqlite3_value_numeric_type(argv[2]) != SQLITE_INTEGER || sqlite3_value_int64(argv[2]) < 1)) {
-        metric_error(context, "rec_serendipity", "the expected rank must be a whole number, 1 or more, or NULL where the expected list does not have the item");
+    if (!take_k(context, "rec_serendipity", argv[3], &state->k) ||
+        take_ranked(context, "rec_serendipity", argv, &item) != 1)
+        return;
+    if (has_expected &&
+        (sqlite3_value_numeric_type(argv[2]) != SQLITE_INTEGER ||
+            sqlite3_value_int64(argv[2]) < 1)) {
+        metric_error(context, "rec_serendipity",
+            "the expected rank must be a whole number, 1 or more, or NULL where the expected list "
+            "does not have the item");
         return;
     }
     state->relevant += sign;
-    if (item.rank && item.rank <= state->k && !(has_expected && sqlite3_value_int64(argv[2]) <= state->k)) state->surprises += sign;
+    if (item.rank && item.rank <= state->k &&
+        !(has_expected && sqlite3_value_int64(argv[2]) <= state->k))
+        state->surprises += sign;
 }
 
 static void surprise_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
@@ -175,10 +198,12 @@ static void surprise_inverse(sqlite3_context *context, int argc, sqlite3_value *
 
 static void surprise_value(sqlite3_context *context) {
     const SurpriseState *state = sqlite3_aggregate_context(context, 0);
-    if (state && state->relevant) sqlite3_result_double(context, (double)state->surprises / (double)state->k);
+    if (state && state->relevant)
+        sqlite3_result_double(context, (double)state->surprises / (double)state->k);
 }
 
-/* ---- rec_rrf(rank [, c]): sum of 1 / (c + rank), c = 60 (Cormack, Clarke and Buettcher 2009) ---- */
+/* ---- rec_rrf(rank [, c]): sum of 1 / (c + rank), c = 60 (Cormack, Clarke and Buettcher 2009)
+ * ---- */
 
 typedef struct Fused {
     double sum;
@@ -222,7 +247,8 @@ typedef struct CoverageState {
 } CoverageState;
 
 /* The item's number of rows, or NULL: none, or an error was returned. */
-static int64_t *coverage_place(sqlite3_context *context, CoverageState *state, sqlite3_value **argv) {
+static int64_t *coverage_place(
+    sqlite3_context *context, CoverageState *state, sqlite3_value **argv) {
     char buffer[32];
     Key key;
     int32_t id;
@@ -241,7 +267,9 @@ static int64_t *coverage_place(sqlite3_context *context, CoverageState *state, s
         metric_error(context, "rec_coverage", "an item is an integer or a text");
         return NULL;
     }
-    if (keymap_add(state->items, key, &id, NULL) == ST_OK && ((size_t)id < state->times.n || queue_push(&state->times, &none, sizeof none))) return (int64_t *)queue_records(&state->times, sizeof none) + id;
+    if (keymap_add(state->items, key, &id, NULL) == ST_OK &&
+        ((size_t)id < state->times.n || queue_push(&state->times, &none, sizeof none)))
+        return (int64_t *)queue_records(&state->times, sizeof none) + id;
     sqlite3_result_error_nomem(context);
     return NULL;
 }
@@ -264,7 +292,8 @@ static void coverage_inverse(sqlite3_context *context, int argc, sqlite3_value *
 
 static void coverage_value(sqlite3_context *context) {
     const CoverageState *state = sqlite3_aggregate_context(context, 0);
-    if (state && state->rows && state->catalogue >= 1) sqlite3_result_double(context, (double)state->distinct / state->catalogue);
+    if (state && state->rows && state->catalogue >= 1)
+        sqlite3_result_double(context, (double)state->distinct / state->catalogue);
 }
 
 static void coverage_final(sqlite3_context *context) {
@@ -275,7 +304,8 @@ static void coverage_final(sqlite3_context *context) {
     queue_clear(&state->times);
 }
 
-/* ---- rec_diversity(vector): mean over pairs of 1 - cosine, from the sum of the unit vectors ---- */
+/* ---- rec_diversity(vector): mean over pairs of 1 - cosine, from the sum of the unit vectors
+ * ---- */
 
 typedef struct DiversityState {
     double *sum;
@@ -300,11 +330,13 @@ static void diversity_row(sqlite3_context *context, sqlite3_value **argv, int si
         state->dim = dim;
         if (!state->sum) status = fail_nomem(&err, "a vector");
     }
-    if (status == ST_OK && dim != state->dim) status = fail(&err, ST_BADARG, "vectors of %d and %d elements", state->dim, dim);
+    if (status == ST_OK && dim != state->dim)
+        status = fail(&err, ST_BADARG, "vectors of %d and %d elements", state->dim, dim);
     if (status == ST_OK) {
         double norm = 0;
         for (int i = 0; i < dim; i++) norm += (double)vector[i] * (double)vector[i];
-        for (int i = 0; i < dim && norm > 0; i++) state->sum[i] += sign * (double)vector[i] / sqrt(norm);
+        for (int i = 0; i < dim && norm > 0; i++)
+            state->sum[i] += sign * (double)vector[i] / sqrt(norm);
         state->n += sign;
         state->unit += norm > 0 ? sign : 0;
     } else {
@@ -337,7 +369,8 @@ static void diversity_final(sqlite3_context *context) {
     if (state) mem_free(state->sum);
 }
 
-/* ---- rec_personalization(user, item): 1 - mean over pairs of users of |A and B| / sqrt(|A| |B|) ---- */
+/* ---- rec_personalization(user, item): 1 - mean over pairs of users of |A and B| / sqrt(|A| |B|)
+ * ---- */
 
 typedef struct Listed {
     int32_t user, item;
@@ -349,9 +382,13 @@ typedef struct PersonalState {
 } PersonalState;
 
 /* 1: two keys; 0: it counts for nothing; -1: an error was returned. */
-static int take_keys(sqlite3_context *context, sqlite3_value **argv, char buffer[64], Key *user, Key *item) {
-    if (sqlite3_value_type(argv[0]) == SQLITE_NULL || sqlite3_value_type(argv[1]) == SQLITE_NULL) return 0;
-    if (glue_key(argv[0], AFFINITY_NONE, buffer, user) && glue_key(argv[1], AFFINITY_NONE, buffer + 32, item)) return 1;
+static int take_keys(
+    sqlite3_context *context, sqlite3_value **argv, char buffer[64], Key *user, Key *item) {
+    if (sqlite3_value_type(argv[0]) == SQLITE_NULL || sqlite3_value_type(argv[1]) == SQLITE_NULL)
+        return 0;
+    if (glue_key(argv[0], AFFINITY_NONE, buffer, user) &&
+        glue_key(argv[1], AFFINITY_NONE, buffer + 32, item))
+        return 1;
     metric_error(context, "rec_personalization", "users and items are integers or texts");
     return -1;
 }
@@ -364,10 +401,11 @@ static void personal_step(sqlite3_context *context, int argc, sqlite3_value **ar
     (void)argc;
     if (state && !state->users) state->users = keymap_new();
     if (state && !state->items) state->items = keymap_new();
-    if (!state || !state->users || !state->items)
-        sqlite3_result_error_nomem(context);
+    if (!state || !state->users || !state->items) sqlite3_result_error_nomem(context);
     else if (take_keys(context, argv, buffer, &user, &item) == 1 &&
-             (keymap_add(state->users, user, &listed.user, NULL) != ST_OK || keymap_add(state->items, item, &listed.item, NULL) != ST_OK || !queue_push(&state->listed, &listed, sizeof listed)))
+        (keymap_add(state->users, user, &listed.user, NULL) != ST_OK ||
+            keymap_add(state->items, item, &listed.item, NULL) != ST_OK ||
+            !queue_push(&state->listed, &listed, sizeof listed)))
         sqlite3_result_error_nomem(context);
 }
 
@@ -385,8 +423,8 @@ static int by_user_and_item(const void *a, const void *b) {
     return (x->item > y->item) - (x->item < y->item);
 }
 
-/* With u's unit vector 1 / sqrt|A| at its items, the square of the sum of all is the users and twice the pairs' overlaps. NaN for
- * fewer than two users. */
+/* With u's unit vector 1 / sqrt|A| at its items, the square of the sum of all is the users and
+ * twice the pairs' overlaps. NaN for fewer than two users. */
 static double personalization(Listed *row, size_t n, double *sum) {
     double square = 0, users = 0;
     size_t kept = 0;
@@ -410,10 +448,8 @@ static void personal_value(sqlite3_context *context) {
     double *sum = mem_zeros((size_t)keymap_count(state->items), sizeof *sum);
     Listed *row = queue_copy(&state->listed, sizeof *row);
     double value = sum && row ? personalization(row, state->listed.n, sum) : NAN;
-    if (!sum || !row)
-        sqlite3_result_error_nomem(context);
-    else if (!isnan(value))
-        sqlite3_result_double(context, value);
+    if (!sum || !row) sqlite3_result_error_nomem(context);
+    else if (!isnan(value)) sqlite3_result_double(context, value);
     mem_free(sum);
     mem_free(row);
 }
@@ -435,23 +471,37 @@ typedef struct Window {
     void (*final)(sqlite3_context *);
 } Window;
 
-static int aggregate(sqlite3 *db, const char *name, int arguments, const void *data, const Window *w) {
-    return sqlite3_create_window_function(db, name, arguments, FUNCTION_PURE, (void *)(uintptr_t)data, w->step, w->final, w->value, w->inverse, NULL);
+static int aggregate(
+    sqlite3 *db, const char *name, int arguments, const void *data, const Window *w) {
+    return sqlite3_create_window_function(db, name, arguments, FUNCTION_PURE,
+        (void *)(uintptr_t)data, w->step, w->final, w->value, w->inverse, NULL);
 }
 
 int register_metric_aggregates(sqlite3 *db) {
     static const RankingFunction ranking[] = {
-        {"rec_precision", METRIC_PRECISION, {NULL}}, {"rec_recall", METRIC_RECALL, {"capped"}}, {"rec_hit", METRIC_HIT, {NULL}},
-        {"rec_rr", METRIC_RR, {NULL}},               {"rec_ap", METRIC_AP, {"trec"}},           {"rec_ndcg", METRIC_NDCG, {"exponential", "full"}},
+        {"rec_precision", METRIC_PRECISION, {NULL}},
+        {"rec_recall", METRIC_RECALL, {"capped"}},
+        {"rec_hit", METRIC_HIT, {NULL}},
+        {"rec_rr", METRIC_RR, {NULL}},
+        {"rec_ap", METRIC_AP, {"trec"}},
+        {"rec_ndcg", METRIC_NDCG, {"exponential", "full"}},
     };
     static const RankingFunction r_precision = {"rec_r_precision", METRIC_R_PRECISION, {NULL}};
-    static const Window ranks = {ranking_step, ranking_inverse, ranking_value, ranking_final}, rrf = {rrf_step, rrf_inverse, rrf_value, rrf_value}, coverage = {coverage_step, coverage_inverse, coverage_value, coverage_final},
-                        diversity = {diversity_step, diversity_inverse, diversity_value, diversity_final}, personal = {personal_step, personal_inverse, personal_value, personal_final},
-                        surprise = {surprise_step, surprise_inverse, surprise_value, surprise_value};
+    static const Window ranks = {ranking_step, ranking_inverse, ranking_value, ranking_final},
+                        rrf = {rrf_step, rrf_inverse, rrf_value, rrf_value},
+                        coverage = {coverage_step, coverage_inverse, coverage_value,
+                            coverage_final},
+                        diversity = {diversity_step, diversity_inverse, diversity_value,
+                            diversity_final},
+                        personal = {personal_step, personal_inverse, personal_value,
+                            personal_final},
+                        surprise = {
+                            surprise_step, surprise_inverse, surprise_value, surprise_value};
     int code = aggregate(db, r_precision.name, 2, &r_precision, &ranks);
     for (size_t i = 0; i < sizeof ranking / sizeof *ranking && !code; i++) {
         code = aggregate(db, ranking[i].name, 3, &ranking[i], &ranks);
-        if (!code && ranking[i].variant[0]) code = aggregate(db, ranking[i].name, 4, &ranking[i], &ranks);
+        if (!code && ranking[i].variant[0])
+            code = aggregate(db, ranking[i].name, 4, &ranking[i], &ranks);
     }
     if (!code) code = aggregate(db, "rec_serendipity", 4, NULL, &surprise);
     if (!code) code = aggregate(db, "rec_rrf", 1, NULL, &rrf);

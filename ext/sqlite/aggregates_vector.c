@@ -1,5 +1,5 @@
-/* rec_vec_sum(v [, weight]) and rec_vec_avg(v [, weight]): also window functions. Rows with a NULL vector or weight are
- * left out; no row gives NULL. Sums are kept in float64. */
+/* rec_vec_sum(v [, weight]) and rec_vec_avg(v [, weight]): also window functions. Rows with a NULL
+ * vector or weight are left out; no row gives NULL. Sums are kept in float64. */
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
@@ -12,7 +12,8 @@ typedef struct Sum {
     double *value; /* dim */
     int dim;
     double weight;
-    double doubt; /* how far rounding may have moved weight: of every number taken in or out, and of every sum */
+    /* how far rounding may have moved weight: of every number taken in or out, and of every sum */
+    double doubt;
     int64_t rows;
 } Sum;
 
@@ -24,7 +25,9 @@ static void add(sqlite3_context *context, int argc, sqlite3_value **argv, double
     int dim;
     Err err = {0};
 
-    if (sqlite3_value_type(argv[0]) == SQLITE_NULL || (argc > 1 && sqlite3_value_type(argv[1]) == SQLITE_NULL)) return;
+    if (sqlite3_value_type(argv[0]) == SQLITE_NULL ||
+        (argc > 1 && sqlite3_value_type(argv[1]) == SQLITE_NULL))
+        return;
     Sum *sum = sqlite3_aggregate_context(context, sizeof *sum);
     if (!sum) {
         sqlite3_result_error_nomem(context);
@@ -32,7 +35,8 @@ static void add(sqlite3_context *context, int argc, sqlite3_value **argv, double
     }
     double weight = argc > 1 ? sqlite3_value_double(argv[1]) : 1;
     Status status = glue_vector(argv[0], &v, &dim, &owned, &err);
-    if (status == ST_OK && !isfinite(weight)) status = fail(&err, ST_BADARG, "weight is not finite");
+    if (status == ST_OK && !isfinite(weight))
+        status = fail(&err, ST_BADARG, "weight is not finite");
     if (status == ST_OK && sum->value && sum->dim != dim)
         status = fail(&err, ST_BADARG, "vectors of %d and %d elements", sum->dim, dim);
     if (status == ST_OK && !sum->value) {
@@ -106,11 +110,12 @@ static void average_final(sqlite3_context *context) {
 
 int register_vector_aggregates(sqlite3 *db) {
     for (int arguments = 1; arguments <= 2; arguments++) {
-        int code = sqlite3_create_window_function(db, "rec_vec_sum", arguments, FUNCTION_PURE, (void *)(uintptr_t)"rec_vec_sum",
-                                                  sum_step, sum_final, sum_value, sum_inverse, NULL);
+        int code = sqlite3_create_window_function(db, "rec_vec_sum", arguments, FUNCTION_PURE,
+            (void *)(uintptr_t) "rec_vec_sum", sum_step, sum_final, sum_value, sum_inverse, NULL);
         if (!code)
-            code = sqlite3_create_window_function(db, "rec_vec_avg", arguments, FUNCTION_PURE, (void *)(uintptr_t)"rec_vec_avg",
-                                                  sum_step, average_final, average_value, sum_inverse, NULL);
+            code = sqlite3_create_window_function(db, "rec_vec_avg", arguments, FUNCTION_PURE,
+                (void *)(uintptr_t) "rec_vec_avg", sum_step, average_final, average_value,
+                sum_inverse, NULL);
         if (code) return code;
     }
     return SQLITE_OK;

@@ -23,13 +23,9 @@ static Entry *entries;
 static unsigned long long tick;
 static size_t budget;
 
-static void lock(void) {
-    pthread_mutex_lock(&mutex);
-}
+static void lock(void) { pthread_mutex_lock(&mutex); }
 
-static void unlock(void) {
-    pthread_mutex_unlock(&mutex);
-}
+static void unlock(void) { pthread_mutex_unlock(&mutex); }
 
 static void initialise(void) {
     const char *megabytes = getenv("REC_CACHE_MB");
@@ -47,15 +43,16 @@ static void enter(void) {
     lock();
 }
 
-/* Take unused entries out, oldest first, until the unused ones fit the limit; of one kind alone where free_object is given. They are freed
- * when the lock is given back: that may take a while. */
+/* Take unused entries out, oldest first, until the unused ones fit the limit; of one kind alone
+ * where free_object is given. They are freed when the lock is given back: that may take a while. */
 static Entry *trim(size_t limit, void (*free_object)(void *)) {
     Entry *out = NULL;
     for (;;) {
         size_t unused = 0;
         Entry **oldest = NULL;
         for (Entry **link = &entries; *link; link = &(*link)->next) {
-            if ((*link)->references || (free_object && (*link)->free_object != free_object)) continue;
+            if ((*link)->references || (free_object && (*link)->free_object != free_object))
+                continue;
             unused += (*link)->bytes;
             if (!oldest || (*link)->used < (*oldest)->used) oldest = link;
         }
@@ -97,7 +94,11 @@ void *cache_put(const CacheKey *key, void *object, size_t bytes, void (*free_obj
     enter();
     Entry *entry = find(key);
     if (!entry && (entry = mem_zeros(1, sizeof *entry)) != NULL) {
-        *entry = (Entry){.key = *key, .object = object, .bytes = bytes, .free_object = free_object, .next = entries};
+        *entry = (Entry){.key = *key,
+            .object = object,
+            .bytes = bytes,
+            .free_object = free_object,
+            .next = entries};
         entries = entry;
     }
     void *kept = entry ? entry->object : NULL;

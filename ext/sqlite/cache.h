@@ -1,9 +1,10 @@
 /* The process-wide registry of what is loaded: models and index bases, shared by all connections.
  *
- * An entry is immutable and reference-counted. Its key is the file's identity and a stamp that no other content has (a
- * content hash, or 16 random bytes stored in the transaction that made the content), so an entry can never be stale: who
- * has another stamp asks for another entry. Entries that nobody uses stay, least recently used going first, within the
- * budget: REC_CACHE_MB in the environment, a quarter of the machine's memory by default; 0 keeps nothing.
+ * An entry is immutable and reference-counted. Its key is the file's identity and a stamp that no
+ * other content has (a content hash, or 16 random bytes stored in the transaction that made the
+ * content), so an entry can never be stale: who has another stamp asks for another entry. Entries
+ * that nobody uses stay, least recently used going first, within the budget: REC_CACHE_MB in the
+ * environment, a quarter of the machine's memory by default; 0 keeps nothing.
  *
  * The library is never unloaded, and a forked child finds the lock free. */
 #ifndef REC_CACHE_H
@@ -18,8 +19,8 @@ typedef struct CacheKey {
 /* The entry's object with one reference more, or NULL. */
 void *cache_get(const CacheKey *key);
 
-/* Hand an object over and get a reference; when another thread was faster, its object comes back and ours is freed.
- * NULL, with the object freed, when there is no memory. */
+/* Hand an object over and get a reference; when another thread was faster, its object comes back
+ * and ours is freed. NULL, with the object freed, when there is no memory. */
 void *cache_put(const CacheKey *key, void *object, size_t bytes, void (*free_object)(void *));
 
 /* One reference more to an object that the caller holds already. */

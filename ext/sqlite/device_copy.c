@@ -8,7 +8,8 @@
 static const double AUTO_WORK = 1 << 28;
 
 int device_is_worth(DeviceChoice device, double multiplications) {
-    return device.kind == DEVICE_GPU || (device.kind == DEVICE_AUTO && multiplications >= AUTO_WORK);
+    return device.kind == DEVICE_GPU ||
+        (device.kind == DEVICE_AUTO && multiplications >= AUTO_WORK);
 }
 
 /* ---- what auto has given up: the last few contents ---- */
@@ -21,7 +22,8 @@ static unsigned n_refused;
 static int is_refused(const CacheKey *key) {
     int found = 0;
     pthread_mutex_lock(&refusals_mutex);
-    for (unsigned i = 0; i < n_refused && i < REFUSALS; i++) found |= memcmp(&refused[i], key, sizeof *key) == 0;
+    for (unsigned i = 0; i < n_refused && i < REFUSALS; i++)
+        found |= memcmp(&refused[i], key, sizeof *key) == 0;
     pthread_mutex_unlock(&refusals_mutex);
     return found;
 }
@@ -47,7 +49,8 @@ int device_gave_up(DeviceChoice device, Status status, const Err *err) {
 
 /* ---- copies ---- */
 
-/* One copy is made at a time: who wants the same one finds it made, and there is no moment with two. */
+/* One copy is made at a time: who wants the same one finds it made, and there is no moment with
+ * two. */
 static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
 
 static Status wait_to_make(Task *task, Err *err) {
@@ -58,7 +61,8 @@ static Status wait_to_make(Task *task, Err *err) {
     return ST_OK;
 }
 
-static Status make_copy(const CacheKey *key, const AnnIndex *index, int device, Task *task, GpuCopy **out, Err *err) {
+static Status make_copy(
+    const CacheKey *key, const AnnIndex *index, int device, Task *task, GpuCopy **out, Err *err) {
     *out = cache_get(key);
     if (*out) return ST_OK;
     Status status = gpu_copy_new(out, index, device, task, err);
@@ -72,7 +76,8 @@ static Status make_copy(const CacheKey *key, const AnnIndex *index, int device, 
 }
 
 /* gpu_check comes first: a forked child may find the mutex taken for ever, but it has no device. */
-static Status find_or_make_copy(sqlite3 *db, const CacheKey *key, const AnnIndex *index, int device, GpuCopy **out, Err *err) {
+static Status find_or_make_copy(
+    sqlite3 *db, const CacheKey *key, const AnnIndex *index, int device, GpuCopy **out, Err *err) {
     InterruptPoll poll;
     Task task = {.threads = 1, .poll = interrupt_poll, .host = &poll};
     *out = cache_get(key);
@@ -88,7 +93,8 @@ static Status find_or_make_copy(sqlite3 *db, const CacheKey *key, const AnnIndex
     return status;
 }
 
-Status device_copy(sqlite3 *db, const CacheKey *key, const AnnIndex *index, DeviceChoice device, GpuCopy **out, Err *err) {
+Status device_copy(sqlite3 *db, const CacheKey *key, const AnnIndex *index, DeviceChoice device,
+    GpuCopy **out, Err *err) {
     Err own = {0};
     *out = NULL;
     if (device.kind == DEVICE_AUTO && is_refused(key)) return ST_OK;
@@ -114,15 +120,21 @@ static CacheKey copy_key(const Model *model, int device) {
     return key;
 }
 
-Status device_model_copy(sqlite3 *db, const Model *model, DeviceChoice device, int64_t users, GpuCopy **out, Err *err) {
+Status device_model_copy(
+    sqlite3 *db, const Model *model, DeviceChoice device, int64_t users, GpuCopy **out, Err *err) {
     *out = NULL;
     if (device.kind == DEVICE_CPU) return ST_OK;
     if (!model->algorithm->index) {
         if (device.kind == DEVICE_AUTO) return ST_OK;
-        return fail(err, ST_BADARG, "device: algorithm %s is not scored on a GPU (ials, bpr and mf are, which score by vectors)", model->algorithm->name);
+        return fail(err, ST_BADARG,
+            "device: algorithm %s is not scored on a GPU (ials, bpr and mf are, which score by "
+            "vectors)",
+            model->algorithm->name);
     }
     const AnnIndex *index = model->algorithm->index(model);
     CacheKey key = copy_key(model, device.number);
-    if (!device_is_worth(device, (double)users * (double)index->vectors->n * (double)index->vectors->dim)) return ST_OK;
+    if (!device_is_worth(
+            device, (double)users * (double)index->vectors->n * (double)index->vectors->dim))
+        return ST_OK;
     return device_copy(db, &key, index, device, out, err);
 }

@@ -1,4 +1,5 @@
-/* A model, its histories and a hold-out, read for rec_evaluate, rec_evaluate_users and rec_compare. */
+/* A model, its histories and a hold-out, read for rec_evaluate, rec_evaluate_users and
+ * rec_compare. */
 #ifndef REC_EVALUATE_LOAD_H
 #define REC_EVALUATE_LOAD_H
 
@@ -15,7 +16,7 @@ typedef struct EvaluateCall {
     int64_t unknown_users;
     int64_t progress;
     double until;
-    char by[128]; /* a column of the hold-out, "" for none */
+    char by[128];      /* a column of the hold-out, "" for none */
     int64_t version_b; /* of rec_compare's second model */
     char device[16];
     DeviceChoice choice; /* device, read */
@@ -31,15 +32,16 @@ typedef struct Loaded {
     Model *model;
     sqlite3_int64 version;
     HistoryRules rules;
-    AllHistories all;  /* all users' histories */
-    Dataset pairs;     /* the hold-out as (user, item) pairs; items by key */
+    AllHistories all;   /* all users' histories */
+    Dataset pairs;      /* the hold-out as (user, item) pairs; items by key */
     KeyMap *segment_of; /* with by=: users in the order of their first rows, */
     KeyMap *segments;   /* the segments, */
     Bytes segment;      /* and an int32 a user of segment_of: her segment, -1 for none */
-    int64_t overlap;   /* hold-out pairs that are in the history */
-    int64_t too_early; /* hold-out rows with a time before the history's end */
+    int64_t overlap;    /* hold-out pairs that are in the history */
+    int64_t too_early;  /* hold-out rows with a time before the history's end */
 } Loaded;
-Status evaluate_load(Loaded *out, sqlite3 *db, const char *model, const char *holdout, EvaluateCall *call, Err *err);
+Status evaluate_load(
+    Loaded *out, sqlite3 *db, const char *model, const char *holdout, EvaluateCall *call, Err *err);
 void loaded_clear(Loaded *loaded);
 
 /* The judged users. */

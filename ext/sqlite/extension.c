@@ -1,7 +1,8 @@
 /* The entry point: registers every function and table on a connection and keeps the library loaded.
  *
- * Built twice: loadable (recommend.so) and, with -DSQLITE_CORE, for static linking; an application then calls
- * sqlite3_auto_extension((void (*)(void))sqlite3_recommend_init) or sqlite3_recommend_init(db, NULL, NULL). */
+ * Built twice: loadable (recommend.so) and, with -DSQLITE_CORE, for static linking; an application
+ * then calls sqlite3_auto_extension((void (*)(void))sqlite3_recommend_init) or
+ * sqlite3_recommend_init(db, NULL, NULL). */
 #ifdef SQLITE_CORE
 #include <sqlite3.h>
 #else
@@ -19,14 +20,15 @@ __declspec(dllexport)
 #else
 __attribute__((visibility("default")))
 #endif
-int sqlite3_recommend_init(sqlite3 *db, char **error, const void *api);
+    int sqlite3_recommend_init(sqlite3 *db, char **error, const void *api);
 
-/* What the connection has of it: *version stays NULL without. sqlite3_malloc'ed. A function is asked: a file can have a
- * table rec_info of its own, but no function. */
+/* What the connection has of it: *version stays NULL without. sqlite3_malloc'ed. A function is
+ * asked: a file can have a table rec_info of its own, but no function. */
 static int find_loaded(sqlite3 *db, char **version) {
     sqlite3_stmt *statement = NULL;
     *version = NULL;
-    if (sqlite3_prepare_v2(db, "SELECT rec_version()", -1, &statement, NULL) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW)
+    if (sqlite3_prepare_v2(db, "SELECT rec_version()", -1, &statement, NULL) == SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW)
         *version = sqlite3_mprintf("%s", sqlite3_column_text(statement, 0));
     return sqlite3_finalize(statement) == SQLITE_NOMEM ? SQLITE_NOMEM : SQLITE_OK;
 }
@@ -34,36 +36,57 @@ static int find_loaded(sqlite3 *db, char **version) {
 /* Take back what a failed registration has left. */
 static void unregister(sqlite3 *db) {
     sqlite3_stmt *names;
-    if (sqlite3_prepare_v2(db, "SELECT name, narg, 1 FROM pragma_function_list WHERE name GLOB 'rec_*' UNION ALL SELECT name, 0, 0 FROM pragma_module_list WHERE name GLOB 'rec_*'", -1, &names, NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(db,
+            "SELECT name, narg, 1 FROM pragma_function_list WHERE name GLOB 'rec_*' UNION ALL "
+            "SELECT name, 0, 0 FROM pragma_module_list WHERE name GLOB 'rec_*'",
+            -1, &names, NULL) != SQLITE_OK)
         return;
     char *list[512];
     int argument[512], function[512], n = 0;
-    while (n < 512 && sqlite3_step(names) == SQLITE_ROW && (list[n] = sqlite3_mprintf("%s", sqlite3_column_text(names, 0))) != NULL) {
+    while (n < 512 && sqlite3_step(names) == SQLITE_ROW &&
+        (list[n] = sqlite3_mprintf("%s", sqlite3_column_text(names, 0))) != NULL) {
         argument[n] = sqlite3_column_int(names, 1);
         function[n++] = sqlite3_column_int(names, 2);
     }
     sqlite3_finalize(names); /* a function cannot be replaced while a statement runs */
     for (int i = 0; i < n; i++) {
         if (function[i])
-            sqlite3_create_function_v2(db, list[i], argument[i], SQLITE_UTF8, NULL, NULL, NULL, NULL, NULL);
-        else
-            sqlite3_create_module_v2(db, list[i], NULL, NULL, NULL);
+            sqlite3_create_function_v2(
+                db, list[i], argument[i], SQLITE_UTF8, NULL, NULL, NULL, NULL, NULL);
+        else sqlite3_create_module_v2(db, list[i], NULL, NULL, NULL);
         sqlite3_free(list[i]);
     }
 }
 
 static int register_all(sqlite3 *db, char **error) {
     static int (*const parts[])(sqlite3 *) = {
-        register_vector_functions, register_vector_aggregates, register_metric_aggregates, register_pair_aggregates,
-        register_index,            register_index_tables,      register_search,            register_item_vectors,
-        register_model,            register_train_function,    register_tune_function,     register_model_tables,
-        register_evaluate,         register_crossval,          register_curves,            register_experiment_functions,
-        register_rules,            register_balance,           register_check_events,      register_info_tables,
+        register_vector_functions,
+        register_vector_aggregates,
+        register_metric_aggregates,
+        register_pair_aggregates,
+        register_index,
+        register_index_tables,
+        register_search,
+        register_item_vectors,
+        register_model,
+        register_train_function,
+        register_tune_function,
+        register_model_tables,
+        register_evaluate,
+        register_crossval,
+        register_curves,
+        register_experiment_functions,
+        register_rules,
+        register_balance,
+        register_check_events,
+        register_info_tables,
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         int code = parts[i](db);
         if (code == SQLITE_OK) continue;
-        if (error) *error = sqlite3_mprintf("sqlite-recommend: its functions cannot be registered: %s", sqlite3_errstr(code));
+        if (error)
+            *error = sqlite3_mprintf(
+                "sqlite-recommend: its functions cannot be registered: %s", sqlite3_errstr(code));
         unregister(db);
         return code;
     }
@@ -71,14 +94,17 @@ static int register_all(sqlite3 *db, char **error) {
 }
 
 #ifndef SQLITE_CORE
-/* The object calls SQLite through one table of pointers, that of the SQLite library which loaded it first. A process can
- * hold two (Python's own and one that a package brings): through the wrong one the other's handles would crash. */
+/* The object calls SQLite through one table of pointers, that of the SQLite library which loaded it
+ * first. A process can hold two (Python's own and one that a package brings): through the wrong one
+ * the other's handles would crash. */
 static int adopt_api(const sqlite3_api_routines *api, char **error) {
     if (!sqlite3_api) SQLITE_EXTENSION_INIT2(api); /* once: other threads may be reading it */
     if (sqlite3_api == api) return SQLITE_OK;
     if (error)
-        *error = api->mprintf("sqlite-recommend is in use by another SQLite library of this process (%s; this one is %s): use one of them for all connections that load it",
-                              sqlite3_libversion(), api->libversion());
+        *error = api->mprintf(
+            "sqlite-recommend is in use by another SQLite library of this process (%s; this one is "
+            "%s): use one of them for all connections that load it",
+            sqlite3_libversion(), api->libversion());
     return SQLITE_ERROR;
 }
 #endif
@@ -91,14 +117,18 @@ int sqlite3_recommend_init(sqlite3 *db, char **error, const void *api) {
     (void)api;
 #endif
     if (sqlite3_libversion_number() < OLDEST_SQLITE) {
-        if (error) *error = sqlite3_mprintf("sqlite-recommend needs SQLite 3.38 or newer, this is %s", sqlite3_libversion());
+        if (error)
+            *error = sqlite3_mprintf(
+                "sqlite-recommend needs SQLite 3.38 or newer, this is %s", sqlite3_libversion());
         return SQLITE_ERROR;
     }
     gpu_remember_place();
     if (find_loaded(db, &loaded) != SQLITE_OK) return SQLITE_NOMEM;
     if (loaded) { /* a second load of the connection changes nothing, also while statements run */
         int same = sqlite3_stricmp(loaded, REC_VERSION) == 0;
-        if (!same && error) *error = sqlite3_mprintf("sqlite-recommend %s is loaded in this connection; this is %s", loaded, REC_VERSION);
+        if (!same && error)
+            *error = sqlite3_mprintf("sqlite-recommend %s is loaded in this connection; this is %s",
+                loaded, REC_VERSION);
         sqlite3_free(loaded);
         return same ? SQLITE_OK_LOAD_PERMANENTLY : SQLITE_ERROR;
     }

@@ -1,5 +1,6 @@
-/* Scalar functions over vectors (docs/reference/vectors.md). NULL in, NULL out; different dimensions, NaN and infinity
- * are errors. Sums run in float64; a vector result is rounded to float32 once. */
+/* Scalar functions over vectors (docs/reference/vectors.md). NULL in, NULL out; different
+ * dimensions, NaN and infinity are errors. Sums run in float64; a vector result is rounded to
+ * float32 once. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,9 +16,7 @@ typedef struct Vector {
     float *owned;
 } Vector;
 
-static void vector_clear(Vector *vector) {
-    mem_free(vector->owned);
-}
+static void vector_clear(Vector *vector) { mem_free(vector->owned); }
 
 /* Read argument i; 0 when the function is done (NULL or an error was returned). */
 static int vector_argument(sqlite3_context *context, sqlite3_value **argv, int i, Vector *out) {
@@ -70,7 +69,8 @@ static void vec(sqlite3_context *context, int argc, sqlite3_value **argv) {
     Vector a;
     (void)argc;
     if (vector_argument(context, argv, 0, &a))
-        sqlite3_result_blob64(context, a.data, (sqlite3_uint64)a.dim * sizeof(float), SQLITE_TRANSIENT);
+        sqlite3_result_blob64(
+            context, a.data, (sqlite3_uint64)a.dim * sizeof(float), SQLITE_TRANSIENT);
     vector_clear(&a);
 }
 
@@ -79,12 +79,13 @@ static void vec_json(sqlite3_context *context, int argc, sqlite3_value **argv) {
     Bytes out = {0};
     (void)argc;
     if (vector_argument(context, argv, 0, &a)) {
-        for (int i = 0; i < a.dim; i++) bytes_format(&out, "%s%.9g", i ? "," : "[", (double)a.data[i]);
+        for (int i = 0; i < a.dim; i++)
+            bytes_format(&out, "%s%.9g", i ? "," : "[", (double)a.data[i]);
         bytes_append(&out, "]", 1);
-        if (out.failed)
-            sqlite3_result_error_nomem(context);
+        if (out.failed) sqlite3_result_error_nomem(context);
         else
-            sqlite3_result_text64(context, (const char *)out.data, out.len, SQLITE_TRANSIENT, SQLITE_UTF8);
+            sqlite3_result_text64(
+                context, (const char *)out.data, out.len, SQLITE_TRANSIENT, SQLITE_UTF8);
     }
     bytes_clear(&out);
     vector_clear(&a);
@@ -153,13 +154,15 @@ static void l1(sqlite3_context *context, int argc, sqlite3_value **argv) {
 }
 
 /* result_i = p a_i + q b_i; b may be NULL. */
-static void combine(sqlite3_context *context, const Vector *a, double p, const Vector *b, double q) {
+static void combine(
+    sqlite3_context *context, const Vector *a, double p, const Vector *b, double q) {
     double *value = mem_array((size_t)a->dim, sizeof *value);
     if (!value) {
         sqlite3_result_error_nomem(context);
         return;
     }
-    for (int i = 0; i < a->dim; i++) value[i] = p * (double)a->data[i] + (b ? q * (double)b->data[i] : 0);
+    for (int i = 0; i < a->dim; i++)
+        value[i] = p * (double)a->data[i] + (b ? q * (double)b->data[i] : 0);
     result_vector(context, value, a->dim);
     mem_free(value);
 }
@@ -195,8 +198,7 @@ static void vec_scale(sqlite3_context *context, int argc, sqlite3_value **argv) 
         double by = sqlite3_value_double(argv[1]);
         if ((kind != SQLITE_INTEGER && kind != SQLITE_FLOAT) || !isfinite(by))
             function_fail(context, "the factor must be a finite number");
-        else
-            combine(context, &a, by, NULL, 0);
+        else combine(context, &a, by, NULL, 0);
     }
     vector_clear(&a);
 }
@@ -215,17 +217,21 @@ static void vec_normalize(sqlite3_context *context, int argc, sqlite3_value **ar
 static void vec_slice(sqlite3_context *context, int argc, sqlite3_value **argv) {
     Vector a;
     (void)argc;
-    if (sqlite3_value_type(argv[1]) == SQLITE_NULL || sqlite3_value_type(argv[2]) == SQLITE_NULL) return;
+    if (sqlite3_value_type(argv[1]) == SQLITE_NULL || sqlite3_value_type(argv[2]) == SQLITE_NULL)
+        return;
     if (vector_argument(context, argv, 0, &a)) {
         sqlite3_int64 from = sqlite3_value_int64(argv[1]), to = sqlite3_value_int64(argv[2]);
-        if (sqlite3_value_numeric_type(argv[1]) != SQLITE_INTEGER || sqlite3_value_numeric_type(argv[2]) != SQLITE_INTEGER ||
-            from < 0 || to <= from || to > a.dim) {
+        if (sqlite3_value_numeric_type(argv[1]) != SQLITE_INTEGER ||
+            sqlite3_value_numeric_type(argv[2]) != SQLITE_INTEGER || from < 0 || to <= from ||
+            to > a.dim) {
             char text[120];
-            text_format(text, sizeof text, "from %lld to %lld of %d elements (0 <= from < to <= %d)", (long long)from,
-                     (long long)to, a.dim, a.dim);
+            text_format(text, sizeof text,
+                "from %lld to %lld of %d elements (0 <= from < to <= %d)", (long long)from,
+                (long long)to, a.dim, a.dim);
             function_fail(context, text);
         } else {
-            sqlite3_result_blob64(context, a.data + from, (sqlite3_uint64)(to - from) * sizeof(float), SQLITE_TRANSIENT);
+            sqlite3_result_blob64(context, a.data + from,
+                (sqlite3_uint64)(to - from) * sizeof(float), SQLITE_TRANSIENT);
         }
     }
     vector_clear(&a);
@@ -242,17 +248,24 @@ int register_vector_functions(sqlite3 *db) {
         int arguments;
         void (*function)(sqlite3_context *, int, sqlite3_value **);
     } list[] = {
-        {"rec_version", 0, version},     {"rec_vec", 1, vec},
-        {"rec_vec_json", 1, vec_json},   {"rec_vec_dim", 1, vec_dim},
-        {"rec_vec_norm", 1, vec_norm},   {"rec_dot", 2, dot},
-        {"rec_cosine", 2, cosine},       {"rec_l2", 2, l2},
-        {"rec_l1", 2, l1},               {"rec_vec_add", 2, vec_add},
-        {"rec_vec_sub", 2, vec_sub},     {"rec_vec_scale", 2, vec_scale},
-        {"rec_vec_slice", 3, vec_slice}, {"rec_vec_normalize", 1, vec_normalize},
+        {"rec_version", 0, version},
+        {"rec_vec", 1, vec},
+        {"rec_vec_json", 1, vec_json},
+        {"rec_vec_dim", 1, vec_dim},
+        {"rec_vec_norm", 1, vec_norm},
+        {"rec_dot", 2, dot},
+        {"rec_cosine", 2, cosine},
+        {"rec_l2", 2, l2},
+        {"rec_l1", 2, l1},
+        {"rec_vec_add", 2, vec_add},
+        {"rec_vec_sub", 2, vec_sub},
+        {"rec_vec_scale", 2, vec_scale},
+        {"rec_vec_slice", 3, vec_slice},
+        {"rec_vec_normalize", 1, vec_normalize},
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
-        int code = sqlite3_create_function_v2(db, list[i].name, list[i].arguments, FUNCTION_PURE, (void *)(uintptr_t)list[i].name,
-                                              list[i].function, NULL, NULL, NULL);
+        int code = sqlite3_create_function_v2(db, list[i].name, list[i].arguments, FUNCTION_PURE,
+            (void *)(uintptr_t)list[i].name, list[i].function, NULL, NULL, NULL);
         if (code) return code;
     }
     return SQLITE_OK;

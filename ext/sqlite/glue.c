@@ -32,14 +32,16 @@ Status glue_host(Err *err, sqlite3 *db, int code) {
     return ST_HOST;
 }
 
-int glue_vtab_error(sqlite3_vtab *vtab, const char *module, const char *name, Status status, Err *err) {
+int glue_vtab_error(
+    sqlite3_vtab *vtab, const char *module, const char *name, Status status, Err *err) {
     if (status == ST_OK) return SQLITE_OK;
     sqlite3_free(vtab->zErrMsg);
     vtab->zErrMsg = sqlite3_mprintf("%s %s: %s", module, name, err->text);
     return glue_code(status, err);
 }
 
-void glue_function_error(sqlite3_context *context, const char *function, Status status, const Err *err) {
+void glue_function_error(
+    sqlite3_context *context, const char *function, Status status, const Err *err) {
     char *text = sqlite3_mprintf("%s: %s", function, err->text);
     if (!text || status == ST_NOMEM) {
         sqlite3_result_error_nomem(context);
@@ -85,7 +87,8 @@ Status glue_execute(sqlite3 *db, Err *err, const char *format, ...) {
     return status;
 }
 
-Status glue_integer(sqlite3 *db, sqlite3_int64 otherwise, sqlite3_int64 *out, Err *err, const char *format, ...) {
+Status glue_integer(
+    sqlite3 *db, sqlite3_int64 otherwise, sqlite3_int64 *out, Err *err, const char *format, ...) {
     sqlite3_stmt *statement;
     va_list args;
     int has_row = 0;
@@ -94,7 +97,8 @@ Status glue_integer(sqlite3 *db, sqlite3_int64 otherwise, sqlite3_int64 *out, Er
     Status status = prepare(db, &statement, err, format, args);
     va_end(args);
     if (status == ST_OK) status = glue_step(db, statement, &has_row, err);
-    if (has_row && sqlite3_column_type(statement, 0) != SQLITE_NULL) *out = sqlite3_column_int64(statement, 0);
+    if (has_row && sqlite3_column_type(statement, 0) != SQLITE_NULL)
+        *out = sqlite3_column_int64(statement, 0);
     sqlite3_finalize(statement);
     return status;
 }
@@ -109,9 +113,11 @@ static int contains(const char *text, const char *word) {
 Affinity affinity_of(const char *type) {
     if (!type || !*type) return AFFINITY_NONE;
     if (contains(type, "INT")) return AFFINITY_INTEGER;
-    if (contains(type, "CHAR") || contains(type, "CLOB") || contains(type, "TEXT")) return AFFINITY_TEXT;
+    if (contains(type, "CHAR") || contains(type, "CLOB") || contains(type, "TEXT"))
+        return AFFINITY_TEXT;
     if (contains(type, "BLOB")) return AFFINITY_NONE;
-    if (contains(type, "REAL") || contains(type, "FLOA") || contains(type, "DOUB")) return AFFINITY_REAL;
+    if (contains(type, "REAL") || contains(type, "FLOA") || contains(type, "DOUB"))
+        return AFFINITY_REAL;
     return AFFINITY_NUMERIC;
 }
 
@@ -172,22 +178,23 @@ int glue_key(sqlite3_value *value, Affinity affinity, char *buffer, Key *out) {
 
 /* What Python binds for a NumPy scalar: its eight bytes. */
 static const char *hint_of(sqlite3_value *value) {
-    return sqlite3_value_type(value) == SQLITE_BLOB && sqlite3_value_bytes(value) == 8 ? "; NumPy's numbers are bound like this: write int(...)" : "";
+    return sqlite3_value_type(value) == SQLITE_BLOB && sqlite3_value_bytes(value) == 8
+        ? "; NumPy's numbers are bound like this: write int(...)"
+        : "";
 }
 
 static void describe(sqlite3_value *value, char *out, size_t size) {
     if (sqlite3_value_type(value) == SQLITE_BLOB)
         text_format(out, size, " is a BLOB of %d bytes", sqlite3_value_bytes(value));
-    else if (sqlite3_value_type(value) == SQLITE_NULL)
-        text_format(out, size, " is NULL");
-    else
-        text_format(out, size, "=%.40s", (const char *)sqlite3_value_text(value));
+    else if (sqlite3_value_type(value) == SQLITE_NULL) text_format(out, size, " is NULL");
+    else text_format(out, size, "=%.40s", (const char *)sqlite3_value_text(value));
 }
 
 Status glue_no_key(const char *what, sqlite3_value *value, Err *err) {
     char given[80];
     describe(value, given, sizeof given);
-    return fail(err, ST_BADARG, "%s%s (an INTEGER or a TEXT, as in the table%s)", what, given, hint_of(value));
+    return fail(err, ST_BADARG, "%s%s (an INTEGER or a TEXT, as in the table%s)", what, given,
+        hint_of(value));
 }
 
 Status glue_whole(const char *what, sqlite3_value *value, int64_t *out, Err *err) {
@@ -202,13 +209,12 @@ Status glue_whole(const char *what, sqlite3_value *value, int64_t *out, Err *err
 }
 
 void glue_result_key(sqlite3_context *context, Key key) {
-    if (key.text)
-        sqlite3_result_text64(context, key.text, key.len, SQLITE_TRANSIENT, SQLITE_UTF8);
-    else
-        sqlite3_result_int64(context, key.integer);
+    if (key.text) sqlite3_result_text64(context, key.text, key.len, SQLITE_TRANSIENT, SQLITE_UTF8);
+    else sqlite3_result_int64(context, key.integer);
 }
 
-Status key_list_parse(KeyList *out, const char *what, const char *text, Affinity affinity, Err *err) {
+Status key_list_parse(
+    KeyList *out, const char *what, const char *text, Affinity affinity, Err *err) {
     json_error_t json_error;
     json_t *root = text ? json_loads(text, JSON_ALLOW_NUL, &json_error) : NULL;
     Status status = ST_OK;
@@ -217,7 +223,8 @@ Status key_list_parse(KeyList *out, const char *what, const char *text, Affinity
     *out = (KeyList){.json = root};
     if (!json_is_array(root)) {
         key_list_clear(out);
-        return fail(err, ST_BADARG, "%s must be a JSON array of keys such as [17, \"85123A\"]", what);
+        return fail(
+            err, ST_BADARG, "%s must be a JSON array of keys such as [17, \"85123A\"]", what);
     }
     size_t n = json_array_size(root);
     out->key = mem_array(n, sizeof *out->key);
@@ -226,15 +233,15 @@ Status key_list_parse(KeyList *out, const char *what, const char *text, Affinity
     for (size_t i = 0; i < n && status == ST_OK; i++) {
         json_t *value = json_array_get(root, i);
         Key key = {0};
-        if (json_is_integer(value))
-            key.integer = json_integer_value(value);
+        if (json_is_integer(value)) key.integer = json_integer_value(value);
         else if (json_is_string(value))
             key = (Key){.text = json_string_value(value), .len = json_string_length(value)};
         else if (json_is_real(value) && json_real_value(value) == floor(json_real_value(value)) &&
-                 fabs(json_real_value(value)) < 9.0e15)
+            fabs(json_real_value(value)) < 9.0e15)
             key.integer = (int64_t)json_real_value(value);
         else
-            status = fail(err, ST_BADARG, "%s: element %zu is neither an integer nor a string", what, i + 1);
+            status = fail(
+                err, ST_BADARG, "%s: element %zu is neither an integer nor a string", what, i + 1);
         out->key[out->n++] = glue_convert_key(key, affinity, out->buffer + i * KEY_BUFFER);
     }
     if (status != ST_OK) key_list_clear(out);
@@ -248,14 +255,16 @@ void key_list_clear(KeyList *list) {
     *list = (KeyList){0};
 }
 
-static Status vector_from_json(const char *text, const float **out, int *out_dim, float **owned, Err *err) {
+static Status vector_from_json(
+    const char *text, const float **out, int *out_dim, float **owned, Err *err) {
     json_error_t json_error;
     json_t *root = json_loads(text, 0, &json_error);
     Status status = ST_OK;
     if (json_lacks_memory(root, &json_error)) return fail_nomem(err, "a vector");
     if (!json_is_array(root)) {
         json_decref(root);
-        return fail(err, ST_BADARG, "a vector is a BLOB of float32 or a JSON array of numbers, not '%.40s'", text);
+        return fail(err, ST_BADARG,
+            "a vector is a BLOB of float32 or a JSON array of numbers, not '%.40s'", text);
     }
     size_t n = json_array_size(root);
     *owned = mem_array(n, sizeof **owned);
@@ -264,8 +273,7 @@ static Status vector_from_json(const char *text, const float **out, int *out_dim
         json_t *value = json_array_get(root, i);
         if (!json_is_number(value))
             status = fail(err, ST_BADARG, "vector element %zu is not a number", i + 1);
-        else
-            (*owned)[i] = (float)json_number_value(value);
+        else (*owned)[i] = (float)json_number_value(value);
     }
     *out = *owned;
     *out_dim = (int)n;
@@ -282,7 +290,8 @@ Status glue_vector(sqlite3_value *value, const float **out, int *out_dim, float 
         int bytes = sqlite3_value_bytes(value);
         const void *blob = sqlite3_value_blob(value);
         if (bytes % (int)sizeof(float))
-            return fail(err, ST_BADARG, "a vector BLOB of %d bytes is no whole number of float32", bytes);
+            return fail(
+                err, ST_BADARG, "a vector BLOB of %d bytes is no whole number of float32", bytes);
         *out_dim = bytes / (int)sizeof(float);
         *out = blob;
         if ((uintptr_t)blob % sizeof(float)) { /* a BLOB may start anywhere */
@@ -292,14 +301,18 @@ Status glue_vector(sqlite3_value *value, const float **out, int *out_dim, float 
             *out = *owned;
         }
     } else if (sqlite3_value_type(value) == SQLITE_TEXT) {
-        status = vector_from_json((const char *)sqlite3_value_text(value), out, out_dim, owned, err);
+        status = vector_from_json(
+            (const char *)sqlite3_value_text(value), out, out_dim, owned, err);
     } else {
         return fail(err, ST_BADARG, "a vector is a BLOB of float32 or a JSON array of numbers");
     }
-    if (status == ST_OK && *out_dim == 0) status = fail(err, ST_BADARG, "a vector has at least one element");
+    if (status == ST_OK && *out_dim == 0)
+        status = fail(err, ST_BADARG, "a vector has at least one element");
     if (status == ST_OK) {
         int64_t bad = vector_first_bad(*out, (size_t)*out_dim);
-        if (bad >= 0) status = fail(err, ST_BADARG, "vector element %lld is NaN or infinite", (long long)bad + 1);
+        if (bad >= 0)
+            status = fail(
+                err, ST_BADARG, "vector element %lld is NaN or infinite", (long long)bad + 1);
     }
     if (status != ST_OK) {
         mem_free(*owned);
@@ -316,7 +329,8 @@ FileId glue_file_id(sqlite3 *db, const char *schema) {
     if (path && *path && !moved && stat(path, &info) == 0)
         return (FileId){{1, (sqlite3_uint64)info.st_dev, (sqlite3_uint64)info.st_ino}};
     sqlite3_uint64 hash = 1469598103934665603u;
-    for (const char *c = schema; *c; c++) hash = (hash ^ (sqlite3_uint64)(unsigned char)*c) * 1099511628211u;
+    for (const char *c = schema; *c; c++)
+        hash = (hash ^ (sqlite3_uint64)(unsigned char)*c) * 1099511628211u;
     return (FileId){{2, (sqlite3_uint64)(uintptr_t)db, hash}};
 }
 
@@ -326,7 +340,10 @@ static const double POLL_SECONDS = 0.015; /* tasks poll every 20 ms */
 
 Status interrupt_poll_init(InterruptPoll *poll, sqlite3 *db, Err *err) {
     *poll = (InterruptPoll){.db = db};
-    return glue_prepare(db, &poll->probe, err, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d) SELECT max(i) FROM n", PROBE_LENGTH);
+    return glue_prepare(db, &poll->probe, err,
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d) SELECT max(i) "
+        "FROM n",
+        PROBE_LENGTH);
 }
 
 void interrupt_poll_clear(InterruptPoll *poll) {
@@ -344,12 +361,15 @@ int interrupt_poll(void *argument) {
     return code == SQLITE_INTERRUPT;
 }
 
-/* The schemas in the order in which SQLite resolves names: temp, main, then the attached ones. With a suffix the table is
- * a virtual one that has its shadow table there: a table of that name in temp is not the one that is meant. */
-static Status find_schema(sqlite3 *db, const char *wanted, const char *table, const char *suffix, char **out, Err *err) {
+/* The schemas in the order in which SQLite resolves names: temp, main, then the attached ones. With
+ * a suffix the table is a virtual one that has its shadow table there: a table of that name in temp
+ * is not the one that is meant. */
+static Status find_schema(
+    sqlite3 *db, const char *wanted, const char *table, const char *suffix, char **out, Err *err) {
     sqlite3_stmt *list;
     int has_row = 1;
-    TRY(glue_prepare(db, &list, err, "SELECT name FROM pragma_database_list ORDER BY name<>'temp', seq"));
+    TRY(glue_prepare(
+        db, &list, err, "SELECT name FROM pragma_database_list ORDER BY name<>'temp', seq"));
     Status status = ST_OK;
     while (status == ST_OK && !*out) {
         status = glue_step(db, list, &has_row, err);
@@ -358,9 +378,11 @@ static Status find_schema(sqlite3 *db, const char *wanted, const char *table, co
         sqlite3_int64 found = 0;
         if (wanted && sqlite3_stricmp(wanted, schema) != 0) continue;
         status = glue_integer(db, 0, &found, err,
-                              "SELECT 1 FROM \"%w\".sqlite_schema WHERE lower(name)=lower('%q%q') AND (type='table' OR type='view' AND %Q='')"
-                              " AND (%Q='' OR EXISTS (SELECT 1 FROM \"%w\".sqlite_schema WHERE type='table' AND rootpage=0 AND lower(name)=lower(%Q)))",
-                              schema, table, suffix, suffix, suffix, schema, table);
+            "SELECT 1 FROM \"%w\".sqlite_schema WHERE lower(name)=lower('%q%q') AND (type='table' "
+            "OR type='view' AND %Q='')"
+            " AND (%Q='' OR EXISTS (SELECT 1 FROM \"%w\".sqlite_schema WHERE type='table' AND "
+            "rootpage=0 AND lower(name)=lower(%Q)))",
+            schema, table, suffix, suffix, suffix, schema, table);
         if (status != ST_OK || !found) continue;
         *out = sqlite3_mprintf("%s", schema);
         if (!*out) status = fail_nomem(err, "a name");
@@ -369,8 +391,8 @@ static Status find_schema(sqlite3 *db, const char *wanted, const char *table, co
     return status;
 }
 
-Status glue_find_table(sqlite3 *db, const char *what, const char *name, const char *suffix, char **out_schema,
-                       char **out_name, Err *err) {
+Status glue_find_table(sqlite3 *db, const char *what, const char *name, const char *suffix,
+    char **out_schema, char **out_name, Err *err) {
     *out_schema = *out_name = NULL;
     if (!name) return fail(err, ST_BADARG, "the name of a %s is NULL", what);
     const char *dot = strchr(name, '.');
@@ -378,11 +400,13 @@ Status glue_find_table(sqlite3 *db, const char *what, const char *name, const ch
     if (status == ST_OK && *out_schema) *out_name = sqlite3_mprintf("%s", name);
     if (status == ST_OK && !*out_schema && dot) {
         char *schema = sqlite3_mprintf("%.*s", (int)(dot - name), name);
-        status = schema ? find_schema(db, schema, dot + 1, suffix, out_schema, err) : fail_nomem(err, "a name");
+        status = schema ? find_schema(db, schema, dot + 1, suffix, out_schema, err)
+                        : fail_nomem(err, "a name");
         if (*out_schema) *out_name = sqlite3_mprintf("%s", dot + 1);
         sqlite3_free(schema);
     }
-    if (status == ST_OK && !*out_schema) status = fail(err, ST_BADARG, "no %s named '%.60s'", what, name);
+    if (status == ST_OK && !*out_schema)
+        status = fail(err, ST_BADARG, "no %s named '%.60s'", what, name);
     if (status == ST_OK && !*out_name) status = fail_nomem(err, "a name");
     if (status != ST_OK) {
         sqlite3_free(*out_schema);
@@ -392,10 +416,15 @@ Status glue_find_table(sqlite3 *db, const char *what, const char *name, const ch
     return status;
 }
 
-static Status each_table_of(sqlite3 *db, const char *schema, const char *module, const char *suffix, GlueVisit visit, void *context, Err *err) {
+static Status each_table_of(sqlite3 *db, const char *schema, const char *module, const char *suffix,
+    GlueVisit visit, void *context, Err *err) {
     sqlite3_stmt *tables;
     int has_table = 1;
-    TRY(glue_prepare(db, &tables, err, "SELECT name FROM \"%w\".sqlite_schema v WHERE type='table' AND sql LIKE 'CREATE VIRTUAL TABLE%%%q%%' AND EXISTS (SELECT 1 FROM \"%w\".sqlite_schema s WHERE s.name = v.name || %Q) ORDER BY name", schema, module, schema, suffix));
+    TRY(glue_prepare(db, &tables, err,
+        "SELECT name FROM \"%w\".sqlite_schema v WHERE type='table' AND sql LIKE 'CREATE VIRTUAL "
+        "TABLE%%%q%%' AND EXISTS (SELECT 1 FROM \"%w\".sqlite_schema s WHERE s.name = v.name || "
+        "%Q) ORDER BY name",
+        schema, module, schema, suffix));
     Status status = ST_OK;
     while (status == ST_OK) {
         status = glue_step(db, tables, &has_table, err);
@@ -406,15 +435,18 @@ static Status each_table_of(sqlite3 *db, const char *schema, const char *module,
     return status;
 }
 
-Status glue_each_table(sqlite3 *db, const char *module, const char *suffix, GlueVisit visit, void *context, Err *err) {
+Status glue_each_table(
+    sqlite3 *db, const char *module, const char *suffix, GlueVisit visit, void *context, Err *err) {
     sqlite3_stmt *schemas;
     int has_schema = 1;
-    TRY(glue_prepare(db, &schemas, err, "SELECT name FROM pragma_database_list ORDER BY name<>'temp', seq"));
+    TRY(glue_prepare(
+        db, &schemas, err, "SELECT name FROM pragma_database_list ORDER BY name<>'temp', seq"));
     Status status = ST_OK;
     while (status == ST_OK) {
         status = glue_step(db, schemas, &has_schema, err);
         if (status != ST_OK || !has_schema) break;
-        status = each_table_of(db, (const char *)sqlite3_column_text(schemas, 0), module, suffix, visit, context, err);
+        status = each_table_of(
+            db, (const char *)sqlite3_column_text(schemas, 0), module, suffix, visit, context, err);
     }
     sqlite3_finalize(schemas);
     return status;
@@ -425,7 +457,8 @@ char *glue_unquote(const char *text, int len) {
     while (len > 0 && ascii_is_space(text[len - 1])) len--;
     char quote = len >= 2 ? text[0] : 0;
     char close = quote == '[' ? ']' : quote;
-    if (!quote || !strchr("'\"`[", quote) || text[len - 1] != close) return sqlite3_mprintf("%.*s", len, text);
+    if (!quote || !strchr("'\"`[", quote) || text[len - 1] != close)
+        return sqlite3_mprintf("%.*s", len, text);
     char *out = sqlite3_malloc(len);
     int n = 0;
     for (int i = 1; out && i < len - 1; i++) {
@@ -445,9 +478,12 @@ int glue_split_argument(const char *argument, char **out_key, char **out_value) 
     return 1;
 }
 
-Status glue_has_column(sqlite3 *db, const char *schema, const char *table, const char *column, int *out, Err *err) {
+Status glue_has_column(
+    sqlite3 *db, const char *schema, const char *table, const char *column, int *out, Err *err) {
     sqlite3_int64 found;
-    TRY(glue_integer(db, 0, &found, err, "SELECT 1 FROM pragma_table_xinfo(%Q, %Q) WHERE lower(name)=lower(%Q)", table, schema, column));
+    TRY(glue_integer(db, 0, &found, err,
+        "SELECT 1 FROM pragma_table_xinfo(%Q, %Q) WHERE lower(name)=lower(%Q)", table, schema,
+        column));
     *out = found != 0;
     return ST_OK;
 }

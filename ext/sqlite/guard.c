@@ -3,23 +3,24 @@
 #include <pthread.h>
 #include <stdint.h>
 
-/* How deep a thread is: under a key of its own, for LeakSanitizer stumbles over _Thread_local in a library that is loaded
- * late. DEEPEST leaves room for a view over a model over a view over a model. */
+/* How deep a thread is: under a key of its own, for LeakSanitizer stumbles over _Thread_local in a
+ * library that is loaded late. DEEPEST leaves room for a view over a model over a view over a
+ * model. */
 enum { DEEPEST = 8 };
 static pthread_key_t depth_key;
 static pthread_once_t depth_once = PTHREAD_ONCE_INIT;
 static int has_depth_key;
 
-static void make_depth_key(void) {
-    has_depth_key = pthread_key_create(&depth_key, NULL) == 0;
-}
+static void make_depth_key(void) { has_depth_key = pthread_key_create(&depth_key, NULL) == 0; }
 
 Status guard_enter(Err *err) {
     pthread_once(&depth_once, make_depth_key);
     if (!has_depth_key) return fail_nomem(err, "a thread's key");
     intptr_t depth = (intptr_t)pthread_getspecific(depth_key);
     if (depth >= DEEPEST) return fail(err, ST_BADARG, "it reads a view that reads it");
-    return pthread_setspecific(depth_key, (void *)(depth + 1)) == 0 ? ST_OK : fail_nomem(err, "a thread's key");
+    return pthread_setspecific(depth_key, (void *)(depth + 1)) == 0
+        ? ST_OK
+        : fail_nomem(err, "a thread's key");
 }
 
 void guard_leave(void) {
@@ -27,7 +28,10 @@ void guard_leave(void) {
 }
 
 Status guard_enter_table(int *busy, Err *err) {
-    if (*busy) return fail(err, ST_BADARG, "it is in use by itself: a view that it reads, or a trigger on a table that it writes, uses it again");
+    if (*busy)
+        return fail(err, ST_BADARG,
+            "it is in use by itself: a view that it reads, or a trigger on a table that it writes, "
+            "uses it again");
     TRY(guard_enter(err));
     *busy = 1;
     return ST_OK;
@@ -38,12 +42,17 @@ void guard_leave_table(int *busy) {
     guard_leave();
 }
 
-Status guard_shadow(sqlite3 *db, const char *schema, const char *name, const char *const *suffixes, size_t n, Err *err) {
+Status guard_shadow(sqlite3 *db, const char *schema, const char *name, const char *const *suffixes,
+    size_t n, Err *err) {
     sqlite3_stmt *strange;
     int has_row;
     sqlite3_str *sql = sqlite3_str_new(db);
-    sqlite3_str_appendf(sql, "SELECT name, type FROM \"%w\".sqlite_schema WHERE type IN ('table', 'view') AND NOT (type='table' AND rootpage>0) AND lower(name) IN (", schema);
-    for (size_t i = 0; i < n; i++) sqlite3_str_appendf(sql, "%slower('%q_%q')", i ? ", " : "", name, suffixes[i]);
+    sqlite3_str_appendf(sql,
+        "SELECT name, type FROM \"%w\".sqlite_schema WHERE type IN ('table', 'view') AND NOT "
+        "(type='table' AND rootpage>0) AND lower(name) IN (",
+        schema);
+    for (size_t i = 0; i < n; i++)
+        sqlite3_str_appendf(sql, "%slower('%q_%q')", i ? ", " : "", name, suffixes[i]);
     sqlite3_str_appendall(sql, ")");
     char *text = sqlite3_str_finish(sql);
     if (!text) return fail_nomem(err, "SQL");
@@ -51,14 +60,23 @@ Status guard_shadow(sqlite3 *db, const char *schema, const char *name, const cha
     sqlite3_free(text);
     if (status == ST_OK) status = glue_step(db, strange, &has_row, err);
     if (status == ST_OK && has_row)
-        status = fail(err, ST_CORRUPT, "%.100s is a %s (an ordinary table, which nobody should touch)", (const char *)sqlite3_column_text(strange, 0),
-                      sqlite3_stricmp((const char *)sqlite3_column_text(strange, 1), "view") == 0 ? "view" : "virtual table");
+        status = fail(err, ST_CORRUPT,
+            "%.100s is a %s (an ordinary table, which nobody should touch)",
+            (const char *)sqlite3_column_text(strange, 0),
+            sqlite3_stricmp((const char *)sqlite3_column_text(strange, 1), "view") == 0
+                ? "view"
+                : "virtual table");
     sqlite3_finalize(strange);
     return status;
 }
 
 Status guard_source(sqlite3 *db, const char *schema, const char *table, int ordinary, Err *err) {
     sqlite3_int64 found;
-    TRY(glue_integer(db, 0, &found, err, "SELECT 1 FROM \"%w\".sqlite_schema WHERE lower(name)=lower(%Q) AND (type='table' AND (rootpage>0 OR NOT %d) OR type='view' AND NOT %d)", schema, table, ordinary, ordinary));
-    return found ? ST_OK : fail(err, ST_BADARG, "no %s %.100s.%.100s", ordinary ? "ordinary table" : "table or view", schema, table);
+    TRY(glue_integer(db, 0, &found, err,
+        "SELECT 1 FROM \"%w\".sqlite_schema WHERE lower(name)=lower(%Q) AND (type='table' AND "
+        "(rootpage>0 OR NOT %d) OR type='view' AND NOT %d)",
+        schema, table, ordinary, ordinary));
+    return found ? ST_OK
+                 : fail(err, ST_BADARG, "no %s %.100s.%.100s",
+                       ordinary ? "ordinary table" : "table or view", schema, table);
 }

@@ -1,18 +1,23 @@
 /* What the planner may hand to rec_index.
  *
  * Plan string: one entry per xFilter argument, in argv order.
- *     q  query vector (MATCH)            f  query vector (function form)     s  similar_to
- *     k  rows wanted                     l  LIMIT                            o  OFFSET
- *     O  options                         x  exclude                          d  distance <    D  distance <=
- *     i  rowid IN (...)                  =  rowid = ... (no search)      K  key = ... (no search)
- *     mNNc  metadata column NN: c is one of = < { > } (<= is {, >= is }), i for IN, n IS NULL, N IS NOT NULL
- * "" is a full scan. "qkm01=" : the k nearest to q among the rows whose column 1 equals an argument.
+ *     q  query vector (MATCH)     f  query vector (function form)     s  similar_to
+ *     k  rows wanted              l  LIMIT                            o  OFFSET
+ *     O  options                  x  exclude
+ *     d  distance <               D  distance <=
+ *     i  rowid IN (...)           =  rowid = ... (no search)          K  key = ... (no search)
+ *     mNNc  metadata column NN: c is one of = < { > } (<= is {, >= is }), i for IN, n IS NULL,
+ *           N IS NOT NULL
+ * "" is a full scan. "qkm01=" : the k nearest to q among the rows whose column 1 equals an
+ * argument.
  *
  * Rules that keep the rows the same in every join order:
- *   - an input of the search (q f s k O x d) that is not usable here makes this plan impossible: SQLITE_CONSTRAINT;
- *   - metadata constraints act inside the search, so one that is not usable makes the plan impossible too;
- *   - rowid = and key = are never used in a search: they filter the finished list, since they are what a join with the
- *     user's table brings. rowid IN (list) and key IN (list) act inside. */
+ *   - an input of the search (q f s k O x d) that is not usable here makes this plan impossible:
+ *     SQLITE_CONSTRAINT;
+ *   - metadata constraints act inside the search, so one that is not usable makes the plan
+ *     impossible too;
+ *   - rowid = and key = are never used in a search: they filter the finished list, since they are
+ *     what a join with the user's table brings. rowid IN (list) and key IN (list) act inside. */
 #include <stdio.h>
 #include <string.h>
 
@@ -61,7 +66,8 @@ static int find_search(const IndexTable *t, const sqlite3_index_info *info, int 
     for (int i = 0; i < info->nConstraint; i++) {
         int column = info->aConstraint[i].iColumn, op = info->aConstraint[i].op;
         int is = (column == t->vector_column && op == SQLITE_INDEX_CONSTRAINT_MATCH) ||
-                 ((column == t->n_columns + H_COMMAND || column == t->n_columns + H_SIMILAR_TO) && op == SQLITE_INDEX_CONSTRAINT_EQ);
+            ((column == t->n_columns + H_COMMAND || column == t->n_columns + H_SIMILAR_TO) &&
+                op == SQLITE_INDEX_CONSTRAINT_EQ);
         present |= is;
         if (is && info->aConstraint[i].usable) *usable = 1;
     }
@@ -73,7 +79,8 @@ static const char *input_code(const IndexTable *t, int column, int op) {
     if (column == t->vector_column && op == SQLITE_INDEX_CONSTRAINT_MATCH) return "q";
     if (column == t->n_columns + H_DISTANCE && op == SQLITE_INDEX_CONSTRAINT_LT) return "d";
     if (column == t->n_columns + H_DISTANCE && op == SQLITE_INDEX_CONSTRAINT_LE) return "D";
-    if (op == SQLITE_INDEX_CONSTRAINT_IS && column == t->n_columns + H_K) return "k"; /* others may compare with NULL */
+    /* others may compare with NULL */
+    if (op == SQLITE_INDEX_CONSTRAINT_IS && column == t->n_columns + H_K) return "k";
     if (op != SQLITE_INDEX_CONSTRAINT_EQ) return NULL;
     switch (column - t->n_columns) {
     case H_COMMAND: return "f";
@@ -97,7 +104,8 @@ static int take_search(IndexTable *t, sqlite3_index_info *info, Plan *plan, int 
     }
     if (code) {
         if (!c->usable) return SQLITE_CONSTRAINT;
-        if (*code != 'q' && strchr(plan->text, *code)) { /* a second one filters: SQLite compares it with the echo */
+        /* a second one filters: SQLite compares it with the echo */
+        if (*code != 'q' && strchr(plan->text, *code)) {
             plan->leftover = 1;
             return SQLITE_OK;
         }
@@ -113,7 +121,9 @@ static int take_search(IndexTable *t, sqlite3_index_info *info, Plan *plan, int 
         sqlite3_vtab_in(info, i, 1);
         return take(info, plan, i, "i", 1) ? SQLITE_OK : SQLITE_ERROR;
     }
-    char op = c->iColumn >= 0 && c->iColumn < t->n_columns && c->iColumn != t->vector_column ? metadata_operator(c->op) : 0;
+    char op = c->iColumn >= 0 && c->iColumn < t->n_columns && c->iColumn != t->vector_column
+        ? metadata_operator(c->op)
+        : 0;
     if (!op || (op != 'n' && op != 'N' && strcmp(sqlite3_vtab_collation(info, i), "BINARY") != 0)) {
         plan->leftover = 1;
         return SQLITE_OK;
@@ -132,7 +142,8 @@ static int take_search(IndexTable *t, sqlite3_index_info *info, Plan *plan, int 
 static int order_is_ours(const IndexTable *t, const sqlite3_index_info *info) {
     if (info->nOrderBy != 1) return 0;
     int column = info->aOrderBy[0].iColumn - t->n_columns, descending = info->aOrderBy[0].desc;
-    return column == H_SCORE ? descending : (column == H_RANK || column == H_DISTANCE) && !descending;
+    return column == H_SCORE ? descending
+                             : (column == H_RANK || column == H_DISTANCE) && !descending;
 }
 
 static int plan_search(IndexTable *t, sqlite3_index_info *info, Plan *plan) {
@@ -147,8 +158,9 @@ static int plan_search(IndexTable *t, sqlite3_index_info *info, Plan *plan) {
         if (!take(info, plan, plan->limit, "l", 0)) return SQLITE_ERROR;
         if (plan->offset >= 0 && !take(info, plan, plan->offset, "o", 0)) return SQLITE_ERROR;
     }
-    /* Cheaper than any two look-ups by rowid: where (rowid = a OR rowid = b) stands beside a search, SQLite weighs a plan
-     * of one look-up a branch, in which k and the query would be lost. */
+    /* Cheaper than any two look-ups by rowid: where (rowid = a OR rowid = b) stands beside a
+     * search, SQLite weighs a plan of one look-up a branch, in which k and the query would be
+     * lost. */
     info->estimatedCost = 1;
     info->estimatedRows = 10;
     return SQLITE_OK;
@@ -160,11 +172,15 @@ static int plan_scan(IndexTable *t, sqlite3_index_info *info, Plan *plan) {
     for (int i = 0; i < info->nConstraint; i++) {
         const struct sqlite3_index_constraint *c = &info->aConstraint[i];
         if (c->iColumn == t->n_columns + H_K && c->op == SQLITE_INDEX_CONSTRAINT_EQ) {
-            t->base.zErrMsg = sqlite3_mprintf("rec_index %s: k needs a query (%s MATCH :q, similar_to, or the function form)", t->name, t->column[t->vector_column].name);
+            t->base.zErrMsg = sqlite3_mprintf(
+                "rec_index %s: k needs a query (%s MATCH :q, similar_to, or the function form)",
+                t->name, t->column[t->vector_column].name);
             return SQLITE_ERROR;
         }
-        int by_key = t->key_column >= 0 && c->iColumn == t->key_column && strcmp(sqlite3_vtab_collation(info, i), "BINARY") == 0;
-        if ((c->iColumn >= 0 && !by_key) || c->op != SQLITE_INDEX_CONSTRAINT_EQ || !c->usable) continue;
+        int by_key = t->key_column >= 0 && c->iColumn == t->key_column &&
+            strcmp(sqlite3_vtab_collation(info, i), "BINARY") == 0;
+        if ((c->iColumn >= 0 && !by_key) || c->op != SQLITE_INDEX_CONSTRAINT_EQ || !c->usable)
+            continue;
         if (!take(info, plan, i, by_key ? "K" : "=", !by_key)) return SQLITE_ERROR;
         info->idxFlags = SQLITE_INDEX_SCAN_UNIQUE;
         info->estimatedCost = 10;
@@ -180,7 +196,8 @@ int index_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info) {
     int usable, present = find_search(t, info, &usable);
     if (present && !usable) return SQLITE_CONSTRAINT;
     int code = present ? plan_search(t, info, &plan) : plan_scan(t, info, &plan);
-    if (code == SQLITE_ERROR && !vtab->zErrMsg) vtab->zErrMsg = sqlite3_mprintf("rec_index %s: too many conditions in one search", t->name);
+    if (code == SQLITE_ERROR && !vtab->zErrMsg)
+        vtab->zErrMsg = sqlite3_mprintf("rec_index %s: too many conditions in one search", t->name);
     if (code) return code;
     info->idxNum = present;
     info->idxStr = sqlite3_mprintf("%s", plan.text);

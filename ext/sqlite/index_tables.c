@@ -1,4 +1,5 @@
-/* rec_indexes: what indexes the connection's databases hold. rec_recall_at: recall and time of one against exact search. */
+/* rec_indexes: what indexes the connection's databases hold. rec_recall_at: recall and time of one
+ * against exact search. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,19 +17,24 @@
 /* What the present rows would take in memory, searched by what `optimize` would build. */
 static int64_t predicted(const IndexTable *t, int64_t rows) {
     const char *factory = ann_resolve(t->factory, rows, t->dim);
-    size_t bytes = ann_vectors_memory(t->storage, rows, t->dim) + (size_t)rows * (sizeof(int64_t) + (size_t)t->n_meta * sizeof(uint32_t));
+    size_t bytes = ann_vectors_memory(t->storage, rows, t->dim) +
+        (size_t)rows * (sizeof(int64_t) + (size_t)t->n_meta * sizeof(uint32_t));
     return (int64_t)(bytes + ann_engine_for(factory)->predict(factory, rows, t->dim));
 }
 
 static Status visit(IndexTable *t, RowSink *sink, Err *err) {
-    static const char *const metrics[] = {"ip", "l2", "cosine"}, *const storages[] = {"f32", "f16", "sq8"};
+    static const char *const metrics[] = {"ip", "l2", "cosine"},
+                             *const storages[] = {"f32", "f16", "sq8"};
     sqlite3_int64 rows, changed;
     int64_t built = 0;
     int found;
     char engine[64] = "exact";
     TRY(index_count_rows(t, &rows, err));
     TRY(index_segment_summary(t, engine, &built, &found, err));
-    TRY(glue_integer(t->db, 0, &changed, err, "SELECT count(DISTINCT id) FROM \"%w\".\"%w\" WHERE NOT coalesce(meta, 0) AND seq>(SELECT value FROM \"%w\".\"%w_config\" WHERE key='segment_seq')", t->schema, t->log, t->schema, t->name));
+    TRY(glue_integer(t->db, 0, &changed, err,
+        "SELECT count(DISTINCT id) FROM \"%w\".\"%w\" WHERE NOT coalesce(meta, 0) AND seq>(SELECT "
+        "value FROM \"%w\".\"%w_config\" WHERE key='segment_seq')",
+        t->schema, t->log, t->schema, t->name));
     row_text(sink, t->name);
     row_text(sink, t->schema);
     row_integer(sink, rows);
@@ -85,7 +91,9 @@ static Status indexes_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
 typedef struct Sample {
     int64_t n, capacity;
     int64_t k;
-    int64_t *id;     /* of rows of the index, which are left out of their own answers; NULL: queries from elsewhere */
+    /* of rows of the index, which are left out of their own answers; NULL: queries from
+     * elsewhere */
+    int64_t *id;
     float *vector;   /* n x dim */
     char note[120];  /* about rows that are equal, "" for none */
     Scored *nearest; /* n x k: the true ones */
@@ -109,7 +117,8 @@ static Status sample_answers(Sample *s, int64_t n, Err *err) {
     return s->nearest && s->n_nearest && s->seconds ? ST_OK : fail_nomem(err, "the sample");
 }
 
-static Status add_query(Sample *s, const IndexTable *t, const char *table, sqlite3_stmt *rows, Err *err) {
+static Status add_query(
+    Sample *s, const IndexTable *t, const char *table, sqlite3_stmt *rows, Err *err) {
     const float *vector;
     float *owned;
     int dim;
@@ -123,16 +132,21 @@ static Status add_query(Sample *s, const IndexTable *t, const char *table, sqlit
     TRY(glue_vector(sqlite3_column_value(rows, 0), &vector, &dim, &owned, err));
     if (dim == t->dim) memcpy(s->vector + s->n++ * dim, vector, (size_t)dim * sizeof *vector);
     mem_free(owned);
-    return dim == t->dim ? ST_OK : fail(err, ST_BADARG, "a query of %.60s has %d elements, the column is float[%d]", table, dim, t->dim);
+    return dim == t->dim
+        ? ST_OK
+        : fail(err, ST_BADARG, "a query of %.60s has %d elements, the column is float[%d]", table,
+              dim, t->dim);
 }
 
 /* The vectors of a table; those that are NULL are left out. */
-static Status sample_from_table(Sample *s, const IndexTable *t, const char *name, const char *column, Err *err) {
+static Status sample_from_table(
+    Sample *s, const IndexTable *t, const char *name, const char *column, Err *err) {
     char *schema, *table;
     sqlite3_stmt *rows = NULL;
     int has_row = 1;
     TRY(glue_find_table(t->db, "table or view", name, "", &schema, &table, err));
-    Status status = glue_prepare(t->db, &rows, err, "SELECT q.\"%w\" FROM \"%w\".\"%w\" q", column ? column : t->column[t->vector_column].name, schema, table);
+    Status status = glue_prepare(t->db, &rows, err, "SELECT q.\"%w\" FROM \"%w\".\"%w\" q",
+        column ? column : t->column[t->vector_column].name, schema, table);
     while (status == ST_OK) {
         status = glue_step(t->db, rows, &has_row, err);
         if (status != ST_OK || !has_row) break;
@@ -162,17 +176,23 @@ static Status sample_from_rows(Sample *s, const IndexTable *t, int64_t wanted, E
     return ST_OK;
 }
 
-/* Equal vectors are one place to a search: which of them comes back is decided by their numbers alone. */
+/* Equal vectors are one place to a search: which of them comes back is decided by their numbers
+ * alone. */
 static Status note_equal_rows(Sample *s, const IndexTable *t, Err *err) {
     RowGroups groups;
     TRY(row_groups_find(&groups, &t->loaded->vectors, NULL, NULL, err));
-    if (groups.n) text_format(s->note, sizeof s->note, "%lld of %lld rows have a vector that another has, too (%lld such vectors)", (long long)groups.start[groups.n], (long long)t->loaded->vectors.n, (long long)groups.n);
+    if (groups.n)
+        text_format(s->note, sizeof s->note,
+            "%lld of %lld rows have a vector that another has, too (%lld such vectors)",
+            (long long)groups.start[groups.n], (long long)t->loaded->vectors.n,
+            (long long)groups.n);
     row_groups_clear(&groups);
     return ST_OK;
 }
 
 /* The k nearest of a query, a sample row itself left out; best first. */
-static Status ask(IndexTable *t, Sample *s, int64_t i, const IndexRequest *options, TopK *out, Err *err) {
+static Status ask(
+    IndexTable *t, Sample *s, int64_t i, const IndexRequest *options, TopK *out, Err *err) {
     IndexRequest request = *options;
     request.query = s->vector + i * t->dim;
     request.k = (size_t)s->k + (s->id != NULL);
@@ -190,18 +210,22 @@ static Status ask(IndexTable *t, Sample *s, int64_t i, const IndexRequest *optio
 /* How many of the found rows are as near as the n nearest: of rows at one distance any will do. */
 static int64_t count_hits(const TopK *found, const Scored *nearest, int64_t n) {
     int64_t hits = 0;
-    for (size_t f = 0; f < found->len && n > 0; f++) hits += found->item[f].score >= nearest[n - 1].score;
+    for (size_t f = 0; f < found->len && n > 0; f++)
+        hits += found->item[f].score >= nearest[n - 1].score;
     return hits < n ? hits : n;
 }
 
-/* Ask for every query; the first time keeps the answers as the true ones, later times count how many come that are as good. */
-static Status ask_all(IndexTable *t, Sample *s, const IndexRequest *options, int keep, int64_t *hits, InterruptPoll *poll, Err *err) {
+/* Ask for every query; the first time keeps the answers as the true ones, later times count how
+ * many come that are as good. */
+static Status ask_all(IndexTable *t, Sample *s, const IndexRequest *options, int keep,
+    int64_t *hits, InterruptPoll *poll, Err *err) {
     Status status = ST_OK;
     *hits = 0;
     for (int64_t i = 0; i < s->n && status == ST_OK; i++) {
         TopK found = {0};
         Scored *nearest = s->nearest + i * s->k;
-        status = interrupt_poll(poll) ? fail(err, ST_CANCELLED, "interrupted") : ask(t, s, i, options, &found, err);
+        status = interrupt_poll(poll) ? fail(err, ST_CANCELLED, "interrupted")
+                                      : ask(t, s, i, options, &found, err);
         if (status == ST_OK && keep) {
             memcpy(nearest, found.item, found.len * sizeof *nearest);
             s->n_nearest[i] = (int64_t)found.len;
@@ -238,13 +262,12 @@ static double quantile(Sample *s, double q) {
 }
 
 static void number_or_null(RowSink *sink, int64_t n, double value) {
-    if (n)
-        row_real(sink, value);
-    else
-        row_null(sink);
+    if (n) row_real(sink, value);
+    else row_null(sink);
 }
 
-static Status one_setting(IndexTable *t, Sample *s, const char *text, double exact_ms, InterruptPoll *poll, RowSink *sink, Err *err) {
+static Status one_setting(IndexTable *t, Sample *s, const char *text, double exact_ms,
+    InterruptPoll *poll, RowSink *sink, Err *err) {
     IndexRequest request = {.k = 0};
     int64_t hits, all = 0;
     TRY(index_take_options(t, text, &request, err));
@@ -261,12 +284,14 @@ static Status one_setting(IndexTable *t, Sample *s, const char *text, double exa
 }
 
 /* Settings of `options`: the object with each element of its one array in that array's place. */
-static Status each_setting(IndexTable *t, Sample *s, json_t *options, double exact_ms, InterruptPoll *poll, RowSink *sink, Err *err) {
+static Status each_setting(IndexTable *t, Sample *s, json_t *options, double exact_ms,
+    InterruptPoll *poll, RowSink *sink, Err *err) {
     const char *key, *varied = NULL;
     json_t *value, *list = NULL;
     json_object_foreach(options, key, value) {
         if (!json_is_array(value)) continue;
-        if (list) return fail(err, ST_BADARG, "options: two lists, %.40s and %.40s (one)", varied, key);
+        if (list)
+            return fail(err, ST_BADARG, "options: two lists, %.40s and %.40s (one)", varied, key);
         list = value;
         varied = key;
     }
@@ -277,7 +302,8 @@ static Status each_setting(IndexTable *t, Sample *s, json_t *options, double exa
         json_t *setting = json_copy(options);
         if (setting && list) json_object_set(setting, varied, json_array_get(list, i));
         char *text = setting ? json_dumps(setting, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-        status = text ? one_setting(t, s, text, exact_ms, poll, sink, err) : fail_nomem(err, "the options");
+        status = text ? one_setting(t, s, text, exact_ms, poll, sink, err)
+                      : fail_nomem(err, "the options");
         free(text); /* jansson's own */
         json_decref(setting);
     }
@@ -287,7 +313,8 @@ static Status each_setting(IndexTable *t, Sample *s, json_t *options, double exa
 /* Without options: a ladder of what the engine can vary. */
 static const char *ladder(const IndexTable *t) {
     if (t->loaded->index.engine == &ann_graph_engine) return "{\"ef\":[16,32,64,128,256,512]}";
-    if (t->loaded->index.engine == &ann_faiss_engine && strstr(t->loaded->factory, "IVF")) return "{\"nprobe\":[1,2,4,8,16,32,64,128]}";
+    if (t->loaded->index.engine == &ann_faiss_engine && strstr(t->loaded->factory, "IVF"))
+        return "{\"nprobe\":[1,2,4,8,16,32,64,128]}";
     return "{}";
 }
 
@@ -316,10 +343,13 @@ static Status measure(IndexTable *t, const RecallCall *call, RowSink *sink, Err 
     Sample sample = {.k = k};
     Status status = interrupt_poll_init(&poll, t->db, err);
     if (status == ST_OK) {
-        status = call->table ? sample_from_table(&sample, t, call->table, call->column, err) : sample_from_rows(&sample, t, call->rows, err);
+        status = call->table ? sample_from_table(&sample, t, call->table, call->column, err)
+                             : sample_from_rows(&sample, t, call->rows, err);
         if (status == ST_OK) status = note_equal_rows(&sample, t, err);
         if (status == ST_OK) status = ask_exactly(t, &sample, &poll, err);
-        if (status == ST_OK) status = each_setting(t, &sample, options, sample.n ? quantile(&sample, 0.5) : 0, &poll, sink, err);
+        if (status == ST_OK)
+            status = each_setting(
+                t, &sample, options, sample.n ? quantile(&sample, 0.5) : 0, &poll, sink, err);
         interrupt_poll_clear(&poll);
     }
     sample_clear(&sample);
@@ -328,19 +358,25 @@ static Status measure(IndexTable *t, const RecallCall *call, RowSink *sink, Err 
 }
 
 static const char *text_or_null(sqlite3_value *value) {
-    return value && sqlite3_value_type(value) != SQLITE_NULL ? (const char *)sqlite3_value_text(value) : NULL;
+    return value && sqlite3_value_type(value) != SQLITE_NULL
+        ? (const char *)sqlite3_value_text(value)
+        : NULL;
 }
 
 static Status recall_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
     IndexTable *t;
-    RecallCall call = {.rows = 1, .options = text_or_null(argv[3]), .column = text_or_null(argv[4])};
+    RecallCall call = {
+        .rows = 1, .options = text_or_null(argv[3]), .column = text_or_null(argv[4])};
     if (sqlite3_value_type(argv[1]) == SQLITE_TEXT)
         call.table = (const char *)sqlite3_value_text(argv[1]);
-    else
-        TRY(glue_whole("sample", argv[1], &call.rows, err));
+    else TRY(glue_whole("sample", argv[1], &call.rows, err));
     TRY(glue_whole("k", argv[2], &call.k, err));
-    if (call.rows < 1 || call.rows > 1000000) return fail(err, ST_BADARG, "sample=%lld (1..1000000 rows of the index, or the name of a table of queries)", (long long)call.rows);
-    if (call.k < 1 || call.k > 1000000) return fail(err, ST_BADARG, "k=%lld (1..1000000)", (long long)call.k);
+    if (call.rows < 1 || call.rows > 1000000)
+        return fail(err, ST_BADARG,
+            "sample=%lld (1..1000000 rows of the index, or the name of a table of queries)",
+            (long long)call.rows);
+    if (call.k < 1 || call.k > 1000000)
+        return fail(err, ST_BADARG, "k=%lld (1..1000000)", (long long)call.k);
     TRY(index_open(&t, db, (const char *)sqlite3_value_text(argv[0]), err));
     Status status = measure(t, &call, sink, err);
     index_close(t);
@@ -349,10 +385,24 @@ static Status recall_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err 
 
 int register_index_tables(sqlite3 *db) {
     static const RowTable tables[] = {
-        {.name = "rec_indexes", .columns = "name TEXT, schema TEXT, rows INTEGER, dimensions INTEGER, metric TEXT, storage TEXT, factory TEXT, engine TEXT, picks TEXT, built_rows INTEGER, changed_rows INTEGER, memory_bytes INTEGER, loaded INTEGER, content TEXT",
-         .n_columns = 14, .arguments = "", .flags = SQLITE_VTAB_DIRECTONLY, .fill = indexes_fill},
-        {.name = "rec_recall_at", .columns = "options TEXT, recall REAL, p50_ms REAL, p99_ms REAL, exact_p50_ms REAL, queries INTEGER, note TEXT", .n_columns = 7,
-         .arguments = ", index_name HIDDEN, sample HIDDEN, k HIDDEN, with_options HIDDEN, vector_column HIDDEN", .n_arguments = 5, .n_required = 3, .flags = SQLITE_VTAB_DIRECTONLY, .fill = recall_fill},
+        {.name = "rec_indexes",
+            .columns = "name TEXT, schema TEXT, rows INTEGER, dimensions INTEGER, metric TEXT, "
+                       "storage TEXT, factory TEXT, engine TEXT, picks TEXT, built_rows INTEGER, "
+                       "changed_rows INTEGER, memory_bytes INTEGER, loaded INTEGER, content TEXT",
+            .n_columns = 14,
+            .arguments = "",
+            .flags = SQLITE_VTAB_DIRECTONLY,
+            .fill = indexes_fill},
+        {.name = "rec_recall_at",
+            .columns = "options TEXT, recall REAL, p50_ms REAL, p99_ms REAL, exact_p50_ms REAL, "
+                       "queries INTEGER, note TEXT",
+            .n_columns = 7,
+            .arguments = ", index_name HIDDEN, sample HIDDEN, k HIDDEN, with_options HIDDEN, "
+                         "vector_column HIDDEN",
+            .n_arguments = 5,
+            .n_required = 3,
+            .flags = SQLITE_VTAB_DIRECTONLY,
+            .fill = recall_fill},
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         int code = row_table_register(db, &tables[i]);

@@ -1,10 +1,11 @@
-/* The loaded copy of a rec_index: a base shared through the cache, immutable and named by the stamp of the change that
- * it was loaded at, and this connection's overlay of what changed since.
+/* The loaded copy of a rec_index: a base shared through the cache, immutable and named by the stamp
+ * of the change that it was loaded at, and this connection's overlay of what changed since.
  *
- * Before each search the last change's stamp is read inside the caller's transaction. Equal: nothing to do. If the
- * overlay's own change is still in the log, its content is an ancestor: the ids changed since are read again. If only
- * the base's is (a rollback), the overlay starts anew. Otherwise the table is loaded. So a transaction sees its own
- * rows, a rollback takes them back, and another process's commit is picked up. */
+ * Before each search the last change's stamp is read inside the caller's transaction. Equal:
+ * nothing to do. If the overlay's own change is still in the log, its content is an ancestor: the
+ * ids changed since are read again. If only the base's is (a rollback), the overlay starts anew.
+ * Otherwise the table is loaded. So a transaction sees its own rows, a rollback takes them back,
+ * and another process's commit is picked up. */
 #include <string.h>
 
 #include "../base/ids.h"
@@ -13,11 +14,13 @@
 #include "device_copy.h"
 #include "index_table.h"
 
-/* Multiplications an element of a row that is built into an IVF: it meets some thousand centroids. */
+/* Multiplications an element of a row that is built into an IVF: it meets some thousand
+ * centroids. */
 enum { BUILD_WORK = 1024 };
 
 static void overlay_clear(IndexOverlay *overlay, int n_meta) {
-    for (int64_t i = 0; i < (int64_t)overlay->capacity * n_meta && overlay->cell; i++) cell_free(&overlay->cell[i]);
+    for (int64_t i = 0; i < (int64_t)overlay->capacity * n_meta && overlay->cell; i++)
+        cell_free(&overlay->cell[i]);
     keymap_free(overlay->slot);
     mem_free(overlay->row);
     mem_free(overlay->cell);
@@ -32,9 +35,7 @@ void index_view_clear(IndexTable *t) {
     t->loaded = NULL;
 }
 
-static size_t live_words(const IndexBase *base) {
-    return ((size_t)base->vectors.n + 63) / 64;
-}
+static size_t live_words(const IndexBase *base) { return ((size_t)base->vectors.n + 63) / 64; }
 
 static void mark_all(uint64_t *bits, int64_t n) {
     for (int64_t word = 0; word * 64 < n; word++)
@@ -45,11 +46,13 @@ int64_t index_base_position(const IndexBase *base, int64_t id) {
     return ids_find(base->id, base->vectors.n, id);
 }
 
-/* Room for one slot more. The capacity grows only when all arrays have grown, so that each holds at least that many. */
+/* Room for one slot more. The capacity grows only when all arrays have grown, so that each holds at
+ * least that many. */
 static Status overlay_grow(IndexTable *t, Err *err) {
     IndexOverlay *overlay = &t->overlay;
     int32_t capacity = overlay->capacity + overlay->capacity / 2 + 16;
-    size_t old_cells = (size_t)overlay->capacity * (size_t)t->n_meta, cells = (size_t)capacity * (size_t)t->n_meta;
+    size_t old_cells = (size_t)overlay->capacity * (size_t)t->n_meta,
+           cells = (size_t)capacity * (size_t)t->n_meta;
     float *row = mem_resize(overlay->row, (size_t)capacity, (size_t)t->dim * sizeof *row);
     if (row) overlay->row = row;
     uint8_t *kind = row ? mem_resize(overlay->kind, (size_t)capacity, 1) : NULL;
@@ -70,22 +73,24 @@ static void hide_base_row(IndexTable *t, int64_t position) {
     overlay->n_live--;
 }
 
-/* Bring the overlay's copy of a row up to date. New metadata of a row that counts in the base leave its vector there,
- * where the engine finds it. */
+/* Bring the overlay's copy of a row up to date. New metadata of a row that counts in the base leave
+ * its vector there, where the engine finds it. */
 static Status overlay_put(IndexTable *t, IndexChange change, Err *err) {
     IndexOverlay *overlay = &t->overlay;
     int32_t slot;
     int found;
     int64_t position = index_base_position(t->loaded, change.id);
 
-    if (keymap_count(overlay->slot) >= overlay->capacity) TRY(overlay_grow(t, err)); /* room first: a slot without a row must never exist */
+    /* room first: a slot without a row must never exist */
+    if (keymap_count(overlay->slot) >= overlay->capacity) TRY(overlay_grow(t, err));
     int32_t before = keymap_count(overlay->slot);
     TRY(keymap_add(overlay->slot, (Key){.integer = change.id}, &slot, err));
     if (slot < before && overlay->kind[slot] == SLOT_META) overlay->n_meta_only--;
     overlay->kind[slot] = SLOT_GONE;
     Cell *cell = overlay->cell + (size_t)slot * (size_t)t->n_meta;
     for (int i = 0; i < t->n_meta; i++) cell_free(&cell[i]);
-    TRY(index_read_row(t, change.id, overlay->row + (size_t)slot * (size_t)t->dim, cell, &found, err));
+    TRY(index_read_row(
+        t, change.id, overlay->row + (size_t)slot * (size_t)t->dim, cell, &found, err));
     if (found && change.only_meta && position >= 0 && ann_allows(overlay->live, position)) {
         overlay->kind[slot] = SLOT_META;
         overlay->n_meta_only++;
@@ -111,7 +116,8 @@ static Status overlay_start(IndexTable *t, Err *err) {
 }
 
 /* Read again the rows that changed after the overlay's change, up to (seq, stamp). */
-static Status overlay_catch_up(IndexTable *t, int64_t seq, const unsigned char stamp[STAMP], Err *err) {
+static Status overlay_catch_up(
+    IndexTable *t, int64_t seq, const unsigned char stamp[STAMP], Err *err) {
     sqlite3_stmt *statement;
     int has_row;
     if (seq == t->overlay.seq) return ST_OK;
@@ -130,8 +136,8 @@ static Status overlay_catch_up(IndexTable *t, int64_t seq, const unsigned char s
     return ST_OK;
 }
 
-/* The file, the change, and what the table says its rows are: stamps are drawn at random, but a file from somebody else
- * may repeat one under another definition. */
+/* The file, the change, and what the table says its rows are: stamps are drawn at random, but a
+ * file from somebody else may repeat one under another definition. */
 static CacheKey cache_key(IndexTable *t, const unsigned char stamp[STAMP]) {
     CacheKey key = {{'I'}};
     FileId file = glue_file_id(t->db, t->schema);
@@ -152,7 +158,9 @@ Status index_view_copy(IndexTable *t, DeviceChoice device, GpuCopy **out, Err *e
 }
 
 static size_t base_bytes(const IndexBase *base) {
-    size_t bytes = sizeof *base + ann_vectors_memory(base->vectors.storage, base->vectors.n, base->vectors.dim) + (size_t)base->vectors.n * sizeof(int64_t);
+    size_t bytes = sizeof *base +
+        ann_vectors_memory(base->vectors.storage, base->vectors.n, base->vectors.dim) +
+        (size_t)base->vectors.n * sizeof(int64_t);
     for (int i = 0; i < base->n_meta; i++) bytes += filter_column_memory(&base->meta[i]);
     return bytes + base->index.engine->memory(&base->index);
 }
@@ -212,7 +220,8 @@ static Status view_sync(IndexTable *t, Err *err) {
     unsigned char stamp[STAMP];
     int ancestor = 0;
     TRY(index_state(t, &seq, stamp, err));
-    if (t->loaded && t->overlay.seq == seq && memcmp(t->overlay.stamp, stamp, STAMP) == 0) return ST_OK;
+    if (t->loaded && t->overlay.seq == seq && memcmp(t->overlay.stamp, stamp, STAMP) == 0)
+        return ST_OK;
     if (t->loaded) {
         TRY(index_is_ancestor(t, t->overlay.seq, t->overlay.stamp, &ancestor, err));
         if (!ancestor) {
@@ -239,7 +248,8 @@ int64_t index_view_count(const IndexTable *t) {
     return n;
 }
 
-/* Mark which loaded rows the table has: those of the base in `there`, of the overlay by its slots. */
+/* Mark which loaded rows the table has: those of the base in `there`, of the overlay by its
+ * slots. */
 static Status find_present(IndexTable *t, uint64_t *there, uint8_t *slot_there, Err *err) {
     sqlite3_stmt *statement;
     int has_row = 1;
@@ -251,7 +261,8 @@ static Status find_present(IndexTable *t, uint64_t *there, uint8_t *slot_there, 
         if (status != ST_OK || !has_row) break;
         sqlite3_int64 id = sqlite3_column_int64(statement, ROW_ID);
         while (at < t->loaded->vectors.n && t->loaded->id[at] < id) at++;
-        if (at < t->loaded->vectors.n && t->loaded->id[at] == id) there[at >> 6] |= (uint64_t)1 << (at & 63);
+        if (at < t->loaded->vectors.n && t->loaded->id[at] == id)
+            there[at >> 6] |= (uint64_t)1 << (at & 63);
         int32_t slot = keymap_find(t->overlay.slot, (Key){.integer = id});
         if (slot >= 0) slot_there[slot] = 1;
     }
@@ -266,11 +277,14 @@ Status index_view_gone(IndexTable *t, int64_t **out, size_t *n, Err *err) {
     uint8_t *slot_there = mem_zeros((size_t)slots, 1);
     *out = mem_array((size_t)(overlay->n_live + slots), sizeof **out);
     *n = 0;
-    Status status = there && slot_there && *out ? find_present(t, there, slot_there, err) : fail_nomem(err, "the rows that have gone");
+    Status status = there && slot_there && *out ? find_present(t, there, slot_there, err)
+                                                : fail_nomem(err, "the rows that have gone");
     for (int64_t at = 0; at < t->loaded->vectors.n && status == ST_OK; at++)
-        if (ann_allows(overlay->live, at) && !ann_allows(there, at)) (*out)[(*n)++] = t->loaded->id[at];
+        if (ann_allows(overlay->live, at) && !ann_allows(there, at))
+            (*out)[(*n)++] = t->loaded->id[at];
     for (int32_t s = 0; s < slots && status == ST_OK; s++)
-        if (overlay->kind[s] == SLOT_ROW && !slot_there[s]) (*out)[(*n)++] = keymap_key(overlay->slot, s).integer;
+        if (overlay->kind[s] == SLOT_ROW && !slot_there[s])
+            (*out)[(*n)++] = keymap_key(overlay->slot, s).integer;
     if (status == ST_OK) ids_sort(*out, *n);
     mem_free(there);
     mem_free(slot_there);
@@ -299,18 +313,22 @@ size_t index_view_cached(IndexTable *t, Err *err) {
 /* ---- building ---- */
 
 static Status drop_segment(IndexTable *t, Err *err) {
-    TRY(glue_execute(t->db, err, "DELETE FROM \"%w\".\"%w_config\" WHERE key='segment_seq'", t->schema, t->name));
+    TRY(glue_execute(t->db, err, "DELETE FROM \"%w\".\"%w_config\" WHERE key='segment_seq'",
+        t->schema, t->name));
     return glue_execute(t->db, err, "DELETE FROM \"%w\".\"%w_segment\"", t->schema, t->name);
 }
 
-/* The log begins anew: nobody's loaded copy fits it any more, so that everybody loads what is there now. */
+/* The log begins anew: nobody's loaded copy fits it any more, so that everybody loads what is there
+ * now. */
 static Status restart_log(IndexTable *t, Err *err) {
     TRY(drop_segment(t, err));
     TRY(glue_execute(t->db, err, "DELETE FROM \"%w\".\"%w\"", t->schema, t->log));
-    return glue_execute(t->db, err, "INSERT INTO \"%w\".\"%w\"(stamp) VALUES(randomblob(16))", t->schema, t->log);
+    return glue_execute(
+        t->db, err, "INSERT INTO \"%w\".\"%w\"(stamp) VALUES(randomblob(16))", t->schema, t->log);
 }
 
-/* From the loaded structure, if it has one of this kind: rows that did not change keep their place in it. */
+/* From the loaded structure, if it has one of this kind: rows that did not change keep their place
+ * in it. */
 static Status extend(IndexTable *t, IndexBase *base, Task *task, Err *err) {
     const IndexBase *old = t->loaded;
     if (!base->index.engine->extend || old->index.engine != base->index.engine) return ST_OK;
@@ -329,15 +347,19 @@ static Status extend(IndexTable *t, IndexBase *base, Task *task, Err *err) {
 static Status build_anew(AnnIndex *index, DeviceChoice device, Task *task, Err *err) {
     const AnnVectors *vectors = index->vectors;
     Err own = {0};
-    if (!gpu_is_ivf(index) || !device_is_worth(device, (double)vectors->n * (double)vectors->dim * BUILD_WORK)) return index->engine->build(index, task, err);
+    if (!gpu_is_ivf(index) ||
+        !device_is_worth(device, (double)vectors->n * (double)vectors->dim * BUILD_WORK))
+        return index->engine->build(index, task, err);
     Status status = gpu_build(index, device.number, task, &own);
     if (device_gave_up(device, status, &own)) return index->engine->build(index, task, err);
     if (status != ST_OK && err) *err = own;
     return status;
 }
 
-/* Too few rows to train on, or vectors too long for FAISS: the table goes on searching exactly. `train` says so instead. */
-static Status build_structure(IndexTable *t, IndexBase *base, const char *factory, BuildKind kind, DeviceChoice device, Task *task, Err *err) {
+/* Too few rows to train on, or vectors too long for FAISS: the table goes on searching exactly.
+ * `train` says so instead. */
+static Status build_structure(IndexTable *t, IndexBase *base, const char *factory, BuildKind kind,
+    DeviceChoice device, Task *task, Err *err) {
     index_use_engine(base, factory);
     base->index.build_ef = t->build_ef;
     if (kind == BUILD_OPTIMIZE) TRY(extend(t, base, task, err));
@@ -350,20 +372,23 @@ static Status build_structure(IndexTable *t, IndexBase *base, const char *factor
 Status index_view_build(IndexTable *t, BuildKind kind, DeviceChoice device, Task *task, Err *err) {
     IndexBase *base = NULL;
     int anew = kind != BUILD_OPTIMIZE;
-    if (anew)
-        index_view_clear(t);
-    else
-        TRY(index_view_sync(t, err));
+    if (anew) index_view_clear(t);
+    else TRY(index_view_sync(t, err));
     TRY(index_load_rows(t, &base, err));
     const char *factory = ann_resolve(t->factory, base->vectors.n, t->dim);
-    Status status = strcmp(factory, "exact") != 0 ? build_structure(t, base, factory, kind, device, task, err) : index_build_base(t, base, factory, err);
+    Status status = strcmp(factory, "exact") != 0
+        ? build_structure(t, base, factory, kind, device, task, err)
+        : index_build_base(t, base, factory, err);
     int has_structure = base->index.engine != &ann_exact_engine;
-    /* From here on it writes. The change that activates the new structure comes before it, so that no loaded copy with
-     * the same stamp lacks it. */
+    /* From here on it writes. The change that activates the new structure comes before it, so that
+     * no loaded copy with the same stamp lacks it. */
     if (status == ST_OK && anew) status = restart_log(t, err);
-    if (status == ST_OK && !anew) status = glue_execute(t->db, err, "INSERT INTO \"%w\".\"%w\"(stamp) VALUES(randomblob(16))", t->schema, t->log);
+    if (status == ST_OK && !anew)
+        status = glue_execute(t->db, err, "INSERT INTO \"%w\".\"%w\"(stamp) VALUES(randomblob(16))",
+            t->schema, t->log);
     if (status == ST_OK) status = index_state(t, &base->seq, base->stamp, err);
-    if (status == ST_OK) status = has_structure ? index_segment_write(t, base, err) : drop_segment(t, err);
+    if (status == ST_OK)
+        status = has_structure ? index_segment_write(t, base, err) : drop_segment(t, err);
     if (status == ST_OK) return use_base(t, base, err);
     index_base_free(base);
     return status;

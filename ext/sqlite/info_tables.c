@@ -1,4 +1,5 @@
-/* rec_info(key, value), rec_options(algorithm), rec_progress, rec_devices: what the library is and does, whatever the database. */
+/* rec_info(key, value), rec_options(algorithm), rec_progress, rec_devices: what the library is and
+ * does, whatever the database. */
 #define _DEFAULT_SOURCE /* _SC_PHYS_PAGES */
 #include <jansson.h>
 #include <math.h>
@@ -51,7 +52,8 @@ static const char *kind_name(OptKind kind) {
     return names[kind];
 }
 
-static Status option_rows(const char *name, const OptSpec *specs, void *params, RowSink *sink, Err *err) {
+static Status option_rows(
+    const char *name, const OptSpec *specs, void *params, RowSink *sink, Err *err) {
     options_default(specs, params);
     for (const OptSpec *spec = specs; spec->name; spec++) {
         Bytes range = {0}, initial = {0};
@@ -89,7 +91,9 @@ static Status options_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
     TuneCall call = {0};
     int automatic = !wanted || strcmp(wanted, "auto") == 0;
     (void)db;
-    if (!automatic && !algorithm_find(wanted)) return fail(err, ST_BADARG, "no algorithm '%.60s' (SELECT DISTINCT algorithm FROM rec_options)", wanted);
+    if (!automatic && !algorithm_find(wanted))
+        return fail(err, ST_BADARG,
+            "no algorithm '%.60s' (SELECT DISTINCT algorithm FROM rec_options)", wanted);
     for (size_t i = 0; algorithm_registry[i]; i++) {
         const Algorithm *algorithm = algorithm_registry[i];
         if (wanted && strcmp(wanted, algorithm->name) != 0) continue;
@@ -107,16 +111,15 @@ static Status progress_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Er
 
 /* ---- rec_devices ---- */
 
-static void device_row(RowSink *sink, const char *device, const char *kind, const char *name, double total, double available, const char *state, const char *reason) {
+static void device_row(RowSink *sink, const char *device, const char *kind, const char *name,
+    double total, double available, const char *state, const char *reason) {
     row_text(sink, device);
     row_text(sink, kind);
     row_text(sink, name);
     const double bytes[] = {total, available};
     for (int i = 0; i < 2; i++) {
-        if (isnan(bytes[i]))
-            row_null(sink);
-        else
-            row_integer(sink, (sqlite3_int64)bytes[i]);
+        if (isnan(bytes[i])) row_null(sink);
+        else row_integer(sink, (sqlite3_int64)bytes[i]);
     }
     row_text(sink, state);
     row_text(sink, reason && *reason ? reason : NULL);
@@ -134,9 +137,9 @@ static Status gpu_rows(RowSink *sink, Err *err) {
         if (status == ST_NOMEM) return fail_nomem(err, "the devices");
         text_format(device, sizeof device, "gpu:%d", i);
         if (status == ST_OK)
-            device_row(sink, device, "gpu", info.name, (double)info.memory_total, (double)info.memory_free, "ready", i == 0 ? note : NULL);
-        else
-            device_row(sink, device, "gpu", NULL, NAN, NAN, "failed", own.text);
+            device_row(sink, device, "gpu", info.name, (double)info.memory_total,
+                (double)info.memory_free, "ready", i == 0 ? note : NULL);
+        else device_row(sink, device, "gpu", NULL, NAN, NAN, "failed", own.text);
     }
     return ST_OK;
 }
@@ -147,19 +150,41 @@ static Status devices_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
     double page = (double)sysconf(_SC_PAGESIZE);
     (void)db, (void)argv;
     text_format(name, sizeof name, "%s, %d threads", kernels()->name, task_default_threads());
-    device_row(sink, "cpu", "cpu", name, page * (double)sysconf(_SC_PHYS_PAGES), page * (double)sysconf(_SC_AVPHYS_PAGES), "ready", NULL);
+    device_row(sink, "cpu", "cpu", name, page * (double)sysconf(_SC_PHYS_PAGES),
+        page * (double)sysconf(_SC_AVPHYS_PAGES), "ready", NULL);
     return gpu_rows(sink, err);
 }
 
 int register_info_tables(sqlite3 *db) {
     static const RowTable tables[] = {
-        {.name = "rec_info", .columns = "key TEXT, value TEXT", .n_columns = 2, .arguments = "", .flags = SQLITE_VTAB_DIRECTONLY, .fill = info_fill},
-        {.name = "rec_options", .columns = "algorithm TEXT, option TEXT, type TEXT, range TEXT, initial TEXT, meaning TEXT", .n_columns = 6,
-         .arguments = ", for_algorithm HIDDEN", .n_arguments = 1, .flags = SQLITE_VTAB_INNOCUOUS, .fill = options_fill},
-        {.name = "rec_progress", .columns = "job INTEGER, name TEXT, phase TEXT, done INTEGER, total INTEGER, seconds REAL, seconds_left REAL, unit TEXT, rate REAL", .n_columns = 9,
-         .arguments = "", .flags = SQLITE_VTAB_DIRECTONLY, .fill = progress_fill},
-        {.name = "rec_devices", .columns = "device TEXT, kind TEXT, name TEXT, memory_total INTEGER, memory_free INTEGER, state TEXT, reason TEXT", .n_columns = 7,
-         .arguments = "", .flags = SQLITE_VTAB_DIRECTONLY, .fill = devices_fill},
+        {.name = "rec_info",
+            .columns = "key TEXT, value TEXT",
+            .n_columns = 2,
+            .arguments = "",
+            .flags = SQLITE_VTAB_DIRECTONLY,
+            .fill = info_fill},
+        {.name = "rec_options",
+            .columns =
+                "algorithm TEXT, option TEXT, type TEXT, range TEXT, initial TEXT, meaning TEXT",
+            .n_columns = 6,
+            .arguments = ", for_algorithm HIDDEN",
+            .n_arguments = 1,
+            .flags = SQLITE_VTAB_INNOCUOUS,
+            .fill = options_fill},
+        {.name = "rec_progress",
+            .columns = "job INTEGER, name TEXT, phase TEXT, done INTEGER, total INTEGER, seconds "
+                       "REAL, seconds_left REAL, unit TEXT, rate REAL",
+            .n_columns = 9,
+            .arguments = "",
+            .flags = SQLITE_VTAB_DIRECTONLY,
+            .fill = progress_fill},
+        {.name = "rec_devices",
+            .columns = "device TEXT, kind TEXT, name TEXT, memory_total INTEGER, memory_free "
+                       "INTEGER, state TEXT, reason TEXT",
+            .n_columns = 7,
+            .arguments = "",
+            .flags = SQLITE_VTAB_DIRECTONLY,
+            .fill = devices_fill},
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         int code = row_table_register(db, &tables[i]);

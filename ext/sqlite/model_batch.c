@@ -6,7 +6,8 @@
 #include "device_copy.h"
 #include "model_cursor.h"
 
-/* THREAD_USERS: two groups a thread at least. GPU_USERS: enough for every thread to have some while others wait for the device. */
+/* THREAD_USERS: two groups a thread at least. GPU_USERS: enough for every thread to have some while
+ * others wait for the device. */
 enum { BATCH_USERS = 128, THREAD_USERS = 32, GPU_USERS = 8192, BATCH_ENTRIES = 1 << 20 };
 
 typedef struct Batch {
@@ -16,11 +17,11 @@ typedef struct Batch {
     int32_t first, n_users;
     size_t k, pool;
     const int32_t *category; /* for a list in another order */
-    Ranked *ranked; /* users x pool */
-    size_t *n;      /* per user of the batch */
-    int size;       /* of a group */
-    Group *group;       /* per worker */
-    ModelQuery **query; /* per worker */
+    Ranked *ranked;          /* users x pool */
+    size_t *n;               /* per user of the batch */
+    int size;                /* of a group */
+    Group *group;            /* per worker */
+    ModelQuery **query;      /* per worker */
     TaskFailure failure;
 } Batch;
 
@@ -40,15 +41,20 @@ static void rank_group(void *context, int64_t piece, int worker) {
     const ModelCursor *c = b->cursor;
     const RerankRules *rules = &c->request.call.rerank;
     Group *group = &b->group[worker];
-    int32_t from = (int32_t)piece * b->size, n = b->n_users - from < b->size ? b->n_users - from : b->size;
+    int32_t from = (int32_t)piece * b->size,
+            n = b->n_users - from < b->size ? b->n_users - from : b->size;
     Err err = {0};
     for (int32_t i = 0; i < n; i++) take_user(b, b->first + from + i, &group->list[i]);
     Status status = group_rank(group, b->query[worker], n, b->pool, c->copy, &b->task, &err);
     for (int32_t i = 0; i < n && status == ST_OK; i++) {
         GroupList *list = &group->list[i];
         b->query[worker]->history = list->history;
-        if (rerank_is_on(rules)) status = rerank(b->query[worker], rules, b->category, list->ranked, &list->n, b->k, &err);
-        if (list->n) memcpy(b->ranked + (size_t)(from + i) * b->pool, list->ranked, list->n * sizeof *list->ranked);
+        if (rerank_is_on(rules))
+            status = rerank(
+                b->query[worker], rules, b->category, list->ranked, &list->n, b->k, &err);
+        if (list->n)
+            memcpy(b->ranked + (size_t)(from + i) * b->pool, list->ranked,
+                list->n * sizeof *list->ranked);
         b->n[from + i] = list->n;
     }
     task_failure_note(&b->failure, status, &err);
@@ -68,8 +74,12 @@ static Status batch_rows(ModelCursor *c, const Batch *b, Err *err) {
     for (int32_t u = 0; u < b->n_users && status == ST_OK; u++)
         for (size_t i = 0; i < b->n[u] && status == ST_OK; i++) {
             const Ranked *r = &b->ranked[(size_t)u * b->pool + i];
-            c->row[c->n_rows++] = (Row){.item = keymap_key(c->model->items, r->item), .id = r->item, .score = r->score, .rank = (sqlite3_int64)i + 1,
-                                        .from_popular = r->from_popular, .user = b->first + u};
+            c->row[c->n_rows++] = (Row){.item = keymap_key(c->model->items, r->item),
+                .id = r->item,
+                .score = r->score,
+                .rank = (sqlite3_int64)i + 1,
+                .from_popular = r->from_popular,
+                .user = b->first + u};
             if (c->request.because) status = explain_batch_row(c, &c->row[c->n_rows - 1], err);
         }
     return status;
@@ -126,13 +136,18 @@ static Status rank_batch_somewhere(Batch *b, Err *err) {
 
 /* So many users at a time: fewer with long lists. */
 static int32_t users_of_a_batch(const ModelCursor *c, size_t pool, int threads) {
-    size_t users = c->copy ? GPU_USERS : threads * THREAD_USERS > BATCH_USERS ? (size_t)threads * THREAD_USERS : BATCH_USERS, most = BATCH_ENTRIES / (pool + 1) + 1;
+    size_t users = c->copy                     ? GPU_USERS
+        : threads * THREAD_USERS > BATCH_USERS ? (size_t)threads * THREAD_USERS
+                                               : BATCH_USERS,
+           most = BATCH_ENTRIES / (pool + 1) + 1;
     return (int32_t)(users < most ? users : most);
 }
 
 /* Rank the next users until there is a row or nobody is left. */
 Status model_next_batch(ModelTable *t, ModelCursor *c, Err *err) {
-    Batch b = {.cursor = c, .task = {.threads = c->model->common.threads ? (int)c->model->common.threads : task_default_threads()}};
+    Batch b = {.cursor = c,
+        .task = {.threads = c->model->common.threads ? (int)c->model->common.threads
+                                                     : task_default_threads()}};
     int32_t n_users = keymap_count(c->all.users);
     b.k = model_rows_wanted(&c->request, c->model->n_items);
     b.pool = model_pool_of(&c->request, b.k, c->model->n_items);
@@ -151,8 +166,8 @@ Status model_next_batch(ModelTable *t, ModelCursor *c, Err *err) {
     return status;
 }
 
-/* What is shown to who asks nothing, a table browser or somebody at the prompt: short lists of the first users, cheaply
- * (docs/decisions/0013-browsing.md). */
+/* What is shown to who asks nothing, a table browser or somebody at the prompt: short lists of the
+ * first users, cheaply (docs/decisions/0013-browsing.md). */
 static Status fill_glance(ModelTable *t, ModelCursor *c, Err *err) {
     enum { GLANCE_USERS = 10, GLANCE_ITEMS = 10 };
     HistoryRules rules = model_history_rules(c);
@@ -166,11 +181,17 @@ static Status fill_glance(ModelTable *t, ModelCursor *c, Err *err) {
 Status model_fill_everybody(ModelTable *t, ModelCursor *c, Err *err) {
     HistoryRules rules = model_history_rules(c);
     if (c->request.browses) return fill_glance(t, c, err);
-    if (c->request.has_k != 1) return fail(err, ST_BADARG, "k is needed where no user, similar_to or basket is given (WHERE k = 10)");
-    if (c->request.call.rerank.diversity > 0 && !c->model->algorithm->alike) return fail(err, ST_BADARG, "diversity: algorithm %s cannot tell how alike two items are", c->model->algorithm->name);
-    if (c->request.has_candidates) return fail(err, ST_BADARG, "candidates need a user or a basket");
+    if (c->request.has_k != 1)
+        return fail(err, ST_BADARG,
+            "k is needed where no user, similar_to or basket is given (WHERE k = 10)");
+    if (c->request.call.rerank.diversity > 0 && !c->model->algorithm->alike)
+        return fail(err, ST_BADARG, "diversity: algorithm %s cannot tell how alike two items are",
+            c->model->algorithm->name);
+    if (c->request.has_candidates)
+        return fail(err, ST_BADARG, "candidates need a user or a basket");
     TRY(events_read_histories(&t->reader, c->model, &rules, &c->all, err));
-    TRY(device_model_copy(t->definition.db, c->model, c->request.device, keymap_count(c->all.users), &c->copy, err));
+    TRY(device_model_copy(
+        t->definition.db, c->model, c->request.device, keymap_count(c->all.users), &c->copy, err));
     c->batched = 1;
     return model_next_batch(t, c, err);
 }

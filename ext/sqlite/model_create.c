@@ -1,4 +1,5 @@
-/* CREATE VIRTUAL TABLE recs USING rec_model(events=purchases, user=customer_id, item=product_code, algorithm=ials). */
+/* CREATE VIRTUAL TABLE recs USING rec_model(events=purchases, user=customer_id, item=product_code,
+ * algorithm=ials). */
 #include <string.h>
 
 #include "../base/memory.h"
@@ -15,7 +16,9 @@ static const char *const SUFFIXES[] = {"config", "versions", "chunks", "deployme
 enum { N_OURS = 4 }; /* of an old database the last may be somebody else's: trials_state */
 
 void definition_clear(ModelDefinition *d) {
-    char **text[] = {&d->schema, &d->name, &d->events, &d->user, &d->item, &d->weight, &d->time, &d->session, &d->items, &d->item_key, &d->item_text, &d->item_vector, &d->item_category, &d->user_type, &d->item_type, &d->automatic};
+    char **text[] = {&d->schema, &d->name, &d->events, &d->user, &d->item, &d->weight, &d->time,
+        &d->session, &d->items, &d->item_key, &d->item_text, &d->item_vector, &d->item_category,
+        &d->user_type, &d->item_type, &d->automatic};
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
         sqlite3_free(*text[i]);
         *text[i] = NULL;
@@ -27,20 +30,26 @@ static char **text_argument(ModelDefinition *d, const char *key) {
     const struct {
         const char *key;
         char **place;
-    } list[] = {{"events", &d->events}, {"user", &d->user}, {"item", &d->item}, {"weight", &d->weight}, {"time", &d->time}, {"session", &d->session},
-                {"items", &d->items}, {"item_key", &d->item_key}, {"item_text", &d->item_text}, {"item_vector", &d->item_vector}, {"item_category", &d->item_category},
-                {"user_type", &d->user_type}, {"item_type", &d->item_type}};
+    } list[] = {{"events", &d->events}, {"user", &d->user}, {"item", &d->item},
+        {"weight", &d->weight}, {"time", &d->time}, {"session", &d->session}, {"items", &d->items},
+        {"item_key", &d->item_key}, {"item_text", &d->item_text}, {"item_vector", &d->item_vector},
+        {"item_category", &d->item_category}, {"user_type", &d->user_type},
+        {"item_type", &d->item_type}};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         if (strcmp(list[i].key, key) == 0) return list[i].place;
     return NULL;
 }
 
 static Status unknown_argument(const ModelDefinition *d, const char *key, Err *err) {
-    const OptSpec *tables[] = {d->algorithm ? d->algorithm->options : model_common_options, d->algorithm ? model_common_options : NULL, NULL};
+    const OptSpec *tables[] = {d->algorithm ? d->algorithm->options : model_common_options,
+        d->algorithm ? model_common_options : NULL, NULL};
     TRY(options_unknown(tables, key, err) == ST_BADARG ? ST_OK : ST_NOMEM);
     Err rest = *err;
     const char *allowed = strstr(rest.text, "(allowed: ");
-    return fail(err, ST_BADARG, "unknown option '%.60s' (allowed: events, user, item, weight, time, session, items, item_key, item_text, item_vector, item_category, time_unit, keep, algorithm, %.400s", key, allowed ? allowed + 10 : ")");
+    return fail(err, ST_BADARG,
+        "unknown option '%.60s' (allowed: events, user, item, weight, time, session, items, "
+        "item_key, item_text, item_vector, item_category, time_unit, keep, algorithm, %.400s",
+        key, allowed ? allowed + 10 : ")");
 }
 
 static Status set_option(ModelDefinition *d, const char *key, const char *value, Err *err) {
@@ -59,9 +68,11 @@ static Status set_algorithm(ModelDefinition *d, const char *name, Err *err) {
         options_default(model_common_options, &d->common);
         return ST_OK;
     }
-    for (size_t i = 0; algorithm_registry[i]; i++) bytes_format(&names, "%s|", algorithm_registry[i]->name);
+    for (size_t i = 0; algorithm_registry[i]; i++)
+        bytes_format(&names, "%s|", algorithm_registry[i]->name);
     bytes_append(&names, "auto", 4);
-    Status status = fail(err, ST_BADARG, "algorithm=%.60s (%.*s)", name, (int)names.len, names.data ? (const char *)names.data : "");
+    Status status = fail(err, ST_BADARG, "algorithm=%.60s (%.*s)", name, (int)names.len,
+        names.data ? (const char *)names.data : "");
     bytes_clear(&names);
     return status;
 }
@@ -89,14 +100,17 @@ static Status arguments_split(Arguments *a, int argc, const char *const *argv, E
         a->n++;
         if (!a->key[a->n - 1] || !a->value[a->n - 1]) return fail_nomem(err, "the arguments");
         for (int j = 0; j < a->n - 1; j++)
-            if (strcmp(a->key[j], a->key[a->n - 1]) == 0) return fail(err, ST_BADARG, "option '%.60s' is given twice", a->key[j]);
+            if (strcmp(a->key[j], a->key[a->n - 1]) == 0)
+                return fail(err, ST_BADARG, "option '%.60s' is given twice", a->key[j]);
     }
     return ST_OK;
 }
 
 /* Of algorithm=auto: what tuning takes, and what all algorithms take. */
-static Status set_automatic(ModelDefinition *d, Bytes *json, const char *key, const char *value, Err *err) {
-    const OptSpec *tables[] = {tune_options, model_common_options, NULL}, *spec = options_find(model_common_options, key);
+static Status set_automatic(
+    ModelDefinition *d, Bytes *json, const char *key, const char *value, Err *err) {
+    const OptSpec *tables[] = {tune_options, model_common_options, NULL},
+                  *spec = options_find(model_common_options, key);
     int known;
     TRY(tune_argument(json, key, value, &known, err));
     if (spec) TRY(options_set(spec, &d->common, value, err)); /* seed is of both */
@@ -110,17 +124,22 @@ typedef struct DefinitionOptions {
 } DefinitionOptions;
 
 static const OptSpec definition_options[] = {
-    {"time_unit", OPT_CHOICE, offsetof(DefinitionOptions, time_unit), 0, 0, TIME_SECONDS, TIME_UNITS, "what a number in the time column counts, from 1970 (julian: a Julian day)"},
-    {"keep", OPT_INT, offsetof(DefinitionOptions, keep), 0, 1e6, 0, NULL, "versions that stay, the newest (and the active one and the one before it); 0: all"},
+    {"time_unit", OPT_CHOICE, offsetof(DefinitionOptions, time_unit), 0, 0, TIME_SECONDS,
+        TIME_UNITS, "what a number in the time column counts, from 1970 (julian: a Julian day)"},
+    {"keep", OPT_INT, offsetof(DefinitionOptions, keep), 0, 1e6, 0, NULL,
+        "versions that stay, the newest (and the active one and the one before it); 0: all"},
     {0},
 };
 
-static Status set_columns_and_options(ModelDefinition *d, const Arguments *a, Bytes *automatic, Err *err) {
+static Status set_columns_and_options(
+    ModelDefinition *d, const Arguments *a, Bytes *automatic, Err *err) {
     DefinitionOptions own;
     options_default(definition_options, &own);
     for (int i = 0; i < a->n; i++) {
         char **place = text_argument(d, a->key[i]);
-        if (strcmp(a->key[i], "algorithm") == 0 || strcmp(a->key[i], "format") == 0 || strcmp(a->key[i], "last_version") == 0) continue;
+        if (strcmp(a->key[i], "algorithm") == 0 || strcmp(a->key[i], "format") == 0 ||
+            strcmp(a->key[i], "last_version") == 0)
+            continue;
         if (options_find(definition_options, a->key[i])) {
             TRY(options_set(options_find(definition_options, a->key[i]), &own, a->value[i], err));
             continue;
@@ -150,28 +169,38 @@ static Status definition_set(ModelDefinition *d, const Arguments *a, Err *err) {
     bytes_format(&json, "{\"algorithm\":\"auto\"");
     Status status = set_columns_and_options(d, a, automatic ? &json : NULL, err);
     bytes_append(&json, "}", 2);
-    if (status == ST_OK && automatic && (json.failed || !(d->automatic = sqlite3_mprintf("%s", json.data)))) status = fail_nomem(err, "the arguments");
+    if (status == ST_OK && automatic &&
+        (json.failed || !(d->automatic = sqlite3_mprintf("%s", json.data))))
+        status = fail_nomem(err, "the arguments");
     bytes_clear(&json);
     TRY(status);
     if (d->algorithm->check) TRY(d->algorithm->check(&d->params, err));
-    if (!d->events || !d->user || !d->item) return fail(err, ST_BADARG, "events=, user= and item= are needed");
+    if (!d->events || !d->user || !d->item)
+        return fail(err, ST_BADARG, "events=, user= and item= are needed");
     return ST_OK;
 }
 
-/* The declared type of a column of the events, "" when it has none; an error when it does not exist. */
-static Status column_type(ModelDefinition *d, const char *table, const char *column, char **out, Err *err) {
+/* The declared type of a column of the events, "" when it has none; an error when it does not
+ * exist. */
+static Status column_type(
+    ModelDefinition *d, const char *table, const char *column, char **out, Err *err) {
     sqlite3_stmt *statement;
     int has_row;
-    TRY(glue_prepare(d->db, &statement, err, "SELECT type FROM pragma_table_xinfo(%Q, %Q) WHERE lower(name)=lower(%Q)", table, d->schema, column));
+    TRY(glue_prepare(d->db, &statement, err,
+        "SELECT type FROM pragma_table_xinfo(%Q, %Q) WHERE lower(name)=lower(%Q)", table, d->schema,
+        column));
     Status status = glue_step(d->db, statement, &has_row, err);
     if (status == ST_OK && !has_row) {
         sqlite3_int64 exists = 0;
-        status = glue_integer(d->db, 0, &exists, err, "SELECT 1 FROM \"%w\".sqlite_schema WHERE lower(name)=lower(%Q)", d->schema, table);
+        status = glue_integer(d->db, 0, &exists, err,
+            "SELECT 1 FROM \"%w\".sqlite_schema WHERE lower(name)=lower(%Q)", d->schema, table);
         if (status == ST_OK)
-            status = exists ? fail(err, ST_BADARG, "%s has no column '%.60s'", table, column)
-                            : fail(err, ST_BADARG, "no table or view '%.60s' in schema %s", table, d->schema);
+            status = exists
+                ? fail(err, ST_BADARG, "%s has no column '%.60s'", table, column)
+                : fail(err, ST_BADARG, "no table or view '%.60s' in schema %s", table, d->schema);
     }
-    if (status == ST_OK && !(*out = sqlite3_mprintf("%s", sqlite3_column_text(statement, 0)))) status = fail_nomem(err, "a type");
+    if (status == ST_OK && !(*out = sqlite3_mprintf("%s", sqlite3_column_text(statement, 0))))
+        status = fail_nomem(err, "a type");
     sqlite3_finalize(statement);
     return status;
 }
@@ -180,8 +209,13 @@ static Status check_columns(ModelDefinition *d, Err *err) {
     char *type = NULL;
     TRY(column_type(d, d->events, d->user, &d->user_type, err));
     TRY(column_type(d, d->events, d->item, &d->item_type, err));
-    char *optional[] = {d->weight, d->time, d->session, d->item_key, d->item_text, d->item_vector, d->item_category};
-    if (!d->items != !d->item_key || (!d->items && (d->item_text || d->item_vector || d->item_category))) return fail(err, ST_BADARG, "items= and item_key= go together, and item_text=, item_vector= and item_category= need them");
+    char *optional[] = {d->weight, d->time, d->session, d->item_key, d->item_text, d->item_vector,
+        d->item_category};
+    if (!d->items != !d->item_key ||
+        (!d->items && (d->item_text || d->item_vector || d->item_category)))
+        return fail(err, ST_BADARG,
+            "items= and item_key= go together, and item_text=, item_vector= and item_category= "
+            "need them");
     for (int i = 0; i < 7; i++) {
         if (!optional[i]) continue;
         TRY(column_type(d, i < 3 ? d->events : d->items, optional[i], &type, err));
@@ -196,21 +230,25 @@ static void set_affinities(ModelDefinition *d) {
     d->item_affinity = affinity_of(d->item_type);
 }
 
-static Status definition_name(ModelDefinition *d, sqlite3 *db, const char *schema, const char *name, Err *err) {
+static Status definition_name(
+    ModelDefinition *d, sqlite3 *db, const char *schema, const char *name, Err *err) {
     *d = (ModelDefinition){.db = db};
     d->schema = sqlite3_mprintf("%s", schema);
     d->name = sqlite3_mprintf("%s", name);
     return d->schema && d->name ? ST_OK : fail_nomem(err, "the model");
 }
 
-Status definition_load(ModelDefinition *d, sqlite3 *db, const char *schema, const char *name, Err *err) {
+Status definition_load(
+    ModelDefinition *d, sqlite3 *db, const char *schema, const char *name, Err *err) {
     Arguments a = {0};
     sqlite3_stmt *statement = NULL;
     int has_row = 1;
     sqlite3_int64 format = 0;
     Status status = definition_name(d, db, schema, name, err);
     if (status == ST_OK) status = guard_shadow(db, schema, name, SUFFIXES, N_OURS, err);
-    if (status == ST_OK) status = glue_prepare(db, &statement, err, "SELECT key, value FROM \"%w\".\"%w_config\"", schema, name);
+    if (status == ST_OK)
+        status = glue_prepare(
+            db, &statement, err, "SELECT key, value FROM \"%w\".\"%w_config\"", schema, name);
     while (status == ST_OK) {
         status = glue_step(db, statement, &has_row, err);
         if (status != ST_OK || !has_row) break;
@@ -221,18 +259,18 @@ Status definition_load(ModelDefinition *d, sqlite3 *db, const char *schema, cons
         a.key[a.n] = sqlite3_mprintf("%s", sqlite3_column_text(statement, 0));
         a.value[a.n] = sqlite3_mprintf("%s", sqlite3_column_text(statement, 1));
         if (!a.key[a.n] || !a.value[a.n]) status = fail_nomem(err, "the model");
-        if (status == ST_OK && strcmp(a.key[a.n], "format") == 0) format = sqlite3_column_int64(statement, 1);
+        if (status == ST_OK && strcmp(a.key[a.n], "format") == 0)
+            format = sqlite3_column_int64(statement, 1);
         a.n++;
     }
     sqlite3_finalize(statement);
     if (status == ST_OK && format != 1)
-        status = fail(err, ST_CORRUPT, "format %lld (this library reads 1: use the version that wrote it)", (long long)format);
+        status = fail(err, ST_CORRUPT,
+            "format %lld (this library reads 1: use the version that wrote it)", (long long)format);
     if (status == ST_OK) status = definition_set(d, &a, err);
     arguments_clear(&a);
-    if (status == ST_OK)
-        set_affinities(d);
-    else
-        definition_clear(d);
+    if (status == ST_OK) set_affinities(d);
+    else definition_clear(d);
     return status;
 }
 
@@ -248,26 +286,35 @@ Status definition_find(ModelDefinition *out, sqlite3 *db, const char *name, Err 
 
 static Status save_arguments(const ModelDefinition *d, const Arguments *a, Err *err) {
     for (int i = 0; i < a->n; i++)
-        TRY(glue_execute(d->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES(%Q, %Q)", d->schema, d->name, a->key[i], a->value[i]));
-    TRY(glue_execute(d->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES('user_type', %Q)", d->schema, d->name, d->user_type));
-    return glue_execute(d->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES('item_type', %Q)", d->schema, d->name, d->item_type);
+        TRY(glue_execute(d->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES(%Q, %Q)", d->schema,
+            d->name, a->key[i], a->value[i]));
+    TRY(glue_execute(d->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES('user_type', %Q)",
+        d->schema, d->name, d->user_type));
+    return glue_execute(d->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES('item_type', %Q)",
+        d->schema, d->name, d->item_type);
 }
 
 static Status check_name(const char *name, Err *err) {
-    static const char *const columns[] = {"user", "item", "score", "rank", "because", "version", "k", "similar_to", "basket", "candidates", "exclude", "options", "arg", "rowid"};
+    static const char *const columns[] = {"user", "item", "score", "rank", "because", "version",
+        "k", "similar_to", "basket", "candidates", "exclude", "options", "arg", "rowid"};
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
-        if (sqlite3_stricmp(name, columns[i]) == 0) return fail(err, ST_BADARG, "a rec_model cannot be named '%s', which is one of its columns", name);
+        if (sqlite3_stricmp(name, columns[i]) == 0)
+            return fail(err, ST_BADARG,
+                "a rec_model cannot be named '%s', which is one of its columns", name);
     return ST_OK;
 }
 
-static Status define_new(ModelTable *table, sqlite3 *db, int argc, const char *const *argv, Err *err) {
+static Status define_new(
+    ModelTable *table, sqlite3 *db, int argc, const char *const *argv, Err *err) {
     Arguments a = {0};
     ModelDefinition *d = &table->definition;
     Status status = definition_name(d, db, argv[1], argv[2], err);
     if (status == ST_OK) status = check_name(argv[2], err);
     if (status == ST_OK) status = arguments_split(&a, argc, argv, err);
     for (int i = 0; i < a.n && status == ST_OK; i++)
-        if (strcmp(a.key[i], "user_type") == 0 || strcmp(a.key[i], "item_type") == 0 || strcmp(a.key[i], "format") == 0 || strcmp(a.key[i], "last_version") == 0) status = unknown_argument(d, a.key[i], err);
+        if (strcmp(a.key[i], "user_type") == 0 || strcmp(a.key[i], "item_type") == 0 ||
+            strcmp(a.key[i], "format") == 0 || strcmp(a.key[i], "last_version") == 0)
+            status = unknown_argument(d, a.key[i], err);
     if (status == ST_OK) status = definition_set(d, &a, err);
     if (status == ST_OK) status = check_columns(d, err);
     if (status == ST_OK) status = store_create(d, err);
@@ -292,18 +339,23 @@ static void table_free(ModelTable *table) {
 static Status declare(ModelTable *table, Err *err) {
     const ModelDefinition *d = &table->definition;
     const char *user = affinity_type(d->user_affinity), *item = affinity_type(d->item_affinity);
-    char *sql = sqlite3_mprintf("CREATE TABLE x(user %s, item %s, score REAL, rank INTEGER, because TEXT, version INTEGER, \"%w\" %s HIDDEN, k INTEGER HIDDEN, similar_to %s HIDDEN, basket TEXT HIDDEN, candidates TEXT HIDDEN, exclude TEXT HIDDEN, options TEXT HIDDEN, arg HIDDEN)",
-                                user, item, d->name, user, item);
+    char *sql = sqlite3_mprintf(
+        "CREATE TABLE x(user %s, item %s, score REAL, rank INTEGER, because TEXT, version INTEGER, "
+        "\"%w\" %s HIDDEN, k INTEGER HIDDEN, similar_to %s HIDDEN, basket TEXT HIDDEN, candidates "
+        "TEXT HIDDEN, exclude TEXT HIDDEN, options TEXT HIDDEN, arg HIDDEN)",
+        user, item, d->name, user, item);
     int code = sql ? sqlite3_declare_vtab(d->db, sql) : SQLITE_NOMEM;
     sqlite3_free(sql);
     return code ? glue_host(err, d->db, code) : ST_OK;
 }
 
-static int open_table(sqlite3 *db, int argc, const char *const *argv, int create, sqlite3_vtab **out, char **error) {
+static int open_table(
+    sqlite3 *db, int argc, const char *const *argv, int create, sqlite3_vtab **out, char **error) {
     Err err = {0};
     ModelTable *table = mem_zeros(1, sizeof *table);
     if (!table) return SQLITE_NOMEM;
-    Status status = create ? define_new(table, db, argc, argv, &err) : definition_load(&table->definition, db, argv[1], argv[2], &err);
+    Status status = create ? define_new(table, db, argc, argv, &err)
+                           : definition_load(&table->definition, db, argv[1], argv[2], &err);
     if (status == ST_OK) status = declare(table, &err);
     if (status != ST_OK) {
         *error = sqlite3_mprintf("%s %s: %s", MODULE, argv[2], err.text);
@@ -316,12 +368,14 @@ static int open_table(sqlite3 *db, int argc, const char *const *argv, int create
     return SQLITE_OK;
 }
 
-static int model_create(sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **out, char **error) {
+static int model_create(
+    sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **out, char **error) {
     (void)aux;
     return open_table(db, argc, argv, 1, out, error);
 }
 
-static int model_connect(sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **out, char **error) {
+static int model_connect(
+    sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **out, char **error) {
     (void)aux;
     return open_table(db, argc, argv, 0, out, error);
 }
@@ -342,7 +396,8 @@ static void finalize(ModelTable *table) {
 static int is_ours(const ModelDefinition *d, const char *suffix) {
     TrialsState state;
     Err err = {0};
-    return strcmp(suffix, "trials") != 0 || (trials_state(d, &state, &err) == ST_OK && state != TRIALS_ABSENT);
+    return strcmp(suffix, "trials") != 0 ||
+        (trials_state(d, &state, &err) == ST_OK && state != TRIALS_ABSENT);
 }
 
 static int model_destroy(sqlite3_vtab *vtab) {
@@ -352,7 +407,9 @@ static int model_destroy(sqlite3_vtab *vtab) {
     Status status = ST_OK;
     finalize(table);
     for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES && status == ST_OK; i++)
-        if (is_ours(d, SUFFIXES[i])) status = glue_execute(d->db, &err, "DROP TABLE IF EXISTS \"%w\".\"%w_%s\"", d->schema, d->name, SUFFIXES[i]);
+        if (is_ours(d, SUFFIXES[i]))
+            status = glue_execute(d->db, &err, "DROP TABLE IF EXISTS \"%w\".\"%w_%s\"", d->schema,
+                d->name, SUFFIXES[i]);
     if (status != ST_OK) return glue_vtab_error(vtab, MODULE, d->name, status, &err);
     table_free(table);
     return SQLITE_OK;
@@ -365,7 +422,10 @@ static int model_rename(sqlite3_vtab *vtab, const char *name) {
     finalize(table);
     Status status = check_name(name, &err);
     for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES && status == ST_OK; i++)
-        status = !is_ours(d, SUFFIXES[i]) ? ST_OK : glue_execute(d->db, &err, "ALTER TABLE \"%w\".\"%w_%s\" RENAME TO \"%w_%s\"", d->schema, d->name, SUFFIXES[i], name, SUFFIXES[i]);
+        status = !is_ours(d, SUFFIXES[i])
+            ? ST_OK
+            : glue_execute(d->db, &err, "ALTER TABLE \"%w\".\"%w_%s\" RENAME TO \"%w_%s\"",
+                  d->schema, d->name, SUFFIXES[i], name, SUFFIXES[i]);
     char *copy = status == ST_OK ? sqlite3_mprintf("%s", name) : NULL;
     if (status == ST_OK && !copy) status = fail_nomem(&err, "a name");
     if (status != ST_OK) return glue_vtab_error(vtab, MODULE, d->name, status, &err);

@@ -1,5 +1,5 @@
-/* The cursor of a rec_model, shared by the files that fill it: model_request.c reads what is asked, model_list.c makes one
- * list, model_batch.c everybody's, model_query.c hands the rows over. */
+/* The cursor of a rec_model, shared by the files that fill it: model_request.c reads what is asked,
+ * model_list.c makes one list, model_batch.c everybody's, model_query.c hands the rows over. */
 #ifndef REC_MODEL_CURSOR_H
 #define REC_MODEL_CURSOR_H
 
@@ -9,13 +9,13 @@
 #include "model_table.h"
 
 typedef struct Row {
-    Key item;         /* of the model's dictionary, or of the cursor's candidates */
-    int32_t id;       /* -1: unknown to the model */
+    Key item;   /* of the model's dictionary, or of the cursor's candidates */
+    int32_t id; /* -1: unknown to the model */
     double score;
     sqlite3_int64 rank;
     int from_popular;
-    int32_t user;     /* everybody: whose row */
-    char *because;    /* JSON, or NULL */
+    int32_t user;  /* everybody: whose row */
+    char *because; /* JSON, or NULL */
 } Row;
 
 typedef struct CallOptions {
@@ -32,8 +32,8 @@ enum { SUBJECT_NONE, SUBJECT_USER, SUBJECT_SIMILAR, SUBJECT_BASKET };
 typedef struct Request {
     int subject;
     sqlite3_value *user; /* borrowed from echo */
-    int null_input;    /* = NULL is never true: no rows */
-    int function_form; /* NULL passes an argument over */
+    int null_input;      /* = NULL is never true: no rows */
+    int function_form;   /* NULL passes an argument over */
     int has_k;
     int64_t k;
     int64_t limit, offset;
@@ -41,7 +41,7 @@ typedef struct Request {
     char similar_buffer[32];
     KeyList basket, candidates, exclude;
     int has_candidates;
-    sqlite3_value *item; /* item = */
+    sqlite3_value *item;             /* item = */
     sqlite3_value *in[MODEL_MAX_IN]; /* item IN, every one of which must hold */
     int n_in;
     CallOptions call;
@@ -77,14 +77,17 @@ typedef struct Allowed {
 
 /* model_request.c */
 /* Read the arguments by the plan string of model_plan.c; echoes what came in. */
-Status model_read_request(ModelCursor *c, const ModelDefinition *d, const char *plan, sqlite3_value **argv, Err *err);
+Status model_read_request(
+    ModelCursor *c, const ModelDefinition *d, const char *plan, sqlite3_value **argv, Err *err);
 sqlite3_uint64 model_hash_bytes(sqlite3_uint64 hash, const void *data, size_t len);
 
 /* model_list.c */
-/* The catalogue's categories when the request's rules need them, else NULL; valid while the model is taken. */
+/* The catalogue's categories when the request's rules need them, else NULL; valid while the model
+ * is taken. */
 Status model_categories(ModelTable *t, const ModelCursor *c, const int32_t **out, Err *err);
 
-/* What holds for every list of the request, IN and exclude, into c->common. An IN list can be read inside xFilter only. */
+/* What holds for every list of the request, IN and exclude, into c->common. An IN list can be read
+ * inside xFilter only. */
 Status model_set_common(ModelCursor *c, const ModelDefinition *d, Err *err);
 void allowed_forbid_history(Allowed *a, const History *history);
 void allowed_count(Allowed *a, const Model *model);

@@ -1,5 +1,6 @@
-/* Reading the items table of a rec_model: the catalogue before the events, texts and vectors once items have their ids.
- * rec_item_vectors hands out the vectors that a model has made of its items. */
+/* Reading the items table of a rec_model: the catalogue before the events, texts and vectors once
+ * items have their ids. rec_item_vectors hands out the vectors that a model has made of its
+ * items. */
 #include <math.h>
 #include <string.h>
 
@@ -16,14 +17,19 @@
 static Status prepare_items(const ModelDefinition *d, sqlite3_stmt **out, Err *err) {
     TRY(guard_source(d->db, d->schema, d->items, 0, err));
     char *text = d->item_text ? sqlite3_mprintf("i.\"%w\"", d->item_text) : sqlite3_mprintf("NULL");
-    char *vector = d->item_vector ? sqlite3_mprintf("i.\"%w\"", d->item_vector) : sqlite3_mprintf("NULL");
-    Status status = text && vector ? glue_prepare(d->db, out, err, "SELECT i.\"%w\", %s, %s FROM \"%w\".\"%w\" AS i", d->item_key, text, vector, d->schema, d->items) : fail_nomem(err, "SQL");
+    char *vector = d->item_vector ? sqlite3_mprintf("i.\"%w\"", d->item_vector)
+                                  : sqlite3_mprintf("NULL");
+    Status status = text && vector
+        ? glue_prepare(d->db, out, err, "SELECT i.\"%w\", %s, %s FROM \"%w\".\"%w\" AS i",
+              d->item_key, text, vector, d->schema, d->items)
+        : fail_nomem(err, "SQL");
     sqlite3_free(text);
     sqlite3_free(vector);
     return status;
 }
 
-/* The key of the present row; *has is 0 for NULL, a BLOB or a fraction: such rows are passed over. */
+/* The key of the present row; *has is 0 for NULL, a BLOB or a fraction: such rows are passed
+ * over. */
 static Key read_key(const ModelDefinition *d, sqlite3_stmt *row, char buffer[32], int *has) {
     Key key = {0};
     *has = glue_key(sqlite3_column_value(row, 0), d->item_affinity, buffer, &key);
@@ -37,22 +43,31 @@ static Status list_row(const ModelDefinition *d, Dataset *data, sqlite3_stmt *ro
     return has ? dataset_list_item(data, key, err) : ST_OK;
 }
 
-static Status read_vector(const ModelDefinition *d, Dataset *data, int32_t item, sqlite3_value *value, Err *err) {
+static Status read_vector(
+    const ModelDefinition *d, Dataset *data, int32_t item, sqlite3_value *value, Err *err) {
     const float *vector;
     float *owned = NULL;
     int dim;
     if (sqlite3_value_type(value) == SQLITE_NULL) return ST_OK;
     TRY(glue_vector(value, &vector, &dim, &owned, err));
     Status status = ST_OK;
-    if (dim < 1 || dim > DATASET_MAX_DIM) status = fail(err, ST_BADARG, "%s.%s has a vector of %d elements (1..%d)", d->items, d->item_vector, dim, DATASET_MAX_DIM);
+    if (dim < 1 || dim > DATASET_MAX_DIM)
+        status = fail(err, ST_BADARG, "%s.%s has a vector of %d elements (1..%d)", d->items,
+            d->item_vector, dim, DATASET_MAX_DIM);
     if (status == ST_OK && !data->item_vector) {
         data->vector_dim = dim;
-        data->item_vector = mem_zeros((size_t)data->by_user.n_cols, (size_t)dim * sizeof *data->item_vector);
+        data->item_vector = mem_zeros(
+            (size_t)data->by_user.n_cols, (size_t)dim * sizeof *data->item_vector);
         if (!data->item_vector) status = fail_nomem(err, "the items' vectors");
     }
-    if (status == ST_OK && dim != data->vector_dim) status = fail(err, ST_BADARG, "%s.%s has vectors of %d and of %d elements", d->items, d->item_vector, data->vector_dim, dim);
-    if (status == ST_OK && vector_first_bad(vector, (size_t)dim) >= 0) status = fail(err, ST_BADARG, "%s.%s holds NaN or infinity", d->items, d->item_vector);
-    if (status == ST_OK) memcpy(data->item_vector + (size_t)item * (size_t)dim, vector, (size_t)dim * sizeof *vector);
+    if (status == ST_OK && dim != data->vector_dim)
+        status = fail(err, ST_BADARG, "%s.%s has vectors of %d and of %d elements", d->items,
+            d->item_vector, data->vector_dim, dim);
+    if (status == ST_OK && vector_first_bad(vector, (size_t)dim) >= 0)
+        status = fail(err, ST_BADARG, "%s.%s holds NaN or infinity", d->items, d->item_vector);
+    if (status == ST_OK)
+        memcpy(
+            data->item_vector + (size_t)item * (size_t)dim, vector, (size_t)dim * sizeof *vector);
     mem_free(owned);
     return status;
 }
@@ -73,7 +88,8 @@ static Status content_row(const ModelDefinition *d, Dataset *data, sqlite3_stmt 
     return read_vector(d, data, item, sqlite3_column_value(row, 2), err);
 }
 
-static Status each_item(const ModelDefinition *d, Dataset *data, Status (*visit)(const ModelDefinition *, Dataset *, sqlite3_stmt *, Err *), Err *err) {
+static Status each_item(const ModelDefinition *d, Dataset *data,
+    Status (*visit)(const ModelDefinition *, Dataset *, sqlite3_stmt *, Err *), Err *err) {
     sqlite3_stmt *rows = NULL;
     int has_row = 1;
     Status status = prepare_items(d, &rows, err);
@@ -92,7 +108,9 @@ Status items_list(const ModelDefinition *d, Dataset *data, Err *err) {
 
 Status items_read(const ModelDefinition *d, Dataset *data, Err *err) {
     if (!d->items || !d->algorithm->wants_items) return ST_OK;
-    if (d->item_text && !(data->item_text = mem_zeros((size_t)data->by_user.n_cols, sizeof *data->item_text))) return fail_nomem(err, "the items' texts");
+    if (d->item_text &&
+        !(data->item_text = mem_zeros((size_t)data->by_user.n_cols, sizeof *data->item_text)))
+        return fail_nomem(err, "the items' texts");
     return each_item(d, data, content_row, err);
 }
 
@@ -103,16 +121,20 @@ static Status vectors_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
     Model *model = NULL;
     char sha256[65];
     sqlite3_int64 version = argv[1] ? sqlite3_value_int64(argv[1]) : 0;
-    if (argv[1] && sqlite3_value_numeric_type(argv[1]) != SQLITE_INTEGER) return fail(err, ST_BADARG, "the version must be a whole number");
+    if (argv[1] && sqlite3_value_numeric_type(argv[1]) != SQLITE_INTEGER)
+        return fail(err, ST_BADARG, "the version must be a whole number");
     Status status = definition_find(&d, db, (const char *)sqlite3_value_text(argv[0]), err);
     if (status == ST_OK) status = store_lookup(&d, NULL, version, &version, sha256, err);
     if (status == ST_OK) status = store_model(&d, version, sha256, &model, err);
-    if (status == ST_OK && !model->algorithm->item_vector) status = fail(err, ST_BADARG, "algorithm %s makes no vectors of its items", model->algorithm->name);
+    if (status == ST_OK && !model->algorithm->item_vector)
+        status = fail(
+            err, ST_BADARG, "algorithm %s makes no vectors of its items", model->algorithm->name);
     for (int32_t i = 0; status == ST_OK && i < model->n_items; i++) {
         int32_t dim = 0;
         const float *vector = model->algorithm->item_vector(model, i, &dim);
         if (!vector) {
-            status = fail(err, ST_BADARG, "the version has no vectors (content: factors= or item_vector=)");
+            status = fail(
+                err, ST_BADARG, "the version has no vectors (content: factors= or item_vector=)");
             break;
         }
         row_key(sink, keymap_key(model->items, i));

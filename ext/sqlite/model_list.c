@@ -1,4 +1,5 @@
-/* One list of a rec_model: the catalogue for a user, an item or a cart, a list of candidates, or one pair. */
+/* One list of a rec_model: the catalogue for a user, an item or a cart, a list of candidates, or
+ * one pair. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,14 +22,18 @@ void allowed_forbid_history(Allowed *a, const History *history) {
 }
 
 /* Only what is in an IN list, of what was allowed before. */
-static Status allow_in(Allowed *a, const Model *model, const ModelDefinition *d, sqlite3_value *list, Err *err) {
+static Status allow_in(
+    Allowed *a, const Model *model, const ModelDefinition *d, sqlite3_value *list, Err *err) {
     sqlite3_value *value;
     char buffer[32];
     Key key;
     uint64_t *listed = mem_zeros(model_words(model), sizeof *listed);
     if (!listed) return fail_nomem(err, "the filter");
-    for (int code = sqlite3_vtab_in_first(list, &value); code == SQLITE_OK && value; code = sqlite3_vtab_in_next(list, &value)) {
-        int32_t item = glue_key(value, d->item_affinity, buffer, &key) ? keymap_find(model->items, key) : -1;
+    for (int code = sqlite3_vtab_in_first(list, &value); code == SQLITE_OK && value;
+         code = sqlite3_vtab_in_next(list, &value)) {
+        int32_t item = glue_key(value, d->item_affinity, buffer, &key)
+            ? keymap_find(model->items, key)
+            : -1;
         if (item >= 0) listed[item >> 6] |= (uint64_t)1 << (item & 63);
     }
     for (size_t w = 0; w < model_words(model); w++) a->bit[w] &= listed[w];
@@ -45,7 +50,8 @@ void allowed_count(Allowed *a, const Model *model) {
     for (size_t w = 0; w < model_words(model); w++) a->n += __builtin_popcountll(a->bit[w]);
 }
 
-/* What holds for every list of the request: IN and exclude. An IN list can be read inside xFilter only. */
+/* What holds for every list of the request: IN and exclude. An IN list can be read inside xFilter
+ * only. */
 Status model_set_common(ModelCursor *c, const ModelDefinition *d, Err *err) {
     Allowed a = {.bit = mem_array(model_words(c->model), sizeof *a.bit)};
     if (!a.bit) return fail_nomem(err, "the filter");
@@ -58,9 +64,9 @@ Status model_set_common(ModelCursor *c, const ModelDefinition *d, Err *err) {
 
 enum { BECAUSE_ITEMS = 5 };
 
-/* {"source":"history","items":[{"item":x,"share":0.4},...]}: the history items that raised the score most, with their
- * shares of the sum of absolute contributions (none where the score is no sum over the history); {"source":"popular"} for
- * what was filled in. */
+/* {"source":"history","items":[{"item":x,"share":0.4},...]}: the history items that raised the
+ * score most, with their shares of the sum of absolute contributions (none where the score is no
+ * sum over the history); {"source":"popular"} for what was filled in. */
 Status model_explain(const ModelCursor *c, Row *row, Err *err) {
     const Model *model = c->model;
     const History *history = &c->query->history;
@@ -79,7 +85,9 @@ Status model_explain(const ModelCursor *c, Row *row, Err *err) {
         part = mem_array((size_t)history->n, sizeof *part);
         if (!part) return fail_nomem(err, "because");
         memset(part, 0, (size_t)history->n * sizeof *part);
-        Status status = model->algorithm->contributions ? model->algorithm->contributions(c->query, row->id, part, err) : ST_OK;
+        Status status = model->algorithm->contributions
+            ? model->algorithm->contributions(c->query, row->id, part, err)
+            : ST_OK;
         if (status != ST_OK) {
             mem_free(part);
             return status;
@@ -89,7 +97,8 @@ Status model_explain(const ModelCursor *c, Row *row, Err *err) {
             if (part[h] > 0) topk_push(&top, part[h], history->item[h]);
         }
         topk_sort(&top);
-        bytes_format(&out, "{\"source\":\"%s\",\"items\":[", c->request.subject == SUBJECT_BASKET ? "basket" : "history");
+        bytes_format(&out, "{\"source\":\"%s\",\"items\":[",
+            c->request.subject == SUBJECT_BASKET ? "basket" : "history");
         for (size_t i = 0; i < top.len; i++) {
             bytes_format(&out, "%s{\"item\":", i ? "," : "");
             key_json(keymap_key(model->items, (int32_t)top.item[i].id), &out);
@@ -119,7 +128,8 @@ Status model_reserve_rows(ModelCursor *c, size_t n, Err *err) {
 size_t model_rows_wanted(const Request *r, int64_t available) {
     int64_t k = available;
     if (r->has_k == 1) k = r->k;
-    if (r->has_k == 2 && r->limit >= 0 && r->limit < available) { /* each is cut first: their sum must not overflow */
+    /* each is cut first: their sum must not overflow */
+    if (r->has_k == 2 && r->limit >= 0 && r->limit < available) {
         int64_t offset = r->offset < 0 ? 0 : r->offset < available ? r->offset : available;
         k = r->limit + offset;
     }
@@ -129,7 +139,8 @@ size_t model_rows_wanted(const Request *r, int64_t available) {
 size_t model_pool_of(const Request *r, size_t k, int64_t available) {
     const RerankRules *rules = &r->call.rerank;
     size_t pool = rerank_is_on(rules) && (size_t)rules->pool > k ? (size_t)rules->pool : k;
-    if (rules->max_per_category > 0) pool = (size_t)available; /* who comes in for those that are too many may be far down */
+    /* who comes in for those that are too many may be far down */
+    if (rules->max_per_category > 0) pool = (size_t)available;
     return pool > (size_t)available ? (size_t)available : pool;
 }
 
@@ -142,17 +153,21 @@ static Status rank_catalogue(ModelTable *t, ModelCursor *c, Allowed *a, Err *err
     Ranked *ranked = mem_array(pool, sizeof *ranked);
     if (!ranked) return fail_nomem(err, "the list");
     Status status = model_query_rank(c->query, a->bit, a->n, pool, ranked, &n, err);
-    if (status == ST_OK && rerank_is_on(rules)) status = rerank(c->query, rules, category, ranked, &n, k, err);
+    if (status == ST_OK && rerank_is_on(rules))
+        status = rerank(c->query, rules, category, ranked, &n, k, err);
     if (status == ST_OK) status = model_reserve_rows(c, n, err);
     for (size_t i = 0; i < n && status == ST_OK; i++)
-        c->row[c->n_rows++] = (Row){.item = keymap_key(c->model->items, ranked[i].item), .id = ranked[i].item, .score = ranked[i].score,
-                                    .rank = (sqlite3_int64)i + 1, .from_popular = ranked[i].from_popular};
+        c->row[c->n_rows++] = (Row){.item = keymap_key(c->model->items, ranked[i].item),
+            .id = ranked[i].item,
+            .score = ranked[i].score,
+            .rank = (sqlite3_int64)i + 1,
+            .from_popular = ranked[i].from_popular};
     mem_free(ranked);
     return status;
 }
 
-/* The order of a ranked list, as model_query_rank's: (score, then popular fill by popularity, then id); items that the
- * model does not know come last, as given. */
+/* The order of a ranked list, as model_query_rank's: (score, then popular fill by popularity, then
+ * id); items that the model does not know come last, as given. */
 typedef struct Candidate {
     Row row;
     double popularity;
@@ -165,11 +180,13 @@ static int compare_candidates(const void *x, const void *y) {
     if (a->row.id < 0) return a->given < b->given ? -1 : 1;
     if (a->row.from_popular != b->row.from_popular) return a->row.from_popular ? 1 : -1;
     if (a->row.score != b->row.score) return a->row.score > b->row.score ? -1 : 1;
-    if (a->row.from_popular && a->popularity != b->popularity) return a->popularity > b->popularity ? -1 : 1;
+    if (a->row.from_popular && a->popularity != b->popularity)
+        return a->popularity > b->popularity ? -1 : 1;
     return (a->row.id > b->row.id) - (a->row.id < b->row.id);
 }
 
-/* Has the model nothing to say about an item with this score, so that the popular list places it? */
+/* Has the model nothing to say about an item with this score, so that the popular list places
+ * it? */
 static int is_filled(const ModelCursor *c, double score) {
     return !model_query_speaks(c->query) || (score == 0 && !c->model->algorithm->scores_all);
 }
@@ -187,8 +204,12 @@ static Status distinct_candidates(const ModelCursor *c, Candidate *out, size_t *
         if (status != ST_OK || (size_t)at < *n) continue; /* given before */
         int32_t id = keymap_find(model->items, list->key[i]);
         double score = id >= 0 ? model_query_score(c->query, id) : 0;
-        out[(*n)++] = (Candidate){.row = {.item = list->key[i], .id = id, .score = score, .from_popular = id < 0 || is_filled(c, score)},
-                                  .popularity = id >= 0 ? (double)model->popularity[id] : 0, .given = i};
+        out[(*n)++] = (Candidate){.row = {.item = list->key[i],
+                                      .id = id,
+                                      .score = score,
+                                      .from_popular = id < 0 || is_filled(c, score)},
+            .popularity = id >= 0 ? (double)model->popularity[id] : 0,
+            .given = i};
     }
     keymap_free(seen);
     return status;
@@ -197,7 +218,8 @@ static Status distinct_candidates(const ModelCursor *c, Candidate *out, size_t *
 static Status rank_candidates(ModelCursor *c, Err *err) {
     size_t n = 0;
     Candidate *candidate = mem_array(c->request.candidates.n, sizeof *candidate);
-    Status status = candidate ? distinct_candidates(c, candidate, &n, err) : fail_nomem(err, "the candidates");
+    Status status = candidate ? distinct_candidates(c, candidate, &n, err)
+                              : fail_nomem(err, "the candidates");
     if (status == ST_OK && n) qsort(candidate, n, sizeof *candidate, compare_candidates);
     size_t k = model_rows_wanted(&c->request, (int64_t)n);
     if (status == ST_OK) status = model_reserve_rows(c, k, err);
@@ -210,20 +232,25 @@ static Status rank_candidates(ModelCursor *c, Err *err) {
     return status;
 }
 
-/* item = without k: that row of the full list, with its true rank, from one pass over the scores. */
+/* item = without k: that row of the full list, with its true rank, from one pass over the
+ * scores. */
 static Status rank_pair(ModelCursor *c, const ModelDefinition *d, Allowed *a, Err *err) {
     const Model *model = c->model;
     char buffer[32];
     Key key;
     sqlite3_int64 better = 0;
-    int32_t item = glue_key(c->request.item, d->item_affinity, buffer, &key) ? keymap_find(model->items, key) : -1;
+    int32_t item = glue_key(c->request.item, d->item_affinity, buffer, &key)
+        ? keymap_find(model->items, key)
+        : -1;
     if (item < 0 || !is_allowed(a, item)) return ST_OK;
     double score = model_query_score(c->query, item);
-    Candidate own = {.row = {.id = item, .score = score, .from_popular = is_filled(c, score)}, .popularity = (double)model->popularity[item]};
+    Candidate own = {.row = {.id = item, .score = score, .from_popular = is_filled(c, score)},
+        .popularity = (double)model->popularity[item]};
     for (int32_t i = 0; i < model->n_items; i++) {
         if (i == item || !is_allowed(a, i)) continue;
         double s = model_query_score(c->query, i);
-        Candidate other = {.row = {.id = i, .score = s, .from_popular = is_filled(c, s)}, .popularity = (double)model->popularity[i]};
+        Candidate other = {.row = {.id = i, .score = s, .from_popular = is_filled(c, s)},
+            .popularity = (double)model->popularity[i]};
         better += compare_candidates(&other, &own) < 0;
     }
     TRY(model_reserve_rows(c, 1, err));
@@ -238,7 +265,9 @@ static void keep_item(ModelCursor *c, const ModelDefinition *d) {
     char buffer[32];
     Key key;
     size_t kept = 0;
-    int32_t item = glue_key(c->request.item, d->item_affinity, buffer, &key) ? keymap_find(c->model->items, key) : -1;
+    int32_t item = glue_key(c->request.item, d->item_affinity, buffer, &key)
+        ? keymap_find(c->model->items, key)
+        : -1;
     for (size_t i = 0; i < c->n_rows; i++)
         if (c->row[i].id == item) c->row[kept++] = c->row[i];
     c->n_rows = kept;
@@ -253,13 +282,15 @@ HistoryRules model_history_rules(const ModelCursor *c) {
     return rules;
 }
 
-/* The cart as a history: an item counts as often as it is in the list, and its time is its last place there. */
+/* The cart as a history: an item counts as often as it is in the list, and its time is its last
+ * place there. */
 static Status basket_history(const ModelCursor *c, OwnedHistory *out, Err *err) {
     const KeyList *list = &c->request.basket;
     int32_t n = c->model->n_items;
     float *count = mem_zeros((size_t)n, sizeof *count);
     double *place = mem_array((size_t)n, sizeof *place);
-    Status status = count && place ? owned_history_reserve(out, (int64_t)list->n, err) : fail_nomem(err, "the basket");
+    Status status = count && place ? owned_history_reserve(out, (int64_t)list->n, err)
+                                   : fail_nomem(err, "the basket");
     for (size_t i = 0; i < list->n && status == ST_OK; i++) {
         int32_t item = keymap_find(c->model->items, list->key[i]);
         if (item < 0) continue;
@@ -277,23 +308,25 @@ static Status basket_history(const ModelCursor *c, OwnedHistory *out, Err *err) 
     return status;
 }
 
-/* Prepare the query for the subject, and leave out what has been seen. *known is 0 for an unknown similar_to. */
-static Status prepare_subject(ModelTable *t, ModelCursor *c, OwnedHistory *history, Allowed *a, int *known, Err *err) {
+/* Prepare the query for the subject, and leave out what has been seen. *known is 0 for an unknown
+ * similar_to. */
+static Status prepare_subject(
+    ModelTable *t, ModelCursor *c, OwnedHistory *history, Allowed *a, int *known, Err *err) {
     Request *r = &c->request;
     HistoryRules rules = model_history_rules(c);
     *known = 1;
     if (r->subject == SUBJECT_SIMILAR) {
         int32_t item = keymap_find(c->model->items, r->similar);
-        if (c->model->algorithm->no_similar) return fail(err, ST_BADARG, "algorithm %s has no similar items", c->model->algorithm->name);
+        if (c->model->algorithm->no_similar)
+            return fail(
+                err, ST_BADARG, "algorithm %s has no similar items", c->model->algorithm->name);
         *known = item >= 0;
         if (!*known) return ST_OK;
         forbid(a, item);
         return model_query_similar(c->query, item, err);
     }
-    if (r->subject == SUBJECT_BASKET)
-        TRY(basket_history(c, history, err));
-    else
-        TRY(events_read_user(&t->reader, c->model, &rules, r->user, history, err));
+    if (r->subject == SUBJECT_BASKET) TRY(basket_history(c, history, err));
+    else TRY(events_read_user(&t->reader, c->model, &rules, r->user, history, err));
     if (r->call.exclude_seen) allowed_forbid_history(a, &history->history);
     return model_query_history(c->query, &history->history, err);
 }
@@ -304,17 +337,16 @@ Status model_fill_one(ModelTable *t, ModelCursor *c, Err *err) {
     int known = 0;
     Status status = prepare_subject(t, c, &history, &a, &known, err);
     if (status == ST_OK && known) {
-        if (c->request.has_candidates)
-            status = rank_candidates(c, err);
+        if (c->request.has_candidates) status = rank_candidates(c, err);
         else if (c->request.item && !rerank_is_on(&c->request.call.rerank))
             status = rank_pair(c, &t->definition, &a, err);
-        else
-            status = rank_catalogue(t, c, &a, err);
-        if (status == ST_OK && c->request.item && rerank_is_on(&c->request.call.rerank)) keep_item(c, &t->definition);
+        else status = rank_catalogue(t, c, &a, err);
+        if (status == ST_OK && c->request.item && rerank_is_on(&c->request.call.rerank))
+            keep_item(c, &t->definition);
     }
-    for (size_t i = 0; c->request.because && i < c->n_rows && status == ST_OK; i++) status = model_explain(c, &c->row[i], err);
+    for (size_t i = 0; c->request.because && i < c->n_rows && status == ST_OK; i++)
+        status = model_explain(c, &c->row[i], err);
     c->query->history = (History){0}; /* ours is about to go */
     owned_history_clear(&history);
     return status;
 }
-

@@ -1,5 +1,5 @@
-/* The cursor of a rec_model: the model it holds, its rows, its columns. The list of one user, item or cart is made at once;
- * everybody's come in batches. */
+/* The cursor of a rec_model: the model it holds, its rows, its columns. The list of one user, item
+ * or cart is made at once; everybody's come in batches. */
 #include <string.h>
 
 #include "../base/memory.h"
@@ -7,7 +7,8 @@
 #include "guard.h"
 #include "model_cursor.h"
 
-Status model_table_take(ModelTable *t, sqlite3_int64 wanted, Model **out, sqlite3_int64 *out_version, ModelQuery **out_query, Err *err) {
+Status model_table_take(ModelTable *t, sqlite3_int64 wanted, Model **out,
+    sqlite3_int64 *out_version, ModelQuery **out_query, Err *err) {
     char sha256[65];
     *out = NULL;
     *out_query = NULL;
@@ -31,15 +32,14 @@ Status model_table_take(ModelTable *t, sqlite3_int64 wanted, Model **out, sqlite
         TRY(model_query_new(out_query, t->loaded, err));
         *out = t->loaded;
     }
-    cache_retain(t->loaded); /* the cursor's own: the table may move on before the cursor is closed */
+    /* the cursor's own: the table may move on before the cursor is closed */
+    cache_retain(t->loaded);
     return ST_OK;
 }
 
 void model_table_give_back(ModelTable *t, Model *model, ModelQuery *query) {
-    if (query && !t->spare && model == t->loaded)
-        t->spare = query;
-    else
-        model_query_free(query);
+    if (query && !t->spare && model == t->loaded) t->spare = query;
+    else model_query_free(query);
     cache_release(model);
 }
 
@@ -85,19 +85,22 @@ int model_close_cursor(sqlite3_vtab_cursor *base) {
     return SQLITE_OK;
 }
 
-static Status answer(ModelTable *t, ModelCursor *c, int number, const char *plan, sqlite3_value **argv, Err *err) {
+static Status answer(
+    ModelTable *t, ModelCursor *c, int number, const char *plan, sqlite3_value **argv, Err *err) {
     TRY(model_read_request(c, &t->definition, plan, argv, err));
     c->request.because = (number & MODEL_PLAN_BECAUSE) != 0;
     c->request.browses = (number & MODEL_PLAN_BROWSE) != 0;
     TRY(device_parse(c->request.call.device, &c->request.device, err));
     if (c->request.null_input) return ST_OK; /* = NULL is never true */
     TRY(model_table_take(t, c->request.call.version, &c->model, &c->version, &c->query, err));
-    if (c->request.call.exclude_seen < 0) c->request.call.exclude_seen = !c->model->algorithm->keeps_seen;
+    if (c->request.call.exclude_seen < 0)
+        c->request.call.exclude_seen = !c->model->algorithm->keeps_seen;
     TRY(model_set_common(c, &t->definition, err));
     return c->request.subject ? model_fill_one(t, c, err) : model_fill_everybody(t, c, err);
 }
 
-int model_filter(sqlite3_vtab_cursor *base, int number, const char *plan, int argc, sqlite3_value **argv) {
+int model_filter(
+    sqlite3_vtab_cursor *base, int number, const char *plan, int argc, sqlite3_value **argv) {
     ModelCursor *c = (ModelCursor *)base;
     ModelTable *t = (ModelTable *)base->pVtab;
     Err err = {0};
@@ -134,12 +137,10 @@ int model_eof(sqlite3_vtab_cursor *base) {
 static void user_column(const ModelCursor *c, const ModelDefinition *d, sqlite3_context *context) {
     char buffer[32];
     Key key;
-    if (c->batched)
-        glue_result_key(context, keymap_key(c->all.users, c->row[c->at].user));
+    if (c->batched) glue_result_key(context, keymap_key(c->all.users, c->row[c->at].user));
     else if (c->request.user && glue_key(c->request.user, d->user_affinity, buffer, &key))
         glue_result_key(context, key);
-    else if (c->request.user)
-        sqlite3_result_value(context, c->request.user);
+    else if (c->request.user) sqlite3_result_value(context, c->request.user);
 }
 
 int model_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column) {
@@ -156,7 +157,8 @@ int model_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column
         break;
     case C_VERSION: sqlite3_result_int64(context, c->version); break;
     default:
-        if (column < N_MODEL_COLUMNS && c->echo[column]) sqlite3_result_value(context, c->echo[column]);
+        if (column < N_MODEL_COLUMNS && c->echo[column])
+            sqlite3_result_value(context, c->echo[column]);
     }
     return SQLITE_OK;
 }
@@ -168,9 +170,11 @@ int model_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *out) {
     sqlite3_uint64 hash = c->inputs_hash;
     if (c->batched) {
         Key user = keymap_key(c->all.users, row->user);
-        hash = user.text ? model_hash_bytes(hash, user.text, user.len) : model_hash_bytes(hash, &user.integer, sizeof user.integer);
+        hash = user.text ? model_hash_bytes(hash, user.text, user.len)
+                         : model_hash_bytes(hash, &user.integer, sizeof user.integer);
     }
-    hash = row->item.text ? model_hash_bytes(hash, row->item.text, row->item.len) : model_hash_bytes(hash, &row->item.integer, sizeof row->item.integer);
+    hash = row->item.text ? model_hash_bytes(hash, row->item.text, row->item.len)
+                          : model_hash_bytes(hash, &row->item.integer, sizeof row->item.integer);
     *out = (sqlite3_int64)(hash & INT64_MAX);
     return SQLITE_OK;
 }

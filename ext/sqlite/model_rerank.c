@@ -1,11 +1,12 @@
-/* The categories of a model's items, for lists in another order: read from the items table when they are first asked for, and again
- * once the database has changed. */
+/* The categories of a model's items, for lists in another order: read from the items table when
+ * they are first asked for, and again once the database has changed. */
 #include "../base/memory.h"
 #include "guard.h"
 #include "model_cursor.h"
 
 /* Mix what a schema's pragmas say into the stamp. */
-static Status stamp_schema(const ModelDefinition *d, const char *schema, sqlite3_int64 out[3], Err *err) {
+static Status stamp_schema(
+    const ModelDefinition *d, const char *schema, sqlite3_int64 out[3], Err *err) {
     sqlite3_int64 version;
     TRY(glue_integer(d->db, 0, &version, err, "PRAGMA \"%w\".schema_version", schema));
     out[2] = (sqlite3_int64)model_hash_bytes((sqlite3_uint64)out[2], &version, sizeof version);
@@ -14,8 +15,8 @@ static Status stamp_schema(const ModelDefinition *d, const char *schema, sqlite3
     return ST_OK;
 }
 
-/* What changes when this connection or another one writes: to the model's own schema, which is all that a view in it can
- * read, but for a view in temp, which can read every schema. */
+/* What changes when this connection or another one writes: to the model's own schema, which is all
+ * that a view in it can read, but for a view in temp, which can read every schema. */
 static Status stamp(const ModelDefinition *d, sqlite3_int64 out[3], Err *err) {
     sqlite3_stmt *schemas;
     int has_row = 1;
@@ -34,20 +35,27 @@ static Status stamp(const ModelDefinition *d, sqlite3_int64 out[3], Err *err) {
 }
 
 /* A category is an INTEGER or a TEXT; what is neither has none. */
-static Status read_categories(const ModelDefinition *d, const Model *model, int32_t *category, Err *err) {
+static Status read_categories(
+    const ModelDefinition *d, const Model *model, int32_t *category, Err *err) {
     sqlite3_stmt *rows = NULL;
     int has_row = 1;
     TRY(guard_source(d->db, d->schema, d->items, 0, err));
     KeyMap *names = keymap_new();
-    Status status = names ? glue_prepare(d->db, &rows, err, "SELECT i.\"%w\", i.\"%w\" FROM \"%w\".\"%w\" AS i", d->item_key, d->item_category, d->schema, d->items) : fail_nomem(err, "the categories");
+    Status status = names
+        ? glue_prepare(d->db, &rows, err, "SELECT i.\"%w\", i.\"%w\" FROM \"%w\".\"%w\" AS i",
+              d->item_key, d->item_category, d->schema, d->items)
+        : fail_nomem(err, "the categories");
     for (int32_t i = 0; i < model->n_items; i++) category[i] = -1;
     while (status == ST_OK) {
         char buffer[64];
         Key item, name;
         status = glue_step(d->db, rows, &has_row, err);
         if (status != ST_OK || !has_row) break;
-        int32_t id = glue_key(sqlite3_column_value(rows, 0), d->item_affinity, buffer, &item) ? keymap_find(model->items, item) : -1;
-        if (id >= 0 && glue_key(sqlite3_column_value(rows, 1), AFFINITY_NONE, buffer + 32, &name)) status = keymap_add(names, name, &category[id], err);
+        int32_t id = glue_key(sqlite3_column_value(rows, 0), d->item_affinity, buffer, &item)
+            ? keymap_find(model->items, item)
+            : -1;
+        if (id >= 0 && glue_key(sqlite3_column_value(rows, 1), AFFINITY_NONE, buffer + 32, &name))
+            status = keymap_add(names, name, &category[id], err);
     }
     sqlite3_finalize(rows);
     keymap_free(names);
@@ -59,10 +67,15 @@ Status model_categories(ModelTable *t, const ModelCursor *c, const int32_t **out
     sqlite3_int64 now[3];
     *out = NULL;
     if (!rerank_needs_categories(&c->request.call.rerank)) return ST_OK;
-    if (!d->item_category) return fail(err, ST_BADARG, "calibration and max_per_category need the model's items=, item_key= and item_category=");
+    if (!d->item_category)
+        return fail(err, ST_BADARG,
+            "calibration and max_per_category need the model's items=, item_key= and "
+            "item_category=");
     TRY(stamp(d, now, err));
-    int in_transaction = !sqlite3_get_autocommit(d->db); /* a rollback leaves no trace in the stamp */
-    if (in_transaction || !t->category || c->model != t->loaded || now[0] != t->category_stamp[0] || now[1] != t->category_stamp[1] || now[2] != t->category_stamp[2]) {
+    /* a rollback leaves no trace in the stamp */
+    int in_transaction = !sqlite3_get_autocommit(d->db);
+    if (in_transaction || !t->category || c->model != t->loaded || now[0] != t->category_stamp[0] ||
+        now[1] != t->category_stamp[1] || now[2] != t->category_stamp[2]) {
         mem_free(t->category);
         t->category = mem_array((size_t)c->model->n_items, sizeof *t->category);
         if (!t->category) return fail_nomem(err, "the categories");
@@ -72,7 +85,8 @@ Status model_categories(ModelTable *t, const ModelCursor *c, const int32_t **out
             t->category = NULL;
             return status;
         }
-        t->category_stamp[0] = in_transaction || c->model != t->loaded ? -1 : now[0]; /* another version's items: for this once */
+        /* another version's items: for this once */
+        t->category_stamp[0] = in_transaction || c->model != t->loaded ? -1 : now[0];
         t->category_stamp[1] = now[1];
         t->category_stamp[2] = now[2];
     }

@@ -12,17 +12,11 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static Job *jobs;
 static sqlite3_int64 last_id;
 
-static void lock(void) {
-    pthread_mutex_lock(&mutex);
-}
+static void lock(void) { pthread_mutex_lock(&mutex); }
 
-static void unlock(void) {
-    pthread_mutex_unlock(&mutex);
-}
+static void unlock(void) { pthread_mutex_unlock(&mutex); }
 
-static void initialise(void) {
-    pthread_atfork(lock, unlock, unlock);
-}
+static void initialise(void) { pthread_atfork(lock, unlock, unlock); }
 
 void progress_print(const Job *job, const char *format, ...) {
     va_list arguments;
@@ -39,9 +33,9 @@ static void describe(const Job *job, const TaskProgress *progress, char *out, si
     int64_t trial = atomic_load(&job->trial);
     const char *phase = *progress->phase ? progress->phase : "starting";
     if (trial)
-        text_format(out, size, "trial %lld of %lld, %s", (long long)trial, (long long)atomic_load(&job->trials), phase);
-    else
-        text_format(out, size, "%s", phase);
+        text_format(out, size, "trial %lld of %lld, %s", (long long)trial,
+            (long long)atomic_load(&job->trials), phase);
+    else text_format(out, size, "%s", phase);
 }
 
 /* "train recs: factors, 3 of 15 sweeps, 1.2 sweeps/s, 10 s left (2.5 s)". */
@@ -52,8 +46,11 @@ static void print_line(Job *job) {
     if (seconds - job->last_printed < 0.5) return;
     job->last_printed = seconds;
     describe(job, &now, phase, sizeof phase);
-    if (now.total) text_format(count, sizeof count, ", %lld of %lld %s", (long long)now.done, (long long)now.total, now.unit);
-    if (!now.total && now.done) text_format(count, sizeof count, ", %lld %s", (long long)now.done, now.unit);
+    if (now.total)
+        text_format(count, sizeof count, ", %lld of %lld %s", (long long)now.done,
+            (long long)now.total, now.unit);
+    if (!now.total && now.done)
+        text_format(count, sizeof count, ", %lld %s", (long long)now.done, now.unit);
     if (now.rate > 0) text_format(pace, sizeof pace, ", %.3g %s/s", now.rate, now.unit);
     if (now.seconds_left >= 0) text_format(left, sizeof left, ", %.0f s left", now.seconds_left);
     progress_print(job, "%s%s%s%s (%.1f s)", phase, count, pace, left, seconds);
@@ -65,7 +62,8 @@ static int poll(void *argument) {
     return interrupt_poll(&job->poll);
 }
 
-Status progress_begin(Job *job, const char *kind, const char *name, Task *task, sqlite3 *db, int to_stderr, Err *err) {
+Status progress_begin(Job *job, const char *kind, const char *name, Task *task, sqlite3 *db,
+    int to_stderr, Err *err) {
     *job = (Job){.kind = kind, .task = task, .to_stderr = to_stderr, .started = task_clock()};
     text_format(job->name, sizeof job->name, "%s", name);
     TRY(interrupt_poll_init(&job->poll, db, err));

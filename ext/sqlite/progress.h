@@ -11,16 +11,18 @@ typedef struct Job {
     const char *kind; /* "train", "optimize": a string constant */
     char name[64];    /* of the table */
     Task *task;
-    double started;      /* monotonic seconds */
-    int to_stderr;       /* print a line now and then */
+    double started; /* monotonic seconds */
+    int to_stderr;  /* print a line now and then */
     double last_printed;
     _Atomic int64_t trial, trials; /* of a tuning: which one of how many; 0: none */
     InterruptPoll poll;
     struct Job *next;
 } Job;
 
-/* Begin: fills task->poll (interrupts of db and, if asked for, lines on stderr) and lists the job. */
-Status progress_begin(Job *job, const char *kind, const char *name, Task *task, sqlite3 *db, int to_stderr, Err *err);
+/* Begin: fills task->poll (interrupts of db and, if asked for, lines on stderr) and lists the
+ * job. */
+Status progress_begin(
+    Job *job, const char *kind, const char *name, Task *task, sqlite3 *db, int to_stderr, Err *err);
 void progress_end(Job *job);
 
 /* A line on stderr, where lines were asked for: "tune recs: ...". */

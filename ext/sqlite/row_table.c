@@ -31,9 +31,9 @@ typedef struct Table {
 typedef struct Cursor {
     sqlite3_vtab_cursor base;
     RowSink sink;
-    size_t row;      /* of those in the sink */
-    size_t before;   /* rows that were in it before */
-    void *state;     /* of a table whose rows come by and by */
+    size_t row;    /* of those in the sink */
+    size_t before; /* rows that were in it before */
+    void *state;   /* of a table whose rows come by and by */
     int ended;
     sqlite3_value *argument[8]; /* echoed */
 } Cursor;
@@ -66,15 +66,11 @@ void row_real(RowSink *sink, double value) {
 }
 
 void row_number(RowSink *sink, double value) {
-    if (isnan(value))
-        row_null(sink);
-    else
-        row_real(sink, value);
+    if (isnan(value)) row_null(sink);
+    else row_real(sink, value);
 }
 
-void row_null(RowSink *sink) {
-    append(sink, SQLITE_NULL);
-}
+void row_null(RowSink *sink) { append(sink, SQLITE_NULL); }
 
 static void row_bytes(RowSink *sink, int type, const char *text, size_t len) {
     Cell *cell = append(sink, type);
@@ -84,10 +80,8 @@ static void row_bytes(RowSink *sink, int type, const char *text, size_t len) {
 }
 
 void row_text(RowSink *sink, const char *text) {
-    if (text)
-        row_bytes(sink, SQLITE_TEXT, text, strlen(text));
-    else
-        row_null(sink);
+    if (text) row_bytes(sink, SQLITE_TEXT, text, strlen(text));
+    else row_null(sink);
 }
 
 void row_blob(RowSink *sink, const void *data, size_t len) {
@@ -95,10 +89,8 @@ void row_blob(RowSink *sink, const void *data, size_t len) {
 }
 
 void row_key(RowSink *sink, Key key) {
-    if (key.text)
-        row_bytes(sink, SQLITE_TEXT, key.text, key.len);
-    else
-        row_integer(sink, key.integer);
+    if (key.text) row_bytes(sink, SQLITE_TEXT, key.text, key.len);
+    else row_integer(sink, key.integer);
 }
 
 void row_value(RowSink *sink, sqlite3_value *value) {
@@ -106,10 +98,13 @@ void row_value(RowSink *sink, sqlite3_value *value) {
     case SQLITE_INTEGER: row_integer(sink, sqlite3_value_int64(value)); break;
     case SQLITE_FLOAT: row_real(sink, sqlite3_value_double(value)); break;
     case SQLITE_NULL: row_null(sink); break;
-    case SQLITE_BLOB: row_bytes(sink, SQLITE_BLOB, sqlite3_value_blob(value), (size_t)sqlite3_value_bytes(value)); break;
+    case SQLITE_BLOB:
+        row_bytes(sink, SQLITE_BLOB, sqlite3_value_blob(value), (size_t)sqlite3_value_bytes(value));
+        break;
     default: {
         const char *text = (const char *)sqlite3_value_text(value);
-        row_bytes(sink, SQLITE_TEXT, text ? text : "", text ? (size_t)sqlite3_value_bytes(value) : 0);
+        row_bytes(
+            sink, SQLITE_TEXT, text ? text : "", text ? (size_t)sqlite3_value_bytes(value) : 0);
     }
     }
 }
@@ -124,10 +119,12 @@ static void sink_clear(RowSink *sink) {
     *sink = (RowSink){0};
 }
 
-static int connect(sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **out, char **error) {
+static int connect(
+    sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **out, char **error) {
     const RowTable *description = aux;
     (void)argc, (void)argv, (void)error;
-    char *sql = sqlite3_mprintf("CREATE TABLE x(%s%s)", description->columns, description->arguments);
+    char *sql = sqlite3_mprintf(
+        "CREATE TABLE x(%s%s)", description->columns, description->arguments);
     if (!sql) return SQLITE_NOMEM;
     int code = sqlite3_declare_vtab(db, sql);
     sqlite3_free(sql);
@@ -209,7 +206,8 @@ static size_t rows_there(const Cursor *cursor) {
 static Status refill(Cursor *cursor, Err *err) {
     const RowTable *description = ((Table *)cursor->base.pVtab)->description;
     Status status = ST_OK;
-    while (status == ST_OK && description->more && !cursor->ended && cursor->row >= rows_there(cursor)) {
+    while (status == ST_OK && description->more && !cursor->ended &&
+        cursor->row >= rows_there(cursor)) {
         cursor->before += rows_there(cursor);
         cursor->row = 0;
         sink_clear(&cursor->sink);
@@ -218,21 +216,24 @@ static Status refill(Cursor *cursor, Err *err) {
     return status == ST_OK && cursor->sink.failed ? fail_nomem(err, "the rows") : status;
 }
 
-static Status begin_or_fill(Cursor *cursor, const RowTable *description, sqlite3 *db, sqlite3_value **given, Err *err) {
+static Status begin_or_fill(
+    Cursor *cursor, const RowTable *description, sqlite3 *db, sqlite3_value **given, Err *err) {
     if (!description->begin) return description->fill(db, given, &cursor->sink, err);
     cursor->ended = 0;
     TRY(description->begin(db, given, &cursor->state, err));
     return refill(cursor, err);
 }
 
-static Status fill(Cursor *cursor, const RowTable *description, sqlite3 *db, sqlite3_value **given, Err *err) {
+static Status fill(
+    Cursor *cursor, const RowTable *description, sqlite3 *db, sqlite3_value **given, Err *err) {
     TRY(guard_enter(err)); /* a view may read a table-valued function that reads the view */
     Status status = begin_or_fill(cursor, description, db, given, err);
     guard_leave();
     return status;
 }
 
-static int filter(sqlite3_vtab_cursor *base, int plan, const char *text, int argc, sqlite3_value **argv) {
+static int filter(
+    sqlite3_vtab_cursor *base, int plan, const char *text, int argc, sqlite3_value **argv) {
     Cursor *cursor = (Cursor *)base;
     Table *table = (Table *)base->pVtab;
     const RowTable *description = table->description;
@@ -252,7 +253,7 @@ static int filter(sqlite3_vtab_cursor *base, int plan, const char *text, int arg
     for (int i = 0; i < description->n_required && status == ST_OK; i++)
         if (!given[i])
             status = fail(&err, ST_BADARG, "%d argument%s needed", description->n_required,
-                          description->n_required > 1 ? "s are" : " is");
+                description->n_required > 1 ? "s are" : " is");
     if (status == ST_OK) status = fill(cursor, description, table->db, given, &err);
     if (status == ST_OK && cursor->sink.failed) status = fail_nomem(&err, "the rows");
     return status == ST_OK ? SQLITE_OK : vtab_fail(base->pVtab, description->name, status, &err);
@@ -277,14 +278,17 @@ static int column(sqlite3_vtab_cursor *base, sqlite3_context *context, int i) {
     const Cursor *cursor = (const Cursor *)base;
     int n_columns = ((Table *)base->pVtab)->description->n_columns;
     if (i >= n_columns) {
-        if (cursor->argument[i - n_columns]) sqlite3_result_value(context, cursor->argument[i - n_columns]);
+        if (cursor->argument[i - n_columns])
+            sqlite3_result_value(context, cursor->argument[i - n_columns]);
         return SQLITE_OK;
     }
     const Cell *cell = &cursor->sink.cell[cursor->row * (size_t)n_columns + (size_t)i];
     if (cell->type == SQLITE_INTEGER) sqlite3_result_int64(context, cell->integer);
     if (cell->type == SQLITE_FLOAT) sqlite3_result_double(context, cell->real);
-    if (cell->type == SQLITE_TEXT) sqlite3_result_text64(context, cell->text, cell->len, SQLITE_TRANSIENT, SQLITE_UTF8);
-    if (cell->type == SQLITE_BLOB) sqlite3_result_blob64(context, cell->text, cell->len, SQLITE_TRANSIENT);
+    if (cell->type == SQLITE_TEXT)
+        sqlite3_result_text64(context, cell->text, cell->len, SQLITE_TRANSIENT, SQLITE_UTF8);
+    if (cell->type == SQLITE_BLOB)
+        sqlite3_result_blob64(context, cell->text, cell->len, SQLITE_TRANSIENT);
     return SQLITE_OK;
 }
 

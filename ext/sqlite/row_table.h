@@ -1,7 +1,7 @@
 /* Table-valued functions whose rows are made at once: rec_info, rec_versions, rec_evaluate, ...
  *
- * A RowTable describes the columns and the arguments (hidden columns, bound in order by the function form); fill appends
- * the rows. The module does the rest. */
+ * A RowTable describes the columns and the arguments (hidden columns, bound in order by the
+ * function form); fill appends the rows. The module does the rest. */
 #ifndef REC_ROW_TABLE_H
 #define REC_ROW_TABLE_H
 
@@ -11,16 +11,16 @@ typedef struct RowSink RowSink;
 
 typedef struct RowTable {
     const char *name;
-    const char *columns;   /* "key TEXT, value TEXT": the visible ones */
+    const char *columns; /* "key TEXT, value TEXT": the visible ones */
     int n_columns;
     const char *arguments; /* ", x HIDDEN, y HIDDEN", or "" */
     int n_arguments;
-    int n_required;        /* the first n must be given */
-    int flags;             /* SQLITE_VTAB_INNOCUOUS or SQLITE_VTAB_DIRECTONLY */
+    int n_required; /* the first n must be given */
+    int flags;      /* SQLITE_VTAB_INNOCUOUS or SQLITE_VTAB_DIRECTONLY */
     /* All rows at once. argv has n_arguments values, NULL where one is absent. */
     Status (*fill)(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err);
-    /* Or, where there may be too many, by and by: begin makes the state, more appends some rows (*ended: no further ones),
-     * end frees it, also after an error. */
+    /* Or, where there may be too many, by and by: begin makes the state, more appends some rows
+     * (*ended: no further ones), end frees it, also after an error. */
     Status (*begin)(sqlite3 *db, sqlite3_value **argv, void **state, Err *err);
     Status (*more)(void *state, RowSink *sink, int *ended, Err *err);
     void (*end)(void *state);
@@ -28,11 +28,11 @@ typedef struct RowTable {
 
 int row_table_register(sqlite3 *db, const RowTable *table);
 
-/* Append cells from left to right; a row is complete after n_columns of them. Failures are sticky and reported when
- * fill returns. */
+/* Append cells from left to right; a row is complete after n_columns of them. Failures are sticky
+ * and reported when fill returns. */
 void row_integer(RowSink *sink, sqlite3_int64 value);
 void row_real(RowSink *sink, double value);
-void row_number(RowSink *sink, double value); /* NaN: SQL NULL */
+void row_number(RowSink *sink, double value);   /* NaN: SQL NULL */
 void row_text(RowSink *sink, const char *text); /* NULL: SQL NULL */
 void row_blob(RowSink *sink, const void *data, size_t len);
 void row_key(RowSink *sink, Key key);

@@ -8,35 +8,59 @@
 #include "tune.h"
 
 const OptSpec tune_options[] = {
-    {"algorithm", OPT_TEXT, offsetof(TuneCall, algorithm), 0, 32, 0, "", "which one; auto: popular, item_knn, ials, slim and repeat in turn, each first with its defaults; default: the model's"},
+    {"algorithm", OPT_TEXT, offsetof(TuneCall, algorithm), 0, 32, 0, "",
+        "which one; auto: popular, item_knn, ials, slim and repeat in turn, each first with its "
+        "defaults; default: the model's"},
     {"trials", OPT_INT, offsetof(TuneCall, trials), 1, 10000, 30, NULL, "settings that are tried"},
-    {"sampler", OPT_CHOICE, offsetof(TuneCall, sampler), 0, 0, SEARCH_TPE, "tpe|random|grid", "how they are chosen"},
-    {"metric", OPT_CHOICE, offsetof(TuneCall, metric), 0, 0, METRIC_NDCG, "precision|recall|hit|rr|ap|ndcg", "what is maximised"},
+    {"sampler", OPT_CHOICE, offsetof(TuneCall, sampler), 0, 0, SEARCH_TPE, "tpe|random|grid",
+        "how they are chosen"},
+    {"metric", OPT_CHOICE, offsetof(TuneCall, metric), 0, 0, METRIC_NDCG,
+        "precision|recall|hit|rr|ap|ndcg", "what is maximised"},
     {"k", OPT_INT, offsetof(TuneCall, k), 1, 1000000, 10, NULL, "cut-off of the metric"},
-    {"split", OPT_CHOICE, offsetof(TuneCall, split), 0, 0, SPLIT_TIME, "time|last|random", "what is held out: the latest events, every user's last item, or pairs by a hash; of a model without time= random"},
-    {"share", OPT_REAL, offsetof(TuneCall, share), 0.001, 0.9, 0.1, NULL, "of split=time: how much is held out"},
-    {"folds", OPT_INT, offsetof(TuneCall, folds), 2, 100, 5, NULL, "of split=random and rec_crossval: parts of the pairs, of which one is held out at a time"},
-    {"judged", OPT_INT, offsetof(TuneCall, judged), 1, 100, 3, NULL, "of split=random: so many of the parts are held out in turn, for every setting"},
-    {"seed", OPT_INT, offsetof(TuneCall, seed), 0, 9007199254740991.0, 1, NULL, "of the sampler, of split=random and of halving"},
-    {"until", OPT_TIME, offsetof(TuneCall, until), -377705116800.0, 253402300799.0, INFINITY, NULL, "only events before this time exist"},
-    {"halving", OPT_INT, offsetof(TuneCall, halving), 0, 10, 0, NULL, "h, 2 or more: successive halving, all settings on a small share of the users, the best of h on h times as many, ...; 0: all on everybody"},
-    {"least_share", OPT_REAL, offsetof(TuneCall, least_share), 0, 1, 0, NULL, "of halving: no smaller share of the users than this; 0: one round on 1 / halving of them, one on all"},
-    {"seconds", OPT_REAL, offsetof(TuneCall, seconds), 0, 1e9, 0, NULL, "no new trial after so many; 0: no limit"},
-    {"exclude_seen", OPT_FLAG, offsetof(TuneCall, exclude_seen), 0, 0, -1, NULL, "judge what is new to the user; false: repeats, too; default: the algorithm's own"},
-    {"resume", OPT_FLAG, offsetof(TuneCall, resume), 0, 0, 0, NULL, "go on with the last tuning: its trials are not run again"},
-    {"activate", OPT_CHOICE, offsetof(TuneCall, activate), 0, 0, IF_BETTER, "if-better|always|never", "train and serve the best setting: if it beats the active version's, always, or not at all"},
-    {"progress", OPT_CHOICE, offsetof(TuneCall, progress), 0, 0, 0, "none|stderr", "print lines on stderr"},
+    {"split", OPT_CHOICE, offsetof(TuneCall, split), 0, 0, SPLIT_TIME, "time|last|random",
+        "what is held out: the latest events, every user's last item, or pairs by a hash; of a "
+        "model without time= random"},
+    {"share", OPT_REAL, offsetof(TuneCall, share), 0.001, 0.9, 0.1, NULL,
+        "of split=time: how much is held out"},
+    {"folds", OPT_INT, offsetof(TuneCall, folds), 2, 100, 5, NULL,
+        "of split=random and rec_crossval: parts of the pairs, of which one is held out at a time"},
+    {"judged", OPT_INT, offsetof(TuneCall, judged), 1, 100, 3, NULL,
+        "of split=random: so many of the parts are held out in turn, for every setting"},
+    {"seed", OPT_INT, offsetof(TuneCall, seed), 0, 9007199254740991.0, 1, NULL,
+        "of the sampler, of split=random and of halving"},
+    {"until", OPT_TIME, offsetof(TuneCall, until), -377705116800.0, 253402300799.0, INFINITY, NULL,
+        "only events before this time exist"},
+    {"halving", OPT_INT, offsetof(TuneCall, halving), 0, 10, 0, NULL,
+        "h, 2 or more: successive halving, all settings on a small share of the users, the best of "
+        "h on h times as many, ...; 0: all on everybody"},
+    {"least_share", OPT_REAL, offsetof(TuneCall, least_share), 0, 1, 0, NULL,
+        "of halving: no smaller share of the users than this; 0: one round on 1 / halving of them, "
+        "one on all"},
+    {"seconds", OPT_REAL, offsetof(TuneCall, seconds), 0, 1e9, 0, NULL,
+        "no new trial after so many; 0: no limit"},
+    {"exclude_seen", OPT_FLAG, offsetof(TuneCall, exclude_seen), 0, 0, -1, NULL,
+        "judge what is new to the user; false: repeats, too; default: the algorithm's own"},
+    {"resume", OPT_FLAG, offsetof(TuneCall, resume), 0, 0, 0, NULL,
+        "go on with the last tuning: its trials are not run again"},
+    {"activate", OPT_CHOICE, offsetof(TuneCall, activate), 0, 0, IF_BETTER,
+        "if-better|always|never",
+        "train and serve the best setting: if it beats the active version's, always, or not at "
+        "all"},
+    {"progress", OPT_CHOICE, offsetof(TuneCall, progress), 0, 0, 0, "none|stderr",
+        "print lines on stderr"},
     {0},
 };
 
-static Status read_json(TuneCall *call, const char *text, const char *also, json_t **other, int *has_split, Err *err) {
+static Status read_json(
+    TuneCall *call, const char *text, const char *also, json_t **other, int *has_split, Err *err) {
     json_error_t json_error;
     OptTarget target = {tune_options, call};
     json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &json_error);
     if (json_lacks_memory(root, &json_error)) return fail_nomem(err, "the options");
     if (!json_is_object(root)) {
         json_decref(root);
-        return fail(err, ST_BADARG, "options: %s (a JSON object such as {\"trials\": 30})", root ? "not an object" : json_error.text);
+        return fail(err, ST_BADARG, "options: %s (a JSON object such as {\"trials\": 30})",
+            root ? "not an object" : json_error.text);
     }
     json_t *space = json_object_get(root, "space");
     if (space) call->space = json_incref(space);
@@ -51,14 +75,18 @@ static Status read_json(TuneCall *call, const char *text, const char *also, json
     return status;
 }
 
-Status tune_call_read(TuneCall *call, const ModelDefinition *definition, const char *text, const char *also, json_t **other, Err *err) {
+Status tune_call_read(TuneCall *call, const ModelDefinition *definition, const char *text,
+    const char *also, json_t **other, Err *err) {
     int has_split = 0;
     memset(call, 0, sizeof *call);
     options_default(tune_options, call);
-    if (definition->automatic) TRY(read_json(call, definition->automatic, NULL, NULL, &has_split, err));
+    if (definition->automatic)
+        TRY(read_json(call, definition->automatic, NULL, NULL, &has_split, err));
     if (text) TRY(read_json(call, text, also, other, &has_split, err));
     if (call->halving == 1) return fail(err, ST_BADARG, "halving=1 (0, or 2..10)");
-    if (call->halving && call->least_share > 1 / (double)call->halving) return fail(err, ST_BADARG, "least_share=%g leaves halving=%d nothing to halve (up to %g)", call->least_share, (int)call->halving, 1 / (double)call->halving);
+    if (call->halving && call->least_share > 1 / (double)call->halving)
+        return fail(err, ST_BADARG, "least_share=%g leaves halving=%d nothing to halve (up to %g)",
+            call->least_share, (int)call->halving, 1 / (double)call->halving);
     if (!has_split && !definition->time) call->split = SPLIT_RANDOM;
     if (call->judged > call->folds) call->judged = call->folds;
     return ST_OK;
@@ -84,9 +112,12 @@ Status tune_argument(Bytes *json, const char *key, const char *value, int *known
 }
 
 Status tuning_open(Tuning *t, EventsReader *reader, int64_t parts, Err *err) {
-    if (t->call.split != SPLIT_RANDOM && !t->definition->time) return fail(err, ST_BADARG, "split=time and split=last need the model's time= column (or split=random)");
+    if (t->call.split != SPLIT_RANDOM && !t->definition->time)
+        return fail(err, ST_BADARG,
+            "split=time and split=last need the model's time= column (or split=random)");
     int has_until = isfinite(t->call.until);
-    if (has_until && !t->definition->time) return fail(err, ST_BADARG, "until needs the model's time= column");
+    if (has_until && !t->definition->time)
+        return fail(err, ST_BADARG, "until needs the model's time= column");
     task_phase(&t->task, "reading events", "events", 0, 0);
     TRY(event_set_init(&t->events, err));
     reader->task = &t->task;
@@ -115,18 +146,23 @@ static Status read_items(void *host, Dataset *data, Err *err) {
     return items_read(host, data, err);
 }
 
-Status tuning_run_setting(Tuning *t, const char *options, const uint8_t *held, TrialResult *out, TrialUsers *users, Err *err) {
+Status tuning_run_setting(Tuning *t, const char *options, const uint8_t *held, TrialResult *out,
+    TrialUsers *users, Err *err) {
     ModelDefinition d = *t->definition; /* its texts stay the definition's */
     Setting setting;
-    EvaluateOptions evaluate = {.k = {t->call.k}, .n_k = 1, .exclude_seen = (int)t->call.exclude_seen};
+    EvaluateOptions evaluate = {
+        .k = {t->call.k}, .n_k = 1, .exclude_seen = (int)t->call.exclude_seen};
     TRY(train_setting(&d, options, &setting, err));
     d.algorithm = setting.algorithm;
-    if (d.session && setting.algorithm->by_session) return fail(err, ST_BADARG, "%s on a model with session= cannot be tuned", setting.algorithm->name);
+    if (d.session && setting.algorithm->by_session)
+        return fail(
+            err, ST_BADARG, "%s on a model with session= cannot be tuned", setting.algorithm->name);
     Catalogue catalogue = {&d, list_items, read_items};
     return trial_run(out, users, &t->events, held, &setting, &evaluate, &catalogue, &t->task, err);
 }
 
-static Status judge_parts(Tuning *t, const char *options, double share, SettingResult *out, TrialUsers *users, Err *err) {
+static Status judge_parts(
+    Tuning *t, const char *options, double share, SettingResult *out, TrialUsers *users, Err *err) {
     for (int64_t p = 0; p < t->parts; p++) {
         const uint8_t *held = t->held + p * t->events.n;
         TrialResult result;
@@ -140,12 +176,15 @@ static Status judge_parts(Tuning *t, const char *options, double share, SettingR
     return ST_OK;
 }
 
-Status tuning_judge(Tuning *t, const char *options, double share, SettingResult *out, double *per_user, Err *err) {
+Status tuning_judge(
+    Tuning *t, const char *options, double share, SettingResult *out, double *per_user, Err *err) {
     size_t n = (size_t)keymap_count(t->events.users);
     double sum = 0;
-    TrialUsers users = {(RankingMetric)t->call.metric, mem_zeros(n, sizeof *users.sum), mem_zeros(n, sizeof *users.count)};
+    TrialUsers users = {(RankingMetric)t->call.metric, mem_zeros(n, sizeof *users.sum),
+        mem_zeros(n, sizeof *users.count)};
     *out = (SettingResult){0};
-    Status status = users.sum && users.count ? judge_parts(t, options, share, out, &users, err) : fail_nomem(err, "a trial");
+    Status status = users.sum && users.count ? judge_parts(t, options, share, out, &users, err)
+                                             : fail_nomem(err, "a trial");
     for (size_t u = 0; u < n && status == ST_OK; u++) {
         double own = users.count[u] ? users.sum[u] / users.count[u] : NAN;
         if (per_user) per_user[u] = own;

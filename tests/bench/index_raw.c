@@ -1,17 +1,22 @@
-/* index_raw: the figures of `make bench-index` that are taken from C. Ours is asked through a prepared statement, the
- * linked FAISS through its C API. Ours is loaded (extension=) and brings a FAISS of its own, so nothing that it sets there
- * reaches the one that is linked here; the distance kernels are the same. Contenders take turns, a round of all queries
- * each, so that a busy machine hits them alike. Arguments are key=value; the threads of FAISS come from OMP_NUM_THREADS.
+/* index_raw: the figures of `make bench-index` that are taken from C. Ours is asked through a
+ * prepared statement, the linked FAISS through its C API. Ours is loaded (extension=) and brings a
+ * FAISS of its own, so nothing that it sets there reaches the one that is linked here; the distance
+ * kernels are the same. Contenders take turns, a round of all queries each, so that a busy machine
+ * hits them alike. Arguments are key=value; the threads of FAISS come from OMP_NUM_THREADS.
  *
- *     index_raw build  factory= metric=l2|ip dim= rows=FILE index=OUT     train and add: "seconds S"
- *     index_raw search dim= k= queries=FILE count= rounds= out=PREFIX [db= ...] [index=] [read=FILE] [set=ef:64 ...]
- *                      one query at a time: "WHO SETTING P50 P99" in microseconds. WHO is ours0, ours1, ... for the
- *                      table t of each db=, raw for index=, read for one pass over the bytes of read= in memory. The
+ *     index_raw build  factory= metric=l2|ip dim= rows=FILE index=OUT     train and add: "seconds
+ *                      S"
+ *     index_raw search dim= k= queries=FILE count= rounds= out=PREFIX [db= ...] [index=]
+ *     [read=FILE] [set=ef:64 ...]
+ *                      one query at a time: "WHO SETTING P50 P99" in microseconds. WHO is ours0,
+ *                      ours1, ... for the
+ *                      table t of each db=, raw for index=, read for one pass over the bytes of
+ *                      read= in memory. The
  *                      ids go to PREFIX.WHO.SETTING: int64 from 1, 0 where there is none
  *     index_raw batch  dim= k= queries=FILE count= rounds= [db= sql=] [index=] [set=ef:64]
  *                      "ours|raw SECONDS" for all of them, the median of the rounds
- *     index_raw open   db= sql= [dim= queries=FILE]     from sqlite3_open to the last row, each column copied; the
- *                      first query is bound to ?1: "seconds S rows N bytes N" */
+ *     index_raw open   db= sql= [dim= queries=FILE]     from sqlite3_open to the last row, each
+ *                      column copied; the first query is bound to ?1: "seconds S rows N bytes N" */
 #include <faiss/c_api/AutoTune_c.h>
 #include <faiss/c_api/Index_c.h>
 #include <faiss/c_api/error_c.h>
@@ -38,22 +43,19 @@ static void die(const char *what, const char *why) {
 static const char *option_at(const char *key, int nth) {
     size_t len = strlen(key);
     for (int i = 0; i < n_arguments; i++)
-        if (strncmp(arguments[i], key, len) == 0 && arguments[i][len] == '=' && nth-- == 0) return arguments[i] + len + 1;
+        if (strncmp(arguments[i], key, len) == 0 && arguments[i][len] == '=' && nth-- == 0)
+            return arguments[i] + len + 1;
     return NULL;
 }
 
-static const char *option(const char *key) {
-    return option_at(key, 0);
-}
+static const char *option(const char *key) { return option_at(key, 0); }
 
 static const char *needed(const char *key) {
     if (!option(key)) die("missing argument", key);
     return option(key);
 }
 
-static int64_t number(const char *key) {
-    return strtoll(needed(key), NULL, 10);
-}
+static int64_t number(const char *key) { return strtoll(needed(key), NULL, 10); }
 
 static double seconds(void) {
     struct timespec now;
@@ -83,7 +85,8 @@ static void faiss_must(int code) {
 }
 
 static void sqlite_must(int code, sqlite3 *db) {
-    if (code != SQLITE_OK && code != SQLITE_ROW && code != SQLITE_DONE) die("SQLite", sqlite3_errmsg(db));
+    if (code != SQLITE_OK && code != SQLITE_ROW && code != SQLITE_DONE)
+        die("SQLite", sqlite3_errmsg(db));
 }
 
 static int ascending(const void *a, const void *b) {
@@ -113,7 +116,8 @@ typedef struct Bench {
     double *time;
 } Bench;
 
-/* Who answers: ours (db and statement), the linked FAISS (index), or a plain pass over memory (word). */
+/* Who answers: ours (db and statement), the linked FAISS (index), or a plain pass over memory
+ * (word). */
 typedef struct Contender Contender;
 struct Contender {
     char name[16];
@@ -134,10 +138,12 @@ static void apply(Contender *c, const char *setting) {
     if (!colon) return;
     snprintf(name, sizeof name, "%.*s", (int)(colon - setting), setting);
     snprintf(json, sizeof json, "{\"%s\":%s}", name, colon + 1);
-    if (c->statement) sqlite_must(sqlite3_bind_text(c->statement, 3, json, -1, SQLITE_TRANSIENT), c->db);
+    if (c->statement)
+        sqlite_must(sqlite3_bind_text(c->statement, 3, json, -1, SQLITE_TRANSIENT), c->db);
     if (!c->index) return;
     faiss_must(faiss_ParameterSpace_new(&space));
-    faiss_must(faiss_ParameterSpace_set_index_parameter(space, c->index, strcmp(name, "ef") == 0 ? "efSearch" : name, strtod(colon + 1, NULL)));
+    faiss_must(faiss_ParameterSpace_set_index_parameter(
+        space, c->index, strcmp(name, "ef") == 0 ? "efSearch" : name, strtod(colon + 1, NULL)));
     faiss_ParameterSpace_free(space);
 }
 
@@ -145,7 +151,8 @@ static void ask_ours(const Bench *b, const Contender *c, int64_t i) {
     int code;
     int64_t n = 0;
     double sum = 0;
-    sqlite3_bind_blob(c->statement, 1, b->query + i * b->dim, (int)b->dim * (int)sizeof(float), SQLITE_STATIC);
+    sqlite3_bind_blob(
+        c->statement, 1, b->query + i * b->dim, (int)b->dim * (int)sizeof(float), SQLITE_STATIC);
     while ((code = sqlite3_step(c->statement)) == SQLITE_ROW && n < b->k) {
         b->id[i * b->k + n++] = sqlite3_column_int64(c->statement, 0);
         sum += sqlite3_column_double(c->statement, 1);
@@ -168,7 +175,8 @@ static void ask_read(const Bench *b, const Contender *c, int64_t i) {
     uint64_t sum[8] = {0};
     for (size_t w = 0; w + 8 <= c->n_words; w += 8)
         for (size_t j = 0; j < 8; j++) sum[j] += c->word[w + j];
-    b->id[i * b->k] = (int64_t)(sum[0] ^ sum[1] ^ sum[2] ^ sum[3] ^ sum[4] ^ sum[5] ^ sum[6] ^ sum[7]);
+    b->id[i * b->k] = (int64_t)(sum[0] ^ sum[1] ^ sum[2] ^ sum[3] ^ sum[4] ^ sum[5] ^ sum[6] ^
+        sum[7]);
 }
 
 static void save_ids(const Bench *b, const char *who, const char *setting) {
@@ -176,7 +184,8 @@ static void save_ids(const Bench *b, const char *who, const char *setting) {
     snprintf(path, sizeof path, "%s.%s.%s", needed("out"), who, setting);
     FILE *file = fopen(path, "wb");
     size_t n = (size_t)(b->count * b->k);
-    if (!file || fwrite(b->id, sizeof *b->id, n, file) != n || fclose(file)) die("cannot write", path);
+    if (!file || fwrite(b->id, sizeof *b->id, n, file) != n || fclose(file))
+        die("cannot write", path);
 }
 
 static void ask_all(const Bench *b, const Contender *c) {
@@ -198,13 +207,18 @@ static void contest(const Bench *b, Contender *c, int n, const char *setting) {
             if (round == b->rounds && !c[who].word) save_ids(b, c[who].name, setting);
         }
     for (int who = 0; who < n; who++)
-        printf("%s %s %.3f %.3f\n", c[who].name, setting, 1e6 * quantile(c[who].p50, b->rounds, 0.5), 1e6 * quantile(c[who].p99, b->rounds, 0.5));
+        printf("%s %s %.3f %.3f\n", c[who].name, setting,
+            1e6 * quantile(c[who].p50, b->rounds, 0.5), 1e6 * quantile(c[who].p99, b->rounds, 0.5));
 }
 
 static void open_bench(Bench *b) {
     size_t bytes;
-    *b = (Bench){.dim = number("dim"), .k = number("k"), .count = number("count"), .rounds = number("rounds")};
-    if (b->k > MAX_K || b->rounds < 1 || b->rounds > MAX_ROUNDS || b->count < 1) die("k, rounds or count", "out of range");
+    *b = (Bench){.dim = number("dim"),
+        .k = number("k"),
+        .count = number("count"),
+        .rounds = number("rounds")};
+    if (b->k > MAX_K || b->rounds < 1 || b->rounds > MAX_ROUNDS || b->count < 1)
+        die("k, rounds or count", "out of range");
     b->query = read_file(needed("queries"), &bytes);
     if (bytes < (size_t)(b->count * b->dim) * sizeof(float)) die("queries", "fewer than count");
     b->id = memory((size_t)(b->count * b->k) * sizeof *b->id);
@@ -228,15 +242,17 @@ static void search(void) {
     int n = 0;
     size_t bytes;
     open_bench(&b);
-    const char *sql = option("set") ? "SELECT rowid, score FROM t WHERE e MATCH ?1 AND k = ?2 AND options = ?3"
-                                    : "SELECT rowid, score FROM t WHERE e MATCH ?1 AND k = ?2";
+    const char *sql = option("set")
+        ? "SELECT rowid, score FROM t WHERE e MATCH ?1 AND k = ?2 AND options = ?3"
+        : "SELECT rowid, score FROM t WHERE e MATCH ?1 AND k = ?2";
     for (; option_at("db", n) && n < MAX_CONTENDERS - 2; n++) {
         open_ours(&contender[n], n, option_at("db", n), sql);
         sqlite3_bind_int64(contender[n].statement, 2, b.k);
     }
     if (option("index")) open_raw(&contender[n++]);
     if (option("read")) {
-        contender[n] = (Contender){.name = "read", .ask = ask_read, .word = read_file(option("read"), &bytes)};
+        contender[n] = (Contender){
+            .name = "read", .ask = ask_read, .word = read_file(option("read"), &bytes)};
         contender[n++].n_words = bytes / sizeof(uint64_t);
     }
     if (!option("set")) contest(&b, contender, n, "-");
@@ -285,7 +301,8 @@ static void build(void) {
     const float *rows = read_file(needed("rows"), &bytes);
     int64_t n = (int64_t)(bytes / sizeof(float)) / dim;
     double begin = seconds();
-    faiss_must(faiss_index_factory(&index, (int)dim, needed("factory"), strcmp(needed("metric"), "l2") == 0 ? METRIC_L2 : METRIC_INNER_PRODUCT));
+    faiss_must(faiss_index_factory(&index, (int)dim, needed("factory"),
+        strcmp(needed("metric"), "l2") == 0 ? METRIC_L2 : METRIC_INNER_PRODUCT));
     if (!faiss_Index_is_trained(index)) faiss_must(faiss_Index_train(index, n, rows));
     faiss_must(faiss_Index_add(index, n, rows));
     printf("seconds %.3f\n", seconds() - begin);
@@ -302,7 +319,10 @@ static void open_and_read(void) {
     double begin = seconds();
     sqlite3 *db = open_database(needed("db"));
     sqlite_must(sqlite3_prepare_v2(db, needed("sql"), -1, &statement, NULL), db);
-    if (query) sqlite_must(sqlite3_bind_blob(statement, 1, query, (int)(number("dim") * (int64_t)sizeof *query), SQLITE_STATIC), db);
+    if (query)
+        sqlite_must(sqlite3_bind_blob(statement, 1, query,
+                        (int)(number("dim") * (int64_t)sizeof *query), SQLITE_STATIC),
+            db);
     while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
         for (int c = 0; c < sqlite3_column_count(statement); c++) {
             const void *blob = sqlite3_column_blob(statement, c);
@@ -320,15 +340,14 @@ int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "";
     n_arguments = argc - 2;
     arguments = argv + 2;
-    if (strcmp(what, "build") == 0)
-        build();
-    else if (strcmp(what, "search") == 0)
-        search();
-    else if (strcmp(what, "batch") == 0)
-        batch();
-    else if (strcmp(what, "open") == 0)
-        open_and_read();
+    if (strcmp(what, "build") == 0) build();
+    else if (strcmp(what, "search") == 0) search();
+    else if (strcmp(what, "batch") == 0) batch();
+    else if (strcmp(what, "open") == 0) open_and_read();
     else
-        return fprintf(stderr, "usage: index_raw build|search|batch|open KEY=VALUE ... (see the top of index_raw.c)\n"), 2;
+        return fprintf(stderr,
+                   "usage: index_raw build|search|batch|open KEY=VALUE ... (see the top of "
+                   "index_raw.c)\n"),
+               2;
     return 0;
 }

@@ -1,10 +1,13 @@
-/* serve: one user's top 10 through a prepared statement, warm, on this thread. Prints p50 and p99 in microseconds.
+/* serve: one user's top 10 through a prepared statement, warm, on this thread. Prints p50 and p99
+ * in microseconds.
  *
- *     serve DATABASE MODEL_TABLE          over the users of its events; adds a brute-force check for ials
- *     serve --make DATABASE ITEMS USERS   writes a made shop with a long-tailed catalogue and trains ials on it
+ *     serve DATABASE MODEL_TABLE          over the users of its events; adds a brute-force check
+ *                                         for ials
+ *     serve --make DATABASE ITEMS USERS   writes a made shop with a long-tailed catalogue and
+ *                                         trains ials on it
  *
- * The made shop: items fall into 200 tastes, popularity within a taste follows 1 / (rank + 3); a user draws 5 to 60
- * purchases, 80 % from two tastes of hers. */
+ * The made shop: items fall into 200 tastes, popularity within a taste follows 1 / (rank + 3); a
+ * user draws 5 to 60 purchases, 80 % from two tastes of hers. */
 #include <math.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -37,9 +40,7 @@ static sqlite3 *open_database(const char *path) {
     return db;
 }
 
-static void run(sqlite3 *db, const char *sql) {
-    must(sqlite3_exec(db, sql, NULL, NULL, NULL), db);
-}
+static void run(sqlite3 *db, const char *sql) { must(sqlite3_exec(db, sql, NULL, NULL, NULL), db); }
 
 enum { TASTES = 200 };
 
@@ -62,7 +63,8 @@ static void make(const char *path, sqlite3_int64 items, sqlite3_int64 users) {
         int taste[2] = {(int)random_below(&random, TASTES), (int)random_below(&random, TASTES)};
         int n = 5 + (int)random_below(&random, 56);
         for (int i = 0; i < n; i++) {
-            int t = random_uniform(&random) < 0.8 ? taste[random_below(&random, 2)] : (int)random_below(&random, TASTES);
+            int t = random_uniform(&random) < 0.8 ? taste[random_below(&random, 2)]
+                                                  : (int)random_below(&random, TASTES);
             sqlite3_bind_int64(insert, 1, u);
             sqlite3_bind_int64(insert, 2, draw_item(&random, t, items));
             must(sqlite3_step(insert), db);
@@ -72,12 +74,15 @@ static void make(const char *path, sqlite3_int64 items, sqlite3_int64 users) {
     sqlite3_finalize(insert);
     for (sqlite3_int64 i = 0; i < items; i++) { /* every product is sold at least once */
         char sql[100];
-        snprintf(sql, sizeof sql, "INSERT INTO events VALUES(%lld, %lld)", (long long)(i % users + 1), (long long)i);
+        snprintf(sql, sizeof sql, "INSERT INTO events VALUES(%lld, %lld)",
+            (long long)(i % users + 1), (long long)i);
         run(db, sql);
     }
-    run(db, "COMMIT; CREATE INDEX by_user ON events(user, item); PRAGMA journal_mode=WAL;"
-            "CREATE VIRTUAL TABLE recs USING rec_model(events=events, user=user, item=item, algorithm=ials, factors=64, sweeps=4);"
-            "INSERT INTO recs(recs, arg) VALUES('train', '{\"progress\":\"stderr\"}')");
+    run(db,
+        "COMMIT; CREATE INDEX by_user ON events(user, item); PRAGMA journal_mode=WAL;"
+        "CREATE VIRTUAL TABLE recs USING rec_model(events=events, user=user, item=item, "
+        "algorithm=ials, factors=64, sweeps=4);"
+        "INSERT INTO recs(recs, arg) VALUES('train', '{\"progress\":\"stderr\"}')");
     sqlite3_close(db);
 }
 
@@ -93,11 +98,17 @@ static Model *read_model(sqlite3 *db, const char *table) {
     Bytes blob = {0};
     Model *model = NULL;
     Err err = {0};
-    snprintf(sql, sizeof sql, "SELECT data FROM %s_chunks WHERE version=(SELECT version FROM %s_deployments ORDER BY id DESC LIMIT 1) ORDER BY chunk", table, table);
+    snprintf(sql, sizeof sql,
+        "SELECT data FROM %s_chunks WHERE version=(SELECT version FROM %s_deployments ORDER BY id "
+        "DESC LIMIT 1) ORDER BY chunk",
+        table, table);
     must(sqlite3_prepare_v2(db, sql, -1, &chunks, NULL), db);
-    while (sqlite3_step(chunks) == SQLITE_ROW) bytes_append(&blob, sqlite3_column_blob(chunks, 0), (size_t)sqlite3_column_bytes(chunks, 0));
+    while (sqlite3_step(chunks) == SQLITE_ROW)
+        bytes_append(
+            &blob, sqlite3_column_blob(chunks, 0), (size_t)sqlite3_column_bytes(chunks, 0));
     sqlite3_finalize(chunks);
-    if (model_read(&model, blob.data, blob.len, &err) != ST_OK) fprintf(stderr, "serve: %s\n", err.text);
+    if (model_read(&model, blob.data, blob.len, &err) != ST_OK)
+        fprintf(stderr, "serve: %s\n", err.text);
     bytes_clear(&blob);
     return model;
 }
@@ -124,7 +135,8 @@ static int check(const Model *model, int n_users) {
         }
         model_query_history(query, &history, NULL);
         model_query_rank(query, NULL, 0, 10, top, &n, NULL);
-        for (int32_t i = 0; i < model->n_items; i++) all[i] = (Scored){model->algorithm->score(query, i), i};
+        for (int32_t i = 0; i < model->n_items; i++)
+            all[i] = (Scored){model->algorithm->score(query, i), i};
         scored_sort(all, (size_t)model->n_items);
         for (size_t i = 0; i < n; i++)
             if (top[i].item != all[i].id) {
@@ -145,8 +157,13 @@ static void serve(const char *path, const char *table) {
     static double time[20000];
     int n = 0;
     /* the sample and the made shop name their user column differently */
-    if (sqlite3_prepare_v2(db, "SELECT DISTINCT user FROM events ORDER BY 1 LIMIT 20000", -1, &users, NULL))
-        must(sqlite3_prepare_v2(db, "SELECT DISTINCT customer_id FROM events WHERE customer_id IS NOT NULL ORDER BY 1 LIMIT 20000", -1, &users, NULL), db);
+    if (sqlite3_prepare_v2(
+            db, "SELECT DISTINCT user FROM events ORDER BY 1 LIMIT 20000", -1, &users, NULL))
+        must(sqlite3_prepare_v2(db,
+                 "SELECT DISTINCT customer_id FROM events WHERE customer_id IS NOT NULL ORDER BY 1 "
+                 "LIMIT 20000",
+                 -1, &users, NULL),
+            db);
     while (sqlite3_step(users) == SQLITE_ROW) user[n++] = sqlite3_column_int64(users, 0);
     sqlite3_finalize(users);
     snprintf(sql, sizeof sql, "SELECT item, score FROM %s WHERE user = ?1 AND k = 10", table);
@@ -156,28 +173,31 @@ static void serve(const char *path, const char *table) {
             double begin = microseconds();
             sqlite3_bind_int64(query, 1, user[i]);
             int rows = 0, code;
-            while ((code = sqlite3_step(query)) == SQLITE_ROW) rows += sqlite3_column_bytes(query, 0) > 0;
+            while ((code = sqlite3_step(query)) == SQLITE_ROW)
+                rows += sqlite3_column_bytes(query, 0) > 0;
             must(code, db);
             sqlite3_reset(query);
             time[i] = microseconds() - begin;
-            if (rows != 10) fprintf(stderr, "serve: user %lld got %d rows\n", (long long)user[i], rows);
+            if (rows != 10)
+                fprintf(stderr, "serve: user %lld got %d rows\n", (long long)user[i], rows);
         }
     sqlite3_finalize(query);
     qsort(time, (size_t)n, sizeof *time, ascending);
     printf("%d users: p50 %.1f us, p99 %.1f us", n, time[n / 2], time[n * 99 / 100]);
     Model *model = read_model(db, table);
-    if (model) printf(", %d items, top 10 of 200 baskets unlike brute force: %d", model->n_items, check(model, 200));
+    if (model)
+        printf(", %d items, top 10 of 200 baskets unlike brute force: %d", model->n_items,
+            check(model, 200));
     printf("\n");
     model_free(model);
     sqlite3_close(db);
 }
 
 int main(int argc, char **argv) {
-    if (argc == 5 && strcmp(argv[1], "--make") == 0)
-        make(argv[2], atoll(argv[3]), atoll(argv[4]));
-    else if (argc == 3)
-        serve(argv[1], argv[2]);
+    if (argc == 5 && strcmp(argv[1], "--make") == 0) make(argv[2], atoll(argv[3]), atoll(argv[4]));
+    else if (argc == 3) serve(argv[1], argv[2]);
     else
-        return fprintf(stderr, "usage: serve DATABASE TABLE | serve --make DATABASE ITEMS USERS\n"), 2;
+        return fprintf(stderr, "usage: serve DATABASE TABLE | serve --make DATABASE ITEMS USERS\n"),
+               2;
     return 0;
 }

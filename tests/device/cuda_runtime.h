@@ -8,7 +8,13 @@
 #include <map>
 #include <mutex>
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorNoDevice = 100, cudaErrorIllegalAddress = 700 };
+enum cudaError_t {
+    cudaSuccess = 0,
+    cudaErrorInvalidValue = 1,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorNoDevice = 100,
+    cudaErrorIllegalAddress = 700
+};
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2 };
 enum { cudaStreamNonBlocking = 1 };
 typedef struct Stream *cudaStream_t;
@@ -27,9 +33,9 @@ inline size_t total() { return static_cast<size_t>(setting("REC_TEST_DEVICE_MB",
 
 struct State {
     std::mutex mutex;
-    std::map<int, size_t> used;             /* bytes, by device */
+    std::map<int, size_t> used;                     /* bytes, by device */
     std::map<char *, std::pair<int, size_t>> block; /* what cudaMalloc has given */
-    bool broken = false;                     /* an error that stays */
+    bool broken = false;                            /* an error that stays */
 };
 inline State &state() {
     static State *state = new State;
@@ -68,21 +74,33 @@ inline cudaError_t cudaGetDeviceCount(int *out) {
 inline cudaError_t cudaDriverGetVersion(int *out) { return *out = 1, cudaSuccess; }
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline const char *cudaGetErrorString(cudaError_t error) {
-    return error == cudaErrorMemoryAllocation ? "out of memory" : error == cudaErrorIllegalAddress ? "an illegal memory access was encountered" : error == cudaErrorNoDevice ? "no CUDA-capable device is detected" : "invalid argument";
+    return error == cudaErrorMemoryAllocation ? "out of memory"
+        : error == cudaErrorIllegalAddress    ? "an illegal memory access was encountered"
+        : error == cudaErrorNoDevice          ? "no CUDA-capable device is detected"
+                                              : "invalid argument";
 }
 inline cudaError_t cudaGetDevice(int *out) { return *out = device::current(), cudaSuccess; }
-inline cudaError_t cudaSetDevice(int number) { return number < device::count() ? (device::current() = number, device::now()) : cudaErrorInvalidValue; }
+inline cudaError_t cudaSetDevice(int number) {
+    return number < device::count() ? (device::current() = number, device::now())
+                                    : cudaErrorInvalidValue;
+}
 inline cudaError_t cudaDeviceSynchronize() { return device::now(); }
-inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int) { return strcpy(out->name, "the tests' device"), device::now(); }
+inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int) {
+    return strcpy(out->name, "the tests' device"), device::now();
+}
 inline cudaError_t cudaMemGetInfo(size_t *available, size_t *total) {
     std::lock_guard<std::mutex> lock(device::state().mutex);
     *total = device::total();
     *available = *total - device::state().used[device::current()];
     return device::now();
 }
-inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, int) { return *out = reinterpret_cast<cudaStream_t>(1), device::now(); }
+inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, int) {
+    return *out = reinterpret_cast<cudaStream_t>(1), device::now();
+}
 inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return device::now(); }
-inline cudaError_t cudaMallocHost(void **out, size_t bytes) { return (*out = malloc(bytes)) ? device::now() : cudaErrorMemoryAllocation; }
+inline cudaError_t cudaMallocHost(void **out, size_t bytes) {
+    return (*out = malloc(bytes)) ? device::now() : cudaErrorMemoryAllocation;
+}
 inline cudaError_t cudaFreeHost(void *block) { return free(block), device::now(); }
 inline cudaError_t cudaMalloc(void **out, size_t bytes) {
     if (!device::take(device::current(), bytes)) return cudaErrorMemoryAllocation;
@@ -104,9 +122,11 @@ inline cudaError_t cudaFree(void *block) {
     return free(block), device::now();
 }
 /* Both ends must be where the kind says. */
-inline cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
+inline cudaError_t cudaMemcpyAsync(
+    void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
     bool up = kind == cudaMemcpyHostToDevice;
-    if (device::is_on_device(to, bytes) != up || device::is_on_device(from, bytes) == up) return cudaErrorInvalidValue;
+    if (device::is_on_device(to, bytes) != up || device::is_on_device(from, bytes) == up)
+        return cudaErrorInvalidValue;
     return memcpy(to, from, bytes), device::now();
 }
 

@@ -1,14 +1,16 @@
-/* What session.c works through: scenarios of steps. Vectors lie on a grid of 7 columns; the query lies between its points
- * and is exact as float32, so plain SQL over `truth` gives the same order. */
+/* What session.c works through: scenarios of steps. Vectors lie on a grid of 7 columns; the query
+ * lies between its points and is exact as float32, so plain SQL over `truth` gives the same
+ * order. */
 #ifndef REC_SCENARIOS_H
 #define REC_SCENARIOS_H
 
 #include <stddef.h>
 
 typedef struct Step {
-    const char *before; /* without faults, in the same connection; or NULL: then the schema is read with faults */
-    const char *sql;    /* with faults */
-    const char *truth;  /* gives the same rows as `sql`; or NULL */
+    /* without faults, in the same connection; or NULL: then the schema is read with faults */
+    const char *before;
+    const char *sql;   /* with faults */
+    const char *truth; /* gives the same rows as `sql`; or NULL */
 } Step;
 
 typedef struct Scenario {
@@ -17,13 +19,15 @@ typedef struct Scenario {
     Step step[24];
 } Scenario;
 
-#define TRUTH                                                                                                         \
-    "CREATE TABLE truth(id INTEGER PRIMARY KEY, x REAL, y REAL, price REAL, kind TEXT);"                              \
-    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20) INSERT INTO truth "                 \
-    "SELECT i, i % 7, i / 7, i * 0.5, CASE i % 3 WHEN 0 THEN 'a' WHEN 1 THEN 'b' END FROM n;"                         \
+#define TRUTH \
+    "CREATE TABLE truth(id INTEGER PRIMARY KEY, x REAL, y REAL, price REAL, kind TEXT);" \
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20) INSERT INTO " \
+    "truth " \
+    "SELECT i, i % 7, i / 7, i * 0.5, CASE i % 3 WHEN 0 THEN 'a' WHEN 1 THEN 'b' END FROM n;" \
     "CREATE VIEW queries AS SELECT id, json_array(x, y) AS v FROM truth WHERE id < 4;"
 #define COLUMNS "e float[2], price real, kind text, metric=l2"
-#define FILL "INSERT INTO t(rowid, e, price, kind) SELECT id, json_array(x, y), price, kind FROM truth;"
+#define FILL \
+    "INSERT INTO t(rowid, e, price, kind) SELECT id, json_array(x, y), price, kind FROM truth;"
 #define MATCH "FROM t WHERE e MATCH '[2.25,1.125]' "
 #define NEAREST "ORDER BY (x - 2.25) * (x - 2.25) + (y - 1.125) * (y - 1.125), id LIMIT "
 #define WARM "SELECT count(*) FROM t('[1,1]', 5)"
@@ -31,84 +35,162 @@ typedef struct Scenario {
 #define COMMAND(name) "INSERT INTO t(t) VALUES('" name "')"
 
 static const Scenario scenarios[] = {
-    {"exact", TRUTH, {
-        {"SELECT 1 FROM truth", "CREATE VIRTUAL TABLE t USING rec_index(" COLUMNS ")", NULL},
-        {KNOWN, FILL, NULL},
-        {NULL, "SELECT rowid, price, kind " MATCH "AND k = 6", "SELECT id, price, kind FROM truth " NEAREST "6"},
-        {KNOWN, "SELECT rowid, price, kind " MATCH "AND k = 6", "SELECT id, price, kind FROM truth " NEAREST "6"},
-        {WARM, "SELECT rowid " MATCH "AND k = 6 AND price BETWEEN 3 AND 15 AND kind IN ('a', 'b')",
-            "SELECT id FROM truth WHERE price BETWEEN 3 AND 15 AND kind IN ('a', 'b') " NEAREST "6"},
-        {KNOWN, "SELECT rowid " MATCH "AND k = 3 AND kind IS NULL AND rowid IN (2, 5, 8, 11, 14, 99)",
-            "SELECT id FROM truth WHERE kind IS NULL AND id IN (2, 5, 8, 11, 14) " NEAREST "3"},
-        {WARM, "SELECT rowid " MATCH "AND k = 4 AND exclude = '[9, 16, 10]' AND kind IS NOT NULL",
-            "SELECT id FROM truth WHERE id NOT IN (9, 16, 10) AND kind IS NOT NULL " NEAREST "4"},
-        {WARM, "SELECT rowid FROM t WHERE similar_to = 17 AND k = 4",
-            "SELECT id FROM truth WHERE id <> 17 ORDER BY (x - 3) * (x - 3) + (y - 2) * (y - 2), id LIMIT 4"},
-        {WARM, "SELECT rowid " MATCH "AND distance <= 1.5",
-            "SELECT id FROM truth WHERE (x - 2.25) * (x - 2.25) + (y - 1.125) * (y - 1.125) <= 2.25 " NEAREST "99"},
-        {WARM, "SELECT id, rank, rowid FROM rec_search('t', 'queries', 'id', 'v', 1)", "SELECT id, 1, id FROM truth WHERE id < 4"},
-        {WARM, "INSERT INTO t(e, price, kind) VALUES('[2,1]', 7, 'new'); SELECT rowid " MATCH "AND k = 2", "VALUES(9), (21)"},
-        {WARM, "BEGIN; UPDATE t SET e = '[50,50]' WHERE rowid = 9; DELETE FROM t WHERE rowid = 10; UPDATE t SET price = -1 WHERE rowid = 3;"
-               "UPDATE t SET rowid = 99 WHERE rowid = 4; INSERT OR REPLACE INTO t(rowid, e) VALUES(5, '[60,60]');"
-               "SELECT rowid FROM t('[50,50]', 2); COMMIT", "VALUES(9), (5)"},
-        {WARM, "BEGIN; INSERT INTO t(e) VALUES('[2,1]'); SAVEPOINT s; DELETE FROM t; ROLLBACK TO s; SELECT count(*) " MATCH "AND k = 99; ROLLBACK", "VALUES(21)"},
-        {WARM, "DELETE FROM t WHERE price > 8; SELECT count(*) FROM t", "VALUES(16)"},
-        {KNOWN, COMMAND("integrity-check"), NULL},
-        {KNOWN, "DROP TABLE t", NULL},
-    }},
-    {"rename", "CREATE VIRTUAL TABLE t USING rec_index(e float[2], metric=l2); INSERT INTO t(e) VALUES('[1,2]')", {
-        {KNOWN, "ALTER TABLE t RENAME TO renamed", NULL},
-    }},
-    {"graph", TRUTH, {
-        {"SELECT 1 FROM truth", "CREATE VIRTUAL TABLE t USING rec_index(" COLUMNS ", index=HNSW8, storage=sq8)", NULL},
-        {KNOWN, FILL, NULL},
-        {KNOWN, COMMAND("optimize"), NULL},
-        {NULL, "SELECT rowid, price " MATCH "AND k = 3", NULL},
-        {KNOWN, "SELECT rowid, price " MATCH "AND k = 3 AND kind = 'a'", NULL},
-        {WARM, "INSERT INTO t(e, price, kind) VALUES('[2.25,1.125]', 7, 'new'); DELETE FROM t WHERE rowid = 9; SELECT rowid " MATCH "AND k = 1", "VALUES(21)"},
-        {KNOWN, "SELECT rowid " MATCH "AND k = 1", "VALUES(21)"},
-        {WARM, "BEGIN; UPDATE t SET e = '[7,7]' WHERE rowid = 3;" COMMAND("optimize") "; SELECT rowid FROM t('[7,7]', 1); COMMIT", "VALUES(3)"},
-        {WARM, COMMAND("rebuild") "; SELECT rowid FROM t('[7,7]', 1)", "VALUES(3)"},
-        {WARM, COMMAND("integrity-check") ";" COMMAND("drop-cache") "; SELECT rowid FROM t('[7,7]', 1)", "VALUES(3)"},
-        {KNOWN, "SELECT name, rows, dimensions, metric, storage, factory, engine, picks, changed_rows, content FROM rec_indexes", NULL},
-        {KNOWN, "SELECT options, recall, queries FROM rec_recall_at('t', 5, 3)", NULL},
-        {KNOWN, "DROP TABLE t", NULL},
-    }},
-    {"ivf", TRUTH, {
-        {"SELECT 1 FROM truth", "CREATE VIRTUAL TABLE t USING rec_index(" COLUMNS ", index='IVF4,Flat', storage=f16);" FILL, NULL},
-        {KNOWN, COMMAND("train"), NULL},
-        {KNOWN, "SELECT rowid " MATCH "AND k = 5 AND options = '{\"nprobe\":4}'", "SELECT id FROM truth " NEAREST "5"},
-        {WARM, "SELECT rowid " MATCH "AND k = 3 AND options = '{\"nprobe\":4}' AND price > 2 AND kind IS NOT NULL", "SELECT id FROM truth WHERE price > 2 AND kind IS NOT NULL " NEAREST "3"},
-        {WARM, "UPDATE t SET e = '[9,9]' WHERE rowid = 3;" COMMAND("optimize") "; SELECT rowid FROM t('[9,9]', 1)", "VALUES(3)"},
-        {KNOWN, "INSERT INTO t(t, arg) VALUES('rebuild', '{\"build_threads\":1}')", NULL},
-    }},
-    {"key", TRUTH, {
-        {"SELECT 1 FROM truth", "CREATE VIRTUAL TABLE t USING rec_index(sku text primary key, " COLUMNS ", index=HNSW8)", NULL},
-        {KNOWN, "INSERT INTO t(sku, e, price, kind) SELECT 's' || id, json_array(x, y), price, kind FROM truth", NULL},
-        {KNOWN, "SELECT sku, price, kind " MATCH "AND k = 6", "SELECT 's' || id, price, kind FROM truth " NEAREST "6"},
-        {KNOWN, COMMAND("optimize"), NULL},
-        {KNOWN, "SELECT sku " MATCH "AND k = 3 AND exclude = '[\"s9\", \"s16\"]'", "SELECT 's' || id FROM truth WHERE id NOT IN (9, 16) " NEAREST "3"},
-        {WARM, "SELECT sku FROM t WHERE similar_to = 's17' AND k = 3",
-            "SELECT 's' || id FROM truth WHERE id <> 17 ORDER BY (x - 3) * (x - 3) + (y - 2) * (y - 2), id LIMIT 3"},
-        {WARM, "SELECT sku, price FROM t WHERE sku = 's7'", "VALUES('s7', 3.5)"},
-        {WARM, "BEGIN; INSERT OR REPLACE INTO t(sku, e, price) VALUES('s9', '[70,70]', 1); INSERT OR IGNORE INTO t(sku, e) VALUES('s10', '[80,80]');"
-               "UPDATE t SET sku = 'moved' WHERE sku = 's3'; DELETE FROM t WHERE sku = 's4'; INSERT INTO t(sku, e) VALUES('s4', '[90,90]');"
-               "SELECT sku FROM t('[81,81]', 2); COMMIT", "VALUES('s4'), ('s9')"},
-        {WARM, "SELECT id, rank, rowid FROM rec_search('t', 'queries', 'id', 'v', 1)", "VALUES(1, 1, 's1'), (2, 1, 's2'), (3, 1, 'moved')"},
-    }},
-    {"content", TRUTH "CREATE TABLE products(id INTEGER PRIMARY KEY, e BLOB, price REAL, kind TEXT);"
-                      "INSERT INTO products SELECT id, CASE WHEN id <> 20 THEN rec_vec(json_array(x, y)) END, price, kind FROM truth", {
-        {"SELECT 1 FROM truth", "CREATE VIRTUAL TABLE t USING rec_index(" COLUMNS ", content=products, index=HNSW8)", NULL},
-        {NULL, "SELECT rowid, price, kind " MATCH "AND k = 6", "SELECT id, price, kind FROM truth WHERE id <> 20 " NEAREST "6"},
-        {KNOWN, "SELECT rowid " MATCH "AND k = 3 AND price > 3 AND kind = 'b'", "SELECT id FROM truth WHERE price > 3 AND kind = 'b' " NEAREST "3"},
-        {KNOWN, COMMAND("optimize"), NULL},
-        {WARM, "BEGIN; UPDATE products SET e = rec_vec('[50,50]') WHERE id = 9; DELETE FROM products WHERE id = 10; UPDATE products SET price = -1 WHERE id = 3;"
-               "UPDATE products SET id = 99 WHERE id = 4; INSERT OR REPLACE INTO products(id, e) VALUES(5, rec_vec('[60,60]')); UPDATE products SET e = NULL WHERE id = 6;"
-               "SELECT rowid FROM t('[50,50]', 2); COMMIT", "VALUES(9), (5)"},
-        {KNOWN, "SELECT rowid FROM t('[50,50]', 2)", "VALUES(9), (5)"},
-        {WARM, COMMAND("rebuild") ";" COMMAND("integrity-check"), NULL},
-        {KNOWN, "DROP TABLE t", NULL},
-    }},
+    {"exact", TRUTH,
+        {
+            {"SELECT 1 FROM truth", "CREATE VIRTUAL TABLE t USING rec_index(" COLUMNS ")", NULL},
+            {KNOWN, FILL, NULL},
+            {NULL, "SELECT rowid, price, kind " MATCH "AND k = 6",
+                "SELECT id, price, kind FROM truth " NEAREST "6"},
+            {KNOWN, "SELECT rowid, price, kind " MATCH "AND k = 6",
+                "SELECT id, price, kind FROM truth " NEAREST "6"},
+            {WARM,
+                "SELECT rowid " MATCH "AND k = 6 AND price BETWEEN 3 AND 15 AND kind IN ('a', 'b')",
+                "SELECT id FROM truth WHERE price BETWEEN 3 AND 15 AND kind IN ('a', 'b') " NEAREST
+                "6"},
+            {KNOWN,
+                "SELECT rowid " MATCH
+                "AND k = 3 AND kind IS NULL AND rowid IN (2, 5, 8, 11, 14, 99)",
+                "SELECT id FROM truth WHERE kind IS NULL AND id IN (2, 5, 8, 11, 14) " NEAREST "3"},
+            {WARM,
+                "SELECT rowid " MATCH "AND k = 4 AND exclude = '[9, 16, 10]' AND kind IS NOT NULL",
+                "SELECT id FROM truth WHERE id NOT IN (9, 16, 10) AND kind IS NOT NULL " NEAREST
+                "4"},
+            {WARM, "SELECT rowid FROM t WHERE similar_to = 17 AND k = 4",
+                "SELECT id FROM truth WHERE id <> 17 ORDER BY (x - 3) * (x - 3) + (y - 2) * (y - "
+                "2), id LIMIT 4"},
+            {WARM, "SELECT rowid " MATCH "AND distance <= 1.5",
+                "SELECT id FROM truth WHERE (x - 2.25) * (x - 2.25) + (y - 1.125) * (y - 1.125) <= "
+                "2.25 " NEAREST "99"},
+            {WARM, "SELECT id, rank, rowid FROM rec_search('t', 'queries', 'id', 'v', 1)",
+                "SELECT id, 1, id FROM truth WHERE id < 4"},
+            {WARM,
+                "INSERT INTO t(e, price, kind) VALUES('[2,1]', 7, 'new'); SELECT rowid " MATCH
+                "AND k = 2",
+                "VALUES(9), (21)"},
+            {WARM,
+                "BEGIN; UPDATE t SET e = '[50,50]' WHERE rowid = 9; DELETE FROM t WHERE rowid = "
+                "10; UPDATE t SET price = -1 WHERE rowid = 3;"
+                "UPDATE t SET rowid = 99 WHERE rowid = 4; INSERT OR REPLACE INTO t(rowid, e) "
+                "VALUES(5, '[60,60]');"
+                "SELECT rowid FROM t('[50,50]', 2); COMMIT",
+                "VALUES(9), (5)"},
+            {WARM,
+                "BEGIN; INSERT INTO t(e) VALUES('[2,1]'); SAVEPOINT s; DELETE FROM t; ROLLBACK TO "
+                "s; SELECT count(*) " MATCH "AND k = 99; ROLLBACK",
+                "VALUES(21)"},
+            {WARM, "DELETE FROM t WHERE price > 8; SELECT count(*) FROM t", "VALUES(16)"},
+            {KNOWN, COMMAND("integrity-check"), NULL},
+            {KNOWN, "DROP TABLE t", NULL},
+        }},
+    {"rename",
+        "CREATE VIRTUAL TABLE t USING rec_index(e float[2], metric=l2); INSERT INTO t(e) "
+        "VALUES('[1,2]')",
+        {
+            {KNOWN, "ALTER TABLE t RENAME TO renamed", NULL},
+        }},
+    {"graph", TRUTH,
+        {
+            {"SELECT 1 FROM truth",
+                "CREATE VIRTUAL TABLE t USING rec_index(" COLUMNS ", index=HNSW8, storage=sq8)",
+                NULL},
+            {KNOWN, FILL, NULL},
+            {KNOWN, COMMAND("optimize"), NULL},
+            {NULL, "SELECT rowid, price " MATCH "AND k = 3", NULL},
+            {KNOWN, "SELECT rowid, price " MATCH "AND k = 3 AND kind = 'a'", NULL},
+            {WARM,
+                "INSERT INTO t(e, price, kind) VALUES('[2.25,1.125]', 7, 'new'); DELETE FROM t "
+                "WHERE rowid = 9; SELECT rowid " MATCH "AND k = 1",
+                "VALUES(21)"},
+            {KNOWN, "SELECT rowid " MATCH "AND k = 1", "VALUES(21)"},
+            {WARM,
+                "BEGIN; UPDATE t SET e = '[7,7]' WHERE rowid = 3;" COMMAND(
+                    "optimize") "; SELECT rowid FROM t('[7,7]', 1); COMMIT",
+                "VALUES(3)"},
+            {WARM, COMMAND("rebuild") "; SELECT rowid FROM t('[7,7]', 1)", "VALUES(3)"},
+            {WARM,
+                COMMAND("integrity-check") ";" COMMAND(
+                    "drop-cache") "; SELECT rowid FROM t('[7,7]', 1)",
+                "VALUES(3)"},
+            {KNOWN,
+                "SELECT name, rows, dimensions, metric, storage, factory, engine, picks, "
+                "changed_rows, content FROM rec_indexes",
+                NULL},
+            {KNOWN, "SELECT options, recall, queries FROM rec_recall_at('t', 5, 3)", NULL},
+            {KNOWN, "DROP TABLE t", NULL},
+        }},
+    {"ivf", TRUTH,
+        {
+            {"SELECT 1 FROM truth",
+                "CREATE VIRTUAL TABLE t USING rec_index(" COLUMNS
+                ", index='IVF4,Flat', storage=f16);" FILL,
+                NULL},
+            {KNOWN, COMMAND("train"), NULL},
+            {KNOWN, "SELECT rowid " MATCH "AND k = 5 AND options = '{\"nprobe\":4}'",
+                "SELECT id FROM truth " NEAREST "5"},
+            {WARM,
+                "SELECT rowid " MATCH
+                "AND k = 3 AND options = '{\"nprobe\":4}' AND price > 2 AND kind IS NOT NULL",
+                "SELECT id FROM truth WHERE price > 2 AND kind IS NOT NULL " NEAREST "3"},
+            {WARM,
+                "UPDATE t SET e = '[9,9]' WHERE rowid = 3;" COMMAND(
+                    "optimize") "; SELECT rowid FROM t('[9,9]', 1)",
+                "VALUES(3)"},
+            {KNOWN, "INSERT INTO t(t, arg) VALUES('rebuild', '{\"build_threads\":1}')", NULL},
+        }},
+    {"key", TRUTH,
+        {
+            {"SELECT 1 FROM truth",
+                "CREATE VIRTUAL TABLE t USING rec_index(sku text primary key, " COLUMNS
+                ", index=HNSW8)",
+                NULL},
+            {KNOWN,
+                "INSERT INTO t(sku, e, price, kind) SELECT 's' || id, json_array(x, y), price, "
+                "kind FROM truth",
+                NULL},
+            {KNOWN, "SELECT sku, price, kind " MATCH "AND k = 6",
+                "SELECT 's' || id, price, kind FROM truth " NEAREST "6"},
+            {KNOWN, COMMAND("optimize"), NULL},
+            {KNOWN, "SELECT sku " MATCH "AND k = 3 AND exclude = '[\"s9\", \"s16\"]'",
+                "SELECT 's' || id FROM truth WHERE id NOT IN (9, 16) " NEAREST "3"},
+            {WARM, "SELECT sku FROM t WHERE similar_to = 's17' AND k = 3",
+                "SELECT 's' || id FROM truth WHERE id <> 17 ORDER BY (x - 3) * (x - 3) + (y - 2) * "
+                "(y - 2), id LIMIT 3"},
+            {WARM, "SELECT sku, price FROM t WHERE sku = 's7'", "VALUES('s7', 3.5)"},
+            {WARM,
+                "BEGIN; INSERT OR REPLACE INTO t(sku, e, price) VALUES('s9', '[70,70]', 1); INSERT "
+                "OR IGNORE INTO t(sku, e) VALUES('s10', '[80,80]');"
+                "UPDATE t SET sku = 'moved' WHERE sku = 's3'; DELETE FROM t WHERE sku = 's4'; "
+                "INSERT INTO t(sku, e) VALUES('s4', '[90,90]');"
+                "SELECT sku FROM t('[81,81]', 2); COMMIT",
+                "VALUES('s4'), ('s9')"},
+            {WARM, "SELECT id, rank, rowid FROM rec_search('t', 'queries', 'id', 'v', 1)",
+                "VALUES(1, 1, 's1'), (2, 1, 's2'), (3, 1, 'moved')"},
+        }},
+    {"content",
+        TRUTH "CREATE TABLE products(id INTEGER PRIMARY KEY, e BLOB, price REAL, kind TEXT);"
+              "INSERT INTO products SELECT id, CASE WHEN id <> 20 THEN rec_vec(json_array(x, y)) "
+              "END, price, kind FROM truth",
+        {
+            {"SELECT 1 FROM truth",
+                "CREATE VIRTUAL TABLE t USING rec_index(" COLUMNS
+                ", content=products, index=HNSW8)",
+                NULL},
+            {NULL, "SELECT rowid, price, kind " MATCH "AND k = 6",
+                "SELECT id, price, kind FROM truth WHERE id <> 20 " NEAREST "6"},
+            {KNOWN, "SELECT rowid " MATCH "AND k = 3 AND price > 3 AND kind = 'b'",
+                "SELECT id FROM truth WHERE price > 3 AND kind = 'b' " NEAREST "3"},
+            {KNOWN, COMMAND("optimize"), NULL},
+            {WARM,
+                "BEGIN; UPDATE products SET e = rec_vec('[50,50]') WHERE id = 9; DELETE FROM "
+                "products WHERE id = 10; UPDATE products SET price = -1 WHERE id = 3;"
+                "UPDATE products SET id = 99 WHERE id = 4; INSERT OR REPLACE INTO products(id, e) "
+                "VALUES(5, rec_vec('[60,60]')); UPDATE products SET e = NULL WHERE id = 6;"
+                "SELECT rowid FROM t('[50,50]', 2); COMMIT",
+                "VALUES(9), (5)"},
+            {KNOWN, "SELECT rowid FROM t('[50,50]', 2)", "VALUES(9), (5)"},
+            {WARM, COMMAND("rebuild") ";" COMMAND("integrity-check"), NULL},
+            {KNOWN, "DROP TABLE t", NULL},
+        }},
 };
 
 #endif

@@ -2,23 +2,25 @@
  *
  *     session [--all] [PART_OF_A_SCENARIO'S_NAME]     last line: "N passed, N failed"
  *
- * A scenario is a list of steps, each some SQL. Every attempt at a step begins with a fresh connection to a copy of the
- * database as the steps before left it. Then allocation n fails: one of the extension (mem_fail_at), of SQLite
- * (SQLITE_CONFIG_MALLOC), or of jansson, that one alone or every one from there on. SQLite's are very many: without --all
- * only every few of them (STRIDE). What FAISS allocates does not fail here: in its OpenMP regions that ends the process.
- * What must hold:
+ * A scenario is a list of steps, each some SQL. Every attempt at a step begins with a fresh
+ * connection to a copy of the database as the steps before left it. Then allocation n fails: one of
+ * the extension (mem_fail_at), of SQLite (SQLITE_CONFIG_MALLOC), or of jansson, that one alone or
+ * every one from there on. SQLite's are very many: without --all only every few of them (STRIDE).
+ * What FAISS allocates does not fail here: in its OpenMP regions that ends the process. What must
+ * hold:
  *
- *   - The step passes with the rows of a run without faults, or fails, with a word about memory unless the allocation was
- *     jansson's. It never crashes.
- *   - A failed statement changes nothing: not a byte of any table where the transaction was rolled back with it, and
- *     otherwise the content after the statements before it, which a COMMIT then keeps.
- *   - The connection goes on: searches find what a scan of the same table finds, integrity-check passes, and the same
- *     step, tried again without faults, passes.
+ *   - The step passes with the rows of a run without faults, or fails, with a word about memory
+ *     unless the allocation was jansson's. It never crashes.
+ *   - A failed statement changes nothing: not a byte of any table where the transaction was rolled
+ *     back with it, and otherwise the content after the statements before it, which a COMMIT then
+ *     keeps.
+ *   - The connection goes on: searches find what a scan of the same table finds, integrity-check
+ *     passes, and the same step, tried again without faults, passes.
  *   - After the connection is closed nothing is left allocated, by the extension or by SQLite.
  *
- * The run without faults is itself compared with plain SQL over an ordinary table (`truth`). A step counts as passed
- * when all attempts at it are. Each scenario and sort of fault has a process of its own, two at a time; where one
- * crashes, a new one goes on behind the place. */
+ * The run without faults is itself compared with plain SQL over an ordinary table (`truth`). A step
+ * counts as passed when all attempts at it are. Each scenario and sort of fault has a process of
+ * its own, two at a time; where one crashes, a new one goes on behind the place. */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include <jansson.h>
 #include <math.h>
@@ -40,10 +42,12 @@ int sqlite3_recommend_init(sqlite3 *db, char **error, const void *api);
 
 enum { OURS, HOST, JSON, N_ALLOCATORS };
 static const char *const WHOSE[] = {"the extension's", "SQLite's", "jansson's"};
-static const int STRIDE[2][N_ALLOCATORS] = {{1, 7, 1}, {1, 31, 1}}; /* of n; second: every one from there on */
+/* of n; second: every one from there on */
+static const int STRIDE[2][N_ALLOCATORS] = {{1, 7, 1}, {1, 31, 1}};
 
 static sqlite3_mem_methods real;
-static int64_t countdown[N_ALLOCATORS]; /* 0: never. SQLite's with its mutex held, jansson's on this thread alone. */
+/* 0: never. SQLite's with its mutex held, jansson's on this thread alone. */
+static int64_t countdown[N_ALLOCATORS];
 static int is_sticky;
 
 static int fails(int whose) {
@@ -52,17 +56,13 @@ static int fails(int whose) {
     return 1;
 }
 
-static void *host_malloc(int bytes) {
-    return fails(HOST) ? NULL : real.xMalloc(bytes);
-}
+static void *host_malloc(int bytes) { return fails(HOST) ? NULL : real.xMalloc(bytes); }
 
 static void *host_realloc(void *block, int bytes) {
     return fails(HOST) ? NULL : real.xRealloc(block, bytes);
 }
 
-static void *json_malloc_or_fail(size_t bytes) {
-    return fails(JSON) ? NULL : malloc(bytes);
-}
+static void *json_malloc_or_fail(size_t bytes) { return fails(JSON) ? NULL : malloc(bytes); }
 
 static void arm(int whose, int64_t n, int sticky) {
     if (whose == OURS) mem_fail_at(n, sticky);
@@ -70,7 +70,8 @@ static void arm(int whose, int64_t n, int sticky) {
     countdown[whose] = n;
 }
 
-/* Switch faults off. Gives 1 if allocation n had come (for sticky faults also where it would have come next). */
+/* Switch faults off. Gives 1 if allocation n had come (for sticky faults also where it would have
+ * come next). */
 static int disarm(int whose, int64_t n, int sticky) {
     int fired = countdown[whose] == 0 || (sticky && countdown[whose] == 1);
     if (whose == OURS && sticky) { /* it fails again */
@@ -99,7 +100,8 @@ typedef struct Text {
 
 static void add(Text *text, const char *format, ...) {
     va_list args;
-    if (text->room - text->len < 4096) text->at = realloc(text->at, text->room = text->room * 2 + 8192);
+    if (text->room - text->len < 4096)
+        text->at = realloc(text->at, text->room = text->room * 2 + 8192);
     va_start(args, format);
     int n = vsnprintf(text->at + text->len, text->room - text->len, format, args);
     va_end(args);
@@ -128,13 +130,16 @@ static int same(const Text *a, const Text *b) {
 /* ---- SQL ---- */
 
 static void add_row(Text *out, sqlite3_stmt *statement) {
-    for (int i = 0; i < sqlite3_column_count(statement); i++) { /* no conversion, which would allocate */
+    /* no conversion, which would allocate */
+    for (int i = 0; i < sqlite3_column_count(statement); i++) {
         if (i) add(out, "|");
         const unsigned char *blob;
         switch (sqlite3_column_type(statement, i)) {
         case SQLITE_INTEGER: add(out, "%lld", sqlite3_column_int64(statement, i)); break;
         case SQLITE_FLOAT: add(out, "%.12g", sqlite3_column_double(statement, i)); break;
-        case SQLITE_TEXT: add(out, "%.4000s", (const char *)sqlite3_column_text(statement, i)); break;
+        case SQLITE_TEXT:
+            add(out, "%.4000s", (const char *)sqlite3_column_text(statement, i));
+            break;
         case SQLITE_BLOB:
             blob = sqlite3_column_blob(statement, i);
             add_hex(out, blob, (size_t)sqlite3_column_bytes(statement, i));
@@ -161,19 +166,24 @@ static int run(sqlite3 *db, const char *sql, Text *out) {
     return code;
 }
 
-/* What is read of each table: of a virtual one what a scan gives, of the others every byte, or only what two runs have
- * in common (stamps are random, and are part of a stored structure). */
+/* What is read of each table: of a virtual one what a scan gives, of the others every byte, or only
+ * what two runs have in common (stamps are random, and are part of a stored structure). */
 static int read_tables(sqlite3 *db, int every_byte, Text *out) {
     sqlite3_stmt *names;
-    int code = sqlite3_prepare_v2(db, "SELECT name, rootpage, type, sql FROM sqlite_schema ORDER BY name", -1, &names, NULL);
+    int code = sqlite3_prepare_v2(
+        db, "SELECT name, rootpage, type, sql FROM sqlite_schema ORDER BY name", -1, &names, NULL);
     empty(out);
     while (code == SQLITE_OK && sqlite3_step(names) == SQLITE_ROW) {
         const char *name = (const char *)sqlite3_column_text(names, 0);
         int is_virtual = sqlite3_column_int(names, 1) == 0;
-        int is_random = !sqlite3_strlike("%!_changes", name, '!') || !sqlite3_strlike("%!_queue", name, '!') || !sqlite3_strlike("%!_segment", name, '!');
+        int is_random = !sqlite3_strlike("%!_changes", name, '!') ||
+            !sqlite3_strlike("%!_queue", name, '!') || !sqlite3_strlike("%!_segment", name, '!');
         add_row(out, names);
-        if (strcmp((const char *)sqlite3_column_text(names, 2), "table") || (every_byte ? is_virtual : is_random)) continue;
-        char *sql = sqlite3_mprintf(is_virtual ? "SELECT rowid, * FROM \"%w\"" : "SELECT * FROM \"%w\"", name);
+        if (strcmp((const char *)sqlite3_column_text(names, 2), "table") ||
+            (every_byte ? is_virtual : is_random))
+            continue;
+        char *sql = sqlite3_mprintf(
+            is_virtual ? "SELECT rowid, * FROM \"%w\"" : "SELECT * FROM \"%w\"", name);
         code = run(db, sql, out);
         sqlite3_free(sql);
     }
@@ -196,8 +206,10 @@ static int closer(const void *a, const void *b) {
 
 enum { MOST_HITS = 200 };
 
-/* rowid and distance of each row of the statement; the distance from `query` where the second column is a vector. */
-static int hits(sqlite3 *db, const char *format, const char *name, const float query[2], Hit *out, int *n) {
+/* rowid and distance of each row of the statement; the distance from `query` where the second
+ * column is a vector. */
+static int hits(
+    sqlite3 *db, const char *format, const char *name, const float query[2], Hit *out, int *n) {
     sqlite3_stmt *statement;
     char *sql = sqlite3_mprintf(format, name);
     int code = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
@@ -223,9 +235,16 @@ static int search_is_right(sqlite3 *db, const char *name, Text *why) {
     static const float query[2] = {2.25f, 1.125f};
     Hit all[MOST_HITS], found[MOST_HITS], few[MOST_HITS];
     int n_all, n_found, n_few;
-    int code = hits(db, "SELECT rowid, e FROM \"%w\" WHERE ?1 IS NOT NULL", name, query, all, &n_all);
-    if (code == SQLITE_OK) code = hits(db, "SELECT rowid, distance FROM \"%w\" WHERE e MATCH ?1 AND k = 1000 ORDER BY rank", name, query, found, &n_found);
-    if (code == SQLITE_OK) code = hits(db, "SELECT rowid, distance FROM \"%w\" WHERE e MATCH ?1 AND k = 4 ORDER BY rank", name, query, few, &n_few);
+    int code = hits(
+        db, "SELECT rowid, e FROM \"%w\" WHERE ?1 IS NOT NULL", name, query, all, &n_all);
+    if (code == SQLITE_OK)
+        code = hits(db,
+            "SELECT rowid, distance FROM \"%w\" WHERE e MATCH ?1 AND k = 1000 ORDER BY rank", name,
+            query, found, &n_found);
+    if (code == SQLITE_OK)
+        code = hits(db,
+            "SELECT rowid, distance FROM \"%w\" WHERE e MATCH ?1 AND k = 4 ORDER BY rank", name,
+            query, few, &n_few);
     if (code != SQLITE_OK) {
         add(why, "a search of %s: %s", name, sqlite3_errmsg(db));
         return 0;
@@ -233,8 +252,12 @@ static int search_is_right(sqlite3 *db, const char *name, Text *why) {
     qsort(all, (size_t)n_all, sizeof *all, closer);
     int right = n_found == n_all && n_few == (n_all < 4 ? n_all : 4);
     for (int i = 0; right && i < n_all; i++) right = closer(&all[i], &found[i]) == 0;
-    for (int i = 0; right && i < n_few; i++) right = bsearch(&few[i], all, (size_t)n_all, sizeof *all, closer) && (i == 0 || closer(&few[i - 1], &few[i]) < 0);
-    if (!right) add(why, "%s: a search finds %d rows (and %d of 4), a scan %d, or they differ", name, n_found, n_few, n_all);
+    for (int i = 0; right && i < n_few; i++)
+        right = bsearch(&few[i], all, (size_t)n_all, sizeof *all, closer) &&
+            (i == 0 || closer(&few[i - 1], &few[i]) < 0);
+    if (!right)
+        add(why, "%s: a search finds %d rows (and %d of 4), a scan %d, or they differ", name,
+            n_found, n_few, n_all);
     return right;
 }
 
@@ -243,13 +266,17 @@ static int is_whole(sqlite3 *db, Text *why) {
     char names[8][64];
     int n = 0, right = 1;
     sqlite3_stmt *statement;
-    int code = sqlite3_prepare_v2(db, "SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage = 0", -1, &statement, NULL);
+    int code = sqlite3_prepare_v2(db,
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage = 0", -1, &statement,
+        NULL);
     while (code == SQLITE_OK && n < 8 && sqlite3_step(statement) == SQLITE_ROW)
-        snprintf(names[n++], sizeof names[0], "%s", (const char *)sqlite3_column_text(statement, 0));
+        snprintf(
+            names[n++], sizeof names[0], "%s", (const char *)sqlite3_column_text(statement, 0));
     sqlite3_finalize(statement);
     for (int i = 0; i < n && right; i++) {
         right = search_is_right(db, names[i], why);
-        char *sql = sqlite3_mprintf("INSERT INTO \"%w\"(\"%w\") VALUES('integrity-check')", names[i], names[i]);
+        char *sql = sqlite3_mprintf(
+            "INSERT INTO \"%w\"(\"%w\") VALUES('integrity-check')", names[i], names[i]);
         if (right && sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK) {
             add(why, "%s", sqlite3_errmsg(db));
             right = 0;
@@ -270,20 +297,24 @@ typedef struct Image {
 
 /* What a run without faults does. */
 typedef struct Expected {
-    Text rows;                      /* the output */
-    Text before;                    /* every byte of the tables */
+    Text rows;                       /* the output */
+    Text before;                     /* every byte of the tables */
     Text after[MOST_STATEMENTS + 1]; /* the content after so many statements */
     int committed[MOST_STATEMENTS + 1];
-    int n;                          /* statements */
+    int n; /* statements */
 } Expected;
 
 static sqlite3 *open_copy(const Image *image) {
     sqlite3 *db = NULL;
-    if (sqlite3_open(":memory:", &db) != SQLITE_OK || sqlite3_recommend_init(db, NULL, NULL) != SQLITE_OK_LOAD_PERMANENTLY) abort();
+    if (sqlite3_open(":memory:", &db) != SQLITE_OK ||
+        sqlite3_recommend_init(db, NULL, NULL) != SQLITE_OK_LOAD_PERMANENTLY)
+        abort();
     if (!image->bytes) return db;
     unsigned char *copy = sqlite3_malloc64(image->len);
     memcpy(copy, image->bytes, image->len);
-    if (sqlite3_deserialize(db, "main", copy, (sqlite3_int64)image->len, (sqlite3_int64)image->len, SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_RESIZEABLE) != SQLITE_OK) abort();
+    if (sqlite3_deserialize(db, "main", copy, (sqlite3_int64)image->len, (sqlite3_int64)image->len,
+            SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_RESIZEABLE) != SQLITE_OK)
+        abort();
     return db;
 }
 
@@ -331,9 +362,12 @@ static int is_undone(sqlite3 *db, const Step *step, const Expected *expected, in
     Text now = {0};
     int is_open = !sqlite3_get_autocommit(db), from = done, right = 1;
     if (is_open) sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
-    while (!is_open && !expected->committed[from]) from--; /* the transaction was rolled back as a whole */
-    if (read_tables(db, from == 0, &now) != SQLITE_OK || !same(&now, from ? &expected->after[from] : &expected->before)) {
-        add(why, "statement %d failed and the tables are not as they were after statement %d: %s", done + 1, from, sqlite3_errmsg(db));
+    /* the transaction was rolled back as a whole */
+    while (!is_open && !expected->committed[from]) from--;
+    if (read_tables(db, from == 0, &now) != SQLITE_OK ||
+        !same(&now, from ? &expected->after[from] : &expected->before)) {
+        add(why, "statement %d failed and the tables are not as they were after statement %d: %s",
+            done + 1, from, sqlite3_errmsg(db));
         right = 0;
     }
     right = right && is_whole(db, why);
@@ -342,7 +376,8 @@ static int is_undone(sqlite3 *db, const Step *step, const Expected *expected, in
         if (run(db, step->sql, &now) != SQLITE_OK || !same(&now, &expected->rows)) {
             add(why, "tried again without faults: %s\n%s", sqlite3_errmsg(db), now.at);
             right = 0;
-        } else if (read_tables(db, 0, &now) != SQLITE_OK || !same(&now, &expected->after[expected->n])) {
+        } else if (read_tables(db, 0, &now) != SQLITE_OK ||
+            !same(&now, &expected->after[expected->n])) {
             add(why, "tried again without faults the tables differ");
             right = 0;
         }
@@ -351,8 +386,10 @@ static int is_undone(sqlite3 *db, const Step *step, const Expected *expected, in
     return right;
 }
 
-/* One attempt with a fault. `why` stays empty if all is well; *fired says whether the allocation was reached. */
-static void attempt(const Step *step, const Image *image, const Expected *expected, int whose, int64_t n, int sticky, int *fired, Text *why) {
+/* One attempt with a fault. `why` stays empty if all is well; *fired says whether the allocation
+ * was reached. */
+static void attempt(const Step *step, const Image *image, const Expected *expected, int whose,
+    int64_t n, int sticky, int *fired, Text *why) {
     int64_t blocks = mem_live();
     sqlite3_int64 bytes = sqlite3_memory_used();
     sqlite3 *db = open_copy(image);
@@ -361,14 +398,17 @@ static void attempt(const Step *step, const Image *image, const Expected *expect
 
     empty(&rows);
     arm(whose, n, sticky);
-    for (const char *sql = step->sql; code == SQLITE_OK && *sql; done += code == SQLITE_OK) code = run_one(db, &sql, &rows);
+    for (const char *sql = step->sql; code == SQLITE_OK && *sql; done += code == SQLITE_OK)
+        code = run_one(db, &sql, &rows);
     char message[300];
     *fired = disarm(whose, n, sticky);
     snprintf(message, sizeof message, "%s", sqlite3_errmsg(db));
     if (code == SQLITE_OK) {
         right = same(&rows, &expected->rows);
         if (!right) add(why, "passed with other rows:\n%s", rows.at);
-        if (right && (read_tables(db, 0, &rows) != SQLITE_OK || !same(&rows, &expected->after[expected->n]))) {
+        if (right &&
+            (read_tables(db, 0, &rows) != SQLITE_OK ||
+                !same(&rows, &expected->after[expected->n]))) {
             add(why, "passed and the tables differ: %s", sqlite3_errmsg(db));
             right = 0;
         }
@@ -376,13 +416,16 @@ static void attempt(const Step *step, const Image *image, const Expected *expect
     } else {
         right = is_undone(db, step, expected, done, why);
         /* jansson calls what it could not hold a syntax error */
-        if (right && (!*fired || (whose != JSON && (code & 0xff) != SQLITE_NOMEM && !strstr(message, "memory"))))
+        if (right &&
+            (!*fired ||
+                (whose != JSON && (code & 0xff) != SQLITE_NOMEM && !strstr(message, "memory"))))
             add(why, "failed with code %d and '%s'", code, message);
     }
     if (!sqlite3_get_autocommit(db)) sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
     if (sqlite3_close(db) != SQLITE_OK) add(why, "; a statement is left");
     if (mem_live() != blocks) add(why, "; %lld blocks are left", (long long)(mem_live() - blocks));
-    if (sqlite3_memory_used() != bytes) add(why, "; %lld bytes of SQLite's are left", (long long)(sqlite3_memory_used() - bytes));
+    if (sqlite3_memory_used() != bytes)
+        add(why, "; %lld bytes of SQLite's are left", (long long)(sqlite3_memory_used() - bytes));
     free(rows.at);
 }
 
@@ -396,10 +439,14 @@ static void attempt_open(int whose, int64_t n, int sticky, int *fired, Text *why
     int code = sqlite3_open(":memory:", &db);
     if (code == SQLITE_OK) code = sqlite3_recommend_init(db, &error, NULL);
     *fired = disarm(whose, n, sticky);
-    if (code != SQLITE_OK_LOAD_PERMANENTLY && (!*fired || code != SQLITE_NOMEM)) add(why, "opening failed with code %d", code);
-    if (code == SQLITE_OK_LOAD_PERMANENTLY && sqlite3_exec(db, "SELECT rec_l2('[1]', '[2]')", NULL, NULL, NULL)) add(why, "%s", sqlite3_errmsg(db));
+    if (code != SQLITE_OK_LOAD_PERMANENTLY && (!*fired || code != SQLITE_NOMEM))
+        add(why, "opening failed with code %d", code);
+    if (code == SQLITE_OK_LOAD_PERMANENTLY &&
+        sqlite3_exec(db, "SELECT rec_l2('[1]', '[2]')", NULL, NULL, NULL))
+        add(why, "%s", sqlite3_errmsg(db));
     sqlite3_free(error);
-    if (sqlite3_close(db) != SQLITE_OK || mem_live() != blocks || sqlite3_memory_used() != bytes) add(why, "something is left");
+    if (sqlite3_close(db) != SQLITE_OK || mem_live() != blocks || sqlite3_memory_used() != bytes)
+        add(why, "something is left");
 }
 
 /* ---- processes ---- */
@@ -417,7 +464,9 @@ typedef struct Job {
 
 static void say_wrong(Job *job, const char *sql, const char *why) {
     if (!job->is_wrong)
-        printf("FAIL %s, step %d (%.80s): %s allocation %lld fails%s: %.1500s\n", job->scenario->name, job->step, sql, WHOSE[job->whose], (long long)job->n, job->sticky ? ", and all after it" : "", why);
+        printf("FAIL %s, step %d (%.80s): %s allocation %lld fails%s: %.1500s\n",
+            job->scenario->name, job->step, sql, WHOSE[job->whose], (long long)job->n,
+            job->sticky ? ", and all after it" : "", why);
     job->is_wrong = 1;
     fflush(stdout);
 }
@@ -429,7 +478,9 @@ static void run_job(Job *job) {
     Text why = {0}, nothing = {0};
     int n_steps = 0, first = job->step, fired;
 
-    while (n_steps < (int)(sizeof scenario->step / sizeof *scenario->step) && scenario->step[n_steps].sql) n_steps++;
+    while (n_steps < (int)(sizeof scenario->step / sizeof *scenario->step) &&
+        scenario->step[n_steps].sql)
+        n_steps++;
     sqlite3 *db = open_copy(&image);
     if (run(db, scenario->setup, &nothing) != SQLITE_OK) {
         say_wrong(job, scenario->setup, sqlite3_errmsg(db));
@@ -458,16 +509,13 @@ static void run_job(Job *job) {
                 empty(&why);
                 if (step)
                     attempt(step, &start, &expected, job->whose, n, job->sticky, &fired, &why);
-                else
-                    attempt_open(job->whose, n, job->sticky, &fired, &why);
+                else attempt_open(job->whose, n, job->sticky, &fired, &why);
                 job->attempts++;
                 if (why.len) say_wrong(job, step ? step->sql : "opening", why.at);
                 n += job->stride;
             }
-            if (job->is_wrong)
-                job->failed++;
-            else
-                job->passed++;
+            if (job->is_wrong) job->failed++;
+            else job->passed++;
         }
         free(start.bytes);
     }
@@ -489,7 +537,8 @@ static void start_job(Job *job) {
 int main(int argc, char **argv) {
     enum { MOST_JOBS = 64, MOST_CRASHES = 10 };
     static sqlite3_mem_methods wrapper;
-    Job *jobs = mmap(NULL, MOST_JOBS * sizeof *jobs, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    Job *jobs = mmap(
+        NULL, MOST_JOBS * sizeof *jobs, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int n = 0, next = 0, running = 0, crashes = 0, all = argc > 1 && strcmp(argv[1], "--all") == 0;
     const char *part = argc > 1 + all ? argv[1 + all] : "";
     long long attempts = 0, passed = 0, failed = 0;
@@ -499,12 +548,17 @@ int main(int argc, char **argv) {
     wrapper = real;
     wrapper.xMalloc = host_malloc;
     wrapper.xRealloc = host_realloc;
-    if (sqlite3_config(SQLITE_CONFIG_MALLOC, &wrapper) != SQLITE_OK || sqlite3_initialize() != SQLITE_OK) return 2;
+    if (sqlite3_config(SQLITE_CONFIG_MALLOC, &wrapper) != SQLITE_OK ||
+        sqlite3_initialize() != SQLITE_OK)
+        return 2;
     json_set_alloc_funcs(json_malloc_or_fail, free);
     for (size_t s = 0; s < sizeof scenarios / sizeof *scenarios; s++)
         for (int kind = 0; kind < 2 * N_ALLOCATORS; kind++)
             if (strstr(scenarios[s].name, part))
-                jobs[n++] = (Job){.scenario = &scenarios[s], .whose = kind / 2, .sticky = kind % 2, .stride = all ? 1 : STRIDE[kind % 2][kind / 2]};
+                jobs[n++] = (Job){.scenario = &scenarios[s],
+                    .whose = kind / 2,
+                    .sticky = kind % 2,
+                    .stride = all ? 1 : STRIDE[kind % 2][kind / 2]};
     while (next < n || running) {
         int status;
         if (next < n && running < 2) {
@@ -518,7 +572,8 @@ int main(int argc, char **argv) {
             if (job->process != process) continue;
             running--;
             if (status == 0) continue;
-            say_wrong(job, job->step ? job->scenario->step[job->step - 1].sql : "opening", "the process crashed");
+            say_wrong(job, job->step ? job->scenario->step[job->step - 1].sql : "opening",
+                "the process crashed");
             if (++crashes > MOST_CRASHES) {
                 job->failed++;
                 continue;
@@ -532,6 +587,7 @@ int main(int argc, char **argv) {
         passed += jobs[j].passed;
         failed += jobs[j].failed;
     }
-    printf("%lld allocations failed, one at a time\n%lld passed, %lld failed\n", attempts, passed, failed);
+    printf("%lld allocations failed, one at a time\n%lld passed, %lld failed\n", attempts, passed,
+        failed);
     return failed != 0;
 }

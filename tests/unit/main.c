@@ -36,7 +36,9 @@ int main(int argc, char **argv) {
         long long before = (long long)mem_live();
         failures_of_case = 0;
         cases[i].function();
-        if (mem_live() != before) check_failed(cases[i].file, 0, "%lld allocations are left", (long long)mem_live() - before);
+        if (mem_live() != before)
+            check_failed(
+                cases[i].file, 0, "%lld allocations are left", (long long)mem_live() - before);
         if (failures_of_case) printf("  in %s: %s\n", cases[i].file, cases[i].name);
         failures_of_case ? failed++ : passed++;
     }

@@ -56,9 +56,7 @@ TEST(topk_equals_a_full_sort_on_random_streams_with_ties) {
     }
 }
 
-static Key text_key(const char *text) {
-    return (Key){.text = text, .len = strlen(text)};
-}
+static Key text_key(const char *text) { return (Key){.text = text, .len = strlen(text)}; }
 
 TEST(keymap_gives_ids_in_key_order_after_sorting) {
     KeyMap *map = keymap_new();
@@ -67,7 +65,8 @@ TEST(keymap_gives_ids_in_key_order_after_sorting) {
     for (int i = 0; i < 5; i++) CHECK(keymap_add(map, keys[i], &id, NULL) == ST_OK && id == i);
     CHECK(keymap_sort(map, &new_id, NULL) == ST_OK);
     int32_t expected[] = {4, 1, 2, 0, 3}; /* -3, 10, a, ab, b */
-    for (int i = 0; i < 5; i++) CHECK(new_id[i] == expected[i] && keymap_find(map, keys[i]) == expected[i]);
+    for (int i = 0; i < 5; i++)
+        CHECK(new_id[i] == expected[i] && keymap_find(map, keys[i]) == expected[i]);
     CHECK(keymap_find(map, text_key("c")) == -1);
     CHECK(keymap_find(map, (Key){.integer = 11}) == -1);
     mem_free(new_id);
@@ -85,7 +84,8 @@ TEST(keymap_survives_storage_and_refuses_disorder) {
     CHECK(keymap_read(&in, &back, NULL) == ST_OK);
     CHECK(keymap_count(back) == 1000 && keymap_find(back, (Key){.integer = 999}) == 999);
     keymap_free(back);
-    memset(out.data + 5, 0xff, 8); /* the first key is now -1: still in order; make it the largest instead */
+    /* the first key is now -1: still in order; make it the largest instead */
+    memset(out.data + 5, 0xff, 8);
     out.data[12] = 0x7f;
     in = reader_of(out.data, out.len);
     CHECK(keymap_read(&in, &back, NULL) == ST_CORRUPT);
@@ -110,7 +110,8 @@ TEST(sha256_matches_the_standards_example) {
     char hex[65];
     bytes_sha256("abc", 3, digest);
     bytes_hex(digest, 32, hex);
-    CHECK_TEXT(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"); /* FIPS 180-4 */
+    /* FIPS 180-4 */
+    CHECK_TEXT(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 typedef struct Params {
@@ -142,7 +143,8 @@ TEST(options_are_set_from_json) {
     OptTarget target = {specs, &params};
     options_default(specs, &params);
     CHECK(params.factors == 64 && params.flag == 1 && params.word == 1);
-    CHECK(options_set_json(&target, 1, "{\"factors\":8,\"reg\":1.5,\"flag\":false,\"word\":\"three\"}", NULL) == ST_OK);
+    CHECK(options_set_json(&target, 1,
+              "{\"factors\":8,\"reg\":1.5,\"flag\":false,\"word\":\"three\"}", NULL) == ST_OK);
     CHECK(params.factors == 8 && params.flag == 0 && params.word == 2);
     CHECK_NEAR(params.reg, 1.5, 0);
 }
@@ -261,9 +263,12 @@ TEST(date_texts_are_unix_seconds_with_their_fraction) {
 }
 
 TEST(what_is_no_date_is_refused) {
-    static const char *const bad[] = {"",           "now",         "2023",           "10:00",          "31/12/2024",          "2024-13-01",          "2024-02-30",         "2023-02-29",
-                                      "2024-1-1",   "2024-01-01x", "2024-01-01T",    "2024-01-01 25:00", "2024-01-01 10:60",  "2024-01-01 10:00:60", "2024-01-01 24:00:01", "2024-01-01 24:00:00.5", "2024-01-01 10:00:00.",
-                                      "-0500",      "Europe/Berlin", "2024-01-01 10:00 UTC", "2024-01-01 10:00+2", "20240101",  "1704103200",          "2024-01-01 10",      "2024-01-01 10:00:00 +02:00x"};
+    static const char *const bad[] = {"", "now", "2023", "10:00", "31/12/2024", "2024-13-01",
+        "2024-02-30", "2023-02-29", "2024-1-1", "2024-01-01x", "2024-01-01T", "2024-01-01 25:00",
+        "2024-01-01 10:60", "2024-01-01 10:00:60", "2024-01-01 24:00:01", "2024-01-01 24:00:00.5",
+        "2024-01-01 10:00:00.", "-0500", "Europe/Berlin", "2024-01-01 10:00 UTC",
+        "2024-01-01 10:00+2", "20240101", "1704103200", "2024-01-01 10",
+        "2024-01-01 10:00:00 +02:00x"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) CHECK(isnan(parsed(bad[i])));
 }
 
@@ -274,7 +279,8 @@ TEST(numbers_that_cannot_be_seconds_are_told_apart) {
     CHECK(strcmp(date_looks_like(20240131235959.0), "yyyymmddhhmmss") == 0);
     CHECK(date_looks_like(1e300) == NULL);
     CHECK(!date_is_possible(NAN) && !date_is_possible(1704103200100.0) && date_is_possible(-1e9));
-    CHECK(date_from_number(19723, TIME_DAYS) == 1704067200 && date_from_number(2460310.5, TIME_JULIAN) == 1704067200);
+    CHECK(date_from_number(19723, TIME_DAYS) == 1704067200 &&
+        date_from_number(2460310.5, TIME_JULIAN) == 1704067200);
     TimeSpan span = {0};
     CHECK(time_span_suspect(&span, 1) == NULL);
     time_span_add(&span, 20240131);
@@ -297,13 +303,15 @@ TEST(an_empty_text_and_the_integer_0_are_two_keys_in_every_order) {
         Bytes stored = {0};
         int32_t id, *new_id = NULL;
         Key empty = {.text = "", .len = 0}, zero = {0};
-        CHECK(keymap_add(map, order ? zero : empty, &id, NULL) == ST_OK && keymap_add(map, order ? empty : zero, &id, NULL) == ST_OK);
+        CHECK(keymap_add(map, order ? zero : empty, &id, NULL) == ST_OK &&
+            keymap_add(map, order ? empty : zero, &id, NULL) == ST_OK);
         CHECK(keymap_count(map) == 2);
         CHECK(keymap_sort(map, &new_id, NULL) == ST_OK);
         keymap_write(map, &stored);
         KeyMap *again = NULL;
         Reader in = reader_of(stored.data, stored.len);
-        CHECK(keymap_read(&in, &again, NULL) == ST_OK && keymap_count(again) == 2 && keymap_key(again, 1).text && keymap_key(again, 1).len == 0);
+        CHECK(keymap_read(&in, &again, NULL) == ST_OK && keymap_count(again) == 2 &&
+            keymap_key(again, 1).text && keymap_key(again, 1).len == 0);
         keymap_free(again);
         keymap_free(map);
         mem_free(new_id);

@@ -16,7 +16,8 @@ static Cell value(Random *random, char text[8]) {
     case 3: return (Cell){.kind = CELL_REAL, .real = 9223372036854775807.0};
     case 4:
         snprintf(text, 8, "t%d", (int)small);
-        return (Cell){.kind = small & 1 ? CELL_BLOB : CELL_TEXT, .bytes = text, .len = strlen(text)};
+        return (Cell){
+            .kind = small & 1 ? CELL_BLOB : CELL_TEXT, .bytes = text, .len = strlen(text)};
     default: return (Cell){.kind = CELL_INTEGER, .integer = small};
     }
 }
@@ -39,16 +40,23 @@ TEST(conditions_over_ranks_hold_where_they_hold_for_the_value) {
         CHECK(filter_column_finish(&column, NULL) == ST_OK);
         for (int round = 0; round < 200; round++) {
             char held[3][8];
-            Cell drawn[3] = {value(&random, held[0]), value(&random, held[1]), value(&random, held[2])}, list[3];
+            Cell drawn[3] = {value(&random, held[0]), value(&random, held[1]),
+                value(&random, held[2])},
+                 list[3];
             for (int i = 0; i < 3; i++) CHECK(cell_copy(&list[i], &drawn[i], NULL) == ST_OK);
-            Condition condition = {.kind = (ConditionKind)(round % 8), .cell = list, .n_cells = round % 8 == IS_IN ? 3 : 1};
+            Condition condition = {.kind = (ConditionKind)(round % 8),
+                .cell = list,
+                .n_cells = round % 8 == IS_IN ? 3 : 1};
             uint64_t bits[8], before[8];
-            if (condition.kind == IS_IN) condition_sort(&condition); /* what it leaves out it frees */
+            /* what it leaves out it frees */
+            if (condition.kind == IS_IN) condition_sort(&condition);
             for (int w = 0; w < 8; w++) before[w] = bits[w] = random_u64(&random);
             CHECK(condition_apply(&condition, &column, bits, NULL) == ST_OK);
             for (int64_t i = 0; i < n; i++)
-                CHECK((int)(bits[i >> 6] >> (i & 63) & 1) == ((before[i >> 6] >> (i & 63) & 1) && condition_holds(&condition, &cell[i])));
-            for (size_t i = 0; i < (condition.kind == IS_IN ? condition.n_cells : 3); i++) cell_free(&list[i]);
+                CHECK((int)(bits[i >> 6] >> (i & 63) & 1) ==
+                    ((before[i >> 6] >> (i & 63) & 1) && condition_holds(&condition, &cell[i])));
+            for (size_t i = 0; i < (condition.kind == IS_IN ? condition.n_cells : 3); i++)
+                cell_free(&list[i]);
         }
         filter_column_clear(&column);
         mem_free(text);
@@ -63,15 +71,21 @@ TEST(values_compare_as_in_sqlite) {
     } cases[] = {
         {{.kind = CELL_NULL}, {.kind = CELL_INTEGER, .integer = -9}, -1},
         {{.kind = CELL_INTEGER, .integer = 5}, {.kind = CELL_REAL, .real = 5.0}, 0},
-        {{.kind = CELL_INTEGER, .integer = 9007199254740993}, {.kind = CELL_REAL, .real = 9007199254740992.0}, 1},
-        {{.kind = CELL_INTEGER, .integer = INT64_MAX}, {.kind = CELL_REAL, .real = 9223372036854775808.0}, -1},
+        {{.kind = CELL_INTEGER, .integer = 9007199254740993},
+            {.kind = CELL_REAL, .real = 9007199254740992.0}, 1},
+        {{.kind = CELL_INTEGER, .integer = INT64_MAX},
+            {.kind = CELL_REAL, .real = 9223372036854775808.0}, -1},
         {{.kind = CELL_REAL, .real = 1e300}, {.kind = CELL_TEXT, .bytes = "", .len = 0}, -1},
-        {{.kind = CELL_TEXT, .bytes = "b", .len = 1}, {.kind = CELL_TEXT, .bytes = "ab", .len = 2}, 1},
-        {{.kind = CELL_TEXT, .bytes = "a", .len = 1}, {.kind = CELL_TEXT, .bytes = "a\0b", .len = 3}, -1},
-        {{.kind = CELL_TEXT, .bytes = "z", .len = 1}, {.kind = CELL_BLOB, .bytes = "a", .len = 1}, -1},
+        {{.kind = CELL_TEXT, .bytes = "b", .len = 1}, {.kind = CELL_TEXT, .bytes = "ab", .len = 2},
+            1},
+        {{.kind = CELL_TEXT, .bytes = "a", .len = 1},
+            {.kind = CELL_TEXT, .bytes = "a\0b", .len = 3}, -1},
+        {{.kind = CELL_TEXT, .bytes = "z", .len = 1}, {.kind = CELL_BLOB, .bytes = "a", .len = 1},
+            -1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        int order = cell_compare(&cases[i].a, &cases[i].b), back = cell_compare(&cases[i].b, &cases[i].a);
+        int order = cell_compare(&cases[i].a, &cases[i].b),
+            back = cell_compare(&cases[i].b, &cases[i].a);
         CHECK((order > 0) - (order < 0) == cases[i].order);
         CHECK((back > 0) - (back < 0) == -cases[i].order);
     }

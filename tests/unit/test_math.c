@@ -54,15 +54,22 @@ TEST(code_look8_is_the_same_at_every_level) {
     Random random;
     random_init(&random, 5, 0);
     for (int round = 0; round < 200; round++) {
-        CodeLook look = {.query = query, .groups = 1 + (size_t)random_below(&random, 32), .bias = (int32_t)random_below(&random, 1000), .scale = 1};
-        for (size_t i = 0; i < look.groups * 32; i++) code[i] = (uint8_t)(round == 0 ? 255 : random_below(&random, 256));
-        for (size_t i = 0; i < look.groups * 4; i++) query[i] = (int8_t)(round == 0 ? 63 : (int)random_below(&random, 127) - 63);
+        CodeLook look = {.query = query,
+            .groups = 1 + (size_t)random_below(&random, 32),
+            .bias = (int32_t)random_below(&random, 1000),
+            .scale = 1};
+        for (size_t i = 0; i < look.groups * 32; i++)
+            code[i] = (uint8_t)(round == 0 ? 255 : random_below(&random, 256));
+        for (size_t i = 0; i < look.groups * 4; i++)
+            query[i] = (int8_t)(round == 0 ? 63 : (int)random_below(&random, 127) - 63);
         for (int j = 0; j < 8; j++) {
             s[j] = 1;
             n[j] = round % 3 ? (float)random_below(&random, 100) : j == 3 ? INFINITY : 0;
             e[j] = (float)random_below(&random, 10);
         }
-        if (round % 2) look = (CodeLook){look.query, look.groups, look.bias, .5F, .25F, .125F, (float)random_below(&random, 5000), 3, .5F};
+        if (round % 2)
+            look = (CodeLook){look.query, look.groups, look.bias, .5F, .25F, .125F,
+                (float)random_below(&random, 5000), 3, .5F};
         for (int l = 0; l < 3; l++) {
             float upper[8];
             const Kernels *k = kernels_level(LEVELS[l]);
@@ -70,9 +77,12 @@ TEST(code_look8_is_the_same_at_every_level) {
             unsigned in = k->code_look8(&look, code, s, n, e, upper);
             for (size_t row = 0; row < 8; row++) {
                 int32_t sum = -look.bias;
-                for (size_t i = 0; i < look.groups * 4; i++) sum += code[i / 4 * 32 + row * 4 + i % 4] * query[i];
-                float want = look.scale * s[row] * (float)sum + look.error * n[row] + look.coded_norm * e[row];
-                CHECK(!(in >> row & 1) == (want < look.base + n[row] * (look.linear + n[row] * look.square)));
+                for (size_t i = 0; i < look.groups * 4; i++)
+                    sum += code[i / 4 * 32 + row * 4 + i % 4] * query[i];
+                float want = look.scale * s[row] * (float)sum + look.error * n[row] +
+                    look.coded_norm * e[row];
+                CHECK(!(in >> row & 1) ==
+                    (want < look.base + n[row] * (look.linear + n[row] * look.square)));
                 CHECK(!in || upper[row] == want || (isnan(want) && isnan(upper[row])));
             }
         }
@@ -82,7 +92,8 @@ TEST(code_look8_is_the_same_at_every_level) {
 
 TEST(vector_first_bad_finds_nan_and_infinity) {
     float a[] = {1, 2, NAN}, b[] = {INFINITY}, c[] = {1};
-    CHECK(vector_first_bad(a, 3) == 2 && vector_first_bad(b, 1) == 0 && vector_first_bad(c, 1) == -1);
+    CHECK(
+        vector_first_bad(a, 3) == 2 && vector_first_bad(b, 1) == 0 && vector_first_bad(c, 1) == -1);
 }
 
 TEST(dense_gram_agrees_with_its_naive_twin) {
@@ -117,7 +128,8 @@ TEST(csr_transpose_twice_is_the_same_matrix) {
     memcpy(a.val, val, sizeof val);
     CHECK(csr_transpose(&t, &a, NULL) == ST_OK && csr_transpose(&back, &t, NULL) == ST_OK);
     CHECK(t.n_rows == 4 && csr_row_len(&t, 3) == 2 && t.col[2] == 0 && t.col[3] == 2);
-    CHECK(memcmp(back.row_start, start, sizeof start) == 0 && memcmp(back.col, col, sizeof col) == 0 && memcmp(back.val, val, sizeof val) == 0);
+    CHECK(memcmp(back.row_start, start, sizeof start) == 0 &&
+        memcmp(back.col, col, sizeof col) == 0 && memcmp(back.val, val, sizeof val) == 0);
     csr_clear(&a);
     csr_clear(&t);
     csr_clear(&back);

@@ -23,7 +23,8 @@ TEST(ranking_metrics_of_a_list_worked_out_by_hand) {
 
 TEST(graded_ndcg_uses_linear_or_exponential_gain) {
     Relevant item[] = {{2, 3}, {1, 1}};
-    double linear = (1 + 3 / log2(3)) / (3 + 1 / log2(3)), exponential = (1 + 7 / log2(3)) / (7 + 1 / log2(3));
+    double linear = (1 + 3 / log2(3)) / (3 + 1 / log2(3)),
+           exponential = (1 + 7 / log2(3)) / (7 + 1 / log2(3));
     CHECK_NEAR(ranking_metric(METRIC_NDCG, item, 2, 10, 0), linear, 1e-15);
     CHECK_NEAR(ranking_metric(METRIC_NDCG, item, 2, 10, 1), exponential, 1e-15);
 }
@@ -83,7 +84,8 @@ TEST(bootstrap_interval_covers_the_mean_and_is_reproducible) {
     double value[200];
     Interval a, b;
     for (int i = 0; i < 200; i++) value[i] = i % 2;
-    CHECK(bootstrap_means(&a, value, 200, 1, 2000, 1, NULL, NULL) == ST_OK && bootstrap_means(&b, value, 200, 1, 2000, 1, NULL, NULL) == ST_OK);
+    CHECK(bootstrap_means(&a, value, 200, 1, 2000, 1, NULL, NULL) == ST_OK &&
+        bootstrap_means(&b, value, 200, 1, 2000, 1, NULL, NULL) == ST_OK);
     CHECK_NEAR(a.mean, 0.5, 1e-15);
     CHECK_NEAR(a.low, b.low, 0);
     /* normal approximation: 0.5 +- 1.96 * 0.5 / sqrt(200) */

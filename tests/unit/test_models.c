@@ -17,8 +17,10 @@ static Status make_data(Dataset *data, int users, int items, Err *err) {
     TRY(dataset_init(data, err));
     for (int u = 0; u < users; u++)
         for (int n = 0; n < 9; n++) {
-            int64_t item = (int64_t)random_below(&random, (uint64_t)items / 2) * 2 + (random_below(&random, 10) ? u % 2 : 1 - u % 2);
-            TRY(dataset_add(data, (Key){.integer = u}, (Key){.integer = item}, 1 + (double)random_below(&random, 3), (double)n * 86400, err));
+            int64_t item = (int64_t)random_below(&random, (uint64_t)items / 2) * 2 +
+                (random_below(&random, 10) ? u % 2 : 1 - u % 2);
+            TRY(dataset_add(data, (Key){.integer = u}, (Key){.integer = item},
+                1 + (double)random_below(&random, 3), (double)n * 86400, err));
         }
     return ST_OK;
 }
@@ -29,14 +31,16 @@ static Status make_texts(Dataset *data, Err *err) {
     if (!data->item_text) return fail_nomem(err, "texts");
     for (int32_t i = 0; i < data->by_user.n_cols; i++) {
         char text[40];
-        int n = snprintf(text, sizeof text, "%s thing %d", keymap_key(data->items, i).integer % 2 ? "iron" : "wood", (int)(i % 7));
+        int n = snprintf(text, sizeof text, "%s thing %d",
+            keymap_key(data->items, i).integer % 2 ? "iron" : "wood", (int)(i % 7));
         data->item_text[i] = mem_text(text, (size_t)n);
         if (!data->item_text[i]) return fail_nomem(err, "texts");
     }
     return ST_OK;
 }
 
-static Status train(Model **out, const Algorithm *algorithm, int threads, int users, Task *task, Err *err) {
+static Status train(
+    Model **out, const Algorithm *algorithm, int threads, int users, Task *task, Err *err) {
     Dataset data = {0};
     CommonParams common;
     AlgorithmParams params;
@@ -50,7 +54,8 @@ static Status train(Model **out, const Algorithm *algorithm, int threads, int us
     Status status = make_data(&data, users, ITEMS, err);
     if (status == ST_OK) status = dataset_finish(&data, &rules, task, err);
     if (status == ST_OK && algorithm->wants_items) status = make_texts(&data, err);
-    if (status == ST_OK) status = model_train(out, algorithm, &common, &params, NULL, &data, task, err);
+    if (status == ST_OK)
+        status = model_train(out, algorithm, &common, &params, NULL, &data, task, err);
     dataset_clear(&data);
     return status;
 }
@@ -71,8 +76,8 @@ static void top(const Model *model, const History *history, Ranked *out, size_t 
     model_query_free(query);
 }
 
-#define EACH_ALGORITHM(algorithm)                                                                                      \
-    for (size_t at = 0; algorithm_registry[at]; at++)                                                                  \
+#define EACH_ALGORITHM(algorithm) \
+    for (size_t at = 0; algorithm_registry[at]; at++) \
         for (const Algorithm *algorithm = algorithm_registry[at]; algorithm; algorithm = NULL)
 
 TEST(models_learn_the_two_tastes) {
@@ -85,7 +90,8 @@ TEST(models_learn_the_two_tastes) {
         Model *model = trained(algorithm, 1);
         top(model, &history, list, &n, 10);
         CHECK(n == 10);
-        for (size_t i = 0; i < n; i++) even += keymap_key(model->items, list[i].item).integer % 2 == 0;
+        for (size_t i = 0; i < n; i++)
+            even += keymap_key(model->items, list[i].item).integer % 2 == 0;
         CHECK(algorithm->impersonal || algorithm->own_items || algorithm->rates || even >= 9);
         model_free(model);
     }
@@ -126,7 +132,8 @@ TEST(models_answer_the_same_after_storage) {
         top(back, &history, after, &n_after, ITEMS);
         CHECK(n_before == n_after);
         for (size_t i = 0; i < n_before && i < n_after; i++) {
-            CHECK(before[i].item == after[i].item && before[i].from_popular == after[i].from_popular);
+            CHECK(
+                before[i].item == after[i].item && before[i].from_popular == after[i].from_popular);
             CHECK_NEAR(before[i].score, after[i].score, 0);
         }
         bytes_clear(&stored);
@@ -143,7 +150,8 @@ TEST(models_parts_of_a_score_add_up_to_it) {
         History history = {.item = item, .weight = weight, .n = 3};
         ModelQuery *query;
         Model *model = trained(algorithm, 1);
-        CHECK(model_query_new(&query, model, NULL) == ST_OK && model_query_history(query, &history, NULL) == ST_OK);
+        CHECK(model_query_new(&query, model, NULL) == ST_OK &&
+            model_query_history(query, &history, NULL) == ST_OK);
         for (int32_t i = 0; i < model->n_items; i++) {
             double part[3], score = algorithm_score(query, i);
             CHECK(algorithm->contributions(query, i, part, NULL) == ST_OK);
@@ -168,9 +176,7 @@ TEST(models_of_nobody_answer_nothing) {
     }
 }
 
-static int cancel_at_second_poll(void *host) {
-    return ++*(int *)host >= 2;
-}
+static int cancel_at_second_poll(void *host) { return ++*(int *)host >= 2; }
 
 TEST(models_training_can_be_cancelled) {
     EACH_ALGORITHM(algorithm) {
@@ -178,8 +184,10 @@ TEST(models_training_can_be_cancelled) {
         Model *model;
         Task task = {.poll = cancel_at_second_poll, .host = &polls};
         Status status = train(&model, algorithm, 2, USERS, &task, NULL);
-        /* the first poll is the sorting of the events; popular and repeat are through before a second */
-        CHECK(status == ST_CANCELLED || ((algorithm->impersonal || algorithm->own_items) && status == ST_OK));
+        /* the first poll is the sorting of the events; popular and repeat are through before a
+         * second */
+        CHECK(status == ST_CANCELLED ||
+            ((algorithm->impersonal || algorithm->own_items) && status == ST_OK));
         CHECK((model == NULL) == (status != ST_OK));
         model_free(model);
     }
@@ -199,7 +207,9 @@ static Status whole_life(const Algorithm *algorithm, Err *err) {
     if (status == ST_OK) status = model_write(model, &stored, err);
     if (status == ST_OK) status = model_read(&back, stored.data, stored.len, err);
     if (status == ST_OK) status = model_query_new(&query, back, err);
-    if (status == ST_OK) status = model_query_history(query, &(History){.item = item, .weight = weight, .n = 2}, err);
+    if (status == ST_OK)
+        status = model_query_history(
+            query, &(History){.item = item, .weight = weight, .n = 2}, err);
     if (status == ST_OK) status = model_query_rank(query, NULL, 0, ITEMS, list, &n, err);
     model_query_free(query);
     model_free(back);
@@ -228,10 +238,14 @@ TEST(models_survive_the_failure_of_every_allocation) {
 }
 
 TEST(two_users_prove_nothing_however_alike_they_are) {
-    const double a[] = {.1, .3, .2, .1, .3, .2, .1, .3, .2, .1}, b[] = {.2, .4, .3, .2, .4, .3, .2, .4, .3, .2};
-    PairedTest two = paired_test(a, b, 2), three = paired_test(a, b, 3), ten = paired_test(a, b, 10);
-    CHECK(two.p >= .25 && three.p >= .125 && !is_beyond_chance(&two, 1) && !is_beyond_chance(&three, 1));
-    CHECK(ten.p >= 0x1p-10 && ten.p < .001 && is_beyond_chance(&ten, 1) && !is_beyond_chance(&ten, 1000));
+    const double a[] = {.1, .3, .2, .1, .3, .2, .1, .3, .2, .1},
+                 b[] = {.2, .4, .3, .2, .4, .3, .2, .4, .3, .2};
+    PairedTest two = paired_test(a, b, 2), three = paired_test(a, b, 3),
+               ten = paired_test(a, b, 10);
+    CHECK(two.p >= .25 && three.p >= .125 && !is_beyond_chance(&two, 1) &&
+        !is_beyond_chance(&three, 1));
+    CHECK(ten.p >= 0x1p-10 && ten.p < .001 && is_beyond_chance(&ten, 1) &&
+        !is_beyond_chance(&ten, 1000));
     PairedTest none = paired_test(a, a, 10), worse = paired_test(b, a, 10);
     CHECK(none.p == 1 && worse.p > .5);
 }
