@@ -7,30 +7,8 @@ passed=0 failed=0
 ok() { passed=$((passed + 1)); }
 bad() { failed=$((failed + 1)); echo "FAIL $*"; }
 
-# 1. Arrows: a room includes only itself and the rooms listed before it.
-rooms="base math ann models learn metrics eval sqlite"
-allowed() { # room of the file, room included
-    case "$1" in
-    base) set -- "$2" "" ;;
-    math) set -- "$2" "base" ;;
-    ann) set -- "$2" "base math" ;;
-    models) set -- "$2" "base math ann" ;;
-    learn) set -- "$2" "base math ann" ;;
-    metrics) set -- "$2" "base math" ;;
-    eval) set -- "$2" "base math ann models learn metrics" ;;
-    sqlite) set -- "$2" "$rooms" ;;
-    esac
-    case " $2 " in *" $1 "*) return 0 ;; esac
-    return 1
-}
-wrong=
-for file in ext/*/*.c ext/*/*.h ext/*/*.cpp; do
-    room=$(basename "$(dirname "$file")")
-    for included in $(sed -n 's|^#include "\.\./\([a-z]*\)/.*|\1|p' "$file" | sort -u); do
-        allowed "$room" "$included" || wrong="$wrong $file->$included"
-    done
-done
-[ -z "$wrong" ] && ok || bad "include arrows:$wrong"
+# 1. Rooms and wings include and call only what stands below them, and no circle leads back.
+found=$(/usr/bin/python3 tests/house.py "$build" 2>&1) && ok || bad "order of the house: $found"
 
 # 2. Symbols: SQLite only in sqlite/, BLAS and LAPACK only in dense.c, FAISS's C API only in faiss_engine.c.
 users() { # pattern

@@ -29,18 +29,6 @@ enum {
     MANY_LISTS = 512
 };
 
-/* Called by FAISS in place of its own distance functions. */
-float rec_faiss_dot(const float *a, const float *b, size_t n);
-float rec_faiss_l2_squared(const float *a, const float *b, size_t n);
-
-float rec_faiss_dot(const float *a, const float *b, size_t n) {
-    return kernels()->dot_float(a, b, n);
-}
-
-float rec_faiss_l2_squared(const float *a, const float *b, size_t n) {
-    return kernels()->l2_squared_float(a, b, n);
-}
-
 typedef struct Faiss {
     FaissIndex *index;
     FaissExtraKind kind;

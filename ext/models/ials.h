@@ -1,4 +1,4 @@
-/* What the files of ials share: ials.c is the algorithm, ials_train.c its sweeps. */
+/* What the files of ials share: ials.c is the algorithm, ials_train.c its training. */
 #ifndef REC_IALS_H
 #define REC_IALS_H
 

@@ -1,4 +1,4 @@
-/* Training of ials: the sweeps (formulas at the top of ials.c). */
+/* Training of ials: its state, and the sweeps (formulas at the top of ials.c). */
 #include <math.h>
 #include <string.h>
 
@@ -7,7 +7,45 @@
 #include "../math/kernels.h"
 #include "ials.h"
 
+static const double LEAST_WEIGHT = 1e-6; /* of unobserved_weight=0 in a huge and empty catalogue */
+
 enum { ROWS_A_PIECE = 32 };
+
+/* What queries need beside the factors: a0 Y'Y and an index for the top k. */
+Status ials_finish_state(Model *model, Err *err) {
+    IalsState *state = model->state;
+    int32_t d = (int32_t)state->params.factors;
+    state->gram = mem_aligned((size_t)d, (size_t)d * sizeof *state->gram);
+    if (!state->gram) return fail_nomem(err, "the Gram matrix");
+    TRY(dense_begin(1, err));
+    Status status = ials_gram(state->gram, state->factors.items.row,
+        state->params.unobserved_weight, model->n_items, d, err);
+    dense_end();
+    return status == ST_OK ? factors_finish(&state->factors, err) : status;
+}
+
+/* What unobserved_weight=0 stands for, which the version then says: from what the model knows of
+ * its events, in training and in reading the same (docs/decisions/0007-defaults.md). */
+void ials_choose_weight(Model *model) {
+    IalsParams p;
+    double pairs = (double)model->n_users * (double)model->n_items, seen = 0;
+    memcpy(&p, &model->params, sizeof p);
+    if (p.unobserved_weight > 0) return;
+    for (int32_t i = 0; i < model->n_items; i++) seen += (double)model->popularity[i];
+    p.unobserved_weight = p.form == FORM_HKV || pairs <= 0
+        ? 1
+        : fmax(LEAST_WEIGHT, fmin(1, 64 * seen / pairs));
+    memcpy(&model->params, &p, sizeof p);
+}
+
+Status ials_new_state(Model *model, Err *err) {
+    IalsState *state = mem_zeros(1, sizeof *state);
+    model->state = state;
+    if (!state) return fail_nomem(err, "the factors");
+    memcpy(&state->params, &model->params, sizeof state->params);
+    return factors_init(&state->factors, model->n_items, (int32_t)state->params.factors,
+        (int32_t)state->params.factors, err);
+}
 
 /* Users or items, solved against the other side. */
 typedef struct Half {

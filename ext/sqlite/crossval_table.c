@@ -31,7 +31,8 @@ static Status each_fold(
 }
 
 /* The options to train with, json_dumps' or NULL. */
-static Status train_options(const ModelDefinition *d, const json_t *train, char **out, Err *err) {
+static Status options_to_train(
+    const ModelDefinition *d, const json_t *train, char **out, Err *err) {
     *out = NULL;
     if (!train && d->automatic)
         return fail(err, ST_BADARG,
@@ -53,7 +54,7 @@ static Status crossval(Tuning *t, EventsReader *reader, const char *text, RowSin
     Status status = tune_call_read(&t->call, t->definition, text, "train", &train, err);
     if (status == ST_OK && t->call.space)
         status = fail(err, ST_BADARG, "rec_crossval judges one setting: give it as \"train\"");
-    if (status == ST_OK) status = train_options(t->definition, train, &options, err);
+    if (status == ST_OK) status = options_to_train(t->definition, train, &options, err);
     if (status == ST_OK)
         status = progress_begin(&t->job, "crossval", t->definition->name, &t->task,
             t->definition->db, (int)t->call.progress, err);

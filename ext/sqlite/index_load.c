@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/ids.h"
 #include "../base/memory.h"
 #include "../base/text.h"
 #include "index_table.h"
@@ -393,4 +394,8 @@ Status index_load_segment(IndexTable *t, IndexBase **out, Err *err) {
     }
     bytes_clear(&stored);
     return status;
+}
+
+int64_t index_base_position(const IndexBase *base, int64_t id) {
+    return ids_find(base->id, base->vectors.n, id);
 }

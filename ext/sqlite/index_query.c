@@ -30,16 +30,6 @@ const OptSpec index_search_options[] = {
     {0},
 };
 
-double index_shown_score(AnnMetric metric, double score) {
-    if (metric != ANN_L2) return score;
-    return score < 0 ? -sqrt(-score) : 0; /* not -0 */
-}
-
-double index_distance(AnnMetric metric, double score) {
-    if (metric == ANN_L2) return sqrt(-score);
-    return metric == ANN_COSINE ? 1 - score : -score;
-}
-
 int index_open_cursor(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out) {
     IndexCursor *cursor = mem_zeros(1, sizeof *cursor);
     (void)vtab;

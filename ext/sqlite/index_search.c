@@ -405,3 +405,13 @@ Status index_batch_end(IndexBatch *b, Err *err) {
     mem_free(b);
     return status;
 }
+
+double index_shown_score(AnnMetric metric, double score) {
+    if (metric != ANN_L2) return score;
+    return score < 0 ? -sqrt(-score) : 0; /* not -0 */
+}
+
+double index_distance(AnnMetric metric, double score) {
+    if (metric == ANN_L2) return sqrt(-score);
+    return metric == ANN_COSINE ? 1 - score : -score;
+}

@@ -154,9 +154,9 @@ Status index_content_drop_triggers(IndexTable *table, Err *err);
 /* Make them anew unless they are there as they should be: other connections need not read the
  * schema again. */
 Status index_content_mend_triggers(IndexTable *table, Err *err);
-/* Are the rows of the loaded copy those of the table, one by one? And of content= are its triggers
- * there? */
-Status index_integrity(IndexTable *table, Err *err);
+
+/* index_check.c: the command integrity-check */
+Status index_check(IndexTable *table, Err *err);
 
 /* index_store.c: the shadow tables */
 Status index_store_create(IndexTable *table, Err *err);
@@ -191,6 +191,8 @@ void index_base_free(void *base);
 Status index_load_rows(IndexTable *table, IndexBase **out, Err *err);
 /* The structure of `optimize`, if the log of changes leads from it to now; else *out is NULL. */
 Status index_load_segment(IndexTable *table, IndexBase **out, Err *err);
+/* The position of id in the base, or -1. */
+int64_t index_base_position(const IndexBase *base, int64_t id);
 void index_use_engine(IndexBase *base, const char *factory);
 /* Build an engine's structure over a base's rows, stopped by an interrupt. */
 Status index_build_base(IndexTable *table, IndexBase *base, const char *factory, Err *err);
@@ -216,8 +218,6 @@ size_t index_view_cached(IndexTable *table, Err *err);
 /* The ids of rows that are loaded and count, but are not in the table any more: ascending, to be
  * mem_free'd. */
 Status index_view_gone(IndexTable *table, int64_t **out, size_t *n, Err *err);
-/* The position of id in the base, or -1. */
-int64_t index_base_position(const IndexBase *base, int64_t id);
 /* The base's copy on a GPU, as device_copy gives it. */
 Status index_view_copy(IndexTable *table, DeviceChoice device, GpuCopy **out, Err *err);
 /* Build the engine's structure over the present rows, store it and use it. */
@@ -240,6 +240,10 @@ typedef struct IndexRequest {
     const Condition *condition; /* on metadata; .column is the shadow's number */
     size_t n_conditions;
 } IndexRequest;
+/* What a score is as a distance: ip -score, cosine 1 - score, l2 the Euclidean distance. */
+double index_distance(AnnMetric metric, double score);
+/* The score that users see: for l2, minus the Euclidean distance. */
+double index_shown_score(AnnMetric metric, double score);
 /* The best rows into *top, sorted, id = rowid. */
 Status index_search(IndexTable *table, const IndexRequest *request, TopK *top, Err *err);
 /* The same request for n queries (n x dim), on the task's threads; request->query is not read.
@@ -264,10 +268,6 @@ int index_next(sqlite3_vtab_cursor *cursor);
 int index_eof(sqlite3_vtab_cursor *cursor);
 int index_column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int column);
 int index_rowid(sqlite3_vtab_cursor *cursor, sqlite3_int64 *out);
-/* What a score is as a distance: ip -score, cosine 1 - score, l2 the Euclidean distance. */
-double index_distance(AnnMetric metric, double score);
-/* The score that users see: for l2, minus the Euclidean distance. */
-double index_shown_score(AnnMetric metric, double score);
 
 /* Per-call options. */
 typedef struct SearchOptions {

@@ -42,10 +42,6 @@ static void mark_all(uint64_t *bits, int64_t n) {
         bits[word] = n - word * 64 >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << (n - word * 64)) - 1;
 }
 
-int64_t index_base_position(const IndexBase *base, int64_t id) {
-    return ids_find(base->id, base->vectors.n, id);
-}
-
 /* Room for one slot more. The capacity grows only when all arrays have grown, so that each holds at
  * least that many. */
 static Status overlay_grow(IndexTable *t, Err *err) {

@@ -230,49 +230,6 @@ static Status command_build(IndexTable *t, BuildKind kind, sqlite3_value *argume
     return status;
 }
 
-/* Our own rows: every vector has its length, every row its metadata. */
-static Status check_rows(IndexTable *t, Err *err) {
-    sqlite3_int64 bad, first;
-    int bytes = (int)ann_row_bytes(t->storage, t->dim);
-    TRY(glue_integer(t->db, 0, &bad, err,
-        "SELECT count(*) FROM \"%w\".\"%w_vectors\" WHERE typeof(vector)<>'blob' OR "
-        "length(vector)<>%d",
-        t->schema, t->name, bytes));
-    TRY(glue_integer(t->db, 0, &first, err,
-        "SELECT min(id) FROM \"%w\".\"%w_vectors\" WHERE typeof(vector)<>'blob' OR "
-        "length(vector)<>%d",
-        t->schema, t->name, bytes));
-    if (bad)
-        return fail(err, ST_CORRUPT, "integrity-check: vector %lld has not %d elements",
-            (long long)first, t->dim);
-    if (!t->n_meta) return ST_OK;
-    TRY(glue_integer(t->db, 0, &bad, err,
-        "SELECT (SELECT count(*) FROM \"%w\".\"%w_vectors\" v LEFT JOIN \"%w\".\"%w_meta\" m "
-        "USING(id) WHERE m.id IS NULL) + (SELECT count(*) FROM \"%w\".\"%w_meta\" m LEFT JOIN "
-        "\"%w\".\"%w_vectors\" v USING(id) WHERE v.id IS NULL)",
-        t->schema, t->name, t->schema, t->name, t->schema, t->name, t->schema, t->name));
-    return bad
-        ? fail(err, ST_CORRUPT, "integrity-check: %lld rows have a vector or metadata, not both",
-              (long long)bad)
-        : ST_OK;
-}
-
-/* The rows are sound, the stored structure can be read, and the loaded copy answers as the rows
- * do. */
-static Status command_check(IndexTable *t, Err *err) {
-    Bytes segment = {0};
-    if (!t->content) TRY(check_rows(t, err));
-    Status status = index_segment_read(t, &segment, err);
-    bytes_clear(&segment);
-    if (status != ST_OK) return status;
-    TRY(index_view_sync(t, err));
-    TRY(index_integrity(t, err)); /* the copy that answered so far, then what is stored */
-    index_view_clear(t);
-    cache_drop_unused(NULL);
-    TRY(index_view_sync(t, err));
-    return index_integrity(t, err);
-}
-
 static const char *const HIDDEN_NAMES[N_HIDDEN] = {"<the table's name>", "k", "options",
     "similar_to", "exclude", "arg", "score", "distance", "rank"};
 
@@ -302,7 +259,7 @@ static Status run_command(IndexTable *t, const char *command, sqlite3_value **co
         : strcmp(command, "train") == 0               ? BUILD_TRAIN
                                                       : BUILD_ANEW;
     if (build) return command_build(t, kind, column[t->n_columns + H_ARG], err);
-    if (check) return command_check(t, err);
+    if (check) return index_check(t, err);
     index_view_clear(t);
     cache_drop_unused(NULL);
     device_forget();

@@ -81,6 +81,14 @@ Status model_read_request(
     ModelCursor *c, const ModelDefinition *d, const char *plan, sqlite3_value **argv, Err *err);
 sqlite3_uint64 model_hash_bytes(sqlite3_uint64 hash, const void *data, size_t len);
 
+/* model_rows.c */
+Status model_reserve_rows(ModelCursor *c, size_t n, Err *err);
+/* LIMIT asks for limit + offset rows; without k or LIMIT the list is whole. */
+size_t model_rows_wanted(const Request *r, int64_t available);
+/* The k rows that are wanted come out of so many. */
+size_t model_pool_of(const Request *r, size_t k, int64_t available);
+void model_clear_rows(ModelCursor *c);
+
 /* model_list.c */
 /* The catalogue's categories when the request's rules need them, else NULL; valid while the model
  * is taken. */
@@ -91,11 +99,6 @@ Status model_categories(ModelTable *t, const ModelCursor *c, const int32_t **out
 Status model_set_common(ModelCursor *c, const ModelDefinition *d, Err *err);
 void allowed_forbid_history(Allowed *a, const History *history);
 void allowed_count(Allowed *a, const Model *model);
-Status model_reserve_rows(ModelCursor *c, size_t n, Err *err);
-/* LIMIT asks for limit + offset rows; without k or LIMIT the list is whole. */
-size_t model_rows_wanted(const Request *r, int64_t available);
-/* The k rows that are wanted come out of so many. */
-size_t model_pool_of(const Request *r, size_t k, int64_t available);
 HistoryRules model_history_rules(const ModelCursor *c);
 /* Fill row->because; the query must be prepared for the row's list. */
 Status model_explain(const ModelCursor *c, Row *row, Err *err);
@@ -107,6 +110,5 @@ Status model_fill_one(ModelTable *t, ModelCursor *c, Err *err);
 Status model_fill_everybody(ModelTable *t, ModelCursor *c, Err *err);
 /* Rank the next users until there is a row or nobody is left. */
 Status model_next_batch(ModelTable *t, ModelCursor *c, Err *err);
-void model_clear_rows(ModelCursor *c);
 
 #endif

@@ -51,12 +51,6 @@ int model_open_cursor(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out) {
     return SQLITE_OK;
 }
 
-void model_clear_rows(ModelCursor *c) {
-    for (size_t i = 0; i < c->n_rows; i++) mem_free(c->row[i].because);
-    c->n_rows = 0;
-    c->at = 0;
-}
-
 static void cursor_reset(ModelCursor *c) {
     model_clear_rows(c);
     key_list_clear(&c->request.basket);

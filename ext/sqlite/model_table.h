@@ -68,6 +68,14 @@ typedef struct ModelDefinition {
 } ModelDefinition;
 
 void definition_clear(ModelDefinition *definition);
+/* CREATE: read the arguments, look at the tables they name, make the shadow tables. */
+Status definition_create(
+    ModelDefinition *out, sqlite3 *db, int argc, const char *const *argv, Err *err);
+/* May a model have this name, which is also a column's? */
+Status definition_check_name(const char *name, Err *err);
+/* Of the shadow tables. */
+enum { N_MODEL_SUFFIXES = 5 };
+extern const char *const model_suffixes[N_MODEL_SUFFIXES];
 /* Read it from m_config; schema and name are copied. */
 Status definition_load(
     ModelDefinition *out, sqlite3 *db, const char *schema, const char *name, Err *err);
@@ -157,11 +165,26 @@ Status store_model(const ModelDefinition *definition, sqlite3_int64 version, con
 Status store_lookup(const ModelDefinition *definition, sqlite3_stmt **cached, sqlite3_int64 wanted,
     sqlite3_int64 *out, char sha256[65], Err *err);
 
-/* ---- model_train.c ---- */
+/* ---- model_setting.c ---- */
+
+typedef struct TrainOptions {
+    double until;
+    int64_t activate;
+    int64_t keep;
+    int64_t progress;
+    int64_t algorithm; /* index in the registry */
+} TrainOptions;
+enum { ACTIVATE_ALWAYS, ACTIVATE_NEVER };
+extern const OptSpec train_options[];
+/* A JSON of options into *train and, where they are the algorithm's, into the definition. */
+Status train_read_options(
+    ModelDefinition *definition, TrainOptions *train, const char *options, Err *err);
 
 /* The setting that a JSON of options (or NULL) makes of the definition. */
 Status train_setting(
     const ModelDefinition *definition, const char *options, Setting *out, Err *err);
+
+/* ---- model_train.c ---- */
 
 /* Train by the definition and a JSON of options (or NULL); *wish gets what the options say of
  * it. */
@@ -199,6 +222,10 @@ int tune_before_train(const ModelDefinition *definition, const char *options);
 /* That search and the training of what it chose; store: keep the trials. */
 Status tune_and_train(const ModelDefinition *definition, EventsReader *reader, const char *options,
     int store, Model **out, PutWish *wish, Err *err);
+
+/* SELECT rec_tune(...): the same in a statement that reads; *out is its result, as JSON. */
+Status tune_outside(const ModelDefinition *definition, EventsReader *reader, const char *options,
+    Bytes *out, Err *err);
 
 /* ---- the virtual table ---- */
 

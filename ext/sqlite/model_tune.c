@@ -497,7 +497,7 @@ static Status summary(const Run *r, sqlite3_int64 version, Bytes *json, Err *err
     return json->failed ? fail_nomem(err, "the result") : ST_OK;
 }
 
-static Status tune_outside(
+Status tune_outside(
     const ModelDefinition *d, EventsReader *reader, const char *options, Bytes *out, Err *err) {
     Run r;
     Model *model = NULL;
@@ -510,35 +510,4 @@ static Status tune_outside(
     model_free(model);
     run_clear(&r);
     return status;
-}
-
-static void rec_tune(sqlite3_context *context, int argc, sqlite3_value **argv) {
-    ModelDefinition d;
-    EventsReader reader = {.definition = &d};
-    Bytes json = {0};
-    Err err = {0};
-    const char *options = argc > 1 ? (const char *)sqlite3_value_text(argv[1]) : NULL;
-    Status status = definition_find(
-        &d, sqlite3_context_db_handle(context), (const char *)sqlite3_value_text(argv[0]), &err);
-    if (status == ST_OK) status = guard_enter(&err);
-    if (status == ST_OK) {
-        status = tune_outside(&d, &reader, options, &json, &err);
-        guard_leave();
-    }
-    if (status == ST_OK)
-        sqlite3_result_text64(
-            context, (const char *)json.data, json.len, SQLITE_TRANSIENT, SQLITE_UTF8);
-    else glue_function_error(context, "rec_tune", status, &err);
-    bytes_clear(&json);
-    events_reader_clear(&reader);
-    definition_clear(&d);
-}
-
-int register_tune_function(sqlite3 *db) {
-    for (int arguments = 1; arguments <= 2; arguments++) {
-        int code = sqlite3_create_function_v2(db, "rec_tune", arguments,
-            SQLITE_UTF8 | SQLITE_DIRECTONLY, NULL, rec_tune, NULL, NULL, NULL);
-        if (code) return code;
-    }
-    return SQLITE_OK;
 }
