@@ -30,7 +30,7 @@ ifneq ($(filter-out $(QUIET_GOALS),$(if $(MAKECMDGOALS),$(MAKECMDGOALS),all)),)
 include $(BUILD)/deps.mk
 endif
 
-SOURCES := $(wildcard ext/*/*.c)
+SOURCES := $(wildcard ext/*/*.c ext/sqlite/*/*.c)
 GLUE := $(filter ext/sqlite/%,$(SOURCES))
 HOUSE := $(filter-out $(GLUE),$(SOURCES))
 HOUSE_OBJECTS := $(HOUSE:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/ext/ann/faiss_extra.o $(BUILD)/obj/ext/ann/faiss_state.o
@@ -148,7 +148,7 @@ gpu-archive: gpu
 	@tools/gpu_archive.sh $(BUILD)
 .PHONY: gpu bench-gpu gpu-archive
 
--include $(wildcard $(BUILD)/obj/ext/*/*.d $(BUILD)/gpu/*.d $(BUILD)/core/ext/*/*.d $(BUILD)/tests/*.d)
+-include $(wildcard $(addprefix $(BUILD)/,obj/ext/*/*.d obj/ext/*/*/*.d core/ext/*/*.d core/ext/*/*/*.d gpu/*.d tests/*.d))
 
 clean:
 	rm -rf $(BUILD)

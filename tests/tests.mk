@@ -94,7 +94,7 @@ lint: all $(BUILD)/test-deps
 	@tools/lint.sh $(BUILD)
 format:
 	@tools/deps.sh packages lint
-	@clang-format -i ext/*/*.[ch] ext/*/*.cpp tests/*/*.[ch] tests/*/*.cpp
+	@clang-format -i ext/*/*.[ch] ext/*/*/*.[ch] ext/*/*.cpp tests/*/*.[ch] tests/*/*.cpp
 .PHONY: format
 fresh:
 	@tools/fresh.sh

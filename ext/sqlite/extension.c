@@ -11,7 +11,7 @@ SQLITE_EXTENSION_INIT1
 #endif
 
 #include "../ann/gpu.h"
-#include "modules.h"
+#include "host/parts.h"
 
 enum { OLDEST_SQLITE = 3038000 }; /* sqlite3_vtab_in, LIMIT push-down */
 

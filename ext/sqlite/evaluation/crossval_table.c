@@ -1,0 +1,97 @@
+/* rec_crossval(model [, options]): one setting, trained and judged on folds of the pairs. */
+#include <stdlib.h>
+
+#include "../host/parts.h"
+#include "../host/row_table.h"
+#include "../model/tune.h"
+
+static void emit_fold(RowSink *sink, const TrialResult *result, int64_t fold, int64_t k) {
+    for (int m = 0; m < N_RANKING_METRICS; m++) {
+        row_integer(sink, fold);
+        row_text(sink, ranking_metric_name((RankingMetric)m));
+        row_integer(sink, k);
+        row_number(sink, result->value[m][0]);
+        row_integer(sink, result->users);
+        row_real(sink, result->seconds);
+    }
+}
+
+static Status each_fold(
+    Tuning *t, EventsReader *reader, const char *options, RowSink *sink, Err *err) {
+    t->call.split = SPLIT_RANDOM;
+    TRY(tuning_open(t, reader, 1, err));
+    for (int64_t fold = 0; fold < t->call.folds; fold++) {
+        TrialResult result;
+        TRY(split_events(&t->events, SPLIT_RANDOM, 0, fold, t->call.folds, (uint64_t)t->call.seed,
+            t->held, err));
+        TRY(tuning_run_setting(t, options, t->held, &result, NULL, err));
+        emit_fold(sink, &result, fold + 1, t->call.k);
+    }
+    return ST_OK;
+}
+
+/* The options to train with, json_dumps' or NULL. */
+static Status options_to_train(
+    const ModelDefinition *d, const json_t *train, char **out, Err *err) {
+    *out = NULL;
+    if (!train && d->automatic)
+        return fail(err, ST_BADARG,
+            "a model of algorithm=auto has no setting of its own: give one as \"train\"");
+    if (!train) return ST_OK;
+    if (!json_is_object(train))
+        return fail(err, ST_BADARG,
+            "train must be an object of options, such as {\"algorithm\": \"ials\"}");
+    if (json_object_get(train, "init_from") || json_object_get(train, "until"))
+        return fail(
+            err, ST_BADARG, "train: init_from and until have no place in a cross-validation");
+    *out = json_dumps(train, JSON_COMPACT);
+    return *out ? ST_OK : fail_nomem(err, "the options");
+}
+
+static Status crossval(Tuning *t, EventsReader *reader, const char *text, RowSink *sink, Err *err) {
+    json_t *train = NULL;
+    char *options = NULL;
+    Status status = tune_call_read(&t->call, t->definition, text, "train", &train, err);
+    if (status == ST_OK && t->call.space)
+        status = fail(err, ST_BADARG, "rec_crossval judges one setting: give it as \"train\"");
+    if (status == ST_OK) status = options_to_train(t->definition, train, &options, err);
+    if (status == ST_OK)
+        status = progress_begin(&t->job, "crossval", t->definition->name, &t->task,
+            t->definition->db, (int)t->call.progress, err);
+    if (status == ST_OK) {
+        status = each_fold(t, reader, options, sink, err);
+        progress_end(&t->job);
+    }
+    free(options);
+    json_decref(train);
+    return status;
+}
+
+static Status crossval_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    ModelDefinition d = {0};
+    EventsReader reader = {.definition = &d};
+    Tuning t = {.definition = &d};
+    const char *text = argv[1] && sqlite3_value_type(argv[1]) != SQLITE_NULL
+        ? (const char *)sqlite3_value_text(argv[1])
+        : NULL;
+    Status status = definition_find(&d, db, (const char *)sqlite3_value_text(argv[0]), err);
+    if (status == ST_OK) status = crossval(&t, &reader, text, sink, err);
+    tuning_close(&t);
+    events_reader_clear(&reader);
+    definition_clear(&d);
+    return status;
+}
+
+int register_crossval(sqlite3 *db) {
+    static const RowTable table = {
+        .name = "rec_crossval",
+        .columns =
+            "fold INTEGER, metric TEXT, k INTEGER, value REAL, users INTEGER, train_seconds REAL",
+        .n_columns = 6,
+        .arguments = ", model_name HIDDEN, options HIDDEN",
+        .n_arguments = 2,
+        .n_required = 1,
+        .fill = crossval_fill,
+    };
+    return row_table_register(db, &table);
+}

@@ -1,0 +1,549 @@
+/* Reading a rec_index: searches (materialised at once) and scans of the stored rows. */
+#include <math.h>
+#include <string.h>
+
+#include "../../base/ids.h"
+#include "../../base/memory.h"
+#include "../../base/options.h"
+#include "../host/guard.h"
+#include "index.h"
+
+typedef struct IndexCursor {
+    sqlite3_vtab_cursor base;
+    int search;
+    TopK found; /* a search's rows, best first */
+    size_t at;
+    sqlite3_stmt *scan; /* a scan's rows */
+    int has_row;
+    sqlite3_value *echo[N_HIDDEN]; /* the inputs as they came in */
+    sqlite3_value *query;          /* MATCH's argument */
+} IndexCursor;
+
+const OptSpec index_search_options[] = {
+    {"ef", OPT_INT, offsetof(SearchOptions, ef), 1, 100000, 64, NULL,
+        "HNSW: candidates kept while searching"},
+    {"nprobe", OPT_INT, offsetof(SearchOptions, nprobe), 1, 1000000, 1, NULL, "IVF: lists visited"},
+    {"candidates", OPT_INT, offsetof(SearchOptions, candidates), 1, 1000000, 100, NULL,
+        "codes that lose something: rows that are scored exactly"},
+    {"device", OPT_TEXT, offsetof(SearchOptions, device), 0, 16, 0, "",
+        "cpu, gpu, gpu:N or auto; default: the index's"},
+    {0},
+};
+
+int index_open_cursor(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out) {
+    IndexCursor *cursor = mem_zeros(1, sizeof *cursor);
+    (void)vtab;
+    if (!cursor) return SQLITE_NOMEM;
+    *out = &cursor->base;
+    return SQLITE_OK;
+}
+
+static void cursor_reset(IndexCursor *cursor) {
+    topk_clear(&cursor->found);
+    sqlite3_finalize(cursor->scan);
+    cursor->scan = NULL;
+    for (int i = 0; i < N_HIDDEN; i++) sqlite3_value_free(cursor->echo[i]);
+    memset(cursor->echo, 0, sizeof cursor->echo);
+    sqlite3_value_free(cursor->query);
+    cursor->query = NULL;
+    cursor->at = 0;
+    cursor->has_row = 0;
+}
+
+int index_close_cursor(sqlite3_vtab_cursor *base) {
+    cursor_reset((IndexCursor *)base);
+    mem_free(base);
+    return SQLITE_OK;
+}
+
+/* ---- the inputs of a search ---- */
+
+typedef struct Inputs {
+    IndexRequest request;
+    float *query; /* ours */
+    int has_query;
+    int empty; /* an input was NULL: no rows, as for = NULL */
+    int has_k;
+    int64_t k;
+    int64_t limit, offset;
+    double max_distance;
+    sqlite3_value *similar_to; /* borrowed */
+    int64_t *only;             /* rowid IN */
+    size_t n_only;
+    int has_only;
+    int64_t *exclude_id;
+    Condition *condition; /* on metadata; values are ours */
+    size_t n_conditions;
+    size_t list_capacity; /* of the IN list that is being read */
+} Inputs;
+
+static void inputs_clear(Inputs *in) {
+    mem_free(in->query);
+    mem_free(in->only);
+    mem_free(in->exclude_id);
+    for (size_t i = 0; i < in->n_conditions; i++) {
+        for (size_t j = 0; j < in->condition[i].n_cells; j++) cell_free(&in->condition[i].cell[j]);
+        mem_free(in->condition[i].cell);
+    }
+    mem_free(in->condition);
+}
+
+static Status take_query(const IndexTable *t, Inputs *in, sqlite3_value *value, Err *err) {
+    const float *vector;
+    float *owned;
+    int dim;
+    if (sqlite3_value_type(value) == SQLITE_NULL) {
+        in->empty = 1;
+        return ST_OK;
+    }
+    if (in->has_query) return fail(err, ST_BADARG, "two query vectors");
+    TRY(glue_vector(value, &vector, &dim, &owned, err));
+    Status status = ST_OK;
+    if (dim != t->dim)
+        status = fail(
+            err, ST_BADARG, "a query of %d elements, the column is float[%d]", dim, t->dim);
+    else if (!(in->query = mem_array((size_t)dim, sizeof *in->query)))
+        status = fail_nomem(err, "the query");
+    else memcpy(in->query, vector, (size_t)dim * sizeof *vector);
+    mem_free(owned);
+    in->has_query = 1;
+    return status;
+}
+
+static Status take_integer(
+    Inputs *in, const char *what, sqlite3_value *value, int64_t min, int64_t *out, Err *err) {
+    if (sqlite3_value_type(value) == SQLITE_NULL) {
+        in->empty = 1;
+        return ST_OK;
+    }
+    TRY(glue_whole(what, value, out, err));
+    if (*out < min)
+        return fail(
+            err, ST_BADARG, "%s=%lld (%lld or more)", what, (long long)*out, (long long)min);
+    return ST_OK;
+}
+
+/* Keep of the ascending list only what is in another ascending list. */
+static size_t intersect(int64_t *list, size_t n, const int64_t *other, size_t n_other) {
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (ids_find(other, (int64_t)n_other, list[i]) >= 0) list[kept++] = list[i];
+    return kept;
+}
+
+/* The integers of an IN list; a second list must hold as well. */
+static Status take_rowids(Inputs *in, sqlite3_value *list, Err *err) {
+    sqlite3_value *value;
+    int64_t *id = NULL;
+    size_t n = 0, capacity = 0;
+    for (int code = sqlite3_vtab_in_first(list, &value); code == SQLITE_OK && value;
+         code = sqlite3_vtab_in_next(list, &value)) {
+        if (sqlite3_value_type(value) != SQLITE_INTEGER) continue;
+        if (n == capacity) {
+            capacity = capacity * 2 + 64;
+            int64_t *grown = mem_resize(id, capacity, sizeof *grown);
+            if (!grown) {
+                mem_free(id);
+                return fail_nomem(err, "the list of rowids");
+            }
+            id = grown;
+        }
+        id[n++] = sqlite3_value_int64(value);
+    }
+    ids_sort(id, n);
+    if (in->has_only) n = intersect(id, n, in->only, in->n_only);
+    mem_free(in->only);
+    in->only = id;
+    in->n_only = n;
+    in->has_only = 1;
+    return ST_OK;
+}
+
+/* The value as the column's affinity makes it (SQLite's rules for comparisons), a copy of ours. It
+ * is converted first: of a copy that sqlite3_value_dup made, SQLite 3.53 cannot. */
+static Status keep_value(sqlite3_value *value, Affinity affinity, Cell *out, Err *err) {
+    int type = sqlite3_value_type(value);
+    Cell borrowed;
+    if (affinity == AFFINITY_TEXT && (type == SQLITE_INTEGER || type == SQLITE_FLOAT)) {
+        const unsigned char *text = sqlite3_value_text(value);
+        if (!text) return fail_nomem(err, "a filter");
+        borrowed = (Cell){
+            .kind = CELL_TEXT, .bytes = text, .len = (size_t)sqlite3_value_bytes(value)};
+    } else {
+        /* converts what looks like a number */
+        if (affinity != AFFINITY_TEXT && type == SQLITE_TEXT) sqlite3_value_numeric_type(value);
+        borrowed = index_cell(value);
+    }
+    return cell_copy(out, &borrowed, err);
+}
+
+static Status add_cell(
+    Inputs *in, Condition *condition, sqlite3_value *value, Affinity affinity, Err *err) {
+    if (condition->n_cells == in->list_capacity) {
+        size_t capacity = in->list_capacity * 2 + 1;
+        Cell *grown = mem_resize(condition->cell, capacity, sizeof *grown);
+        if (!grown) return fail_nomem(err, "the filter");
+        condition->cell = grown;
+        in->list_capacity = capacity;
+    }
+    TRY(keep_value(value, affinity, &condition->cell[condition->n_cells], err));
+    condition->n_cells++;
+    return ST_OK;
+}
+
+/* One condition of the plan string: op is one of = < { > } i n N. */
+static Status take_metadata(
+    const IndexTable *t, Inputs *in, int column, char op, sqlite3_value *value, Err *err) {
+    static const char letters[] = "=<{>}inN";
+    static const ConditionKind kinds[] = {IS_EQUAL, IS_LESS, IS_LESS_EQUAL, IS_GREATER,
+        IS_GREATER_EQUAL, IS_IN, IS_NULL, IS_NOT_NULL};
+    Affinity affinity = affinity_of(t->column[column].type);
+    Condition *grown = mem_resize(in->condition, in->n_conditions + 1, sizeof *grown);
+    if (!grown) return fail_nomem(err, "the filter");
+    in->condition = grown;
+    Condition *condition = &grown[in->n_conditions++];
+    *condition = (Condition){
+        .column = t->column[column].shadow, .kind = kinds[strchr(letters, op) - letters]};
+    in->list_capacity = 0;
+    if (op == 'n' || op == 'N') return ST_OK;
+    if (op != 'i') return add_cell(in, condition, value, affinity, err);
+    sqlite3_value *element;
+    Status status = ST_OK;
+    for (int code = sqlite3_vtab_in_first(value, &element);
+         code == SQLITE_OK && element && status == ST_OK;
+         code = sqlite3_vtab_in_next(value, &element))
+        status = add_cell(in, condition, element, affinity, err);
+    if (status == ST_OK) condition_sort(condition);
+    return status;
+}
+
+Status index_take_options(const IndexTable *t, const char *text, IndexRequest *request, Err *err) {
+    SearchOptions options = {0};
+    OptTarget target = {index_search_options, &options};
+    request->device = t->device;
+    if (!text) return ST_OK;
+    TRY(options_set_json(&target, 1, text, err));
+    request->ef = options.ef;
+    request->nprobe = options.nprobe;
+    request->candidates = options.candidates;
+    return *options.device ? device_parse(options.device, &request->device, err) : ST_OK;
+}
+
+static Status take_options(const IndexTable *t, Inputs *in, sqlite3_value *value, Err *err) {
+    const char *text = (const char *)sqlite3_value_text(value);
+    if (!text && sqlite3_value_type(value) != SQLITE_NULL) return fail_nomem(err, "the options");
+    return index_take_options(t, text, &in->request, err);
+}
+
+/* The id that a key of `exclude` names; *found is 0 for a text key that the table does not have. */
+static Status excluded_id(IndexTable *t, Key key, int64_t *id, int *found, Err *err) {
+    *found = 1;
+    *id = key.integer;
+    if (t->key_column < 0)
+        return key.text ? fail(err, ST_BADARG, "exclude: '%.60s' is no rowid", key.text) : ST_OK;
+    sqlite3_stmt *statement;
+    TRY(index_statement(t, ID_OF_KEY, &statement, err));
+    sqlite3_bind_text64(statement, 1, key.text, key.len, SQLITE_STATIC, SQLITE_UTF8);
+    Status status = glue_step(t->db, statement, found, err);
+    if (status == ST_OK && *found) *id = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    return status;
+}
+
+static Status take_exclude(IndexTable *t, Inputs *in, sqlite3_value *value, Err *err) {
+    KeyList list = {0};
+    int found;
+    if (sqlite3_value_type(value) == SQLITE_NULL) return ST_OK;
+    TRY(key_list_parse(&list, "exclude", (const char *)sqlite3_value_text(value),
+        t->key_column >= 0 ? AFFINITY_TEXT : AFFINITY_INTEGER, err));
+    Status status = ST_OK;
+    in->exclude_id = mem_array(list.n + 1, sizeof *in->exclude_id);
+    if (!in->exclude_id) status = fail_nomem(err, "exclude");
+    for (size_t i = 0; i < list.n && status == ST_OK; i++) {
+        status = excluded_id(t, list.key[i], &in->exclude_id[in->request.n_exclude], &found, err);
+        in->request.n_exclude += status == ST_OK && found;
+    }
+    key_list_clear(&list);
+    return status;
+}
+
+static Status take_distance(Inputs *in, sqlite3_value *value, Err *err) {
+    if (sqlite3_value_type(value) == SQLITE_NULL) {
+        in->empty = 1;
+        return ST_OK;
+    }
+    int kind = sqlite3_value_numeric_type(value);
+    if (kind != SQLITE_INTEGER && kind != SQLITE_FLOAT)
+        return fail(err, ST_BADARG, "a bound on distance is a number");
+    double bound = sqlite3_value_double(value);
+    in->max_distance = fmin(in->max_distance, bound);
+    return ST_OK;
+}
+
+/* Read the arguments by the plan string of index_plan.c. */
+static Status read_inputs(IndexCursor *cursor, IndexTable *t, Inputs *in, const char *plan,
+    sqlite3_value **argv, Err *err) {
+    int function_form = strchr(plan, 'f') != NULL;
+    in->request.device = t->device;
+    for (int i = 0; *plan; plan++, i++) {
+        int echo = -1;
+        Status status = ST_OK;
+        /* t(:q, 10, NULL, NULL, '[7]'): NULL passes an argument over, in the function form */
+        if (function_form && strchr("fs", *plan) && sqlite3_value_type(argv[i]) == SQLITE_NULL)
+            continue;
+        switch (*plan) {
+        case 'q':
+            status = take_query(t, in, argv[i], err);
+            cursor->query = sqlite3_value_dup(argv[i]);
+            break;
+        case 'f':
+            echo = H_COMMAND;
+            status = take_query(t, in, argv[i], err);
+            break;
+        case 's':
+            echo = H_SIMILAR_TO;
+            in->similar_to = argv[i];
+            in->empty |= sqlite3_value_type(argv[i]) == SQLITE_NULL;
+            break;
+        case 'k':
+            echo = H_K;
+            in->has_k = 1;
+            status = take_integer(in, "k", argv[i], 0, &in->k, err);
+            break;
+        case 'l':
+            status = take_integer(in, "LIMIT", argv[i], INT64_MIN, &in->limit, err);
+            in->has_k = 2;
+            break;
+        case 'o': status = take_integer(in, "OFFSET", argv[i], INT64_MIN, &in->offset, err); break;
+        case 'O':
+            echo = H_OPTIONS;
+            status = take_options(t, in, argv[i], err);
+            break;
+        case 'x':
+            echo = H_EXCLUDE;
+            status = take_exclude(t, in, argv[i], err);
+            break;
+        case 'd':
+        case 'D': status = take_distance(in, argv[i], err); break;
+        case 'i': status = take_rowids(in, argv[i], err); break;
+        case 'm':
+            status = take_metadata(
+                t, in, (plan[1] - '0') * 10 + plan[2] - '0', plan[3], argv[i], err);
+            plan += 3;
+            break;
+        default: status = fail(err, ST_BADARG, "unknown plan"); break;
+        }
+        if (status == ST_OK && echo >= 0 && !(cursor->echo[echo] = sqlite3_value_dup(argv[i])))
+            status = fail_nomem(err, "an input");
+        TRY(status);
+    }
+    return ST_OK;
+}
+
+/* The row that similar_to names: by its key, or its rowid. */
+static Status similar_id(IndexTable *t, Inputs *in, sqlite3_int64 *id, int *found, Err *err) {
+    int64_t rowid = 0;
+    if (t->key_column >= 0) return index_find_key(t, in->similar_to, id, found, err);
+    TRY(take_integer(in, "similar_to", in->similar_to, INT64_MIN, &rowid, err));
+    *id = rowid;
+    *found = 1;
+    return ST_OK;
+}
+
+/* Read the vector of similar_to and leave that row out. */
+static Status resolve_similar(IndexTable *t, Inputs *in, Err *err) {
+    int found;
+    sqlite3_int64 id = 0;
+    if (!in->similar_to || in->empty) return ST_OK;
+    if (in->has_query) return fail(err, ST_BADARG, "give a query vector or similar_to, not both");
+    int64_t *grown = mem_resize(in->exclude_id, in->request.n_exclude + 1, sizeof *grown);
+    if (grown) in->exclude_id = grown;
+    in->query = mem_array((size_t)t->dim, sizeof *in->query);
+    if (!grown || !in->query) return fail_nomem(err, "the query");
+    TRY(similar_id(t, in, &id, &found, err));
+    if (found) TRY(index_read_row(t, id, in->query, NULL, &found, err));
+    if (found) grown[in->request.n_exclude++] = id;
+    in->empty |= !found;
+    return ST_OK;
+}
+
+/* The least score that a distance bound allows, a little lower; SQLite checks the bound itself
+ * afterwards. */
+static double score_bound(AnnMetric metric, double distance) {
+    if (isinf(distance)) return distance > 0 ? -INFINITY : INFINITY;
+    double score = metric == ANN_L2 ? -(distance < 0 ? 0 : distance * distance)
+        : metric == ANN_COSINE      ? 1 - distance
+                                    : -distance;
+    /* 1 - score rounds to multiples of 2^-53 */
+    double rounding = metric == ANN_COSINE ? 1e-15 : 1e-300;
+    return score - fabs(score) * 1e-12 - rounding;
+}
+
+static Status run_search(IndexTable *t, IndexCursor *cursor, Inputs *in, Err *err) {
+    TRY(index_view_sync(t, err));
+    if (!in->query) return ST_OK;                      /* t(NULL, 10) */
+    if (in->has_only && in->n_only == 0) return ST_OK; /* nothing qualifies */
+    int64_t n = index_view_count(t), k = n;
+    if (in->has_k == 1) k = in->k;
+    if (in->has_k == 2 && in->limit >= 0 && in->limit < n)
+        k = in->limit + (in->offset < 0 ? 0 : in->offset < n ? in->offset : n);
+    if (!in->has_k && isinf(in->max_distance))
+        return fail(err, ST_BADARG,
+            "a search needs k (WHERE ... AND k = 10), a bound on distance, or a LIMIT, which "
+            "SQLite before 3.41 hands over for the function form alone: t(:q) LIMIT 10");
+    in->request.query = in->query;
+    in->request.k = (size_t)(k > n ? n : k);
+    in->request.min_score = score_bound(t->metric, in->max_distance);
+    in->request.only = in->has_only ? in->only : NULL;
+    in->request.n_only = in->n_only;
+    ids_sort(in->exclude_id, in->request.n_exclude);
+    in->request.exclude = in->exclude_id;
+    in->request.condition = in->condition;
+    in->request.n_conditions = in->n_conditions;
+    return index_search(t, &in->request, &cursor->found, err);
+}
+
+static Status filter_search(
+    IndexTable *t, IndexCursor *cursor, const char *plan, sqlite3_value **argv, Err *err) {
+    Inputs in = {.max_distance = INFINITY};
+    Status status = read_inputs(cursor, t, &in, plan, argv, err);
+    if (status == ST_OK) status = resolve_similar(t, &in, err);
+    if (status == ST_OK && !in.empty) status = run_search(t, cursor, &in, err);
+    inputs_clear(&in);
+    return status;
+}
+
+/* All rows, the row of a rowid (=), or the row of a key (K). */
+static Status filter_scan(
+    IndexTable *t, IndexCursor *cursor, const char *plan, sqlite3_value **argv, Err *err) {
+    sqlite3_int64 id = 0;
+    int found = 1;
+    if (*plan == 'K') TRY(index_find_key(t, argv[0], &id, &found, err));
+    if (!found) return ST_OK;
+    TRY(index_select_rows(t, &cursor->scan,
+        *plan ? "WHERE v.id=?1 AND v.vector IS NOT NULL"
+              : "WHERE v.vector IS NOT NULL ORDER BY v.id",
+        err));
+    if (*plan == '=') sqlite3_bind_value(cursor->scan, 1, argv[0]);
+    if (*plan == 'K') sqlite3_bind_int64(cursor->scan, 1, id);
+    return glue_step(t->db, cursor->scan, &cursor->has_row, err);
+}
+
+int index_filter(
+    sqlite3_vtab_cursor *base, int search, const char *plan, int argc, sqlite3_value **argv) {
+    IndexCursor *cursor = (IndexCursor *)base;
+    IndexTable *t = (IndexTable *)base->pVtab;
+    Err err = {0};
+    (void)argc;
+    cursor_reset(cursor);
+    cursor->search = search;
+    Status status = guard_enter_table(&t->busy, &err);
+    if (status == ST_OK) {
+        status = search ? filter_search(t, cursor, plan, argv, &err)
+                        : filter_scan(t, cursor, plan, argv, &err);
+        guard_leave_table(&t->busy);
+    }
+    return glue_vtab_error(base->pVtab, "rec_index", t->name, status, &err);
+}
+
+int index_next(sqlite3_vtab_cursor *base) {
+    IndexCursor *cursor = (IndexCursor *)base;
+    IndexTable *t = (IndexTable *)base->pVtab;
+    Err err = {0};
+    if (cursor->search) {
+        cursor->at++;
+        return SQLITE_OK;
+    }
+    Status status = guard_enter_table(&t->busy, &err);
+    if (status == ST_OK) {
+        status = glue_step(t->db, cursor->scan, &cursor->has_row, &err);
+        guard_leave_table(&t->busy);
+    }
+    return glue_vtab_error(base->pVtab, "rec_index", t->name, status, &err);
+}
+
+int index_eof(sqlite3_vtab_cursor *base) {
+    const IndexCursor *cursor = (const IndexCursor *)base;
+    return cursor->search ? cursor->at >= cursor->found.len : !cursor->has_row;
+}
+
+static sqlite3_int64 current_id(const IndexCursor *cursor) {
+    return cursor->search ? cursor->found.item[cursor->at].id
+                          : sqlite3_column_int64(cursor->scan, 0);
+}
+
+/* A declared column of the statement's row; vectors as float32, whatever they are stored as. */
+static Status declared_column(
+    const IndexTable *t, sqlite3_context *context, sqlite3_stmt *statement, int column, Err *err) {
+    int is_null;
+    if (column != t->vector_column) {
+        sqlite3_result_value(
+            context, sqlite3_column_value(statement, ROW_META + t->column[column].shadow));
+        return ST_OK;
+    }
+    if (t->content || t->storage == ANN_F32) {
+        sqlite3_result_value(context, sqlite3_column_value(statement, ROW_VECTOR));
+        return ST_OK;
+    }
+    void *stored = mem_aligned(1, ann_row_bytes(t->storage, t->dim));
+    float *vector = mem_array((size_t)t->dim, sizeof *vector);
+    Status status = stored && vector
+        ? index_take_vector(t, statement, ROW_VECTOR, stored, &is_null, err)
+        : fail_nomem(err, "a vector");
+    if (status == ST_OK) {
+        ann_decode(t->storage, stored, t->dim, vector);
+        sqlite3_result_blob64(context, vector, (size_t)t->dim * sizeof *vector, SQLITE_TRANSIENT);
+    }
+    mem_free(stored);
+    mem_free(vector);
+    return status;
+}
+
+/* Of a search's row, read from the table. */
+static Status stored_column(
+    IndexTable *t, sqlite3_context *context, sqlite3_int64 id, int column, Err *err) {
+    sqlite3_stmt *statement;
+    int has_row;
+    TRY(index_statement(t, GET_ROW, &statement, err));
+    sqlite3_bind_int64(statement, 1, id);
+    Status status = glue_step(t->db, statement, &has_row, err);
+    if (status == ST_OK && has_row) status = declared_column(t, context, statement, column, err);
+    sqlite3_reset(statement);
+    return status;
+}
+
+static void hidden_column(
+    const IndexTable *t, const IndexCursor *cursor, sqlite3_context *context, int hidden) {
+    if (!cursor->search) return;
+    double score = cursor->found.item[cursor->at].score;
+    if (hidden == H_SCORE) sqlite3_result_double(context, index_shown_score(t->metric, score));
+    else if (hidden == H_DISTANCE) sqlite3_result_double(context, index_distance(t->metric, score));
+    else if (hidden == H_RANK) sqlite3_result_int64(context, (sqlite3_int64)cursor->at + 1);
+    else if (cursor->echo[hidden]) sqlite3_result_value(context, cursor->echo[hidden]);
+}
+
+int index_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column) {
+    IndexCursor *cursor = (IndexCursor *)base;
+    IndexTable *t = (IndexTable *)base->pVtab;
+    Err err = {0};
+    if (column >= t->n_columns) {
+        /* lets an UPDATE of a hidden column be told from none */
+        if (sqlite3_vtab_nochange(context)) return SQLITE_OK;
+        hidden_column(t, cursor, context, column - t->n_columns);
+        return SQLITE_OK;
+    }
+    if (sqlite3_vtab_nochange(context) && column == t->vector_column) return SQLITE_OK;
+    Status status = guard_enter_table(&t->busy, &err);
+    if (status == ST_OK) {
+        status = cursor->search ? stored_column(t, context, current_id(cursor), column, &err)
+                                : declared_column(t, context, cursor->scan, column, &err);
+        guard_leave_table(&t->busy);
+    }
+    return glue_vtab_error(base->pVtab, "rec_index", t->name, status, &err);
+}
+
+int index_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *out) {
+    *out = current_id((IndexCursor *)base);
+    return SQLITE_OK;
+}

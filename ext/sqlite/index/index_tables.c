@@ -1,0 +1,412 @@
+/* rec_indexes: what indexes the connection's databases hold. rec_recall_at: recall and time of one
+ * against exact search. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../base/json.h"
+#include "../../ann/graph_groups.h"
+#include "../../base/memory.h"
+#include "../../base/text.h"
+#include "index.h"
+#include "../host/parts.h"
+#include "../host/row_table.h"
+
+/* ---- rec_indexes ---- */
+
+/* What the present rows would take in memory, searched by what `optimize` would build. */
+static int64_t predicted(const IndexTable *t, int64_t rows) {
+    const char *factory = ann_resolve(t->factory, rows, t->dim);
+    size_t bytes = ann_vectors_memory(t->storage, rows, t->dim) +
+        (size_t)rows * (sizeof(int64_t) + (size_t)t->n_meta * sizeof(uint32_t));
+    return (int64_t)(bytes + ann_engine_for(factory)->predict(factory, rows, t->dim));
+}
+
+static Status visit(IndexTable *t, RowSink *sink, Err *err) {
+    static const char *const metrics[] = {"ip", "l2", "cosine"},
+                             *const storages[] = {"f32", "f16", "sq8"};
+    sqlite3_int64 rows, changed;
+    int64_t built = 0;
+    int found;
+    char engine[64] = "exact";
+    TRY(index_count_rows(t, &rows, err));
+    TRY(index_segment_summary(t, engine, &built, &found, err));
+    TRY(glue_integer(t->db, 0, &changed, err,
+        "SELECT count(DISTINCT id) FROM \"%w\".\"%w\" WHERE NOT coalesce(meta, 0) AND seq>(SELECT "
+        "value FROM \"%w\".\"%w_config\" WHERE key='segment_seq')",
+        t->schema, t->log, t->schema, t->name));
+    row_text(sink, t->name);
+    row_text(sink, t->schema);
+    row_integer(sink, rows);
+    row_integer(sink, t->dim);
+    row_text(sink, metrics[t->metric]);
+    row_text(sink, storages[t->storage]);
+    row_text(sink, t->factory);
+    row_text(sink, found ? engine : "exact");
+    row_text(sink, ann_resolve(t->factory, rows, t->dim));
+    row_integer(sink, found ? built : 0);
+    row_integer(sink, found ? changed : 0);
+    row_integer(sink, predicted(t, rows));
+    row_integer(sink, (sqlite3_int64)index_view_cached(t, err));
+    row_text(sink, t->content);
+    return ST_OK;
+}
+
+/* One that cannot be read shows its error as its engine, and does not hide the others. */
+static void damaged(RowSink *sink, const char *schema, const char *name, const Err *err) {
+    row_text(sink, name);
+    row_text(sink, schema);
+    for (int i = 0; i < 5; i++) row_null(sink);
+    row_text(sink, err->text);
+    for (int i = 0; i < 6; i++) row_null(sink);
+}
+
+typedef struct Listing {
+    sqlite3 *db;
+    RowSink *sink;
+} Listing;
+
+static Status visit_named(void *context, const char *schema, const char *name, Err *err) {
+    const Listing *listing = context;
+    IndexTable *t = NULL;
+    char *full = sqlite3_mprintf("%s.%s", schema, name);
+    if (!full) return fail_nomem(err, "a name");
+    Status status = index_open(&t, listing->db, full, err);
+    sqlite3_free(full);
+    if (status == ST_OK) status = visit(t, listing->sink, err);
+    if (t) index_close(t);
+    if (status == ST_OK || status == ST_NOMEM || status == ST_CANCELLED) return status;
+    damaged(listing->sink, schema, name, err);
+    return ST_OK;
+}
+
+static Status indexes_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    Listing listing = {db, sink};
+    (void)argv;
+    return glue_each_table(db, "rec_index", "_segment", visit_named, &listing, err);
+}
+
+/* ---- rec_recall_at ---- */
+
+typedef struct Sample {
+    int64_t n, capacity;
+    int64_t k;
+    /* of rows of the index, which are left out of their own answers; NULL: queries from
+     * elsewhere */
+    int64_t *id;
+    float *vector;   /* n x dim */
+    char note[120];  /* about rows that are equal, "" for none */
+    Scored *nearest; /* n x k: the true ones */
+    int64_t *n_nearest;
+    double *seconds; /* n */
+} Sample;
+
+static void sample_clear(Sample *s) {
+    mem_free(s->id);
+    mem_free(s->vector);
+    mem_free(s->nearest);
+    mem_free(s->n_nearest);
+    mem_free(s->seconds);
+}
+
+/* Room for the answers to n queries. */
+static Status sample_answers(Sample *s, int64_t n, Err *err) {
+    s->nearest = mem_array((size_t)n, (size_t)s->k * sizeof *s->nearest);
+    s->n_nearest = mem_array((size_t)n, sizeof *s->n_nearest);
+    s->seconds = mem_array((size_t)n, sizeof *s->seconds);
+    return s->nearest && s->n_nearest && s->seconds ? ST_OK : fail_nomem(err, "the sample");
+}
+
+static Status add_query(
+    Sample *s, const IndexTable *t, const char *table, sqlite3_stmt *rows, Err *err) {
+    const float *vector;
+    float *owned;
+    int dim;
+    if (sqlite3_column_type(rows, 0) == SQLITE_NULL) return ST_OK;
+    if (s->n == s->capacity) {
+        s->capacity = s->capacity * 2 + 64;
+        float *grown = mem_resize(s->vector, (size_t)s->capacity, (size_t)t->dim * sizeof *grown);
+        if (!grown) return fail_nomem(err, "the sample");
+        s->vector = grown;
+    }
+    TRY(glue_vector(sqlite3_column_value(rows, 0), &vector, &dim, &owned, err));
+    if (dim == t->dim) memcpy(s->vector + s->n++ * dim, vector, (size_t)dim * sizeof *vector);
+    mem_free(owned);
+    return dim == t->dim
+        ? ST_OK
+        : fail(err, ST_BADARG, "a query of %.60s has %d elements, the column is float[%d]", table,
+              dim, t->dim);
+}
+
+/* The vectors of a table; those that are NULL are left out. */
+static Status sample_from_table(
+    Sample *s, const IndexTable *t, const char *name, const char *column, Err *err) {
+    char *schema, *table;
+    sqlite3_stmt *rows = NULL;
+    int has_row = 1;
+    TRY(glue_find_table(t->db, "table or view", name, "", &schema, &table, err));
+    Status status = glue_prepare(t->db, &rows, err, "SELECT q.\"%w\" FROM \"%w\".\"%w\" q",
+        column ? column : t->column[t->vector_column].name, schema, table);
+    while (status == ST_OK) {
+        status = glue_step(t->db, rows, &has_row, err);
+        if (status != ST_OK || !has_row) break;
+        status = add_query(s, t, table, rows, err);
+    }
+    sqlite3_finalize(rows);
+    sqlite3_free(schema);
+    sqlite3_free(table);
+    return status == ST_OK ? sample_answers(s, s->n, err) : status;
+}
+
+/* Rows of the index that count, spread evenly over the base. */
+static Status sample_from_rows(Sample *s, const IndexTable *t, int64_t wanted, Err *err) {
+    const IndexBase *base = t->loaded;
+    int64_t live = t->overlay.n_live, seen = 0;
+    size_t n = (size_t)(wanted < live ? wanted : live);
+    s->id = mem_array(n, sizeof *s->id);
+    s->vector = mem_array(n, (size_t)t->dim * sizeof *s->vector);
+    if (!s->id || !s->vector) return fail_nomem(err, "the sample");
+    TRY(sample_answers(s, (int64_t)n, err));
+    for (int64_t at = 0; at < base->vectors.n && s->n < (int64_t)n; at++) {
+        if (!ann_allows(t->overlay.live, at)) continue;
+        if (seen++ < (int64_t)((double)s->n * (double)live / (double)n)) continue;
+        s->id[s->n] = base->id[at];
+        ann_decode(t->storage, ann_stored(&base->vectors, at), t->dim, s->vector + s->n++ * t->dim);
+    }
+    return ST_OK;
+}
+
+/* Equal vectors are one place to a search: which of them comes back is decided by their numbers
+ * alone. */
+static Status note_equal_rows(Sample *s, const IndexTable *t, Err *err) {
+    RowGroups groups;
+    TRY(row_groups_find(&groups, &t->loaded->vectors, NULL, NULL, err));
+    if (groups.n)
+        text_format(s->note, sizeof s->note,
+            "%lld of %lld rows have a vector that another has, too (%lld such vectors)",
+            (long long)groups.start[groups.n], (long long)t->loaded->vectors.n,
+            (long long)groups.n);
+    row_groups_clear(&groups);
+    return ST_OK;
+}
+
+/* The k nearest of a query, a sample row itself left out; best first. */
+static Status ask(
+    IndexTable *t, Sample *s, int64_t i, const IndexRequest *options, TopK *out, Err *err) {
+    IndexRequest request = *options;
+    request.query = s->vector + i * t->dim;
+    request.k = (size_t)s->k + (s->id != NULL);
+    request.min_score = -INFINITY;
+    double start = task_clock();
+    TRY(index_search(t, &request, out, err));
+    s->seconds[i] = task_clock() - start;
+    size_t kept = 0;
+    for (size_t j = 0; j < out->len; j++)
+        if (!s->id || out->item[j].id != s->id[i]) out->item[kept++] = out->item[j];
+    out->len = kept < (size_t)s->k ? kept : (size_t)s->k;
+    return ST_OK;
+}
+
+/* How many of the found rows are as near as the n nearest: of rows at one distance any will do. */
+static int64_t count_hits(const TopK *found, const Scored *nearest, int64_t n) {
+    int64_t hits = 0;
+    for (size_t f = 0; f < found->len && n > 0; f++)
+        hits += found->item[f].score >= nearest[n - 1].score;
+    return hits < n ? hits : n;
+}
+
+/* Ask for every query; the first time keeps the answers as the true ones, later times count how
+ * many come that are as good. */
+static Status ask_all(IndexTable *t, Sample *s, const IndexRequest *options, int keep,
+    int64_t *hits, InterruptPoll *poll, Err *err) {
+    Status status = ST_OK;
+    *hits = 0;
+    for (int64_t i = 0; i < s->n && status == ST_OK; i++) {
+        TopK found = {0};
+        Scored *nearest = s->nearest + i * s->k;
+        status = interrupt_poll(poll) ? fail(err, ST_CANCELLED, "interrupted")
+                                      : ask(t, s, i, options, &found, err);
+        if (status == ST_OK && keep) {
+            memcpy(nearest, found.item, found.len * sizeof *nearest);
+            s->n_nearest[i] = (int64_t)found.len;
+        }
+        if (status == ST_OK && !keep) *hits += count_hits(&found, nearest, s->n_nearest[i]);
+        topk_clear(&found);
+    }
+    return status;
+}
+
+/* By an exact engine over the same base and overlay. */
+static Status ask_exactly(IndexTable *t, Sample *s, InterruptPoll *poll, Err *err) {
+    int64_t hits;
+    IndexBase twin = *t->loaded, *real = t->loaded;
+    IndexRequest options = {0};
+    TRY(index_build_base(t, &twin, "exact", err));
+    t->loaded = &twin;
+    Status status = ask_all(t, s, &options, 1, &hits, poll, err);
+    t->loaded = real;
+    twin.index.engine->free(&twin.index);
+    return status;
+}
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The q-th part of the times, in milliseconds. */
+static double quantile(Sample *s, double q) {
+    qsort(s->seconds, (size_t)s->n, sizeof *s->seconds, ascending);
+    int64_t at = (int64_t)ceil(q * (double)s->n) - 1;
+    return s->seconds[at < 0 ? 0 : at] * 1e3;
+}
+
+static void number_or_null(RowSink *sink, int64_t n, double value) {
+    if (n) row_real(sink, value);
+    else row_null(sink);
+}
+
+static Status one_setting(IndexTable *t, Sample *s, const char *text, double exact_ms,
+    InterruptPoll *poll, RowSink *sink, Err *err) {
+    IndexRequest request = {.k = 0};
+    int64_t hits, all = 0;
+    TRY(index_take_options(t, text, &request, err));
+    TRY(ask_all(t, s, &request, 0, &hits, poll, err));
+    for (int64_t i = 0; i < s->n; i++) all += s->n_nearest[i];
+    row_text(sink, text);
+    number_or_null(sink, all, (double)hits / (double)all);
+    number_or_null(sink, s->n, s->n ? quantile(s, 0.5) : 0);
+    number_or_null(sink, s->n, s->n ? quantile(s, 0.99) : 0);
+    number_or_null(sink, s->n, exact_ms);
+    row_integer(sink, s->n);
+    row_text(sink, *s->note ? s->note : NULL);
+    return ST_OK;
+}
+
+/* Settings of `options`: the object with each element of its one array in that array's place. */
+static Status each_setting(IndexTable *t, Sample *s, json_t *options, double exact_ms,
+    InterruptPoll *poll, RowSink *sink, Err *err) {
+    const char *key, *varied = NULL;
+    json_t *value, *list = NULL;
+    json_object_foreach(options, key, value) {
+        if (!json_is_array(value)) continue;
+        if (list)
+            return fail(err, ST_BADARG, "options: two lists, %.40s and %.40s (one)", varied, key);
+        list = value;
+        varied = key;
+    }
+    size_t n = list ? json_array_size(list) : 1;
+    if (n == 0) return fail(err, ST_BADARG, "options: %.40s is an empty list", varied);
+    Status status = ST_OK;
+    for (size_t i = 0; i < n && status == ST_OK; i++) {
+        json_t *setting = json_copy(options);
+        if (setting && list) json_object_set(setting, varied, json_array_get(list, i));
+        char *text = setting ? json_dumps(setting, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+        status = text ? one_setting(t, s, text, exact_ms, poll, sink, err)
+                      : fail_nomem(err, "the options");
+        free(text); /* jansson's own */
+        json_decref(setting);
+    }
+    return status;
+}
+
+/* Without options: a ladder of what the engine can vary. */
+static const char *ladder(const IndexTable *t) {
+    if (t->loaded->index.engine == &ann_graph_engine) return "{\"ef\":[16,32,64,128,256,512]}";
+    if (t->loaded->index.engine == &ann_faiss_engine && strstr(t->loaded->factory, "IVF"))
+        return "{\"nprobe\":[1,2,4,8,16,32,64,128]}";
+    return "{}";
+}
+
+/* What rec_recall_at was given. */
+typedef struct RecallCall {
+    int64_t rows;       /* of the index that are asked for, or */
+    const char *table;  /* a table of queries */
+    const char *column; /* and its column; NULL: of the index's name */
+    int64_t k;
+    const char *options; /* or NULL */
+} RecallCall;
+
+static Status measure(IndexTable *t, const RecallCall *call, RowSink *sink, Err *err) {
+    int64_t k = call->k;
+    const char *text = call->options;
+    json_error_t json_error;
+    InterruptPoll poll;
+    TRY(index_view_sync(t, err));
+    if (k > index_view_count(t)) k = index_view_count(t);
+    json_t *options = json_loads(text ? text : ladder(t), JSON_REJECT_DUPLICATES, &json_error);
+    if (json_lacks_memory(options, &json_error)) return fail_nomem(err, "the options");
+    if (!json_is_object(options)) {
+        json_decref(options);
+        return fail(err, ST_BADARG, "options: a JSON object such as {\"ef\": [16,64]}");
+    }
+    Sample sample = {.k = k};
+    Status status = interrupt_poll_init(&poll, t->db, err);
+    if (status == ST_OK) {
+        status = call->table ? sample_from_table(&sample, t, call->table, call->column, err)
+                             : sample_from_rows(&sample, t, call->rows, err);
+        if (status == ST_OK) status = note_equal_rows(&sample, t, err);
+        if (status == ST_OK) status = ask_exactly(t, &sample, &poll, err);
+        if (status == ST_OK)
+            status = each_setting(
+                t, &sample, options, sample.n ? quantile(&sample, 0.5) : 0, &poll, sink, err);
+        interrupt_poll_clear(&poll);
+    }
+    sample_clear(&sample);
+    json_decref(options);
+    return status;
+}
+
+static const char *text_or_null(sqlite3_value *value) {
+    return value && sqlite3_value_type(value) != SQLITE_NULL
+        ? (const char *)sqlite3_value_text(value)
+        : NULL;
+}
+
+static Status recall_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    IndexTable *t;
+    RecallCall call = {
+        .rows = 1, .options = text_or_null(argv[3]), .column = text_or_null(argv[4])};
+    if (sqlite3_value_type(argv[1]) == SQLITE_TEXT)
+        call.table = (const char *)sqlite3_value_text(argv[1]);
+    else TRY(glue_whole("sample", argv[1], &call.rows, err));
+    TRY(glue_whole("k", argv[2], &call.k, err));
+    if (call.rows < 1 || call.rows > 1000000)
+        return fail(err, ST_BADARG,
+            "sample=%lld (1..1000000 rows of the index, or the name of a table of queries)",
+            (long long)call.rows);
+    if (call.k < 1 || call.k > 1000000)
+        return fail(err, ST_BADARG, "k=%lld (1..1000000)", (long long)call.k);
+    TRY(index_open(&t, db, (const char *)sqlite3_value_text(argv[0]), err));
+    Status status = measure(t, &call, sink, err);
+    index_close(t);
+    return status;
+}
+
+int register_index_tables(sqlite3 *db) {
+    static const RowTable tables[] = {
+        {.name = "rec_indexes",
+            .columns = "name TEXT, schema TEXT, rows INTEGER, dimensions INTEGER, metric TEXT, "
+                       "storage TEXT, factory TEXT, engine TEXT, picks TEXT, built_rows INTEGER, "
+                       "changed_rows INTEGER, memory_bytes INTEGER, loaded INTEGER, content TEXT",
+            .n_columns = 14,
+            .arguments = "",
+            .flags = SQLITE_VTAB_DIRECTONLY,
+            .fill = indexes_fill},
+        {.name = "rec_recall_at",
+            .columns = "options TEXT, recall REAL, p50_ms REAL, p99_ms REAL, exact_p50_ms REAL, "
+                       "queries INTEGER, note TEXT",
+            .n_columns = 7,
+            .arguments = ", index_name HIDDEN, sample HIDDEN, k HIDDEN, with_options HIDDEN, "
+                         "vector_column HIDDEN",
+            .n_arguments = 5,
+            .n_required = 3,
+            .flags = SQLITE_VTAB_DIRECTONLY,
+            .fill = recall_fill},
+    };
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        int code = row_table_register(db, &tables[i]);
+        if (code) return code;
+    }
+    return SQLITE_OK;
+}

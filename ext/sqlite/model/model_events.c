@@ -1,0 +1,427 @@
+/* Reading the behaviour table: one user's live history, or everything.
+ *
+ * Every column is named e."col" of "schema"."events", so that no argument can become an expression
+ * or a string, and a table of the same name in another schema is never read. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../base/memory.h"
+#include "../../base/text.h"
+#include "../host/guard.h"
+#include "model_table.h"
+
+void events_reader_clear(EventsReader *reader) {
+    sqlite3_finalize(reader->one_user);
+    *reader = (EventsReader){0};
+}
+
+/* Does the model want to know which session an event belongs to? */
+static int has_sessions(const ModelDefinition *d, const Algorithm *algorithm) {
+    return d->session && algorithm->by_session;
+}
+
+/* Columns of the statements over the events. */
+enum { COLUMN_USER, COLUMN_ITEM, COLUMN_WEIGHT, COLUMN_TIME, COLUMN_SESSION };
+
+/* SELECT user, item, weight, time, session FROM events, with `where` after it. */
+static Status prepare_events(
+    const ModelDefinition *d, sqlite3_stmt **out, const char *where, Err *err) {
+    TRY(guard_source(d->db, d->schema, d->events, 0, err));
+    char *weight = d->weight ? sqlite3_mprintf("e.\"%w\"", d->weight) : sqlite3_mprintf("1");
+    char *time = d->time ? sqlite3_mprintf("e.\"%w\"", d->time) : sqlite3_mprintf("0");
+    char *session = d->session ? sqlite3_mprintf("e.\"%w\"", d->session) : sqlite3_mprintf("0");
+    Status status = weight && time && session
+        ? glue_prepare(d->db, out, err,
+              "SELECT e.\"%w\", e.\"%w\", %s, %s, %s FROM \"%w\".\"%w\" AS e%s", d->user, d->item,
+              weight, time, session, d->schema, d->events, where)
+        : fail_nomem(err, "SQL");
+    sqlite3_free(weight);
+    sqlite3_free(time);
+    sqlite3_free(session);
+    return status;
+}
+
+/* "NULL", "a BLOB of 8 bytes", "'31/12/2024'", "3.5": the value as an error shows it. */
+static const char *shown(sqlite3_stmt *row, int column, char *out, size_t size) {
+    switch (sqlite3_column_type(row, column)) {
+    case SQLITE_NULL: return "NULL";
+    case SQLITE_BLOB:
+        text_format(out, size, "a BLOB of %d bytes", sqlite3_column_bytes(row, column));
+        return out;
+    case SQLITE_TEXT:
+        text_format(out, size, "'%.40s'", (const char *)sqlite3_column_text(row, column));
+        return out;
+    default: text_format(out, size, "%.15g", sqlite3_column_double(row, column)); return out;
+    }
+}
+
+/* A value of the present row that cannot be used: which, what is allowed, and where to see all of
+ * them. */
+static Status bad_value(const ModelDefinition *d, sqlite3_stmt *row, int column, const char *name,
+    const char *allowed, Err *err) {
+    char value[80];
+    return fail(err, ST_BADARG,
+        "%s.%s is %s (%s; SELECT * FROM rec_check_events('%s') lists such rows)", d->events, name,
+        shown(row, column, value, sizeof value), allowed, d->name);
+}
+
+int events_number(sqlite3_stmt *row, int column, double *out) {
+    /* one lock, not one for each question */
+    sqlite3_value *value = sqlite3_column_value(row, column);
+    int kind = sqlite3_value_type(value);
+    if (kind == SQLITE_INTEGER || kind == SQLITE_FLOAT)
+        return isfinite(*out = sqlite3_value_double(value));
+    return kind == SQLITE_TEXT &&
+        number_parse((const char *)sqlite3_column_text(row, column),
+            (size_t)sqlite3_column_bytes(row, column), out);
+}
+
+/* What to write where a number is no time in its unit. */
+static Status wrong_unit(
+    const ModelDefinition *d, const char *table, const char *looks, double value, Err *err) {
+    if (looks && strncmp(looks, "yyyymmdd", 8) == 0)
+        return fail(err, ST_BADARG,
+            "%s.%s is %.15g, which looks like %s and is taken as seconds since 1970 (make it a "
+            "date text such as '2024-01-31' in a view)",
+            table, d->time, value, looks);
+    if (looks)
+        return fail(err, ST_BADARG,
+            "%s.%s is %.15g, which looks like %s and is taken as seconds since 1970 (give the "
+            "model time_unit=%s)",
+            table, d->time, value, looks, looks);
+    return fail(err, ST_BADARG,
+        "%s.%s is %.15g, which is no time in its unit (time_unit=" TIME_UNITS ")", table, d->time,
+        value);
+}
+
+Status events_time(const ModelDefinition *d, sqlite3_stmt *row, int column, const char *table,
+    double *out, Err *err) {
+    double number;
+    char value[80];
+    if (!d->time) {
+        *out = 0;
+        return ST_OK;
+    }
+    if (events_number(row, column, &number)) {
+        *out = date_from_number(number, d->time_unit);
+        return date_is_possible(*out)
+            ? ST_OK
+            : wrong_unit(d, table, d->time_unit == TIME_SECONDS ? date_looks_like(number) : NULL,
+                  number, err);
+    }
+    if (sqlite3_column_type(row, column) == SQLITE_TEXT &&
+        date_parse((const char *)sqlite3_column_text(row, column),
+            (size_t)sqlite3_column_bytes(row, column), out))
+        return ST_OK;
+    return fail(err, ST_BADARG,
+        "%s.%s is %s, which is no time (unix seconds, or a text such as '2024-01-31' or "
+        "'2024-01-31 10:00:00'; SELECT * FROM rec_check_events('%s') lists such rows)",
+        table, d->time, shown(row, column, value, sizeof value), d->name);
+}
+
+/* weight and time of the present row, checked. */
+static Status read_numbers(
+    const ModelDefinition *d, sqlite3_stmt *row, double *weight, double *time, Err *err) {
+    if (!events_number(row, COLUMN_WEIGHT, weight) || fabs(*weight) > DATASET_MAX_WEIGHT)
+        return bad_value(d, row, COLUMN_WEIGHT, d->weight, "a number, -1e12..1e12", err);
+    return events_time(d, row, COLUMN_TIME, d->events, time, err);
+}
+
+static const char A_KEY[] =
+    "an INTEGER or a TEXT; NULL, a BLOB or a fraction is no key: leave such rows out in a view";
+
+static Status read_row(const ModelDefinition *d, sqlite3_stmt *row, Key *user, Key *item,
+    char *buffer, double *weight, double *time, Err *err) {
+    if (!glue_key(sqlite3_column_value(row, COLUMN_USER), d->user_affinity, buffer, user))
+        return bad_value(d, row, COLUMN_USER, d->user, A_KEY, err);
+    if (!glue_key(
+            sqlite3_column_value(row, COLUMN_ITEM), d->item_affinity, buffer + KEY_BUFFER, item))
+        return bad_value(d, row, COLUMN_ITEM, d->item, A_KEY, err);
+    return read_numbers(d, row, weight, time, err);
+}
+
+/* The session of the present row. */
+static Status read_session(
+    const ModelDefinition *d, sqlite3_stmt *row, char buffer[KEY_BUFFER], Key *out, Err *err) {
+    return glue_key(sqlite3_column_value(row, COLUMN_SESSION), AFFINITY_NONE, buffer, out)
+        ? ST_OK
+        : bad_value(d, row, COLUMN_SESSION, d->session, A_KEY, err);
+}
+
+typedef Status (*RowVisitor)(
+    void *context, sqlite3_stmt *row, Key user, Key item, double weight, double time, Err *err);
+
+/* Every event before until (if has_until); passed_over, if it is given, gets the users of the
+ * others. */
+static Status visit_all(EventsReader *reader, int has_until, double until, RowVisitor visit,
+    Status (*passed_over)(void *, Key, Err *), void *context, Err *err) {
+    const ModelDefinition *d = reader->definition;
+    sqlite3_stmt *rows = NULL;
+    /* where a time is the number that stands there */
+    int has_row = 1, unit_to_check = d->time && d->time_unit == TIME_SECONDS;
+    char buffer[2 * KEY_BUFFER];
+    Status status = prepare_events(d, &rows, "", err);
+    reader->rows = 0;
+    reader->span = (TimeSpan){0};
+    reader->first = INFINITY;
+    while (status == ST_OK) {
+        Key user, item;
+        double weight, time;
+        status = glue_step(d->db, rows, &has_row, err);
+        if (status != ST_OK || !has_row) break;
+        status = read_row(d, rows, &user, &item, buffer, &weight, &time, err);
+        if (status != ST_OK) break;
+        reader->rows++;
+        if (reader->task && reader->rows % 4096 == 0) {
+            atomic_store(&reader->task->done, reader->rows);
+            if (task_poll(reader->task)) status = fail(err, ST_CANCELLED, "interrupted");
+            if (status != ST_OK) break;
+        }
+        if (unit_to_check &&
+            sqlite3_value_type(sqlite3_column_value(rows, COLUMN_TIME)) != SQLITE_TEXT)
+            time_span_add(&reader->span, time);
+        reader->first = fmin(reader->first, time);
+        if (!(has_until && time >= until))
+            status = visit(context, rows, user, item, weight, time, err);
+        else if (passed_over) status = passed_over(context, user, err);
+    }
+    sqlite3_finalize(rows);
+    return status;
+}
+
+/* Do the times that a pass met make sense together? days_matter: a decay or a moment counts in days
+ * or seconds. */
+static Status check_times(const EventsReader *reader, int days_matter, Err *err) {
+    const ModelDefinition *d = reader->definition;
+    const char *looks = d->time && d->time_unit == TIME_SECONDS
+        ? time_span_suspect(&reader->span, days_matter)
+        : NULL;
+    return looks ? wrong_unit(d, d->events, looks, reader->span.most, err) : ST_OK;
+}
+
+typedef struct Training {
+    const ModelDefinition *definition;
+    Dataset *data;
+} Training;
+
+/* A key as a part of a longer one, in an order that is the key's own. */
+static void append_key(Bytes *out, Key key) {
+    if (key.text) {
+        bytes_append(out, "t", 1);
+        bytes_append(out, key.text, key.len);
+    } else {
+        bytes_format(out, "i%016llx", (unsigned long long)key.integer ^ 1ULL << 63);
+    }
+    bytes_append(out, "\x1f", 1);
+}
+
+/* Where sessions count, they are the users of the dataset: a user may number her own. */
+static Status add_event(
+    void *context, sqlite3_stmt *row, Key user, Key item, double weight, double time, Err *err) {
+    const Training *t = context;
+    char buffer[KEY_BUFFER];
+    Key session;
+    Bytes both = {0};
+    if (!has_sessions(t->definition, t->definition->algorithm))
+        return dataset_add(t->data, user, item, weight, time, err);
+    TRY(read_session(t->definition, row, buffer, &session, err));
+    append_key(&both, user);
+    append_key(&both, session);
+    bytes_format(&both, "%zx", user.len); /* whatever is in the texts, no two pairs are the same */
+    Status status = both.failed
+        ? fail_nomem(err, "a session")
+        : dataset_add(t->data, (Key){.text = (const char *)both.data, .len = both.len}, item,
+              weight, time, err);
+    bytes_clear(&both);
+    return status;
+}
+
+Status events_read_all(EventsReader *reader, const ModelDefinition *definition, int has_until,
+    double until, Dataset *data, Err *err) {
+    Training training = {definition, data};
+    TRY(visit_all(reader, has_until, until, add_event, NULL, &training, err));
+    TRY(check_times(reader, has_until || definition->common.half_life > 0, err));
+    if (has_until && reader->rows && !data->n_events)
+        return fail(err, ST_BADARG,
+            "no event of %s is before until=%.15g (unix seconds); the first is at %.15g",
+            reader->definition->events, until, reader->first);
+    return ST_OK;
+}
+
+static Status add_to_set(
+    void *context, sqlite3_stmt *row, Key user, Key item, double weight, double time, Err *err) {
+    (void)row;
+    return event_set_add(context, user, item, weight, time, err);
+}
+
+Status events_read_set(EventsReader *reader, int has_until, double until, EventSet *set, Err *err) {
+    TRY(visit_all(reader, has_until, until, add_to_set, NULL, set, err));
+    return check_times(reader, has_until, err);
+}
+
+/* Events of users on their way into histories. */
+typedef struct HistoryReading {
+    const ModelDefinition *definition;
+    const Model *model;
+    const HistoryRules *rules;
+    KeyMap *users; /* of everybody */
+    EventList list;
+} HistoryReading;
+
+static Status keep_event(HistoryReading *reading, sqlite3_stmt *row, Event event, Err *err) {
+    char buffer[KEY_BUFFER];
+    Key session;
+    if (!has_sessions(reading->definition, reading->model->algorithm))
+        return event_list_add(&reading->list, event, NULL, err);
+    TRY(read_session(reading->definition, row, buffer, &session, err));
+    return event_list_add(&reading->list, event, &session, err);
+}
+
+/* The rows of one_user, all of them as user's. */
+static Status read_one_user(EventsReader *reader, HistoryReading *reading, int32_t user, Err *err) {
+    const ModelDefinition *definition = reader->definition;
+    const HistoryRules *rules = reading->rules;
+    int has_row = 1;
+    char buffer[2 * KEY_BUFFER];
+    Status status = ST_OK;
+    while (status == ST_OK) {
+        Key key, item;
+        double weight, time;
+        status = glue_step(definition->db, reader->one_user, &has_row, err);
+        if (status != ST_OK || !has_row) break;
+        status = read_row(definition, reader->one_user, &key, &item, buffer, &weight, &time, err);
+        int32_t id = status == ST_OK ? history_item(reading->model, rules, item) : -1;
+        if (id < 0 || (rules->has_until && time >= rules->until)) continue;
+        status = keep_event(reading, reader->one_user, (Event){user, id, weight, time}, err);
+    }
+    sqlite3_reset(reader->one_user);
+    sqlite3_clear_bindings(reader->one_user);
+    return status;
+}
+
+/* The events of a user, ?1. Keys are bytes: a column's own collation may call several equal (the
+ * first condition, which an index serves). */
+static Status prepare_one_user(EventsReader *reader, Err *err) {
+    const ModelDefinition *d = reader->definition;
+    if (reader->one_user) return ST_OK;
+    char *where = sqlite3_mprintf(
+        " WHERE e.\"%w\"=?1 AND e.\"%w\"=?1 COLLATE BINARY", d->user, d->user);
+    Status status = where ? prepare_events(d, &reader->one_user, where, err)
+                          : fail_nomem(err, "SQL");
+    sqlite3_free(where);
+    return status;
+}
+
+Status events_read_user(EventsReader *reader, const Model *model, const HistoryRules *rules,
+    sqlite3_value *user, OwnedHistory *out, Err *err) {
+    HistoryReading reading = {.definition = reader->definition, .model = model, .rules = rules};
+    out->history.n = 0;
+    Status status = prepare_one_user(reader, err);
+    if (status == ST_OK) {
+        sqlite3_bind_value(reader->one_user, 1, user);
+        status = read_one_user(reader, &reading, 0, err);
+    }
+    if (status == ST_OK) status = history_of_events(&reading.list, rules, out, err);
+    event_list_clear(&reading.list);
+    return status;
+}
+
+static Status keep_everybodys(
+    void *context, sqlite3_stmt *row, Key user, Key item, double weight, double time, Err *err) {
+    HistoryReading *reading = context;
+    int32_t id;
+    TRY(keymap_add(reading->users, user, &id, err));
+    int32_t known = history_item(reading->model, reading->rules, item);
+    return known < 0 ? ST_OK : keep_event(reading, row, (Event){id, known, weight, time}, err);
+}
+
+/* A user whose events are all later is a user. */
+static Status keep_user_alone(void *context, Key user, Err *err) {
+    HistoryReading *reading = context;
+    int32_t id;
+    return keymap_add(reading->users, user, &id, err);
+}
+
+/* What was read, if that went well (status); reading is cleared. */
+static Status finish_reading(HistoryReading *reading, Status status, AllHistories *out, Err *err) {
+    *out = (AllHistories){0};
+    if (status == ST_OK)
+        status = all_histories_of_events(
+            &reading->list, reading->users, reading->model->n_items, reading->rules, out, err);
+    else keymap_free(reading->users);
+    event_list_clear(&reading->list);
+    return status;
+}
+
+Status events_read_histories(EventsReader *reader, const Model *model, const HistoryRules *rules,
+    AllHistories *out, Err *err) {
+    HistoryReading reading = {
+        .definition = reader->definition, .model = model, .rules = rules, .users = keymap_new()};
+    Status status = reading.users ? visit_all(reader, rules->has_until, rules->until,
+                                        keep_everybodys, keep_user_alone, &reading, err)
+                                  : fail_nomem(err, "the users");
+    return finish_reading(&reading, status, out, err);
+}
+
+/* The keys of the first n users among the first events. */
+static Status first_users(const EventsReader *reader, int32_t n, KeyMap *out, Err *err) {
+    const ModelDefinition *d = reader->definition;
+    sqlite3_stmt *rows;
+    int has_row = 1;
+    char buffer[KEY_BUFFER];
+    TRY(prepare_events(d, &rows, " LIMIT 1000", err));
+    Status status = ST_OK;
+    while (status == ST_OK && keymap_count(out) < n) {
+        Key user;
+        int32_t id;
+        status = glue_step(d->db, rows, &has_row, err);
+        if (status != ST_OK || !has_row) break;
+        if (glue_key(sqlite3_column_value(rows, COLUMN_USER), d->user_affinity, buffer, &user))
+            status = keymap_add(out, user, &id, err);
+    }
+    sqlite3_finalize(rows);
+    return status;
+}
+
+/* All events of the users that are there. */
+static Status read_users(EventsReader *reader, HistoryReading *reading, Err *err) {
+    Status status = prepare_one_user(reader, err);
+    for (int32_t u = 0; u < keymap_count(reading->users) && status == ST_OK; u++) {
+        Key user = keymap_key(reading->users, u);
+        if (user.text)
+            sqlite3_bind_text64(
+                reader->one_user, 1, user.text, user.len, SQLITE_TRANSIENT, SQLITE_UTF8);
+        else sqlite3_bind_int64(reader->one_user, 1, user.integer);
+        status = read_one_user(reader, reading, u, err);
+    }
+    return status;
+}
+
+Status events_read_first_users(EventsReader *reader, const Model *model, const HistoryRules *rules,
+    int32_t n_users, AllHistories *out, Err *err) {
+    HistoryReading reading = {
+        .definition = reader->definition, .model = model, .rules = rules, .users = keymap_new()};
+    Status status = reading.users ? first_users(reader, n_users, reading.users, err)
+                                  : fail_nomem(err, "the users");
+    if (status == ST_OK) status = read_users(reader, &reading, err);
+    return finish_reading(&reading, status, out, err);
+}
+
+Status events_access(const ModelDefinition *d, const char **out, Err *err) {
+    sqlite3_stmt *statement;
+    int has_row = 1, scan = 0;
+    TRY(glue_prepare(d->db, &statement, err,
+        "EXPLAIN QUERY PLAN SELECT e.\"%w\" FROM \"%w\".\"%w\" AS e WHERE e.\"%w\"=?1", d->item,
+        d->schema, d->events, d->user));
+    Status status = ST_OK;
+    while (status == ST_OK) {
+        status = glue_step(d->db, statement, &has_row, err);
+        if (status != ST_OK || !has_row) break;
+        const char *detail = (const char *)sqlite3_column_text(statement, 3);
+        scan |= detail && strncmp(detail, "SCAN", 4) == 0;
+    }
+    sqlite3_finalize(statement);
+    *out = scan ? "scan" : "index";
+    return status;
+}

@@ -1,0 +1,75 @@
+/* rec_train and rec_tune: a training and a tuning in a statement that only reads. */
+#include <string.h>
+
+#include "../host/guard.h"
+#include "model_table.h"
+#include "../host/parts.h"
+
+/* rec_train(model [, options]): the trained version as a BLOB, for INSERT INTO model(model, arg)
+ * VALUES('load', blob). */
+static void rec_train(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    ModelDefinition d;
+    EventsReader reader = {.definition = &d};
+    Model *model = NULL;
+    Bytes blob = {0};
+    PutWish wish;
+    Err err = {0};
+    sqlite3 *db = sqlite3_context_db_handle(context);
+    const char *options = argc > 1 ? (const char *)sqlite3_value_text(argv[1]) : NULL;
+
+    Status status = definition_find(&d, db, (const char *)sqlite3_value_text(argv[0]), &err);
+    if (status == ST_OK) status = guard_enter(&err);
+    if (status == ST_OK) {
+        status = tune_before_train(&d, options)
+            ? tune_and_train(&d, &reader, options, 0, &model, &wish, &err)
+            : train_model(&d, &reader, options, &model, &wish, &err);
+        guard_leave();
+    }
+    if (status == ST_OK) status = model_write(model, &blob, &err);
+    if (status == ST_OK) sqlite3_result_blob64(context, blob.data, blob.len, SQLITE_TRANSIENT);
+    else glue_function_error(context, "rec_train", status, &err);
+    bytes_clear(&blob);
+    model_free(model);
+    events_reader_clear(&reader);
+    definition_clear(&d);
+}
+
+int register_train_function(sqlite3 *db) {
+    for (int arguments = 1; arguments <= 2; arguments++) {
+        int code = sqlite3_create_function_v2(db, "rec_train", arguments,
+            SQLITE_UTF8 | SQLITE_DIRECTONLY, NULL, rec_train, NULL, NULL, NULL);
+        if (code) return code;
+    }
+    return SQLITE_OK;
+}
+
+static void rec_tune(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    ModelDefinition d;
+    EventsReader reader = {.definition = &d};
+    Bytes json = {0};
+    Err err = {0};
+    const char *options = argc > 1 ? (const char *)sqlite3_value_text(argv[1]) : NULL;
+    Status status = definition_find(
+        &d, sqlite3_context_db_handle(context), (const char *)sqlite3_value_text(argv[0]), &err);
+    if (status == ST_OK) status = guard_enter(&err);
+    if (status == ST_OK) {
+        status = tune_outside(&d, &reader, options, &json, &err);
+        guard_leave();
+    }
+    if (status == ST_OK)
+        sqlite3_result_text64(
+            context, (const char *)json.data, json.len, SQLITE_TRANSIENT, SQLITE_UTF8);
+    else glue_function_error(context, "rec_tune", status, &err);
+    bytes_clear(&json);
+    events_reader_clear(&reader);
+    definition_clear(&d);
+}
+
+int register_tune_function(sqlite3 *db) {
+    for (int arguments = 1; arguments <= 2; arguments++) {
+        int code = sqlite3_create_function_v2(db, "rec_tune", arguments,
+            SQLITE_UTF8 | SQLITE_DIRECTONLY, NULL, rec_tune, NULL, NULL, NULL);
+        if (code) return code;
+    }
+    return SQLITE_OK;
+}

@@ -1,0 +1,165 @@
+/* What a query of a rec_model asks: the arguments of xFilter as a Request. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../base/memory.h"
+#include "../../base/options.h"
+#include "model_cursor.h"
+
+static const OptSpec call_options[] = {
+    {"exclude_seen", OPT_FLAG, offsetof(CallOptions, exclude_seen), 0, 0, -1, NULL,
+        "leave out what is in the history (or in the cart); default: true, for session_knn and "
+        "repeat false"},
+    {"version", OPT_INT, offsetof(CallOptions, version), 0, 1e12, 0, NULL,
+        "answer with this version; 0: the active one"},
+    {"until", OPT_TIME, offsetof(CallOptions, until), -377705116800.0, 253402300799.0, INFINITY,
+        NULL, "read the history before this time; default: the version's own until"},
+    {"diversity", OPT_REAL, offsetof(CallOptions, rerank.diversity), 0, 1, 0, NULL,
+        "how much an item should be unlike those before it; 0: not"},
+    {"popularity_penalty", OPT_REAL, offsetof(CallOptions, rerank.popularity_penalty), 0, 10, 0,
+        NULL, "divide scores by (users of the item) to this power"},
+    {"calibration", OPT_REAL, offsetof(CallOptions, rerank.calibration), 0, 1000, 0, NULL,
+        "how much the list's categories should be those of the history (item_category=)"},
+    {"max_per_category", OPT_INT, offsetof(CallOptions, rerank.max_per_category), 0, 1e9, 0, NULL,
+        "so many items of a category at most (item_category=); 0: any number"},
+    {"pool", OPT_INT, offsetof(CallOptions, rerank.pool), 1, 1e6, 200, NULL,
+        "the first so many items of the list are put in a new order"},
+    {"device", OPT_TEXT, offsetof(CallOptions, device), 0, 16, 0, "cpu",
+        "everybody's lists are scored on: cpu, gpu, gpu:N, gpu:all or auto (ials, bpr, mf)"},
+    {0},
+};
+
+static Status set_subject(Request *r, int subject, Err *err) {
+    if (r->subject) return fail(err, ST_BADARG, "give one of user, similar_to and basket");
+    r->subject = subject;
+    return ST_OK;
+}
+
+static Status take_integer(
+    Request *r, const char *what, sqlite3_value *value, int64_t *out, Err *err) {
+    if (sqlite3_value_type(value) == SQLITE_NULL) {
+        r->null_input = 1;
+        return ST_OK;
+    }
+    return glue_whole(what, value, out, err);
+}
+
+static Status take_list(const ModelDefinition *d, KeyList *list, const char *what,
+    sqlite3_value *value, Request *r, Err *err) {
+    if (sqlite3_value_type(value) == SQLITE_NULL) {
+        r->null_input = 1;
+        return ST_OK;
+    }
+    return key_list_parse(
+        list, what, (const char *)sqlite3_value_text(value), d->item_affinity, err);
+}
+
+/* NULL asks nothing; what can be no key would be met by the popular list, and nobody would
+ * notice. */
+static Status take_key(Request *r, const char *what, sqlite3_value *value, Affinity affinity,
+    char *buffer, Key *out, Err *err) {
+    if (sqlite3_value_type(value) == SQLITE_NULL) {
+        r->null_input = 1;
+        return ST_OK;
+    }
+    return glue_key(value, affinity, buffer, out) ? ST_OK : glue_no_key(what, value, err);
+}
+
+static Status take_argument(
+    const ModelDefinition *d, Request *r, char letter, sqlite3_value *value, Err *err) {
+    OptTarget target = {call_options, &r->call};
+    int null = sqlite3_value_type(value) == SQLITE_NULL;
+    /* recs(1, 10, NULL, NULL, '[...]'): an argument passed over */
+    if (null && r->function_form && letter != 'k') return ST_OK;
+    switch (letter) {
+    case 'u':
+    case 'U':
+        r->user = value;
+        TRY(take_key(r, "user", value, d->user_affinity, r->similar_buffer, &r->similar, err));
+        return set_subject(r, SUBJECT_USER, err);
+    case 's':
+        TRY(take_key(
+            r, "similar_to", value, d->item_affinity, r->similar_buffer, &r->similar, err));
+        return set_subject(r, SUBJECT_SIMILAR, err);
+    case 'b':
+        TRY(take_list(d, &r->basket, "basket", value, r, err));
+        return set_subject(r, SUBJECT_BASKET, err);
+    case 'c':
+        r->has_candidates = 1;
+        return take_list(d, &r->candidates, "candidates", value, r, err);
+    case 'x':
+        return sqlite3_value_type(value) == SQLITE_NULL
+            ? ST_OK
+            : take_list(d, &r->exclude, "exclude", value, r, err);
+    case 'k':
+        r->has_k = 1;
+        TRY(take_integer(r, "k", value, &r->k, err));
+        return r->k < 0 ? fail(err, ST_BADARG, "k=%lld (0 or more)", (long long)r->k) : ST_OK;
+    case 'l': r->has_k = 2; return take_integer(r, "LIMIT", value, &r->limit, err);
+    case 'o': return take_integer(r, "OFFSET", value, &r->offset, err);
+    case 'i': r->in[r->n_in++] = value; return ST_OK;
+    case '=': r->item = value; return ST_OK;
+    case 'O':
+        return sqlite3_value_type(value) == SQLITE_NULL
+            ? ST_OK
+            : options_set_json(&target, 1, (const char *)sqlite3_value_text(value), err);
+    default: return fail(err, ST_BADARG, "unknown plan");
+    }
+}
+
+static int echo_column(char letter) {
+    switch (letter) {
+    case 'U': return C_COMMAND;
+    case 'u': return C_USER;
+    case 'k': return C_K;
+    case 's': return C_SIMILAR_TO;
+    case 'b': return C_BASKET;
+    case 'c': return C_CANDIDATES;
+    case 'x': return C_EXCLUDE;
+    case 'O': return C_OPTIONS;
+    default: return -1;
+    }
+}
+
+sqlite3_uint64 model_hash_bytes(sqlite3_uint64 hash, const void *data, size_t len) {
+    const unsigned char *c = data;
+    for (size_t i = 0; i < len; i++) hash = (hash ^ c[i]) * 1099511628211u;
+    return hash ^ (hash >> 31);
+}
+
+static sqlite3_uint64 hash_value(sqlite3_uint64 hash, sqlite3_value *value) {
+    int type = sqlite3_value_type(value);
+    hash = model_hash_bytes(hash, &type, sizeof type);
+    if (type == SQLITE_INTEGER) {
+        sqlite3_int64 number = sqlite3_value_int64(value);
+        return model_hash_bytes(hash, &number, sizeof number);
+    }
+    if (type == SQLITE_FLOAT) {
+        double number = sqlite3_value_double(value);
+        return model_hash_bytes(hash, &number, sizeof number);
+    }
+    const void *data = sqlite3_value_blob(value);
+    return data ? model_hash_bytes(hash, data, (size_t)sqlite3_value_bytes(value)) : hash;
+}
+
+Status model_read_request(
+    ModelCursor *c, const ModelDefinition *d, const char *plan, sqlite3_value **argv, Err *err) {
+    options_default(call_options, &c->request.call);
+    c->request.function_form = strchr(plan, 'U') != NULL;
+    c->inputs_hash = 1469598103934665603u;
+    for (int i = 0; plan[i]; i++) {
+        int column = echo_column(plan[i]);
+        sqlite3_value *value = argv[i];
+        if (column >= 0) {
+            /* reading may convert: keep the original for the echo */
+            value = c->echo[column] = sqlite3_value_dup(argv[i]);
+            if (!value) return fail_nomem(err, "an input");
+            c->inputs_hash = hash_value(model_hash_bytes(c->inputs_hash, &plan[i], 1), argv[i]);
+        }
+        TRY(take_argument(d, &c->request, plan[i], argv[i], err));
+        if (c->request.user && (plan[i] == 'u' || plan[i] == 'U')) c->request.user = value;
+    }
+    c->request.null_input |= c->request.function_form && !c->request.subject; /* recs(NULL, 10) */
+    return ST_OK;
+}

@@ -1,0 +1,67 @@
+/* The options of a training, and the setting that they make of a model's definition. */
+#include <math.h>
+#include <string.h>
+
+#include "../../base/options.h"
+#include "model_table.h"
+
+const OptSpec train_options[] = {
+    {"until", OPT_TIME, offsetof(TrainOptions, until), -377705116800.0, 253402300799.0, INFINITY,
+        NULL, "train on events before this time"},
+    {"activate", OPT_CHOICE, offsetof(TrainOptions, activate), 0, 0, ACTIVATE_ALWAYS,
+        "always|never", "serve the new version at once"},
+    {"keep", OPT_INT, offsetof(TrainOptions, keep), 0, 1e6, KEEP_AS_CREATED, NULL,
+        "keep so many versions, the newest (and the active one and the one before it); 0: all; "
+        "default: the model's"},
+    {"progress", OPT_CHOICE, offsetof(TrainOptions, progress), 0, 0, 0, "none|stderr",
+        "print lines on stderr"},
+    {"algorithm", OPT_CHOICE, offsetof(TrainOptions, algorithm), 0, 0, 0, "",
+        "another algorithm than CREATE's, with its own defaults"},
+    {0},
+};
+
+/* {"algorithm":"x"} must be known before its options can be read: a first pass over the JSON
+ * through SQLite. */
+static Status option_algorithm(ModelDefinition *d, const char *options, Err *err) {
+    sqlite3_stmt *statement;
+    int has_row;
+    TRY(glue_prepare(d->db, &statement, err,
+        "SELECT json_extract(%Q, '$.algorithm') WHERE json_valid(%Q)", options, options));
+    Status status = glue_step(d->db, statement, &has_row, err);
+    const char *name = has_row ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+    const Algorithm *algorithm = name ? algorithm_find(name) : NULL;
+    if (algorithm && algorithm != d->algorithm) {
+        d->algorithm = algorithm;
+        options_default(algorithm->options, &d->params);
+    }
+    sqlite3_finalize(statement);
+    return status;
+}
+
+Status train_read_options(ModelDefinition *d, TrainOptions *train, const char *options, Err *err) {
+    OptSpec specs[sizeof train_options / sizeof *train_options];
+    Bytes names = {0};
+    memcpy(specs, train_options, sizeof specs);
+    for (size_t i = 0; algorithm_registry[i]; i++)
+        bytes_format(&names, "%s%s", i ? "|" : "", algorithm_registry[i]->name);
+    bytes_append(&names, "", 1);
+    if (names.failed) return fail_nomem(err, "the options");
+    for (OptSpec *spec = specs; spec->name; spec++)
+        if (strcmp(spec->name, "algorithm") == 0) spec->choices = (const char *)names.data;
+    Status status = option_algorithm(d, options, err);
+    OptTarget target[] = {
+        {specs, train}, {d->algorithm->options, &d->params}, {model_common_options, &d->common}};
+    if (status == ST_OK) status = options_set_json(target, 3, options, err);
+    bytes_clear(&names);
+    return status == ST_OK && d->algorithm->check ? d->algorithm->check(&d->params, err) : status;
+}
+
+Status train_setting(
+    const ModelDefinition *definition, const char *options, Setting *out, Err *err) {
+    ModelDefinition d = *definition; /* options change a copy; the texts stay the definition's */
+    TrainOptions train;
+    options_default(train_options, &train);
+    if (options) TRY(train_read_options(&d, &train, options, err));
+    *out = (Setting){d.algorithm, d.common, d.params};
+    return ST_OK;
+}

@@ -1,0 +1,214 @@
+/* rec_models, rec_versions, rec_training_log, rec_deployments: what models the connection's
+ * databases hold. */
+#include <jansson.h>
+#include <string.h>
+
+#include "model_table.h"
+#include "../host/parts.h"
+#include "../host/row_table.h"
+
+typedef struct Listing {
+    sqlite3 *db;
+    RowSink *sink;
+    Status (*visit)(const ModelDefinition *, RowSink *, Err *);
+    void (*damaged)(RowSink *, const char *, const char *, const Err *);
+} Listing;
+
+static Status visit_named(void *context, const char *schema, const char *name, Err *err) {
+    const Listing *listing = context;
+    ModelDefinition d = {0};
+    Status status = definition_load(&d, listing->db, schema, name, err);
+    if (status == ST_OK) {
+        status = listing->visit(&d, listing->sink, err);
+    } else if (status != ST_NOMEM &&
+        status != ST_CANCELLED) { /* one damaged model does not hide the others */
+        if (listing->damaged) listing->damaged(listing->sink, schema, name, err);
+        status = ST_OK;
+    }
+    definition_clear(&d);
+    return status;
+}
+
+/* Call visit for every rec_model of every schema, and damaged, unless it is NULL, for one that
+ * cannot be read. */
+static Status each_model(sqlite3 *db, RowSink *sink,
+    Status (*visit)(const ModelDefinition *, RowSink *, Err *),
+    void (*damaged)(RowSink *, const char *, const char *, const Err *), Err *err) {
+    Listing listing = {db, sink, visit, damaged};
+    return glue_each_table(db, "rec_model", "_deployments", visit_named, &listing, err);
+}
+
+static Status visit_model(const ModelDefinition *d, RowSink *sink, Err *err) {
+    sqlite3_int64 active, versions;
+    const char *access = NULL;
+    Err reason = {0};
+    TRY(store_active(d, &active, err));
+    TRY(glue_integer(d->db, 0, &versions, err, "SELECT count(*) FROM \"%w\".\"%w_versions\"",
+        d->schema, d->name));
+    Status status = events_access(d, &access, &reason);
+    row_text(sink, d->name);
+    row_text(sink, d->automatic ? "auto" : d->algorithm->name);
+    if (active) row_integer(sink, active);
+    else row_null(sink);
+    row_integer(sink, versions);
+    row_text(sink, d->events);
+    row_text(sink, status == ST_OK ? access : reason.text);
+    row_text(sink, d->schema);
+    return ST_OK;
+}
+
+/* Copy the rows of a statement over d's shadow tables, the model's name first. */
+static Status copy_rows(const ModelDefinition *d, sqlite3_stmt *rows, RowSink *sink, Err *err) {
+    int has_row = 1;
+    Status status = ST_OK;
+    while (status == ST_OK) {
+        status = glue_step(d->db, rows, &has_row, err);
+        if (status != ST_OK || !has_row) break;
+        row_text(sink, d->name);
+        for (int i = 0; i < sqlite3_column_count(rows); i++) row_column(sink, rows, i);
+        row_text(sink, d->schema);
+    }
+    sqlite3_finalize(rows);
+    return status;
+}
+
+static Status visit_versions(const ModelDefinition *d, RowSink *sink, Err *err) {
+    sqlite3_stmt *rows;
+    TRY(glue_prepare(d->db, &rows, err,
+        "SELECT version, version IS (SELECT version FROM \"%w\".\"%w_deployments\" ORDER BY id "
+        "DESC LIMIT 1), algorithm, options, events, users, items, until, trained_seconds, bytes, "
+        "sha256 FROM \"%w\".\"%w_versions\" ORDER BY version",
+        d->schema, d->name, d->schema, d->name));
+    return copy_rows(d, rows, sink, err);
+}
+
+static Status visit_deployments(const ModelDefinition *d, RowSink *sink, Err *err) {
+    sqlite3_stmt *rows;
+    TRY(glue_prepare(d->db, &rows, err,
+        "SELECT id, version, action FROM \"%w\".\"%w_deployments\" ORDER BY id", d->schema,
+        d->name));
+    return copy_rows(d, rows, sink, err);
+}
+
+static Status visit_trials(const ModelDefinition *d, RowSink *sink, Err *err) {
+    sqlite3_stmt *rows;
+    TrialsState state;
+    TRY(trials_state(d, &state, err));
+    if (state == TRIALS_ABSENT) return ST_OK;
+    TRY(glue_prepare(d->db, &rows, err,
+        "SELECT trial, tuning, algorithm, options, metric, k, value, users, seconds, seed, %s, %s "
+        "FROM \"%w\".\"%w_trials\" ORDER BY trial",
+        state == TRIALS_OLD ? "1.0" : "share", state == TRIALS_PRESENT ? "note" : "NULL", d->schema,
+        d->name));
+    return copy_rows(d, rows, sink, err);
+}
+
+static Status log_rows(const ModelDefinition *d, sqlite3_stmt *rows, RowSink *sink, Err *err) {
+    json_error_t json_error;
+    size_t i;
+    json_t *step;
+    const char *text = (const char *)sqlite3_column_text(rows, 1);
+    json_t *log = text ? json_loads(text, 0, &json_error) : NULL;
+    if (!json_is_array(log)) {
+        json_decref(log);
+        return fail(err, ST_CORRUPT, "the training log of %s version %lld is malformed", d->name,
+            sqlite3_column_int64(rows, 0));
+    }
+    json_array_foreach(log, i, step) {
+        row_text(sink, d->name);
+        row_column(sink, rows, 0);
+        for (size_t j = 0; j < 3; j++) row_real(sink, json_number_value(json_array_get(step, j)));
+        row_text(sink, d->schema);
+    }
+    json_decref(log);
+    return ST_OK;
+}
+
+static Status visit_log(const ModelDefinition *d, RowSink *sink, Err *err) {
+    sqlite3_stmt *rows;
+    int has_row = 1;
+    TRY(glue_prepare(d->db, &rows, err,
+        "SELECT version, log FROM \"%w\".\"%w_versions\" ORDER BY version", d->schema, d->name));
+    Status status = ST_OK;
+    while (status == ST_OK) {
+        status = glue_step(d->db, rows, &has_row, err);
+        if (status != ST_OK || !has_row) break;
+        status = log_rows(d, rows, sink, err);
+    }
+    sqlite3_finalize(rows);
+    return status;
+}
+
+/* A row that says what is wrong, in the column `history`. */
+static void damaged_model(RowSink *sink, const char *schema, const char *name, const Err *err) {
+    row_text(sink, name);
+    for (int i = 0; i < 4; i++) row_null(sink);
+    row_text(sink, err->text);
+    row_text(sink, schema);
+}
+
+static Status models_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    (void)argv;
+    return each_model(db, sink, visit_model, damaged_model, err);
+}
+
+static Status versions_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    (void)argv;
+    return each_model(db, sink, visit_versions, NULL, err);
+}
+
+static Status deployments_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    (void)argv;
+    return each_model(db, sink, visit_deployments, NULL, err);
+}
+
+static Status log_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    (void)argv;
+    return each_model(db, sink, visit_log, NULL, err);
+}
+
+static Status trials_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
+    (void)argv;
+    return each_model(db, sink, visit_trials, NULL, err);
+}
+
+int register_model_tables(sqlite3 *db) {
+    static const RowTable tables[] = {
+        {.name = "rec_models",
+            .columns = "model TEXT, algorithm TEXT, active INTEGER, versions INTEGER, events TEXT, "
+                       "history TEXT, schema TEXT",
+            .n_columns = 7,
+            .arguments = "",
+            .fill = models_fill},
+        {.name = "rec_versions",
+            .columns = "model TEXT, version INTEGER, active INTEGER, algorithm TEXT, options TEXT, "
+                       "events INTEGER, users INTEGER, items INTEGER, until REAL, trained_seconds "
+                       "REAL, bytes INTEGER, sha256 TEXT, schema TEXT",
+            .n_columns = 13,
+            .arguments = "",
+            .fill = versions_fill},
+        {.name = "rec_training_log",
+            .columns = "model TEXT, version INTEGER, sweep REAL, objective REAL, seconds REAL, "
+                       "schema TEXT",
+            .n_columns = 6,
+            .arguments = "",
+            .fill = log_fill},
+        {.name = "rec_deployments",
+            .columns = "model TEXT, deployment INTEGER, version INTEGER, action TEXT, schema TEXT",
+            .n_columns = 5,
+            .arguments = "",
+            .fill = deployments_fill},
+        {.name = "rec_trials",
+            .columns = "model TEXT, trial INTEGER, tuning INTEGER, algorithm TEXT, options TEXT, "
+                       "metric TEXT, k INTEGER, value REAL, users INTEGER, seconds REAL, seed "
+                       "INTEGER, share REAL, note TEXT, schema TEXT",
+            .n_columns = 14,
+            .arguments = "",
+            .fill = trials_fill},
+    };
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        int code = row_table_register(db, &tables[i]);
+        if (code) return code;
+    }
+    return SQLITE_OK;
+}

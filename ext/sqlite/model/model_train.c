@@ -1,0 +1,64 @@
+/* Training: read the events, compute, hand over a model. The command `train` stores it; rec_train
+ * returns its bytes and only reads, so that nobody's write waits. */
+#include <math.h>
+#include <string.h>
+
+#include "../../base/memory.h"
+#include "../../base/options.h"
+#include "../host/cache.h"
+#include "../host/guard.h"
+#include "model_table.h"
+#include "../host/parts.h"
+#include "../host/jobs.h"
+
+/* The version that an option init_from names; *out stays NULL without one. The caller releases
+ * it. */
+static Status take_start(const ModelDefinition *d, Model **out, Err *err) {
+    const OptSpec *spec = options_find(d->algorithm->options, "init_from");
+    int64_t version = 0;
+    sqlite3_int64 found;
+    char sha256[65];
+    if (spec) memcpy(&version, d->params.bytes + spec->offset, sizeof version);
+    if (!version) return ST_OK;
+    TRY(store_lookup(d, NULL, version, &found, sha256, err));
+    return store_model(d, found, sha256, out, err);
+}
+
+Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options,
+    Model **out, PutWish *wish, Err *err) {
+    ModelDefinition d = *definition; /* options change a copy; the texts stay the definition's */
+    TrainOptions train;
+    Dataset data = {0};
+    Task task = {0};
+    Job job;
+    Model *start = NULL;
+
+    *out = NULL;
+    options_default(train_options, &train);
+    if (options) TRY(train_read_options(&d, &train, options, err));
+    int has_until = isfinite(train.until);
+    if (has_until && !d.time) return fail(err, ST_BADARG, "until needs the model's time= column");
+    *wish = (PutWish){train.activate == ACTIVATE_ALWAYS, train.keep};
+    TRY(progress_begin(&job, "train", d.name, &task, d.db, (int)train.progress, err));
+    task_phase(&task, "reading events", "events", 0, 0);
+    Status status = dataset_init(&data, err);
+    if (status == ST_OK) status = items_list(&d, &data, err);
+    reader->task = &task;
+    if (status == ST_OK) status = events_read_all(reader, &d, has_until, train.until, &data, err);
+    reader->task = NULL;
+    DatasetRules rules = model_rules(d.algorithm, &d.common, &d.params);
+    if (status == ST_OK) status = dataset_finish(&data, &rules, &task, err);
+    if (status == ST_OK && task_poll(&task)) status = fail(err, ST_CANCELLED, "interrupted");
+    if (status == ST_OK) status = items_read(&d, &data, err);
+    if (status == ST_OK) status = take_start(&d, &start, err);
+    if (status == ST_OK)
+        status = model_train(out, d.algorithm, &d.common, &d.params, start, &data, &task, err);
+    cache_release(start);
+    if (status == ST_OK) {
+        (*out)->has_until = has_until;
+        (*out)->until = has_until ? train.until : 0;
+    }
+    dataset_clear(&data);
+    progress_end(&job);
+    return status;
+}
