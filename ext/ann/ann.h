@@ -8,7 +8,7 @@
  *
  *     ip      x . y
  *     cosine  x . y / (|x| |y|), 0 where a norm is 0
- *     l2      -d^2, d = |x - y| rounded to float64        (the glue shows d)
+ *     l2      -d^2, d = |x - y| rounded to float64        (SQL shows d)
  *
  * Adding an engine: one file with an AnnEngine, one line in engines.c. */
 #ifndef REC_ANN_H

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "gpu_inside.h"
 #include "../base/text.h"
+#include "gpu_inside.h"
 
 Status device_parse(const char *text, DeviceChoice *out, Err *err) {
     char *end;

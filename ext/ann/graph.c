@@ -16,6 +16,8 @@
  *
  * A node's links stand in one run: for each of its levels, from 0 up, a count and that many
  * positions. Of equal rows one is a node (graph_groups.h). */
+#include "graph.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +27,6 @@
 #include "../math/kernels.h"
 #include "ann.h"
 #include "faiss_extra.h"
-#include "graph.h"
 
 enum {
     MIN_LINKS = 2,

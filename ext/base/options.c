@@ -1,14 +1,13 @@
 #include "options.h"
 
 #include <errno.h>
-#include "json.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "date.h"
-#include "memory.h"
+#include "json.h"
 #include "text.h"
 
 static void set_integer(const OptSpec *spec, void *params, int64_t value) {

@@ -1,9 +1,10 @@
 #include "status.h"
-#include "text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "text.h"
 
 /* Bytes of the UTF-8 sequence at text, 0 when it is malformed or cut off. */
 static size_t sequence_length(const unsigned char *text) {

@@ -1,7 +1,7 @@
-/* Status codes and error text, the one way in which anything below the SQLite glue fails.
+/* Status codes and error text, the one way in which anything below SQL fails.
  *
  * A function that can fail returns a Status; the text is written where the fact is known, into the
- * caller's Err, and says what was given and what is allowed. The glue puts the table's name in
+ * caller's Err, and says what was given and what is allowed. The SQL room puts the table's name in
  * front of it and turns the code into SQLite's. Outputs are defined on failure too: whatever
  * *_clear() or *_free() takes. */
 #ifndef REC_STATUS_H

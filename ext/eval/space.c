@@ -1,10 +1,11 @@
 #include "space.h"
-#include "../base/text.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "../base/text.h"
 
 static Status read_axis(Space *s, const char *name, json_t *value, Err *err) {
     const OptSpec *spec = options_find(s->algorithm->options, name);

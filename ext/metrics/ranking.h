@@ -15,7 +15,7 @@
  *
  *     r_precision  hits in the first R / R
  *
- * Nothing relevant gives NaN, which the glue shows as NULL. */
+ * Nothing relevant gives NaN, which SQL shows as NULL. */
 #ifndef REC_RANKING_H
 #define REC_RANKING_H
 

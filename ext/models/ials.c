@@ -32,6 +32,8 @@
  * the history of c_uj y_i' A_u^-1 y_j, exactly. Cost of a sweep: for a row of n entries the lesser
  * of n d^2 / 2 + d^3 / 6 and n^2 d / 2 + n^3 / 6 multiply-adds; blocks of b: n (d^2 / b + d b / 2)
  * + d b^2 / 6. A fold-in: n d^2 / 2 + d^3 / 6. */
+#include "ials.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -39,7 +41,6 @@
 #include "../math/dense.h"
 #include "../math/kernels.h"
 #include "algorithms.h"
-#include "ials.h"
 
 static const OptSpec ials_options[] = {
     {"factors", OPT_INT, offsetof(IalsParams, factors), 1, 1024, 64, NULL,

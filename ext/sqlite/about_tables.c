@@ -8,14 +8,14 @@
 #include <unistd.h>
 
 #include "../ann/ann.h"
-#include "../base/text.h"
 #include "../ann/gpu.h"
+#include "../base/text.h"
 #include "../math/dense.h"
 #include "../math/kernels.h"
 #include "../models/model.h"
 #include "host/cache.h"
-#include "host/parts.h"
 #include "host/jobs.h"
+#include "host/parts.h"
 #include "host/row_table.h"
 #include "model/tune.h"
 

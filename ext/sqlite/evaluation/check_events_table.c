@@ -14,16 +14,19 @@
 #include "../../base/memory.h"
 #include "../../base/text.h"
 #include "../host/guard.h"
-#include "../model/model_table.h"
 #include "../host/parts.h"
 #include "../host/row_table.h"
+#include "../host/values.h"
+#include "../model/model_table.h"
 
 enum { EXAMPLES = 5, COLUMN_ROWID = 5 };
 
 /* A robot has MANY events, and so many times the median user's; a guest who is everybody has a
  * share of all events that no single person has. Items need TWO users to be like another item. */
 enum { ROBOT_EVENTS = 500, ROBOT_TIMES_MEDIAN = 100, GUEST_LEAST_EVENTS = 50 };
+
 static const double GUEST_SHARE = .05, NAMELESS_SHARE = .01;
+
 static const double ANCIENT = 631152000; /* 1990-01-01: before that no shop kept clicks */
 
 typedef enum Problem {
@@ -172,12 +175,12 @@ static void append_value(Bytes *out, sqlite3_value *value) {
 
 /* One row more with a problem, which is in `column`. Rows of a view have no number: user and item
  * say which it is. */
-static void note_row(Check *c, Problem problem, sqlite3_stmt *row, int column) {
-    Finding *finding = &c->finding[problem];
+static void note_row(Check *check, Problem problem, sqlite3_stmt *row, int column) {
+    Finding *finding = &check->finding[problem];
     finding->count++;
     if (finding->n_examples == EXAMPLES) return;
     if (finding->n_examples++) bytes_append(&finding->examples, ", ", 2);
-    if (c->has_rowid) {
+    if (check->has_rowid) {
         bytes_format(&finding->examples,
             "{\"rowid\": %lld, \"value\": ", sqlite3_column_int64(row, COLUMN_ROWID));
     } else {
@@ -192,8 +195,8 @@ static void note_row(Check *c, Problem problem, sqlite3_stmt *row, int column) {
 }
 
 /* A user or an item with a problem, and how many events, unless that is negative. */
-static void note_key(Check *c, Problem problem, Key key, int64_t events) {
-    Finding *finding = &c->finding[problem];
+static void note_key(Check *check, Problem problem, Key key, int64_t events) {
+    Finding *finding = &check->finding[problem];
     finding->count++;
     if (finding->n_examples == EXAMPLES) return;
     if (finding->n_examples++) bytes_append(&finding->examples, ", ", 2);
@@ -206,12 +209,12 @@ static void note_key(Check *c, Problem problem, Key key, int64_t events) {
 
 /* Can the value be a key? What is odd about it is noted. first: the first of the four problems of
  * its column. */
-static int check_key(Check *c, sqlite3_stmt *row, int column, Problem first, Problem blanks,
+static int check_key(Check *check, sqlite3_stmt *row, int column, Problem first, Problem blanks,
     Affinity affinity, char *buffer, Key *key) {
     sqlite3_value *value = sqlite3_column_value(row, column);
-    if (!glue_key(value, affinity, buffer, key)) {
+    if (!value_key(value, affinity, buffer, key)) {
         int type = sqlite3_value_type(value);
-        note_row(c,
+        note_row(check,
             (Problem)(first +
                 (type == SQLITE_NULL          ? 0
                         : type == SQLITE_BLOB ? 2
@@ -219,44 +222,44 @@ static int check_key(Check *c, sqlite3_stmt *row, int column, Problem first, Pro
             row, column);
         return 0;
     }
-    if (key->text && key->len == 0) note_row(c, (Problem)(first + 1), row, column);
+    if (key->text && key->len == 0) note_row(check, (Problem)(first + 1), row, column);
     if (key->text && key->len &&
         (ascii_is_space(key->text[0]) || ascii_is_space(key->text[key->len - 1])))
-        note_row(c, blanks, row, column);
+        note_row(check, blanks, row, column);
     return 1;
 }
 
-static void check_weight(Check *c, sqlite3_stmt *row) {
+static void check_weight(Check *check, sqlite3_stmt *row) {
     double weight;
-    if (!c->definition->weight) return;
-    if (sqlite3_column_type(row, 2) == SQLITE_NULL) note_row(c, WEIGHT_MISSING, row, 2);
-    else if (!events_number(row, 2, &weight)) note_row(c, WEIGHT_NONSENSE, row, 2);
-    else if (!(fabs(weight) <= DATASET_MAX_WEIGHT)) note_row(c, WEIGHT_RANGE, row, 2);
-    else if (weight == 0) note_row(c, WEIGHT_ZERO, row, 2);
+    if (!check->definition->weight) return;
+    if (sqlite3_column_type(row, 2) == SQLITE_NULL) note_row(check, WEIGHT_MISSING, row, 2);
+    else if (!events_number(row, 2, &weight)) note_row(check, WEIGHT_NONSENSE, row, 2);
+    else if (!(fabs(weight) <= DATASET_MAX_WEIGHT)) note_row(check, WEIGHT_RANGE, row, 2);
+    else if (weight == 0) note_row(check, WEIGHT_ZERO, row, 2);
 }
 
-static void check_time(Check *c, sqlite3_stmt *row) {
+static void check_time(Check *check, sqlite3_stmt *row) {
     double number, seconds;
-    if (!c->definition->time) return;
+    if (!check->definition->time) return;
     if (sqlite3_column_type(row, 3) == SQLITE_NULL) {
-        note_row(c, TIME_MISSING, row, 3);
+        note_row(check, TIME_MISSING, row, 3);
         return;
     }
     if (events_number(row, 3, &number)) {
-        if (sqlite3_column_type(row, 3) != SQLITE_TEXT) time_span_add(&c->span, number);
-        seconds = date_from_number(number, c->definition->time_unit);
+        if (sqlite3_column_type(row, 3) != SQLITE_TEXT) time_span_add(&check->span, number);
+        seconds = date_from_number(number, check->definition->time_unit);
         if (!date_is_possible(seconds)) {
-            note_row(c, TIME_UNIT, row, 3);
+            note_row(check, TIME_UNIT, row, 3);
             return;
         }
     } else if (sqlite3_column_type(row, 3) != SQLITE_TEXT ||
         !date_parse((const char *)sqlite3_column_text(row, 3), (size_t)sqlite3_column_bytes(row, 3),
             &seconds)) {
-        note_row(c, TIME_NONSENSE, row, 3);
+        note_row(check, TIME_NONSENSE, row, 3);
         return;
     }
-    if (seconds > c->now + 86400) note_row(c, TIME_FUTURE, row, 3);
-    if (seconds < ANCIENT) note_row(c, TIME_ANCIENT, row, 3);
+    if (seconds > check->now + 86400) note_row(check, TIME_FUTURE, row, 3);
+    if (seconds < ANCIENT) note_row(check, TIME_ANCIENT, row, 3);
 }
 
 static Status grow(void **array, int32_t *capacity, int32_t wanted, size_t size, Err *err) {
@@ -270,42 +273,43 @@ static Status grow(void **array, int32_t *capacity, int32_t wanted, size_t size,
     return ST_OK;
 }
 
-static Status count_pair(Check *c, Key user, Key item, Err *err) {
+static Status count_pair(Check *check, Key user, Key item, Err *err) {
     int32_t u, i;
-    TRY(keymap_add(c->users, user, &u, err));
-    TRY(keymap_add(c->items, item, &i, err));
-    TRY(grow((void **)&c->user, &c->user_capacity, u, sizeof *c->user, err));
-    TRY(grow((void **)&c->item, &c->item_capacity, i, sizeof *c->item, err));
-    c->user[u].events++;
-    if (c->item[i].user && c->item[i].user != u + 1) c->item[i].more = 1;
-    if (!c->item[i].user) c->item[i].user = u + 1;
+    TRY(keymap_add(check->users, user, &u, err));
+    TRY(keymap_add(check->items, item, &i, err));
+    TRY(grow((void **)&check->user, &check->user_capacity, u, sizeof *check->user, err));
+    TRY(grow((void **)&check->item, &check->item_capacity, i, sizeof *check->item, err));
+    check->user[u].events++;
+    if (check->item[i].user && check->item[i].user != u + 1) check->item[i].more = 1;
+    if (!check->item[i].user) check->item[i].user = u + 1;
     return ST_OK;
 }
 
-static Status check_row(Check *c, sqlite3_stmt *row, Err *err) {
-    const ModelDefinition *d = c->definition;
+static Status check_row(Check *check, sqlite3_stmt *row, Err *err) {
+    const ModelDefinition *definition = check->definition;
     char buffer[2 * KEY_BUFFER];
     Key user, item;
-    int has_user = check_key(c, row, 0, USER_NULL, USER_BLANKS, d->user_affinity, buffer, &user);
-    int has_item = check_key(
-        c, row, 1, ITEM_NULL, ITEM_BLANKS, d->item_affinity, buffer + KEY_BUFFER, &item);
-    check_weight(c, row);
-    check_time(c, row);
-    c->rows++;
-    return has_user && has_item ? count_pair(c, user, item, err) : ST_OK;
+    int has_user = check_key(
+        check, row, 0, USER_NULL, USER_BLANKS, definition->user_affinity, buffer, &user);
+    int has_item = check_key(check, row, 1, ITEM_NULL, ITEM_BLANKS, definition->item_affinity,
+        buffer + KEY_BUFFER, &item);
+    check_weight(check, row);
+    check_time(check, row);
+    check->rows++;
+    return has_user && has_item ? count_pair(check, user, item, err) : ST_OK;
 }
 
 /* ---- the table as a whole ---- */
 
 /* Integers that are there as text, too. */
-static void check_both(Check *c, const KeyMap *keys, Problem problem) {
+static void check_both(Check *check, const KeyMap *keys, Problem problem) {
     for (int32_t i = 0; i < keymap_count(keys); i++) {
         char text[KEY_BUFFER];
         Key key = keymap_key(keys, i);
         if (key.text) continue;
         int len = text_format(text, sizeof text, "%lld", (long long)key.integer);
         if (keymap_find(keys, (Key){.text = text, .len = (size_t)len}) >= 0)
-            note_key(c, problem, key, -1);
+            note_key(check, problem, key, -1);
     }
 }
 
@@ -325,45 +329,46 @@ static int is_nameless(Key key) {
     return 0;
 }
 
-static Status check_users(Check *c, Err *err) {
-    int32_t n = keymap_count(c->users);
+static Status check_users(Check *check, Err *err) {
+    int32_t n = keymap_count(check->users);
     int64_t *events = mem_array((size_t)n, sizeof *events);
     if (!events) return fail_nomem(err, "the check");
-    for (int32_t u = 0; u < n; u++) events[u] = c->user[u].events;
+    for (int32_t u = 0; u < n; u++) events[u] = check->user[u].events;
     if (n) qsort(events, (size_t)n, sizeof *events, ascending);
     int64_t median = n ? events[n / 2] : 0;
     for (int32_t u = 0; u < n; u++) {
-        Key key = keymap_key(c->users, u);
-        int64_t own = c->user[u].events;
-        double share = (double)own / (double)c->rows;
+        Key key = keymap_key(check->users, u);
+        int64_t own = check->user[u].events;
+        double share = (double)own / (double)check->rows;
         if (own >= GUEST_LEAST_EVENTS && share >= (is_nameless(key) ? NAMELESS_SHARE : GUEST_SHARE))
-            note_key(c, GUEST, key, own);
+            note_key(check, GUEST, key, own);
         else if (own >= ROBOT_EVENTS && own >= ROBOT_TIMES_MEDIAN * median)
-            note_key(c, ROBOT, key, own);
+            note_key(check, ROBOT, key, own);
     }
     mem_free(events);
     return ST_OK;
 }
 
-static void check_items(Check *c) {
-    for (int32_t i = 0; i < keymap_count(c->items); i++)
-        if (!c->item[i].more) note_key(c, ITEM_ONCE, keymap_key(c->items, i), -1);
+static void check_items(Check *check) {
+    for (int32_t i = 0; i < keymap_count(check->items); i++)
+        if (!check->item[i].more) note_key(check, ITEM_ONCE, keymap_key(check->items, i), -1);
 }
 
-static void check_span(Check *c) {
-    const char *looks = c->definition->time && c->definition->time_unit == TIME_SECONDS
-        ? time_span_suspect(&c->span, 1)
+static void check_span(Check *check) {
+    const char *looks = check->definition->time && check->definition->time_unit == TIME_SECONDS
+        ? time_span_suspect(&check->span, 1)
         : NULL;
-    Finding *finding = &c->finding[TIME_ALL];
+    Finding *finding = &check->finding[TIME_ALL];
     if (!looks) return;
-    finding->count = c->span.n;
+    finding->count = check->span.n;
     bytes_format(&finding->examples, "{\"looks like\": \"%s\", \"least\": %.15g, \"most\": %.15g}",
-        looks, c->span.least, c->span.most);
+        looks, check->span.least, check->span.most);
 }
 
-static char *columns_of(const ModelDefinition *d, const char *form) {
+static char *columns_of(const ModelDefinition *definition, const char *form) {
     sqlite3_str *text = sqlite3_str_new(NULL);
-    const char *const column[] = {d->user, d->item, d->weight, d->time, d->session};
+    const char *const column[] = {definition->user, definition->item, definition->weight,
+        definition->time, definition->session};
     for (size_t i = 0; i < sizeof column / sizeof *column; i++)
         if (column[i]) {
             sqlite3_str_appendall(text, i ? ", " : "");
@@ -372,26 +377,27 @@ static char *columns_of(const ModelDefinition *d, const char *form) {
     return sqlite3_str_finish(text);
 }
 
-static Status check_duplicates(Check *c, Err *err) {
-    const ModelDefinition *d = c->definition;
+static Status check_duplicates(Check *check, Err *err) {
+    const ModelDefinition *definition = check->definition;
     /* what JSON can hold */
-    char *columns = columns_of(d, "e.\"%w\""),
-         *shown = columns_of(d,
+    char *columns = columns_of(definition, "e.\"%w\""),
+         *shown = columns_of(definition,
              "CASE WHEN typeof(e.\"%w\")='blob' THEN 'a BLOB' WHEN typeof(e.\"%w\")='real' AND "
              "abs(e.\"%w\")>1.7976931348623157e308 THEN 'infinite' ELSE e.\"%w\" END");
     sqlite3_stmt *rows = NULL;
     int has_row = 1;
-    Finding *finding = &c->finding[DUPLICATE];
+    Finding *finding = &check->finding[DUPLICATE];
     Status status = columns && shown
-        ? glue_prepare(d->db, &rows, err,
+        ? sql_prepare(definition->db, &rows, err,
               "SELECT count(*), json_array(%s) FROM \"%w\".\"%w\" e WHERE typeof(e.\"%w\")<>'blob' "
               "AND typeof(e.\"%w\")<>'blob' GROUP BY %s HAVING count(*)>1",
-              shown, d->schema, d->events, d->user, d->item, columns)
+              shown, definition->schema, definition->events, definition->user, definition->item,
+              columns)
         : fail_nomem(err, "SQL");
     sqlite3_free(columns);
     sqlite3_free(shown);
     while (status == ST_OK) {
-        status = glue_step(d->db, rows, &has_row, err);
+        status = sql_step(definition->db, rows, &has_row, err);
         if (status != ST_OK || !has_row) break;
         finding->count += sqlite3_column_int64(rows, 0) - 1;
         if (finding->n_examples == EXAMPLES) continue;
@@ -405,64 +411,68 @@ static Status check_duplicates(Check *c, Err *err) {
 
 /* ---- */
 
-static Status prepare_rows(const ModelDefinition *d, int with_rowid, sqlite3_stmt **out, Err *err) {
-    char *weight = d->weight ? sqlite3_mprintf("e.\"%w\"", d->weight) : sqlite3_mprintf("1");
-    char *time = d->time ? sqlite3_mprintf("e.\"%w\"", d->time) : sqlite3_mprintf("0");
+static Status prepare_rows(
+    const ModelDefinition *definition, int with_rowid, sqlite3_stmt **out, Err *err) {
+    char *weight = definition->weight ? sqlite3_mprintf("e.\"%w\"", definition->weight)
+                                      : sqlite3_mprintf("1");
+    char *time = definition->time ? sqlite3_mprintf("e.\"%w\"", definition->time)
+                                  : sqlite3_mprintf("0");
     Status status = weight && time
-        ? glue_prepare(d->db, out, err,
-              "SELECT e.\"%w\", e.\"%w\", %s, %s, 0, %s FROM \"%w\".\"%w\" AS e", d->user, d->item,
-              weight, time, with_rowid ? "e.rowid" : "NULL", d->schema, d->events)
+        ? sql_prepare(definition->db, out, err,
+              "SELECT e.\"%w\", e.\"%w\", %s, %s, 0, %s FROM \"%w\".\"%w\" AS e", definition->user,
+              definition->item, weight, time, with_rowid ? "e.rowid" : "NULL", definition->schema,
+              definition->events)
         : fail_nomem(err, "SQL");
     sqlite3_free(weight);
     sqlite3_free(time);
     return status;
 }
 
-static Status has_rowid(const ModelDefinition *d, int *out, Err *err) {
+static Status has_rowid(const ModelDefinition *definition, int *out, Err *err) {
     sqlite3_int64 found;
-    TRY(glue_integer(d->db, 0, &found, err,
+    TRY(sql_integer(definition->db, 0, &found, err,
         "SELECT 1 FROM pragma_table_list(%Q) WHERE schema=%Q AND type='table' AND NOT wr AND NOT "
         "EXISTS(SELECT 1 FROM pragma_table_xinfo(%Q, %Q) WHERE name='rowid' COLLATE NOCASE)",
-        d->events, d->schema, d->events, d->schema));
+        definition->events, definition->schema, definition->events, definition->schema));
     *out = found != 0;
     return ST_OK;
 }
 
-static Status check_all(Check *c, Err *err) {
-    const ModelDefinition *d = c->definition;
+static Status check_all(Check *check, Err *err) {
+    const ModelDefinition *definition = check->definition;
     sqlite3_stmt *rows = NULL;
     int has_row = 1;
-    TRY(guard_source(d->db, d->schema, d->events, 0, err));
-    TRY(has_rowid(d, &c->has_rowid, err));
-    Status status = prepare_rows(d, c->has_rowid, &rows, err);
+    TRY(guard_source(definition->db, definition->schema, definition->events, 0, err));
+    TRY(has_rowid(definition, &check->has_rowid, err));
+    Status status = prepare_rows(definition, check->has_rowid, &rows, err);
     while (status == ST_OK) {
-        status = glue_step(d->db, rows, &has_row, err);
+        status = sql_step(definition->db, rows, &has_row, err);
         if (status != ST_OK || !has_row) break;
-        status = check_row(c, rows, err);
+        status = check_row(check, rows, err);
     }
     sqlite3_finalize(rows);
-    if (status == ST_OK) status = check_duplicates(c, err);
-    if (status == ST_OK) status = check_users(c, err);
+    if (status == ST_OK) status = check_duplicates(check, err);
+    if (status == ST_OK) status = check_users(check, err);
     if (status != ST_OK) return status; /* the arrays may be shorter than the keys */
-    check_items(c);
-    check_both(c, c->users, USER_BOTH);
-    check_both(c, c->items, ITEM_BOTH);
-    check_span(c);
+    check_items(check);
+    check_both(check, check->users, USER_BOTH);
+    check_both(check, check->items, ITEM_BOTH);
+    check_span(check);
     return ST_OK;
 }
 
-static const char *column_of(const ModelDefinition *d, Problem problem) {
+static const char *column_of(const ModelDefinition *definition, Problem problem) {
     if (problem <= USER_FRACTION || problem == USER_BOTH || problem == USER_BLANKS ||
         problem == ROBOT || problem == GUEST)
-        return d->user;
-    if (problem >= TIME_MISSING && problem <= TIME_ANCIENT) return d->time;
-    if (problem >= WEIGHT_MISSING && problem <= WEIGHT_ZERO) return d->weight;
-    return problem == DUPLICATE ? d->events : d->item;
+        return definition->user;
+    if (problem >= TIME_MISSING && problem <= TIME_ANCIENT) return definition->time;
+    if (problem >= WEIGHT_MISSING && problem <= WEIGHT_ZERO) return definition->weight;
+    return problem == DUPLICATE ? definition->events : definition->item;
 }
 
-static Status emit(const Check *c, RowSink *sink, Err *err) {
+static Status emit(const Check *check, RowSink *sink, Err *err) {
     for (int p = 0; p < N_PROBLEMS; p++) {
-        const Finding *finding = &c->finding[p];
+        const Finding *finding = &check->finding[p];
         if (!finding->count) continue;
         Bytes first = {0};
         char advice[300];
@@ -475,7 +485,8 @@ static Status emit(const Check *c, RowSink *sink, Err *err) {
         }
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        text_format(advice, sizeof advice, texts[p].advice, column_of(c->definition, (Problem)p));
+        text_format(
+            advice, sizeof advice, texts[p].advice, column_of(check->definition, (Problem)p));
 #pragma GCC diagnostic pop
         row_text(sink, texts[p].problem);
         row_integer(sink, finding->count);
@@ -487,20 +498,22 @@ static Status emit(const Check *c, RowSink *sink, Err *err) {
 }
 
 static Status check_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
-    ModelDefinition d = {0};
-    Check c = {
-        .definition = &d, .users = keymap_new(), .items = keymap_new(), .now = (double)time(NULL)};
-    Status status = c.users && c.items
-        ? definition_find(&d, db, (const char *)sqlite3_value_text(argv[0]), err)
+    ModelDefinition definition = {0};
+    Check check = {.definition = &definition,
+        .users = keymap_new(),
+        .items = keymap_new(),
+        .now = (double)time(NULL)};
+    Status status = check.users && check.items
+        ? definition_find(&definition, db, (const char *)sqlite3_value_text(argv[0]), err)
         : fail_nomem(err, "the check");
-    if (status == ST_OK) status = check_all(&c, err);
-    if (status == ST_OK) status = emit(&c, sink, err);
-    for (int p = 0; p < N_PROBLEMS; p++) bytes_clear(&c.finding[p].examples);
-    keymap_free(c.users);
-    keymap_free(c.items);
-    mem_free(c.user);
-    mem_free(c.item);
-    definition_clear(&d);
+    if (status == ST_OK) status = check_all(&check, err);
+    if (status == ST_OK) status = emit(&check, sink, err);
+    for (int p = 0; p < N_PROBLEMS; p++) bytes_clear(&check.finding[p].examples);
+    keymap_free(check.users);
+    keymap_free(check.items);
+    mem_free(check.user);
+    mem_free(check.item);
+    definition_clear(&definition);
     return status;
 }
 

@@ -17,24 +17,24 @@ static void emit_fold(RowSink *sink, const TrialResult *result, int64_t fold, in
 }
 
 static Status each_fold(
-    Tuning *t, EventsReader *reader, const char *options, RowSink *sink, Err *err) {
-    t->call.split = SPLIT_RANDOM;
-    TRY(tuning_open(t, reader, 1, err));
-    for (int64_t fold = 0; fold < t->call.folds; fold++) {
+    Tuning *tuning, EventsReader *reader, const char *options, RowSink *sink, Err *err) {
+    tuning->call.split = SPLIT_RANDOM;
+    TRY(tuning_open(tuning, reader, 1, err));
+    for (int64_t fold = 0; fold < tuning->call.folds; fold++) {
         TrialResult result;
-        TRY(split_events(&t->events, SPLIT_RANDOM, 0, fold, t->call.folds, (uint64_t)t->call.seed,
-            t->held, err));
-        TRY(tuning_run_setting(t, options, t->held, &result, NULL, err));
-        emit_fold(sink, &result, fold + 1, t->call.k);
+        TRY(split_events(&tuning->events, SPLIT_RANDOM, 0, fold, tuning->call.folds,
+            (uint64_t)tuning->call.seed, tuning->held, err));
+        TRY(tuning_run_setting(tuning, options, tuning->held, &result, NULL, err));
+        emit_fold(sink, &result, fold + 1, tuning->call.k);
     }
     return ST_OK;
 }
 
 /* The options to train with, json_dumps' or NULL. */
 static Status options_to_train(
-    const ModelDefinition *d, const json_t *train, char **out, Err *err) {
+    const ModelDefinition *definition, const json_t *train, char **out, Err *err) {
     *out = NULL;
-    if (!train && d->automatic)
+    if (!train && definition->automatic)
         return fail(err, ST_BADARG,
             "a model of algorithm=auto has no setting of its own: give one as \"train\"");
     if (!train) return ST_OK;
@@ -48,19 +48,20 @@ static Status options_to_train(
     return *out ? ST_OK : fail_nomem(err, "the options");
 }
 
-static Status crossval(Tuning *t, EventsReader *reader, const char *text, RowSink *sink, Err *err) {
+static Status crossval(
+    Tuning *tuning, EventsReader *reader, const char *text, RowSink *sink, Err *err) {
     json_t *train = NULL;
     char *options = NULL;
-    Status status = tune_call_read(&t->call, t->definition, text, "train", &train, err);
-    if (status == ST_OK && t->call.space)
+    Status status = tune_call_read(&tuning->call, tuning->definition, text, "train", &train, err);
+    if (status == ST_OK && tuning->call.space)
         status = fail(err, ST_BADARG, "rec_crossval judges one setting: give it as \"train\"");
-    if (status == ST_OK) status = options_to_train(t->definition, train, &options, err);
+    if (status == ST_OK) status = options_to_train(tuning->definition, train, &options, err);
     if (status == ST_OK)
-        status = progress_begin(&t->job, "crossval", t->definition->name, &t->task,
-            t->definition->db, (int)t->call.progress, err);
+        status = progress_begin(&tuning->job, "crossval", tuning->definition->name, &tuning->task,
+            tuning->definition->db, (int)tuning->call.progress, err);
     if (status == ST_OK) {
-        status = each_fold(t, reader, options, sink, err);
-        progress_end(&t->job);
+        status = each_fold(tuning, reader, options, sink, err);
+        progress_end(&tuning->job);
     }
     free(options);
     json_decref(train);
@@ -68,17 +69,18 @@ static Status crossval(Tuning *t, EventsReader *reader, const char *text, RowSin
 }
 
 static Status crossval_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
-    ModelDefinition d = {0};
-    EventsReader reader = {.definition = &d};
-    Tuning t = {.definition = &d};
+    ModelDefinition definition = {0};
+    EventsReader reader = {.definition = &definition};
+    Tuning tuning = {.definition = &definition};
     const char *text = argv[1] && sqlite3_value_type(argv[1]) != SQLITE_NULL
         ? (const char *)sqlite3_value_text(argv[1])
         : NULL;
-    Status status = definition_find(&d, db, (const char *)sqlite3_value_text(argv[0]), err);
-    if (status == ST_OK) status = crossval(&t, &reader, text, sink, err);
-    tuning_close(&t);
+    Status status = definition_find(
+        &definition, db, (const char *)sqlite3_value_text(argv[0]), err);
+    if (status == ST_OK) status = crossval(&tuning, &reader, text, sink, err);
+    tuning_close(&tuning);
     events_reader_clear(&reader);
-    definition_clear(&d);
+    definition_clear(&definition);
     return status;
 }
 

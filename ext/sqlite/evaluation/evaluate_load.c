@@ -15,6 +15,8 @@
 #include "../../base/memory.h"
 #include "../../base/options.h"
 #include "../host/cache.h"
+#include "../host/schema.h"
+#include "../host/values.h"
 
 enum { UNKNOWN_SKIP, UNKNOWN_POPULAR };
 
@@ -88,42 +90,47 @@ Status evaluate_parse(const char *text, EvaluateCall *call, EvaluateOptions *out
     return status == ST_OK ? device_parse(call->device, &call->choice, err) : status;
 }
 
-void loaded_clear(Loaded *l) {
-    events_reader_clear(&l->reader);
-    cache_release(l->model);
-    all_histories_clear(&l->all);
-    dataset_clear(&l->pairs);
-    keymap_free(l->segment_of);
-    keymap_free(l->segments);
-    bytes_clear(&l->segment);
-    definition_clear(&l->definition);
+void loaded_clear(Loaded *loaded) {
+    events_reader_clear(&loaded->reader);
+    cache_release(loaded->model);
+    all_histories_clear(&loaded->all);
+    dataset_clear(&loaded->pairs);
+    keymap_free(loaded->segment_of);
+    keymap_free(loaded->segments);
+    bytes_clear(&loaded->segment);
+    definition_clear(&loaded->definition);
 }
 
 static Status holdout_sql(
-    Loaded *l, const char *holdout, const char *by, sqlite3_stmt **out, Err *err) {
-    const ModelDefinition *d = &l->definition;
+    Loaded *loaded, const char *holdout, const char *by, sqlite3_stmt **out, Err *err) {
+    const ModelDefinition *definition = &loaded->definition;
     char *schema, *table;
     int has_user, has_item, has_relevance, has_time = 0, has_by = 1;
-    TRY(glue_find_table(d->db, "table or view", holdout, "", &schema, &table, err));
-    Status status = glue_has_column(d->db, schema, table, d->user, &has_user, err);
-    if (status == ST_OK) status = glue_has_column(d->db, schema, table, d->item, &has_item, err);
+    TRY(schema_find_table(definition->db, "table or view", holdout, "", &schema, &table, err));
+    Status status = schema_has_column(
+        definition->db, schema, table, definition->user, &has_user, err);
     if (status == ST_OK)
-        status = glue_has_column(d->db, schema, table, "relevance", &has_relevance, err);
-    if (status == ST_OK && d->time)
-        status = glue_has_column(d->db, schema, table, d->time, &has_time, err);
-    if (status == ST_OK && *by) status = glue_has_column(d->db, schema, table, by, &has_by, err);
+        status = schema_has_column(definition->db, schema, table, definition->item, &has_item, err);
+    if (status == ST_OK)
+        status = schema_has_column(definition->db, schema, table, "relevance", &has_relevance, err);
+    if (status == ST_OK && definition->time)
+        status = schema_has_column(definition->db, schema, table, definition->time, &has_time, err);
+    if (status == ST_OK && *by)
+        status = schema_has_column(definition->db, schema, table, by, &has_by, err);
     if (status == ST_OK && !has_by)
         status = fail(err, ST_BADARG, "%s has no column '%.60s' (by)", table, by);
     if (status == ST_OK && (!has_user || !has_item))
         status = fail(err, ST_BADARG, "%s has no column '%s' (the model's user and item columns)",
-            table, has_user ? d->item : d->user);
+            table, has_user ? definition->item : definition->user);
     if (status == ST_OK) {
-        char *time = has_time ? sqlite3_mprintf("h.\"%w\"", d->time) : sqlite3_mprintf("NULL");
+        char *time = has_time ? sqlite3_mprintf("h.\"%w\"", definition->time)
+                              : sqlite3_mprintf("NULL");
         char *segment = *by ? sqlite3_mprintf("h.\"%w\"", by) : sqlite3_mprintf("NULL");
         status = time && segment
-            ? glue_prepare(d->db, out, err,
-                  "SELECT h.\"%w\", h.\"%w\", %s, %s, %s FROM \"%w\".\"%w\" h", d->user, d->item,
-                  has_relevance ? "h.relevance" : "1", time, segment, schema, table)
+            ? sql_prepare(definition->db, out, err,
+                  "SELECT h.\"%w\", h.\"%w\", %s, %s, %s FROM \"%w\".\"%w\" h", definition->user,
+                  definition->item, has_relevance ? "h.relevance" : "1", time, segment, schema,
+                  table)
             : fail_nomem(err, "SQL");
         sqlite3_free(time);
         sqlite3_free(segment);
@@ -134,145 +141,152 @@ static Status holdout_sql(
 }
 
 /* Is (user, item) in the history? */
-static int in_history(const Loaded *l, Key user, Key item) {
-    int32_t u = keymap_find(l->all.users, user), i = keymap_find(l->model->items, item);
-    return u >= 0 && i >= 0 && all_histories_has(&l->all, u, i);
+static int in_history(const Loaded *loaded, Key user, Key item) {
+    int32_t u = keymap_find(loaded->all.users, user), i = keymap_find(loaded->model->items, item);
+    return u >= 0 && i >= 0 && all_histories_has(&loaded->all, u, i);
 }
 
 /* A user is of the segment of her first row. */
-static Status read_segment(Loaded *l, Key user, const char *by, sqlite3_value *value, Err *err) {
-    char buffer[32];
+static Status read_segment(
+    Loaded *loaded, Key user, const char *by, sqlite3_value *value, Err *err) {
+    char buffer[KEY_BUFFER];
     Key name;
     int32_t id, segment = -1;
-    TRY(keymap_add(l->segment_of, user, &id, err));
-    if ((size_t)id < l->segment.len / sizeof segment) return ST_OK;
-    if (!glue_key(value, AFFINITY_NONE, buffer, &name) && sqlite3_value_type(value) != SQLITE_NULL)
+    TRY(keymap_add(loaded->segment_of, user, &id, err));
+    if ((size_t)id < loaded->segment.len / sizeof segment) return ST_OK;
+    if (!value_key(value, AFFINITY_NONE, buffer, &name) && sqlite3_value_type(value) != SQLITE_NULL)
         return fail(err, ST_BADARG, "by: %.60s must be an INTEGER or a TEXT", by);
-    if (sqlite3_value_type(value) != SQLITE_NULL) TRY(keymap_add(l->segments, name, &segment, err));
-    bytes_append(&l->segment, &segment, sizeof segment);
-    return l->segment.failed ? fail_nomem(err, "the segments") : ST_OK;
+    if (sqlite3_value_type(value) != SQLITE_NULL)
+        TRY(keymap_add(loaded->segments, name, &segment, err));
+    bytes_append(&loaded->segment, &segment, sizeof segment);
+    return loaded->segment.failed ? fail_nomem(err, "the segments") : ST_OK;
 }
 
-static Status read_holdout_row(Loaded *l, const char *by, sqlite3_stmt *rows, Err *err) {
-    const ModelDefinition *d = &l->definition;
-    char buffer[64];
+static Status read_holdout_row(Loaded *loaded, const char *by, sqlite3_stmt *rows, Err *err) {
+    const ModelDefinition *definition = &loaded->definition;
+    char buffer[2 * KEY_BUFFER];
     Key user, item;
     double relevance;
-    if (!glue_key(sqlite3_column_value(rows, 0), d->user_affinity, buffer, &user) ||
-        !glue_key(sqlite3_column_value(rows, 1), d->item_affinity, buffer + 32, &item))
+    if (!value_key(sqlite3_column_value(rows, 0), definition->user_affinity, buffer, &user) ||
+        !value_key(
+            sqlite3_column_value(rows, 1), definition->item_affinity, buffer + KEY_BUFFER, &item))
         return fail(err, ST_BADARG, "the hold-out has a NULL or malformed user or item");
     if (sqlite3_column_type(rows, 2) == SQLITE_NULL) return ST_OK; /* not relevant, as 0 */
     if (!events_number(rows, 2, &relevance) || relevance < 0)
         return fail(err, ST_BADARG, "the hold-out's relevance is %.40s (a number, 0 or more)",
             (const char *)sqlite3_column_text(rows, 2));
     if (relevance == 0) return ST_OK;
-    if (sqlite3_column_type(rows, 3) != SQLITE_NULL && l->rules.has_until) {
+    if (sqlite3_column_type(rows, 3) != SQLITE_NULL && loaded->rules.has_until) {
         double time;
-        TRY(events_time(d, rows, 3, "the hold-out", &time, err));
-        l->too_early += time < l->rules.until;
+        TRY(events_time(definition, rows, 3, "the hold-out", &time, err));
+        loaded->too_early += time < loaded->rules.until;
     }
-    l->overlap += in_history(l, user, item);
-    TRY(read_segment(l, user, by, sqlite3_column_value(rows, 4), err));
-    return dataset_add(&l->pairs, user, item, relevance, 0, err);
+    loaded->overlap += in_history(loaded, user, item);
+    TRY(read_segment(loaded, user, by, sqlite3_column_value(rows, 4), err));
+    return dataset_add(&loaded->pairs, user, item, relevance, 0, err);
 }
 
-static Status check_overlap(const Loaded *l, const EvaluateCall *call, Err *err) {
-    if (l->too_early)
+static Status check_overlap(const Loaded *loaded, const EvaluateCall *call, Err *err) {
+    if (loaded->too_early)
         return fail(err, ST_BADARG,
             "%lld hold-out rows are earlier than the end of the history that the model reads "
             "(until=%.0f)",
-            (long long)l->too_early, l->rules.until);
-    if (!l->overlap || (!call->exclude_seen && l->rules.has_until)) return ST_OK;
+            (long long)loaded->too_early, loaded->rules.until);
+    if (!loaded->overlap || (!call->exclude_seen && loaded->rules.has_until)) return ST_OK;
     if (call->exclude_seen)
         return fail(err, ST_BADARG,
             "%lld hold-out rows are also in the history that the model reads, and exclude_seen "
             "hides them: leave them out of the hold-out, or judge repeats with {\"exclude_seen\": "
             "false}",
-            (long long)l->overlap);
+            (long long)loaded->overlap);
     return fail(err, ST_BADARG,
         "%lld hold-out rows are also in the history that the model reads: it has seen the answers. "
         "Train with {\"until\": t} (or pass until) so that the history ends where the hold-out "
         "begins",
-        (long long)l->overlap);
+        (long long)loaded->overlap);
 }
 
-Status evaluate_load(
-    Loaded *l, sqlite3 *db, const char *model, const char *holdout, EvaluateCall *call, Err *err) {
+Status evaluate_load(Loaded *loaded, sqlite3 *db, const char *model, const char *holdout,
+    EvaluateCall *call, Err *err) {
     char sha256[65];
     sqlite3_stmt *rows = NULL;
     int has_row = 1;
-    TRY(definition_find(&l->definition, db, model, err));
-    l->reader.definition = &l->definition;
-    TRY(store_lookup(&l->definition, NULL, call->version, &l->version, sha256, err));
-    TRY(store_model(&l->definition, l->version, sha256, &l->model, err));
-    if (call->exclude_seen < 0) call->exclude_seen = !l->model->algorithm->keeps_seen;
-    l->rules = history_rules(l->model);
+    TRY(definition_find(&loaded->definition, db, model, err));
+    loaded->reader.definition = &loaded->definition;
+    TRY(store_lookup(&loaded->definition, NULL, call->version, &loaded->version, sha256, err));
+    TRY(store_model(&loaded->definition, loaded->version, sha256, &loaded->model, err));
+    if (call->exclude_seen < 0) call->exclude_seen = !loaded->model->algorithm->keeps_seen;
+    loaded->rules = history_rules(loaded->model);
     if (isfinite(call->until)) {
-        l->rules.has_until = 1;
-        l->rules.until = call->until;
+        loaded->rules.has_until = 1;
+        loaded->rules.until = call->until;
     }
-    TRY(events_read_histories(&l->reader, l->model, &l->rules, &l->all, err));
-    TRY(dataset_init(&l->pairs, err));
-    l->segment_of = keymap_new();
-    l->segments = keymap_new();
-    if (!l->segment_of || !l->segments) return fail_nomem(err, "the segments");
-    TRY(holdout_sql(l, holdout, call->by, &rows, err));
+    TRY(events_read_histories(&loaded->reader, loaded->model, &loaded->rules, &loaded->all, err));
+    TRY(dataset_init(&loaded->pairs, err));
+    loaded->segment_of = keymap_new();
+    loaded->segments = keymap_new();
+    if (!loaded->segment_of || !loaded->segments) return fail_nomem(err, "the segments");
+    TRY(holdout_sql(loaded, holdout, call->by, &rows, err));
     Status status = ST_OK;
     while (status == ST_OK) {
-        status = glue_step(db, rows, &has_row, err);
+        status = sql_step(db, rows, &has_row, err);
         if (status != ST_OK || !has_row) break;
-        status = read_holdout_row(l, call->by, rows, err);
+        status = read_holdout_row(loaded, call->by, rows, err);
     }
     sqlite3_finalize(rows);
-    if (status == ST_OK) status = check_overlap(l, call, err);
+    if (status == ST_OK) status = check_overlap(loaded, call, err);
     DatasetRules rules = {0};
     Task task = {0};
-    return status == ST_OK ? dataset_finish(&l->pairs, &rules, &task, err) : status;
+    return status == ST_OK ? dataset_finish(&loaded->pairs, &rules, &task, err) : status;
 }
 
-void aligned_clear(Aligned *a) {
-    mem_free(a->user);
-    mem_free(a->segment);
-    holdout_clear(&a->holdout);
+void aligned_clear(Aligned *aligned) {
+    mem_free(aligned->user);
+    mem_free(aligned->segment);
+    holdout_clear(&aligned->holdout);
 }
 
 /* The user's row in the histories, -1 when she has none. */
-static int32_t history_row(const Loaded *l, int32_t user) {
-    int32_t row = keymap_find(l->all.users, keymap_key(l->pairs.users, user));
-    return row >= 0 && csr_row_len(&l->all.rows, row) > 0 ? row : -1;
+static int32_t history_row(const Loaded *loaded, int32_t user) {
+    int32_t row = keymap_find(loaded->all.users, keymap_key(loaded->pairs.users, user));
+    return row >= 0 && csr_row_len(&loaded->all.rows, row) > 0 ? row : -1;
 }
 
-static int32_t segment_of(const Loaded *l, Key user) {
-    int32_t id = keymap_find(l->segment_of, user), segment = -1;
-    if (id >= 0) memcpy(&segment, l->segment.data + (size_t)id * sizeof segment, sizeof segment);
+static int32_t segment_of(const Loaded *loaded, Key user) {
+    int32_t id = keymap_find(loaded->segment_of, user), segment = -1;
+    if (id >= 0)
+        memcpy(&segment, loaded->segment.data + (size_t)id * sizeof segment, sizeof segment);
     return segment;
 }
 
-Status evaluate_align(const Loaded *l, const EvaluateCall *call, Aligned *a, Err *err) {
-    const Csr *pairs = &l->pairs.by_user;
+Status evaluate_align(const Loaded *loaded, const EvaluateCall *call, Aligned *aligned, Err *err) {
+    const Csr *pairs = &loaded->pairs.by_user;
     int32_t n = pairs->n_rows;
     int64_t n_history = 0, n_seen = 0;
     for (int32_t p = 0; p < n; p++) {
-        int32_t row = history_row(l, p);
-        n_history += row >= 0 ? csr_row_len(&l->all.rows, row) : 0;
-        n_seen += row >= 0 && l->all.seen ? l->all.seen_start[row + 1] - l->all.seen_start[row] : 0;
+        int32_t row = history_row(loaded, p);
+        n_history += row >= 0 ? csr_row_len(&loaded->all.rows, row) : 0;
+        n_seen += row >= 0 && loaded->all.seen
+            ? loaded->all.seen_start[row + 1] - loaded->all.seen_start[row]
+            : 0;
     }
-    TRY(holdout_init(&a->holdout, n, l->model->n_items, n_history,
-        l->all.seen ? n_seen : HOLDOUT_SEES_HISTORY, csr_nnz(pairs), err));
-    a->user = mem_array((size_t)n, sizeof *a->user);
-    a->segment = mem_array((size_t)n, sizeof *a->segment);
-    if (!a->user || !a->segment) return fail_nomem(err, "the hold-out");
+    TRY(holdout_init(&aligned->holdout, n, loaded->model->n_items, n_history,
+        loaded->all.seen ? n_seen : HOLDOUT_SEES_HISTORY, csr_nnz(pairs), err));
+    aligned->user = mem_array((size_t)n, sizeof *aligned->user);
+    aligned->segment = mem_array((size_t)n, sizeof *aligned->segment);
+    if (!aligned->user || !aligned->segment) return fail_nomem(err, "the hold-out");
     for (int32_t p = 0; p < n; p++) {
-        int32_t row = history_row(l, p);
-        History history = row >= 0 ? all_histories_row(&l->all, row) : (History){0};
+        int32_t row = history_row(loaded, p);
+        History history = row >= 0 ? all_histories_row(&loaded->all, row) : (History){0};
         if (row < 0 && call->unknown_users == UNKNOWN_SKIP) continue;
         for (int64_t e = pairs->row_start[p]; e < pairs->row_start[p + 1]; e++)
-            holdout_add_relevant(&a->holdout,
-                keymap_find(l->model->items, keymap_key(l->pairs.items, pairs->col[e])),
+            holdout_add_relevant(&aligned->holdout,
+                keymap_find(loaded->model->items, keymap_key(loaded->pairs.items, pairs->col[e])),
                 (double)pairs->val[e]);
-        a->user[a->holdout.n_users] = p;
-        a->segment[a->holdout.n_users] = segment_of(l, keymap_key(l->pairs.users, p));
-        holdout_end_user(&a->holdout, &history);
+        aligned->user[aligned->holdout.n_users] = p;
+        aligned->segment[aligned->holdout.n_users] = segment_of(
+            loaded, keymap_key(loaded->pairs.users, p));
+        holdout_end_user(&aligned->holdout, &history);
     }
     return ST_OK;
 }

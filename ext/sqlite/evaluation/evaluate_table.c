@@ -5,10 +5,10 @@
 #include "../../base/memory.h"
 #include "../../metrics/special.h"
 #include "../host/device_copy.h"
-#include "evaluate_load.h"
-#include "../host/parts.h"
 #include "../host/jobs.h"
+#include "../host/parts.h"
 #include "../host/row_table.h"
+#include "evaluate_load.h"
 
 static const char *text_of(sqlite3_value *value) {
     return value && sqlite3_value_type(value) != SQLITE_NULL
@@ -16,23 +16,24 @@ static const char *text_of(sqlite3_value *value) {
         : NULL;
 }
 
-static void segment_cell(RowSink *sink, const Loaded *l, int32_t segment) {
-    if (segment >= 0) row_key(sink, keymap_key(l->segments, segment));
+static void segment_cell(RowSink *sink, const Loaded *loaded, int32_t segment) {
+    if (segment >= 0) row_key(sink, keymap_key(loaded->segments, segment));
     else row_null(sink);
 }
 
 /* By the model, its lists scored on the device. A GPU that fails with device=auto is given up, and
  * the CPU begins again. */
-static Status judge_model(Judged *out, const Loaded *l, const Aligned *a, DeviceChoice device,
-    const EvaluateOptions *options, Task *task, Err *err) {
+static Status judge_model(Judged *out, const Loaded *loaded, const Aligned *aligned,
+    DeviceChoice device, const EvaluateOptions *options, Task *task, Err *err) {
     GpuCopy *copy;
     *out = (Judged){0};
-    TRY(device_model_copy(l->definition.db, l->model, device, a->holdout.n_users, &copy, err));
-    Status status = judge(out, l->model, 0, copy, &a->holdout, options, task, err);
+    TRY(device_model_copy(
+        loaded->definition.db, loaded->model, device, aligned->holdout.n_users, &copy, err));
+    Status status = judge(out, loaded->model, 0, copy, &aligned->holdout, options, task, err);
     cache_release(copy);
     if (!copy || !device_gave_up(device, status, err)) return status;
     judged_clear(out);
-    return judge(out, l->model, 0, NULL, &a->holdout, options, task, err);
+    return judge(out, loaded->model, 0, NULL, &aligned->holdout, options, task, err);
 }
 
 /* ---- rec_evaluate(model, holdout [, options]) ---- */
@@ -84,64 +85,65 @@ static Status intervals_of(Interval *out, int64_t *count, const double *series, 
 }
 
 static void emit(
-    const Report *r, const char *metric, int k, Interval i, int64_t users, int32_t segment) {
-    row_text(r->sink, r->model);
-    row_text(r->sink, metric);
-    row_integer(r->sink, r->options->k[k]);
-    row_number(r->sink, i.mean);
-    row_number(r->sink, r->options->bootstrap > 0 ? i.low : NAN);
-    row_number(r->sink, r->options->bootstrap > 0 ? i.high : NAN);
-    row_integer(r->sink, users);
-    segment_cell(r->sink, r->loaded, segment);
+    const Report *report, const char *metric, int k, Interval i, int64_t users, int32_t segment) {
+    row_text(report->sink, report->model);
+    row_text(report->sink, metric);
+    row_integer(report->sink, report->options->k[k]);
+    row_number(report->sink, i.mean);
+    row_number(report->sink, report->options->bootstrap > 0 ? i.low : NAN);
+    row_number(report->sink, report->options->bootstrap > 0 ? i.high : NAN);
+    row_integer(report->sink, users);
+    segment_cell(report->sink, report->loaded, segment);
 }
 
 /* The users of a segment, or all of them (-1). */
 static Status emit_users(
-    const Report *r, const Judged *judged, int32_t segment, Task *task, Err *err) {
+    const Report *report, const Judged *judged, int32_t segment, Task *task, Err *err) {
     int64_t n = 0, count[N_JUDGED];
     Interval interval[N_JUDGED];
     for (int32_t u = 0; u < judged->n_users; u++)
-        n += segment < 0 || r->aligned->segment[u] == segment;
-    for (int k = 0; k < r->options->n_k; k++) {
+        n += segment < 0 || report->aligned->segment[u] == segment;
+    for (int k = 0; k < report->options->n_k; k++) {
         for (int m = 0; m < N_JUDGED; m++) {
             const double *value = judged_values(judged, m, k);
-            double *to = r->series + m * n;
+            double *to = report->series + m * n;
             for (int32_t u = 0; u < judged->n_users; u++)
-                if (segment < 0 || r->aligned->segment[u] == segment) *to++ = value[u];
+                if (segment < 0 || report->aligned->segment[u] == segment) *to++ = value[u];
         }
-        TRY(intervals_of(interval, count, r->series, n, r->options, task, err));
+        TRY(intervals_of(interval, count, report->series, n, report->options, task, err));
         for (int m = 0; m < N_JUDGED; m++)
-            emit(r, judged_name(m), k, interval[m], count[m], segment);
+            emit(report, judged_name(m), k, interval[m], count[m], segment);
     }
     return ST_OK;
 }
 
-static Status emit_beyond(const Report *r, const Judged *judged, Err *err) {
-    for (int k = 0; k < r->options->n_k; k++) {
+static Status emit_beyond(const Report *report, const Judged *judged, Err *err) {
+    for (int k = 0; k < report->options->n_k; k++) {
         Beyond beyond;
-        TRY(judged_beyond(&beyond, judged, r->loaded->model, k, err));
+        TRY(judged_beyond(&beyond, judged, report->loaded->model, k, err));
         const double value[] = {judged->n_users ? beyond.coverage : NAN, beyond.gini,
             beyond.novelty, beyond.personalization};
         static const char *const name[] = {"coverage", "gini", "novelty", "personalization"};
         for (int i = 0; i < 4; i++)
-            emit(r, name[i], k, (Interval){value[i], NAN, NAN}, judged->n_users, -1);
+            emit(report, name[i], k, (Interval){value[i], NAN, NAN}, judged->n_users, -1);
     }
     return ST_OK;
 }
 
 /* The model, then the popular list. */
-static Status report_both(Report *r, Task *task, Err *err) {
+static Status report_both(Report *report, Task *task, Err *err) {
     Status status = ST_OK;
     for (int popular = 0; popular < 2 && status == ST_OK; popular++) {
         Judged judged;
-        r->model = popular ? "popular" : r->loaded->definition.name;
-        status = popular
-            ? judge(&judged, r->loaded->model, 1, NULL, &r->aligned->holdout, r->options, task, err)
-            : judge_model(&judged, r->loaded, r->aligned, r->device, r->options, task, err);
-        if (status == ST_OK) status = emit_users(r, &judged, -1, task, err);
-        if (status == ST_OK) status = emit_beyond(r, &judged, err);
-        for (int32_t s = 0; status == ST_OK && s < keymap_count(r->loaded->segments); s++)
-            status = emit_users(r, &judged, s, task, err);
+        report->model = popular ? "popular" : report->loaded->definition.name;
+        status = popular ? judge(&judged, report->loaded->model, 1, NULL, &report->aligned->holdout,
+                               report->options, task, err)
+                         : judge_model(&judged, report->loaded, report->aligned, report->device,
+                               report->options, task, err);
+        if (status == ST_OK) status = emit_users(report, &judged, -1, task, err);
+        if (status == ST_OK) status = emit_beyond(report, &judged, err);
+        for (int32_t s = 0; status == ST_OK && s < keymap_count(report->loaded->segments); s++)
+            status = emit_users(report, &judged, s, task, err);
         judged_clear(&judged);
     }
     return status;
@@ -152,35 +154,35 @@ static Status with_holdout(sqlite3 *db, sqlite3_value **argv, RowSink *sink,
     Status (*report)(Report *, Task *, Err *), Err *err) {
     EvaluateCall call;
     EvaluateOptions options = {0};
-    Loaded l = {0};
-    Aligned a = {0};
+    Loaded loaded = {0};
+    Aligned aligned = {0};
     Task task = {0};
     Job job;
     TRY(evaluate_parse(text_of(argv[2]), &call, &options, err));
     task.threads = call.threads ? (int)call.threads : task_default_threads();
-    Status status = evaluate_load(&l, db, text_of(argv[0]), text_of(argv[1]), &call, err);
+    Status status = evaluate_load(&loaded, db, text_of(argv[0]), text_of(argv[1]), &call, err);
     options.bootstrap = call.bootstrap;
     options.seed = (uint64_t)call.seed;
     options.beyond = 1;
     options.exclude_seen = (int)call.exclude_seen;
-    if (status == ST_OK) status = evaluate_align(&l, &call, &a, err);
+    if (status == ST_OK) status = evaluate_align(&loaded, &call, &aligned, err);
     Report r = {.sink = sink,
-        .loaded = &l,
-        .aligned = &a,
+        .loaded = &loaded,
+        .aligned = &aligned,
         .options = &options,
         .device = call.choice,
-        .series = mem_array((size_t)a.holdout.n_users * N_JUDGED, sizeof(double))};
+        .series = mem_array((size_t)aligned.holdout.n_users * N_JUDGED, sizeof(double))};
     if (status == ST_OK && !r.series) status = fail_nomem(err, "the evaluation");
     if (status == ST_OK)
         status = progress_begin(
-            &job, "evaluate", l.definition.name, &task, db, (int)call.progress, err);
+            &job, "evaluate", loaded.definition.name, &task, db, (int)call.progress, err);
     if (status == ST_OK) {
         status = report(&r, &task, err);
         progress_end(&job);
     }
     mem_free(r.series);
-    aligned_clear(&a);
-    loaded_clear(&l);
+    aligned_clear(&aligned);
+    loaded_clear(&loaded);
     return status;
 }
 
@@ -190,17 +192,19 @@ static Status evaluate_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Er
 
 /* ---- rec_evaluate_users(model, holdout [, options]): one row a user, metric and k ---- */
 
-static Status report_users(Report *r, Task *task, Err *err) {
+static Status report_users(Report *report, Task *task, Err *err) {
     Judged judged;
-    Status status = judge_model(&judged, r->loaded, r->aligned, r->device, r->options, task, err);
+    Status status = judge_model(
+        &judged, report->loaded, report->aligned, report->device, report->options, task, err);
     for (int32_t u = 0; status == ST_OK && u < judged.n_users; u++)
-        for (int k = 0; k < r->options->n_k; k++)
+        for (int k = 0; k < report->options->n_k; k++)
             for (int m = 0; m < N_JUDGED; m++) {
-                row_key(r->sink, keymap_key(r->loaded->pairs.users, r->aligned->user[u]));
-                row_text(r->sink, judged_name(m));
-                row_integer(r->sink, r->options->k[k]);
-                row_number(r->sink, judged_values(&judged, m, k)[u]);
-                segment_cell(r->sink, r->loaded, r->aligned->segment[u]);
+                row_key(report->sink,
+                    keymap_key(report->loaded->pairs.users, report->aligned->user[u]));
+                row_text(report->sink, judged_name(m));
+                row_integer(report->sink, report->options->k[k]);
+                row_number(report->sink, judged_values(&judged, m, k)[u]);
+                segment_cell(report->sink, report->loaded, report->aligned->segment[u]);
             }
     judged_clear(&judged);
     return status;
@@ -254,18 +258,18 @@ typedef struct Pairs {
     double *series; /* N_JUDGED x n: b - a */
 } Pairs;
 
-static void pairs_clear(Pairs *p) {
-    mem_free(p->of_a);
-    mem_free(p->of_b);
-    mem_free(p->series);
+static void pairs_clear(Pairs *pairs) {
+    mem_free(pairs->of_a);
+    mem_free(pairs->of_b);
+    mem_free(pairs->series);
 }
 
-static Status pair_users(Pairs *p, const Side *a, const Side *b, Err *err) {
+static Status pair_users(Pairs *pairs, const Side *a, const Side *b, Err *err) {
     size_t most = (size_t)a->judged.n_users;
-    p->of_a = mem_array(most, sizeof *p->of_a);
-    p->of_b = mem_array(most, sizeof *p->of_b);
-    p->series = mem_array(most * N_JUDGED, sizeof *p->series);
-    if (!p->of_a || !p->of_b || !p->series) return fail_nomem(err, "the evaluation");
+    pairs->of_a = mem_array(most, sizeof *pairs->of_a);
+    pairs->of_b = mem_array(most, sizeof *pairs->of_b);
+    pairs->series = mem_array(most * N_JUDGED, sizeof *pairs->series);
+    if (!pairs->of_a || !pairs->of_b || !pairs->series) return fail_nomem(err, "the evaluation");
     /* both in the order of the users' keys */
     for (int32_t u = 0, v = 0; u < a->judged.n_users; u++) {
         Key key = keymap_key(a->loaded.pairs.users, a->aligned.user[u]);
@@ -275,21 +279,21 @@ static Status pair_users(Pairs *p, const Side *a, const Side *b, Err *err) {
         if (v == b->judged.n_users ||
             key_compare(keymap_key(b->loaded.pairs.users, b->aligned.user[v]), key) != 0)
             continue;
-        p->of_a[p->n] = u;
-        p->of_b[p->n++] = v;
+        pairs->of_a[pairs->n] = u;
+        pairs->of_b[pairs->n++] = v;
     }
     return ST_OK;
 }
 
 /* Means over the users who have a value on both sides. */
-static void emit_metric(RowSink *sink, const Pairs *p, const double *of_a, const double *of_b,
+static void emit_metric(RowSink *sink, const Pairs *pairs, const double *of_a, const double *of_b,
     double *difference, Interval interval, int64_t count) {
     double sum_a = 0, sum_b = 0;
     int64_t n = 0;
-    for (int64_t i = 0; i < p->n; i++) {
+    for (int64_t i = 0; i < pairs->n; i++) {
         if (isnan(difference[i])) continue;
-        sum_a += of_a[p->of_a[i]];
-        sum_b += of_b[p->of_b[i]];
+        sum_a += of_a[pairs->of_a[i]];
+        sum_b += of_b[pairs->of_b[i]];
         difference[n++] = difference[i];
     }
     row_number(sink, count ? sum_a / (double)count : NAN);
@@ -301,21 +305,21 @@ static void emit_metric(RowSink *sink, const Pairs *p, const double *of_a, const
     row_integer(sink, count);
 }
 
-static Status emit_pairs(RowSink *sink, Pairs *p, const Side *a, const Side *b,
+static Status emit_pairs(RowSink *sink, Pairs *pairs, const Side *a, const Side *b,
     const EvaluateOptions *options, int k, Task *task, Err *err) {
     Interval interval[N_JUDGED];
     int64_t count[N_JUDGED];
     for (int m = 0; m < N_JUDGED; m++)
-        for (int64_t i = 0; i < p->n; i++)
-            p->series[m * p->n + i] = judged_values(&b->judged, m, k)[p->of_b[i]] -
-                judged_values(&a->judged, m, k)[p->of_a[i]];
-    TRY(intervals_of(interval, count, p->series, p->n, options, task, err));
+        for (int64_t i = 0; i < pairs->n; i++)
+            pairs->series[m * pairs->n + i] = judged_values(&b->judged, m, k)[pairs->of_b[i]] -
+                judged_values(&a->judged, m, k)[pairs->of_a[i]];
+    TRY(intervals_of(interval, count, pairs->series, pairs->n, options, task, err));
     for (int m = 0; m < N_JUDGED; m++) {
         if (options->bootstrap == 0) interval[m].low = interval[m].high = NAN;
         row_text(sink, judged_name(m));
         row_integer(sink, options->k[k]);
-        emit_metric(sink, p, judged_values(&a->judged, m, k), judged_values(&b->judged, m, k),
-            p->series + m * p->n, interval[m], count[m]);
+        emit_metric(sink, pairs, judged_values(&a->judged, m, k), judged_values(&b->judged, m, k),
+            pairs->series + m * pairs->n, interval[m], count[m]);
     }
     return ST_OK;
 }

@@ -6,6 +6,8 @@
 #include "../../eval/balance.h"
 #include "../host/parts.h"
 #include "../host/row_table.h"
+#include "../host/schema.h"
+#include "../host/values.h"
 
 typedef struct BalanceCall {
     int64_t method;
@@ -27,49 +29,49 @@ typedef struct Examples {
     Queue rows; /* BalanceRow, of the key with the same number */
 } Examples;
 
-static Status add_example(Examples *e, sqlite3_stmt *row, const char *relation, Err *err) {
-    char buffer[64];
+static Status add_example(Examples *examples, sqlite3_stmt *row, const char *relation, Err *err) {
+    char buffer[2 * KEY_BUFFER];
     Key key, label;
     int32_t id;
     BalanceRow example;
     if (sqlite3_column_type(row, 1) == SQLITE_NULL) return ST_OK;
-    if (!glue_key(sqlite3_column_value(row, 0), AFFINITY_NONE, buffer, &key))
+    if (!value_key(sqlite3_column_value(row, 0), AFFINITY_NONE, buffer, &key))
         return fail(err, ST_BADARG, "%.60s: a key is NULL, a BLOB or a fraction (INTEGER or TEXT)",
             relation);
-    if (!glue_key(sqlite3_column_value(row, 1), AFFINITY_NONE, buffer + 32, &label))
+    if (!value_key(sqlite3_column_value(row, 1), AFFINITY_NONE, buffer + KEY_BUFFER, &label))
         return fail(
             err, ST_BADARG, "%.60s: a label is a BLOB or a fraction (INTEGER or TEXT)", relation);
-    TRY(keymap_add(e->keys, key, &id, err));
-    if ((size_t)id < e->rows.n)
+    TRY(keymap_add(examples->keys, key, &id, err));
+    if ((size_t)id < examples->rows.n)
         return fail(err, ST_BADARG, "%.60s: two rows have one key", relation);
-    TRY(keymap_add(e->labels, label, &example.class_id, err));
-    if (!key_bucket_hash(key, (uint64_t)e->call.seed, &example.hash) ||
-        !queue_push(&e->rows, &example, sizeof example))
+    TRY(keymap_add(examples->labels, label, &example.class_id, err));
+    if (!key_bucket_hash(key, (uint64_t)examples->call.seed, &example.hash) ||
+        !queue_push(&examples->rows, &example, sizeof example))
         return fail_nomem(err, "the examples");
     return ST_OK;
 }
 
-static Status read_examples(
-    Examples *e, sqlite3 *db, const char *relation, const char *key, const char *label, Err *err) {
+static Status read_examples(Examples *examples, sqlite3 *db, const char *relation, const char *key,
+    const char *label, Err *err) {
     char *schema, *table;
     sqlite3_stmt *rows = NULL;
     int has_row = 1;
-    TRY(glue_find_table(db, "table or view", relation, "", &schema, &table, err));
+    TRY(schema_find_table(db, "table or view", relation, "", &schema, &table, err));
     Status status = ST_OK;
     const char *const columns[] = {key, label};
     for (int i = 0; i < 2 && status == ST_OK; i++) {
         int found;
-        status = glue_has_column(db, schema, table, columns[i], &found, err);
+        status = schema_has_column(db, schema, table, columns[i], &found, err);
         if (status == ST_OK && !found)
             status = fail(err, ST_BADARG, "%.60s has no column '%.60s'", table, columns[i]);
     }
     if (status == ST_OK)
-        status = glue_prepare(
+        status = sql_prepare(
             db, &rows, err, "SELECT \"%w\", \"%w\" FROM \"%w\".\"%w\"", key, label, schema, table);
     while (status == ST_OK) {
-        status = glue_step(db, rows, &has_row, err);
+        status = sql_step(db, rows, &has_row, err);
         if (status != ST_OK || !has_row) break;
-        status = add_example(e, rows, relation, err);
+        status = add_example(examples, rows, relation, err);
     }
     sqlite3_finalize(rows);
     sqlite3_free(schema);
@@ -78,23 +80,23 @@ static Status read_examples(
 }
 
 /* In key order. */
-static Status emit_examples(Examples *e, RowSink *sink, Err *err) {
-    int64_t n = (int64_t)e->rows.n;
+static Status emit_examples(Examples *examples, RowSink *sink, Err *err) {
+    int64_t n = (int64_t)examples->rows.n;
     int32_t *place = NULL;
     BalanceRow *row = mem_array((size_t)n, sizeof *row);
     int64_t *copies = mem_array((size_t)n, sizeof *copies);
     double *weight = mem_array((size_t)n, sizeof *weight);
-    Status status = row && copies && weight ? keymap_sort(e->keys, &place, err)
+    Status status = row && copies && weight ? keymap_sort(examples->keys, &place, err)
                                             : fail_nomem(err, "the examples");
     for (int64_t i = 0; status == ST_OK && i < n; i++)
-        row[place[i]] = ((BalanceRow *)queue_records(&e->rows, sizeof *row))[i];
+        row[place[i]] = ((BalanceRow *)queue_records(&examples->rows, sizeof *row))[i];
     if (status == ST_OK)
-        status = balance(
-            row, n, keymap_count(e->labels), (BalanceMethod)e->call.method, copies, weight, err);
+        status = balance(row, n, keymap_count(examples->labels),
+            (BalanceMethod)examples->call.method, copies, weight, err);
     for (int64_t i = 0; status == ST_OK && i < n; i++)
         for (int64_t c = 1; c <= copies[i]; c++) {
-            row_key(sink, keymap_key(e->keys, (int32_t)i));
-            row_key(sink, keymap_key(e->labels, row[i].class_id));
+            row_key(sink, keymap_key(examples->keys, (int32_t)i));
+            row_key(sink, keymap_key(examples->labels, row[i].class_id));
             row_real(sink, weight[i]);
             row_integer(sink, c);
         }
@@ -106,21 +108,21 @@ static Status emit_examples(Examples *e, RowSink *sink, Err *err) {
 }
 
 static Status balance_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
-    Examples e = {.keys = keymap_new(), .labels = keymap_new()};
-    OptTarget target = {balance_options, &e.call};
+    Examples examples = {.keys = keymap_new(), .labels = keymap_new()};
+    OptTarget target = {balance_options, &examples.call};
     const char *text[3];
-    Status status = e.keys && e.labels ? ST_OK : fail_nomem(err, "the examples");
-    options_default(balance_options, &e.call);
+    Status status = examples.keys && examples.labels ? ST_OK : fail_nomem(err, "the examples");
+    options_default(balance_options, &examples.call);
     for (int i = 0; i < 3 && status == ST_OK; i++)
         if (!(text[i] = (const char *)sqlite3_value_text(argv[i])))
             status = fail(err, ST_BADARG, "relation, key and label are names");
     if (status == ST_OK && argv[3] && sqlite3_value_type(argv[3]) != SQLITE_NULL)
         status = options_set_json(&target, 1, (const char *)sqlite3_value_text(argv[3]), err);
-    if (status == ST_OK) status = read_examples(&e, db, text[0], text[1], text[2], err);
-    if (status == ST_OK) status = emit_examples(&e, sink, err);
-    keymap_free(e.keys);
-    keymap_free(e.labels);
-    queue_clear(&e.rows);
+    if (status == ST_OK) status = read_examples(&examples, db, text[0], text[1], text[2], err);
+    if (status == ST_OK) status = emit_examples(&examples, sink, err);
+    keymap_free(examples.keys);
+    keymap_free(examples.labels);
+    queue_clear(&examples.rows);
     return status;
 }
 

@@ -3,13 +3,14 @@
  *
  * The BLOB of rec_scored: "RECSCOR1", then for every row the score and the weight, below 0 for
  * label 0, as little-endian float64; scores descend. */
+#include "curve_tables.h"
+
 #include <math.h>
 #include <string.h>
 
 #include "../../base/memory.h"
 #include "../host/parts.h"
 #include "../host/row_table.h"
-#include "curve_tables.h"
 
 static const char MAGIC[] = "RECSCOR1";
 enum { MAGIC_LEN = 8 };

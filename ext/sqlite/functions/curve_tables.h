@@ -3,7 +3,7 @@
 #define REC_SCORED_H
 
 #include "../../metrics/samples.h"
-#include "../host/glue.h"
+#include "../host/sql.h"
 
 /* Rows as LABEL_SCORE lays them out, sorted by score, the best first. */
 void scored_result(sqlite3_context *context, Sample *row, size_t n);

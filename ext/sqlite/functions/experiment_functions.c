@@ -5,11 +5,12 @@
 
 #include "../../metrics/special.h"
 #include "../host/parts.h"
+#include "../host/values.h"
 
 static void error(sqlite3_context *context, const char *text) {
     Err err = {0};
     fail(&err, ST_BADARG, "%s", text);
-    glue_function_error(context, sqlite3_user_data(context), ST_BADARG, &err);
+    sql_function_error(context, sqlite3_user_data(context), ST_BADARG, &err);
 }
 
 /* Numbers without NULL; 0: the result is NULL or an error. */
@@ -92,12 +93,12 @@ static void sample_size(sqlite3_context *context, int argc, sqlite3_value **argv
 
 static void bucket(sqlite3_context *context, int argc, sqlite3_value **argv) {
     uint64_t hash;
-    char buffer[32];
+    char buffer[KEY_BUFFER];
     Key key;
     (void)argc;
     for (int i = 0; i < 3; i++)
         if (sqlite3_value_type(argv[i]) == SQLITE_NULL) return;
-    if (!glue_key(argv[0], AFFINITY_NONE, buffer, &key)) {
+    if (!value_key(argv[0], AFFINITY_NONE, buffer, &key)) {
         error(context, "the key must be an integer or a text");
         return;
     }

@@ -6,11 +6,12 @@
 #include "../../base/queue.h"
 #include "../../metrics/ranking.h"
 #include "../host/parts.h"
+#include "../host/values.h"
 
 static void metric_error(sqlite3_context *context, const char *function, const char *text) {
     Err err = {0};
     fail(&err, ST_BADARG, "%s", text);
-    glue_function_error(context, function, ST_BADARG, &err);
+    sql_function_error(context, function, ST_BADARG, &err);
 }
 
 /* A number, not a text that only looks like none: 0 when the error was returned. */
@@ -249,7 +250,7 @@ typedef struct CoverageState {
 /* The item's number of rows, or NULL: none, or an error was returned. */
 static int64_t *coverage_place(
     sqlite3_context *context, CoverageState *state, sqlite3_value **argv) {
-    char buffer[32];
+    char buffer[KEY_BUFFER];
     Key key;
     int32_t id;
     int64_t none = 0;
@@ -263,7 +264,7 @@ static int64_t *coverage_place(
         return NULL;
     }
     if (sqlite3_value_type(argv[0]) == SQLITE_NULL) return NULL;
-    if (!glue_key(argv[0], AFFINITY_NONE, buffer, &key)) {
+    if (!value_key(argv[0], AFFINITY_NONE, buffer, &key)) {
         metric_error(context, "rec_coverage", "an item is an integer or a text");
         return NULL;
     }
@@ -324,7 +325,7 @@ static void diversity_row(sqlite3_context *context, sqlite3_value **argv, int si
         return;
     }
     if (sqlite3_value_type(argv[0]) == SQLITE_NULL) return;
-    Status status = glue_vector(argv[0], &vector, &dim, &owned, &err);
+    Status status = value_vector(argv[0], &vector, &dim, &owned, &err);
     if (status == ST_OK && !state->sum) {
         state->sum = mem_zeros((size_t)dim, sizeof *state->sum);
         state->dim = dim;
@@ -340,7 +341,7 @@ static void diversity_row(sqlite3_context *context, sqlite3_value **argv, int si
         state->n += sign;
         state->unit += norm > 0 ? sign : 0;
     } else {
-        glue_function_error(context, "rec_diversity", status, &err);
+        sql_function_error(context, "rec_diversity", status, &err);
     }
     mem_free(owned);
 }
@@ -386,8 +387,8 @@ static int take_keys(
     sqlite3_context *context, sqlite3_value **argv, char buffer[64], Key *user, Key *item) {
     if (sqlite3_value_type(argv[0]) == SQLITE_NULL || sqlite3_value_type(argv[1]) == SQLITE_NULL)
         return 0;
-    if (glue_key(argv[0], AFFINITY_NONE, buffer, user) &&
-        glue_key(argv[1], AFFINITY_NONE, buffer + 32, item))
+    if (value_key(argv[0], AFFINITY_NONE, buffer, user) &&
+        value_key(argv[1], AFFINITY_NONE, buffer + KEY_BUFFER, item))
         return 1;
     metric_error(context, "rec_personalization", "users and items are integers or texts");
     return -1;
@@ -395,7 +396,7 @@ static int take_keys(
 
 static void personal_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
     PersonalState *state = sqlite3_aggregate_context(context, sizeof *state);
-    char buffer[64];
+    char buffer[2 * KEY_BUFFER];
     Key user, item;
     Listed listed;
     (void)argc;
@@ -411,7 +412,7 @@ static void personal_step(sqlite3_context *context, int argc, sqlite3_value **ar
 
 static void personal_inverse(sqlite3_context *context, int argc, sqlite3_value **argv) {
     PersonalState *state = sqlite3_aggregate_context(context, sizeof *state);
-    char buffer[64];
+    char buffer[2 * KEY_BUFFER];
     Key user, item;
     (void)argc;
     if (state && take_keys(context, argv, buffer, &user, &item) == 1) queue_drop(&state->listed);

@@ -34,7 +34,7 @@ static int take(sqlite3_context *context, const char *function, const char *name
         : wrong(kind, *out);
     if (!problem) return 1;
     fail(&err, ST_BADARG, "%s %s", name, problem);
-    glue_function_error(context, function, ST_BADARG, &err);
+    sql_function_error(context, function, ST_BADARG, &err);
     return 0;
 }
 
@@ -165,7 +165,7 @@ static int take_settings(
         Err err = {0};
         if (value != floor(value) || value > 1e6) {
             fail(&err, ST_BADARG, "%s must be a whole number up to 1000000", name);
-            glue_function_error(context, f->name, ST_BADARG, &err);
+            sql_function_error(context, f->name, ST_BADARG, &err);
             return 0;
         }
         *place[i - n_values(f)] = value;
@@ -370,7 +370,7 @@ static void parts_step(sqlite3_context *context, int argc, sqlite3_value **argv)
     for (size_t i = 0; i < n && status == ST_OK; i++)
         if (!queue_push(&rows->rows, &part[i], sizeof part[i]))
             status = fail_nomem(&err, "the scores");
-    if (status != ST_OK) glue_function_error(context, f->name, status, &err);
+    if (status != ST_OK) sql_function_error(context, f->name, status, &err);
     mem_free(part);
 }
 

@@ -7,6 +7,7 @@
 
 #include "../../base/memory.h"
 #include "../host/parts.h"
+#include "../host/values.h"
 
 typedef struct Sum {
     double *value; /* dim */
@@ -34,7 +35,7 @@ static void add(sqlite3_context *context, int argc, sqlite3_value **argv, double
         return;
     }
     double weight = argc > 1 ? sqlite3_value_double(argv[1]) : 1;
-    Status status = glue_vector(argv[0], &v, &dim, &owned, &err);
+    Status status = value_vector(argv[0], &v, &dim, &owned, &err);
     if (status == ST_OK && !isfinite(weight))
         status = fail(&err, ST_BADARG, "weight is not finite");
     if (status == ST_OK && sum->value && sum->dim != dim)
@@ -50,7 +51,7 @@ static void add(sqlite3_context *context, int argc, sqlite3_value **argv, double
         sum->doubt += DBL_EPSILON * (fabs(weight) + fabs(sum->weight));
         sum->rows += sign > 0 ? 1 : -1;
     } else {
-        glue_function_error(context, function, status, &err);
+        sql_function_error(context, function, status, &err);
     }
     mem_free(owned);
 }
@@ -75,7 +76,7 @@ static void result(sqlite3_context *context, const Sum *sum, double divisor) {
         if (isfinite(out[i])) continue;
         Err err = {0};
         fail(&err, ST_BADARG, "element %d of the result exceeds float32", i + 1);
-        glue_function_error(context, sqlite3_user_data(context), ST_BADARG, &err);
+        sql_function_error(context, sqlite3_user_data(context), ST_BADARG, &err);
         sqlite3_free(out);
         return;
     }

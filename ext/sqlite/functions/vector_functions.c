@@ -9,6 +9,7 @@
 #include "../../base/text.h"
 #include "../../math/kernels.h"
 #include "../host/parts.h"
+#include "../host/values.h"
 
 typedef struct Vector {
     const float *data;
@@ -24,9 +25,9 @@ static int vector_argument(sqlite3_context *context, sqlite3_value **argv, int i
     Err err = {0};
     *out = (Vector){0};
     if (sqlite3_value_type(argv[i]) == SQLITE_NULL) return 0;
-    Status status = glue_vector(argv[i], &out->data, &out->dim, &out->owned, &err);
+    Status status = value_vector(argv[i], &out->data, &out->dim, &out->owned, &err);
     if (status == ST_OK) return 1;
-    glue_function_error(context, function, status, &err);
+    sql_function_error(context, function, status, &err);
     return 0;
 }
 
@@ -42,7 +43,7 @@ static int two_arguments(sqlite3_context *context, sqlite3_value **argv, Vector 
     if (a->dim == b->dim) return 1;
     Err err = {0};
     fail(&err, ST_BADARG, "vectors of %d and %d elements", a->dim, b->dim);
-    glue_function_error(context, function, ST_BADARG, &err);
+    sql_function_error(context, function, ST_BADARG, &err);
     return 0;
 }
 
@@ -58,7 +59,7 @@ static void result_vector(sqlite3_context *context, const double *value, int dim
         if (isfinite(out[i])) continue;
         Err err = {0};
         fail(&err, ST_BADARG, "element %d of the result exceeds float32", i + 1);
-        glue_function_error(context, function, ST_BADARG, &err);
+        sql_function_error(context, function, ST_BADARG, &err);
         sqlite3_free(out);
         return;
     }
@@ -186,7 +187,7 @@ static void vec_sub(sqlite3_context *context, int argc, sqlite3_value **argv) {
 static void function_fail(sqlite3_context *context, const char *text) {
     Err err = {0};
     fail(&err, ST_BADARG, "%s", text);
-    glue_function_error(context, sqlite3_user_data(context), ST_BADARG, &err);
+    sql_function_error(context, sqlite3_user_data(context), ST_BADARG, &err);
 }
 
 static void vec_scale(sqlite3_context *context, int argc, sqlite3_value **argv) {

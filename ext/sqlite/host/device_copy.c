@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "jobs.h"
+#include "interrupt.h"
 
 static const double AUTO_WORK = 1 << 28;
 

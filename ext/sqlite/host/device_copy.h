@@ -5,7 +5,7 @@
 #include "../../ann/gpu.h"
 #include "../../models/model.h"
 #include "cache.h"
-#include "glue.h"
+#include "sql.h"
 
 /* Is so much work, in multiplications, for the device? auto asks a GPU from some 30 ms of one core
  * on. */

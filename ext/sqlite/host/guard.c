@@ -56,9 +56,9 @@ Status guard_shadow(sqlite3 *db, const char *schema, const char *name, const cha
     sqlite3_str_appendall(sql, ")");
     char *text = sqlite3_str_finish(sql);
     if (!text) return fail_nomem(err, "SQL");
-    Status status = glue_prepare(db, &strange, err, "%s", text);
+    Status status = sql_prepare(db, &strange, err, "%s", text);
     sqlite3_free(text);
-    if (status == ST_OK) status = glue_step(db, strange, &has_row, err);
+    if (status == ST_OK) status = sql_step(db, strange, &has_row, err);
     if (status == ST_OK && has_row)
         status = fail(err, ST_CORRUPT,
             "%.100s is a %s (an ordinary table, which nobody should touch)",
@@ -72,7 +72,7 @@ Status guard_shadow(sqlite3 *db, const char *schema, const char *name, const cha
 
 Status guard_source(sqlite3 *db, const char *schema, const char *table, int ordinary, Err *err) {
     sqlite3_int64 found;
-    TRY(glue_integer(db, 0, &found, err,
+    TRY(sql_integer(db, 0, &found, err,
         "SELECT 1 FROM \"%w\".sqlite_schema WHERE lower(name)=lower(%Q) AND (type='table' AND "
         "(rootpage>0 OR NOT %d) OR type='view' AND NOT %d)",
         schema, table, ordinary, ordinary));

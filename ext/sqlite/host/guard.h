@@ -4,7 +4,7 @@
 #ifndef REC_GUARD_H
 #define REC_GUARD_H
 
-#include "glue.h"
+#include "sql.h"
 
 /* Around whatever reads or writes tables of somebody else's choice: an error where that goes on
  * within itself, a few levels down. Per thread. */

@@ -1,11 +1,13 @@
 #include "jobs.h"
-#include "../../base/text.h"
 
 #include <math.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "../../base/text.h"
+#include "interrupt.h"
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;

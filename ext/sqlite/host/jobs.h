@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "row_table.h"
+#include "interrupt.h"
 
 typedef struct Job {
     sqlite3_int64 id;

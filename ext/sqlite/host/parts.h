@@ -2,7 +2,7 @@
 #ifndef REC_MODULES_H
 #define REC_MODULES_H
 
-#include "glue.h"
+#include "sql.h"
 
 int register_vector_functions(sqlite3 *db);
 int register_vector_aggregates(sqlite3 *db);

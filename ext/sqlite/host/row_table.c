@@ -195,7 +195,7 @@ static int close_cursor(sqlite3_vtab_cursor *base) {
 static int vtab_fail(sqlite3_vtab *vtab, const char *name, Status status, const Err *err) {
     sqlite3_free(vtab->zErrMsg);
     vtab->zErrMsg = sqlite3_mprintf("%s: %s", name, err->text);
-    return glue_code(status, err);
+    return sql_code(status, err);
 }
 
 static size_t rows_there(const Cursor *cursor) {

@@ -5,7 +5,7 @@
 #ifndef REC_ROW_TABLE_H
 #define REC_ROW_TABLE_H
 
-#include "glue.h"
+#include "sql.h"
 
 typedef struct RowSink RowSink;
 

@@ -23,7 +23,7 @@
 #include "../../ann/filter.h"
 #include "../../ann/gpu.h"
 #include "../../base/options.h"
-#include "../host/glue.h"
+#include "../host/sql.h"
 
 enum { INDEX_MAX_COLUMNS = 64, INDEX_MAX_DIM = 65536, STAMP = 16 };
 

@@ -11,6 +11,7 @@
 #include "../../base/ids.h"
 #include "../../base/memory.h"
 #include "../../base/text.h"
+#include "../host/interrupt.h"
 #include "index.h"
 
 enum { SEGMENT_CHUNK = 1 << 20, SEGMENT_FORMAT = 2, CHECKSUM = 16, MANY_ELEMENTS = 1 << 22 };
@@ -26,16 +27,16 @@ void index_base_free(void *object) {
     mem_free(base);
 }
 
-static Status alloc_base(IndexBase **out, const IndexTable *t, int64_t n, Err *err) {
+static Status alloc_base(IndexBase **out, const IndexTable *table, int64_t n, Err *err) {
     IndexBase *base = mem_zeros(1, sizeof *base);
     *out = base;
     if (!base) return fail_nomem(err, "the index");
     base->id = mem_array((size_t)n, sizeof *base->id);
-    base->meta = mem_zeros((size_t)t->n_meta, sizeof *base->meta);
+    base->meta = mem_zeros((size_t)table->n_meta, sizeof *base->meta);
     if (!base->id || !base->meta) return fail_nomem(err, "the index");
-    base->n_meta = t->n_meta;
-    for (int i = 0; i < t->n_meta; i++) TRY(filter_column_init(&base->meta[i], n, err));
-    return ann_vectors_alloc_as(&base->vectors, n, t->dim, t->metric, t->storage, err);
+    base->n_meta = table->n_meta;
+    for (int i = 0; i < table->n_meta; i++) TRY(filter_column_init(&base->meta[i], n, err));
+    return ann_vectors_alloc_as(&base->vectors, n, table->dim, table->metric, table->storage, err);
 }
 
 void index_use_engine(IndexBase *base, const char *factory) {
@@ -52,17 +53,18 @@ typedef struct Loading {
     InterruptPoll poll;
 } Loading;
 
-static Status loading_begin(Loading *loading, const IndexTable *t, int64_t n, Err *err) {
-    *loading = (Loading){.task = {.poll = interrupt_poll,
-                             .host = &loading->poll,
-                             .threads = n * t->dim > MANY_ELEMENTS ? task_default_threads() : 1}};
-    return interrupt_poll_init(&loading->poll, t->db, err);
+static Status loading_begin(Loading *loading, const IndexTable *table, int64_t n, Err *err) {
+    *loading = (Loading){
+        .task = {.poll = interrupt_poll,
+            .host = &loading->poll,
+            .threads = n * table->dim > MANY_ELEMENTS ? task_default_threads() : 1}};
+    return interrupt_poll_init(&loading->poll, table->db, err);
 }
 
-Status index_build_base(IndexTable *t, IndexBase *base, const char *factory, Err *err) {
+Status index_build_base(IndexTable *table, IndexBase *base, const char *factory, Err *err) {
     Loading loading;
     index_use_engine(base, factory);
-    TRY(loading_begin(&loading, t, base->vectors.n, err));
+    TRY(loading_begin(&loading, table, base->vectors.n, err));
     int few = loading.task.threads == 1;
     Status status = base->index.engine->build(
         &base->index, few && base->index.engine == &ann_exact_engine ? NULL : &loading.task, err);
@@ -74,8 +76,8 @@ Status index_build_base(IndexTable *t, IndexBase *base, const char *factory, Err
 
 /* Metadata of the statement's row into position `at`. */
 static Status take_meta(
-    const IndexTable *t, IndexBase *base, sqlite3_stmt *statement, int64_t at, Err *err) {
-    for (int i = 0; i < t->n_meta; i++) {
+    const IndexTable *table, IndexBase *base, sqlite3_stmt *statement, int64_t at, Err *err) {
+    for (int i = 0; i < table->n_meta; i++) {
         Cell cell = index_cell(sqlite3_column_value(statement, ROW_META + i));
         TRY(filter_column_set(&base->meta[i], at, &cell, err));
     }
@@ -87,26 +89,26 @@ static Status finish_rows(IndexBase *base, Err *err) {
     return ST_OK;
 }
 
-Status index_load_rows(IndexTable *t, IndexBase **out, Err *err) {
+Status index_load_rows(IndexTable *table, IndexBase **out, Err *err) {
     sqlite3_stmt *statement;
     sqlite3_int64 n, at = 0;
     int has_row = 1, is_null;
     *out = NULL;
-    TRY(index_count_rows(t, &n, err));
-    TRY(index_select_rows(t, &statement, "ORDER BY v.id", err));
-    Status status = alloc_base(out, t, n, err);
+    TRY(index_count_rows(table, &n, err));
+    TRY(index_select_rows(table, &statement, "ORDER BY v.id", err));
+    Status status = alloc_base(out, table, n, err);
     while (status == ST_OK) {
-        status = glue_step(t->db, statement, &has_row, err);
+        status = sql_step(table->db, statement, &has_row, err);
         if (status != ST_OK || !has_row) break;
-        if (t->content && sqlite3_column_type(statement, ROW_VECTOR) == SQLITE_NULL) continue;
+        if (table->content && sqlite3_column_type(statement, ROW_VECTOR) == SQLITE_NULL) continue;
         if (at == n) status = fail(err, ST_CORRUPT, "the vectors changed while they were read");
         if (status == ST_OK)
             status = index_take_vector(
-                t, statement, ROW_VECTOR, ann_stored(&(*out)->vectors, at), &is_null, err);
+                table, statement, ROW_VECTOR, ann_stored(&(*out)->vectors, at), &is_null, err);
         if (status != ST_OK || is_null) continue;
         (*out)->id[at] = sqlite3_column_int64(statement, ROW_ID);
         ann_vectors_finish_row(&(*out)->vectors, at);
-        status = take_meta(t, *out, statement, at++, err);
+        status = take_meta(table, *out, statement, at++, err);
     }
     sqlite3_finalize(statement);
     if (status == ST_OK && at != n)
@@ -130,24 +132,24 @@ static void segment_header(const IndexBase *base, Bytes *out) {
     bytes_append(out, base->id, (size_t)base->vectors.n * sizeof *base->id);
 }
 
-static Status store_chunks(IndexTable *t, const Bytes *bytes, Err *err) {
+static Status store_chunks(IndexTable *table, const Bytes *bytes, Err *err) {
     sqlite3_stmt *statement;
     Status status = ST_OK;
-    TRY(glue_prepare(t->db, &statement, err, "INSERT INTO \"%w\".\"%w_segment\" VALUES(?1, ?2)",
-        t->schema, t->name));
+    TRY(sql_prepare(table->db, &statement, err, "INSERT INTO \"%w\".\"%w_segment\" VALUES(?1, ?2)",
+        table->schema, table->name));
     for (size_t from = 0; status == ST_OK && from < bytes->len; from += SEGMENT_CHUNK) {
         int has_row;
         size_t len = bytes->len - from < SEGMENT_CHUNK ? bytes->len - from : SEGMENT_CHUNK;
         sqlite3_bind_int64(statement, 1, (sqlite3_int64)(from / SEGMENT_CHUNK));
         sqlite3_bind_blob64(statement, 2, bytes->data + from, len, SQLITE_STATIC);
-        status = glue_step(t->db, statement, &has_row, err);
+        status = sql_step(table->db, statement, &has_row, err);
         sqlite3_reset(statement);
     }
     sqlite3_finalize(statement);
     return status;
 }
 
-Status index_segment_write(IndexTable *t, const IndexBase *base, Err *err) {
+Status index_segment_write(IndexTable *table, const IndexBase *base, Err *err) {
     Bytes out = {0}, structure = {0};
     uint8_t digest[CHECKSUM];
 
@@ -163,27 +165,28 @@ Status index_segment_write(IndexTable *t, const IndexBase *base, Err *err) {
     if (status == ST_OK && out.failed) status = fail_nomem(err, "the stored index");
     /* Without its change no segment counts: half of one, left by a failure, does no harm. */
     if (status == ST_OK)
-        status = glue_execute(t->db, err,
-            "DELETE FROM \"%w\".\"%w_config\" WHERE key='segment_seq'", t->schema, t->name);
+        status = sql_execute(table->db, err,
+            "DELETE FROM \"%w\".\"%w_config\" WHERE key='segment_seq'", table->schema, table->name);
     if (status == ST_OK)
-        status = glue_execute(t->db, err, "DELETE FROM \"%w\".\"%w_segment\"", t->schema, t->name);
-    if (status == ST_OK) status = store_chunks(t, &out, err);
+        status = sql_execute(
+            table->db, err, "DELETE FROM \"%w\".\"%w_segment\"", table->schema, table->name);
+    if (status == ST_OK) status = store_chunks(table, &out, err);
     bytes_clear(&out);
     if (status == ST_OK)
-        status = glue_execute(t->db, err,
-            "REPLACE INTO \"%w\".\"%w_config\" VALUES('segment_seq', %lld)", t->schema, t->name,
-            (sqlite3_int64)base->seq);
+        status = sql_execute(table->db, err,
+            "REPLACE INTO \"%w\".\"%w_config\" VALUES('segment_seq', %lld)", table->schema,
+            table->name, (sqlite3_int64)base->seq);
     return status;
 }
 
 Status index_segment_stamp(
-    IndexTable *t, int64_t *seq, unsigned char stamp[STAMP], int *found, Err *err) {
+    IndexTable *table, int64_t *seq, unsigned char stamp[STAMP], int *found, Err *err) {
     sqlite3_stmt *statement;
-    TRY(glue_prepare(t->db, &statement, err,
+    TRY(sql_prepare(table->db, &statement, err,
         "SELECT seq, stamp FROM \"%w\".\"%w\" WHERE seq=(SELECT value FROM \"%w\".\"%w_config\" "
         "WHERE key='segment_seq')",
-        t->schema, t->log, t->schema, t->name));
-    Status status = glue_step(t->db, statement, found, err);
+        table->schema, table->log, table->schema, table->name));
+    Status status = sql_step(table->db, statement, found, err);
     if (status == ST_OK && *found && sqlite3_column_bytes(statement, 1) == STAMP) {
         *seq = sqlite3_column_int64(statement, 0);
         memcpy(stamp, sqlite3_column_blob(statement, 1), STAMP);
@@ -192,19 +195,20 @@ Status index_segment_stamp(
     return status;
 }
 
-Status index_segment_read(IndexTable *t, Bytes *out, Err *err) {
+Status index_segment_read(IndexTable *table, Bytes *out, Err *err) {
     sqlite3_stmt *statement;
     sqlite3_int64 bytes;
     int has_row = 1;
     uint8_t digest[CHECKSUM];
-    TRY(glue_integer(t->db, 0, &bytes, err,
-        "SELECT coalesce(sum(length(data)), 0) FROM \"%w\".\"%w_segment\"", t->schema, t->name));
+    TRY(sql_integer(table->db, 0, &bytes, err,
+        "SELECT coalesce(sum(length(data)), 0) FROM \"%w\".\"%w_segment\"", table->schema,
+        table->name));
     bytes_reserve(out, (size_t)bytes);
-    TRY(glue_prepare(t->db, &statement, err,
-        "SELECT data FROM \"%w\".\"%w_segment\" ORDER BY chunk", t->schema, t->name));
+    TRY(sql_prepare(table->db, &statement, err,
+        "SELECT data FROM \"%w\".\"%w_segment\" ORDER BY chunk", table->schema, table->name));
     Status status = ST_OK;
     while (status == ST_OK && has_row) {
-        status = glue_step(t->db, statement, &has_row, err);
+        status = sql_step(table->db, statement, &has_row, err);
         if (status == ST_OK && has_row)
             bytes_append(
                 out, sqlite3_column_blob(statement, 0), (size_t)sqlite3_column_bytes(statement, 0));
@@ -221,16 +225,17 @@ Status index_segment_read(IndexTable *t, Bytes *out, Err *err) {
     return ST_OK;
 }
 
-Status index_segment_summary(IndexTable *t, char *factory, int64_t *rows, int *found, Err *err) {
+Status index_segment_summary(
+    IndexTable *table, char *factory, int64_t *rows, int *found, Err *err) {
     sqlite3_stmt *statement;
     int64_t seq;
     unsigned char stamp[STAMP];
     size_t len = 0;
-    TRY(index_segment_stamp(t, &seq, stamp, found, err));
+    TRY(index_segment_stamp(table, &seq, stamp, found, err));
     if (!*found) return ST_OK;
-    TRY(glue_prepare(t->db, &statement, err, "SELECT data FROM \"%w\".\"%w_segment\" WHERE chunk=0",
-        t->schema, t->name));
-    Status status = glue_step(t->db, statement, found, err);
+    TRY(sql_prepare(table->db, &statement, err,
+        "SELECT data FROM \"%w\".\"%w_segment\" WHERE chunk=0", table->schema, table->name));
+    Status status = sql_step(table->db, statement, found, err);
     if (status == ST_OK && *found) {
         Reader in = reader_of(
             sqlite3_column_blob(statement, 0), (size_t)sqlite3_column_bytes(statement, 0));
@@ -246,13 +251,13 @@ Status index_segment_summary(IndexTable *t, char *factory, int64_t *rows, int *f
 }
 
 Status index_is_ancestor(
-    IndexTable *t, int64_t seq, const unsigned char stamp[STAMP], int *out, Err *err) {
+    IndexTable *table, int64_t seq, const unsigned char stamp[STAMP], int *out, Err *err) {
     sqlite3_stmt *statement;
     int has_row;
     *out = 0;
-    TRY(index_statement(t, CHANGE_AT, &statement, err));
+    TRY(index_statement(table, CHANGE_AT, &statement, err));
     sqlite3_bind_int64(statement, 1, seq);
-    Status status = glue_step(t->db, statement, &has_row, err);
+    Status status = sql_step(table->db, statement, &has_row, err);
     if (status == ST_OK && has_row)
         *out = sqlite3_column_bytes(statement, 0) == STAMP &&
             memcmp(sqlite3_column_blob(statement, 0), stamp, STAMP) == 0;
@@ -273,14 +278,14 @@ static Status add_stale(IndexBase *base, int64_t *capacity, IndexChange change, 
 
 /* The ids changed since the base's change: its rows, read as they are now, are not those of its
  * stamp. */
-static Status note_stale(IndexTable *t, IndexBase *base, int64_t *capacity, Err *err) {
+static Status note_stale(IndexTable *table, IndexBase *base, int64_t *capacity, Err *err) {
     sqlite3_stmt *statement;
     int has_row = 1;
-    TRY(index_statement(t, CHANGES_SINCE, &statement, err));
+    TRY(index_statement(table, CHANGES_SINCE, &statement, err));
     sqlite3_bind_int64(statement, 1, base->seq);
     Status status = ST_OK;
     while (status == ST_OK) {
-        status = glue_step(t->db, statement, &has_row, err);
+        status = sql_step(table->db, statement, &has_row, err);
         if (status != ST_OK || !has_row) break;
         status = add_stale(base, capacity, index_change(statement), err);
     }
@@ -297,26 +302,26 @@ static Status gone_row(IndexBase *base, int64_t at, int64_t *capacity, Err *err)
 
 /* The rows of a segment's ids, as they are now: one pass over both, in order. Ids that have no row
  * are stale. */
-static Status read_segment_rows(IndexTable *t, IndexBase *base, int64_t *capacity, Err *err) {
+static Status read_segment_rows(IndexTable *table, IndexBase *base, int64_t *capacity, Err *err) {
     sqlite3_stmt *statement;
     int has_row = 1, is_null;
     int64_t at = 0, n = base->vectors.n;
-    TRY(index_select_rows(t, &statement, "ORDER BY v.id", err));
+    TRY(index_select_rows(table, &statement, "ORDER BY v.id", err));
     Status status = ST_OK;
     while (status == ST_OK && at < n) {
-        status = glue_step(t->db, statement, &has_row, err);
+        status = sql_step(table->db, statement, &has_row, err);
         if (status != ST_OK || !has_row) break;
         sqlite3_int64 id = sqlite3_column_int64(statement, ROW_ID);
         while (at < n && base->id[at] < id && status == ST_OK)
             status = gone_row(base, at++, capacity, err);
         if (status != ST_OK || at == n || base->id[at] != id) continue;
         status = index_take_vector(
-            t, statement, ROW_VECTOR, ann_stored(&base->vectors, at), &is_null, err);
+            table, statement, ROW_VECTOR, ann_stored(&base->vectors, at), &is_null, err);
         if (status == ST_OK && is_null) {
             status = gone_row(base, at++, capacity, err);
         } else if (status == ST_OK) {
             ann_vectors_finish_row(&base->vectors, at);
-            status = take_meta(t, base, statement, at++, err);
+            status = take_meta(table, base, statement, at++, err);
         }
     }
     sqlite3_finalize(statement);
@@ -334,7 +339,7 @@ typedef struct Segment {
     const void *structure;
 } Segment;
 
-static Status parse_segment(const IndexTable *t, const Bytes *stored, Segment *out, Err *err) {
+static Status parse_segment(const IndexTable *table, const Bytes *stored, Segment *out, Err *err) {
     Reader in = reader_of(stored->data, stored->len);
     uint32_t format = read_u32(&in);
     size_t len;
@@ -349,15 +354,15 @@ static Status parse_segment(const IndexTable *t, const Bytes *stored, Segment *o
         len < sizeof out->factory;
     if (ours) text_format(out->factory, sizeof out->factory, "%.*s", (int)len, factory);
     if (!ours ||
-        (strcmp(out->factory, t->factory) != 0 &&
-            !(strcmp(t->factory, "auto") == 0 && strcmp(out->factory, "HNSW32") == 0)))
+        (strcmp(out->factory, table->factory) != 0 &&
+            !(strcmp(table->factory, "auto") == 0 && strcmp(out->factory, "HNSW32") == 0)))
         return fail(err, ST_CORRUPT, "the stored index is malformed (rebuild mends it)");
     return ST_OK;
 }
 
-static Status read_segment(IndexTable *t, const Segment *segment, IndexBase **out, Err *err) {
+static Status read_segment(IndexTable *table, const Segment *segment, IndexBase **out, Err *err) {
     int64_t capacity = 0;
-    TRY(alloc_base(out, t, (int64_t)segment->n, err));
+    TRY(alloc_base(out, table, (int64_t)segment->n, err));
     IndexBase *base = *out;
     memcpy(base->id, segment->ids, segment->n * sizeof(int64_t));
     base->seq = segment->seq;
@@ -365,28 +370,28 @@ static Status read_segment(IndexTable *t, const Segment *segment, IndexBase **ou
     for (uint64_t i = 1; i < segment->n; i++)
         if (base->id[i] <= base->id[i - 1])
             return fail(err, ST_CORRUPT, "the stored index is malformed (rebuild mends it)");
-    TRY(read_segment_rows(t, base, &capacity, err));
-    TRY(note_stale(t, base, &capacity, err));
+    TRY(read_segment_rows(table, base, &capacity, err));
+    TRY(note_stale(table, base, &capacity, err));
     if (segment->length == 0) {
-        Status status = index_build_base(t, base, segment->factory, err);
+        Status status = index_build_base(table, base, segment->factory, err);
         /* its rows have changed too much */
-        return status == ST_BADARG ? index_build_base(t, base, "exact", err) : status;
+        return status == ST_BADARG ? index_build_base(table, base, "exact", err) : status;
     }
     index_use_engine(base, segment->factory);
     return base->index.engine->load(&base->index, segment->structure, (size_t)segment->length, err);
 }
 
-Status index_load_segment(IndexTable *t, IndexBase **out, Err *err) {
+Status index_load_segment(IndexTable *table, IndexBase **out, Err *err) {
     Bytes stored = {0};
     Segment segment = {0};
     int ancestor = 0;
     *out = NULL;
-    Status status = index_segment_read(t, &stored, err);
+    Status status = index_segment_read(table, &stored, err);
     if (status == ST_OK && stored.len) {
-        status = parse_segment(t, &stored, &segment, err);
+        status = parse_segment(table, &stored, &segment, err);
         if (status == ST_OK)
-            status = index_is_ancestor(t, segment.seq, segment.stamp, &ancestor, err);
-        if (status == ST_OK && ancestor) status = read_segment(t, &segment, out, err);
+            status = index_is_ancestor(table, segment.seq, segment.stamp, &ancestor, err);
+        if (status == ST_OK && ancestor) status = read_segment(table, &segment, out, err);
         if (status != ST_OK && *out) {
             index_base_free(*out);
             *out = NULL;

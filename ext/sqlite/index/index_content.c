@@ -7,47 +7,51 @@
 #include <string.h>
 
 #include "../host/guard.h"
+#include "../host/values.h"
 #include "index.h"
 
 static const char *const EVENTS[] = {"insert", "update", "delete"};
 
-static const IndexColumn *vector_of(const IndexTable *t) { return &t->column[t->vector_column]; }
+static const IndexColumn *vector_of(const IndexTable *table) {
+    return &table->column[table->vector_column];
+}
 
 /* ---- is it a table that can be indexed? ---- */
 
-static Status check_table(IndexTable *t, Err *err) {
+static Status check_table(IndexTable *table, Err *err) {
     sqlite3_stmt *statement;
     int has_row;
-    TRY(glue_prepare(t->db, &statement, err,
-        "SELECT type, wr FROM pragma_table_list(%Q) WHERE lower(schema)=lower(%Q)", t->content,
-        t->schema));
-    Status status = glue_step(t->db, statement, &has_row, err);
+    TRY(sql_prepare(table->db, &statement, err,
+        "SELECT type, wr FROM pragma_table_list(%Q) WHERE lower(schema)=lower(%Q)", table->content,
+        table->schema));
+    Status status = sql_step(table->db, statement, &has_row, err);
     if (status == ST_OK && !has_row)
-        status = fail(
-            err, ST_BADARG, "content=%.60s: no such table in schema %.60s", t->content, t->schema);
+        status = fail(err, ST_BADARG, "content=%.60s: no such table in schema %.60s",
+            table->content, table->schema);
     else if (status == ST_OK &&
         strcmp((const char *)sqlite3_column_text(statement, 0), "table") != 0)
-        status = fail(err, ST_BADARG, "content=%.60s is a %s (an ordinary table)", t->content,
+        status = fail(err, ST_BADARG, "content=%.60s is a %s (an ordinary table)", table->content,
             (const char *)sqlite3_column_text(statement, 0));
     else if (status == ST_OK && sqlite3_column_int(statement, 1))
         status = fail(err, ST_BADARG,
-            "content=%.60s is WITHOUT ROWID (a table with an INTEGER PRIMARY KEY)", t->content);
+            "content=%.60s is WITHOUT ROWID (a table with an INTEGER PRIMARY KEY)", table->content);
     sqlite3_finalize(statement);
     return status;
 }
 
 /* The INTEGER PRIMARY KEY, which content_rowid must name if it is given. (INTEGER PRIMARY KEY DESC
  * is no rowid: it has an index.) */
-static Status check_rowid(IndexTable *t, Err *err) {
+static Status check_rowid(IndexTable *table, Err *err) {
     sqlite3_stmt *statement;
     int has_row, n = 0;
     char *name = NULL;
-    TRY(glue_prepare(t->db, &statement, err,
+    TRY(sql_prepare(table->db, &statement, err,
         "SELECT name FROM pragma_table_info(%Q, %Q) WHERE pk>0 AND (SELECT count(*) FROM "
         "pragma_table_info(%Q, %Q) WHERE pk>0)=1 AND upper(type)='INTEGER'"
         " AND NOT EXISTS (SELECT 1 FROM pragma_index_list(%Q, %Q) WHERE origin='pk')",
-        t->content, t->schema, t->content, t->schema, t->content, t->schema));
-    Status status = glue_step(t->db, statement, &has_row, err);
+        table->content, table->schema, table->content, table->schema, table->content,
+        table->schema));
+    Status status = sql_step(table->db, statement, &has_row, err);
     if (status == ST_OK && has_row) {
         n = 1;
         name = sqlite3_mprintf("%s", sqlite3_column_text(statement, 0));
@@ -55,17 +59,17 @@ static Status check_rowid(IndexTable *t, Err *err) {
     }
     sqlite3_finalize(statement);
     if (status == ST_OK && !n)
-        status = fail(err, ST_BADARG, "content=%.60s has no INTEGER PRIMARY KEY", t->content);
-    if (status == ST_OK && t->content_rowid && sqlite3_stricmp(t->content_rowid, name) != 0)
+        status = fail(err, ST_BADARG, "content=%.60s has no INTEGER PRIMARY KEY", table->content);
+    if (status == ST_OK && table->content_rowid && sqlite3_stricmp(table->content_rowid, name) != 0)
         status = fail(err, ST_BADARG,
             "content_rowid=%.60s is not the INTEGER PRIMARY KEY of %.60s, which is %.60s",
-            t->content_rowid, t->content, name);
+            table->content_rowid, table->content, name);
     if (status != ST_OK) {
         sqlite3_free(name);
         return status;
     }
-    sqlite3_free(t->content_rowid);
-    t->content_rowid = name;
+    sqlite3_free(table->content_rowid);
+    table->content_rowid = name;
     return ST_OK;
 }
 
@@ -75,16 +79,16 @@ static int alike(Affinity declared, Affinity actual) {
     return actual != AFFINITY_NONE;
 }
 
-static Status check_column(IndexTable *t, const IndexColumn *column, Err *err) {
+static Status check_column(IndexTable *table, const IndexColumn *column, Err *err) {
     sqlite3_stmt *statement;
     int has_row;
-    TRY(glue_prepare(t->db, &statement, err,
-        "SELECT type FROM pragma_table_xinfo(%Q, %Q) WHERE lower(name)=lower(%Q)", t->content,
-        t->schema, column->name));
-    Status status = glue_step(t->db, statement, &has_row, err);
+    TRY(sql_prepare(table->db, &statement, err,
+        "SELECT type FROM pragma_table_xinfo(%Q, %Q) WHERE lower(name)=lower(%Q)", table->content,
+        table->schema, column->name));
+    Status status = sql_step(table->db, statement, &has_row, err);
     if (status == ST_OK && !has_row)
         status = fail(
-            err, ST_BADARG, "content=%.60s has no column %.60s", t->content, column->name);
+            err, ST_BADARG, "content=%.60s has no column %.60s", table->content, column->name);
     const char *type = status == ST_OK && has_row ? (const char *)sqlite3_column_text(statement, 0)
                                                   : NULL;
     /* of a STRICT table: nothing is converted */
@@ -93,67 +97,67 @@ static Status check_column(IndexTable *t, const IndexColumn *column, Err *err) {
         (any || !alike(affinity_of(column->type), affinity_of(type))))
         status = fail(err, ST_BADARG,
             "column %.60s is %s here and '%.40s' in %.60s, which compare differently", column->name,
-            column->type, type, t->content);
+            column->type, type, table->content);
     sqlite3_finalize(statement);
     return status;
 }
 
 /* A text key names one row: the table must say so, by bytes. */
-static Status check_key(IndexTable *t, Err *err) {
+static Status check_key(IndexTable *table, Err *err) {
     sqlite3_int64 unique;
-    if (t->key_column < 0) return ST_OK;
-    const char *name = t->column[t->key_column].name;
-    TRY(glue_integer(t->db, 0, &unique, err,
+    if (table->key_column < 0) return ST_OK;
+    const char *name = table->column[table->key_column].name;
+    TRY(sql_integer(table->db, 0, &unique, err,
         "SELECT 1 FROM pragma_index_list(%Q, %Q) l WHERE l.\"unique\" AND NOT l.partial AND "
         "(SELECT count(*) FROM pragma_index_xinfo(l.name, %Q) WHERE key)=1"
         " AND EXISTS (SELECT 1 FROM pragma_index_xinfo(l.name, %Q) x WHERE x.key AND "
         "lower(x.name)=lower(%Q) AND x.coll='BINARY')",
-        t->content, t->schema, t->schema, t->schema, name));
+        table->content, table->schema, table->schema, table->schema, name));
     return unique ? ST_OK
                   : fail(err, ST_BADARG,
                         "the key %.60s is not UNIQUE in %.60s (alone, with the BINARY collation)",
-                        name, t->content);
+                        name, table->content);
 }
 
-Status index_content_check(IndexTable *t, Err *err) {
-    TRY(check_table(t, err));
-    TRY(check_rowid(t, err));
-    for (int i = 0; i < t->n_columns; i++) TRY(check_column(t, &t->column[i], err));
-    return check_key(t, err);
+Status index_content_check(IndexTable *table, Err *err) {
+    TRY(check_table(table, err));
+    TRY(check_rowid(table, err));
+    for (int i = 0; i < table->n_columns; i++) TRY(check_column(table, &table->column[i], err));
+    return check_key(table, err);
 }
 
-Status index_content_find(IndexTable *t, Err *err) {
+Status index_content_find(IndexTable *table, Err *err) {
     sqlite3_stmt *statement;
     int has_row;
-    TRY(glue_prepare(t->db, &statement, err,
+    TRY(sql_prepare(table->db, &statement, err,
         "SELECT tbl_name FROM \"%w\".sqlite_schema WHERE type='trigger' AND "
         "lower(name)=lower('%q_content_insert')",
-        t->schema, t->name));
-    Status status = glue_step(t->db, statement, &has_row, err);
+        table->schema, table->name));
+    Status status = sql_step(table->db, statement, &has_row, err);
     char *name = status == ST_OK && has_row
         ? sqlite3_mprintf("%s", sqlite3_column_text(statement, 0))
         : NULL;
     sqlite3_finalize(statement);
     if (!name) return status; /* the triggers are gone: the name that CREATE gave */
-    sqlite3_free(t->content);
-    t->content = name;
+    sqlite3_free(table->content);
+    table->content = name;
     return ST_OK;
 }
 
 /* ---- triggers ---- */
 
 /* Refuse what cannot be a vector. A text may be a JSON array. */
-static int append_check(const IndexTable *t, sqlite3_str *sql) {
-    const char *name = vector_of(t)->name;
+static int append_check(const IndexTable *table, sqlite3_str *sql) {
+    const char *name = vector_of(table)->name;
     char *text = sqlite3_mprintf(
-        "%s: %s must be NULL, a BLOB of %d float32 numbers (%d bytes) or a JSON array", t->name,
-        name, t->dim, 4 * t->dim);
+        "%s: %s must be NULL, a BLOB of %d float32 numbers (%d bytes) or a JSON array", table->name,
+        name, table->dim, 4 * table->dim);
     if (!text) return 0;
     sqlite3_str_appendf(sql,
         " SELECT CASE WHEN (typeof(new.\"%w\")='blob' AND length(new.\"%w\")<>%d) OR "
         "typeof(new.\"%w\") IN ('integer', 'real')"
         " THEN RAISE(ABORT, %Q) END;",
-        name, name, 4 * t->dim, name, text);
+        name, name, 4 * table->dim, name, text);
     sqlite3_free(text);
     return 1;
 }
@@ -161,59 +165,59 @@ static int append_check(const IndexTable *t, sqlite3_str *sql) {
 /* An update that changes the id, the vector or a metadata column. No list of columns (UPDATE OF),
  * which knows neither the rowid's other names nor generated columns; BINARY, since a column's own
  * collation may call two texts equal. */
-static void append_when(const IndexTable *t, sqlite3_str *sql) {
+static void append_when(const IndexTable *table, sqlite3_str *sql) {
     sqlite3_str_appendf(
-        sql, " WHEN old.\"%w\" IS NOT new.\"%w\"", t->content_rowid, t->content_rowid);
-    for (int i = 0; i < t->n_columns; i++)
+        sql, " WHEN old.\"%w\" IS NOT new.\"%w\"", table->content_rowid, table->content_rowid);
+    for (int i = 0; i < table->n_columns; i++)
         sqlite3_str_appendf(sql, " OR old.\"%w\" COLLATE BINARY IS NOT new.\"%w\"",
-            t->column[i].name, t->column[i].name);
+            table->column[i].name, table->column[i].name);
 }
 
 /* An update is of metadata alone where id and vector are what they were. */
-static void append_log(const IndexTable *t, sqlite3_str *sql, int event) {
-    const char *id = t->content_rowid, *vector = vector_of(t)->name;
+static void append_log(const IndexTable *table, sqlite3_str *sql, int event) {
+    const char *id = table->content_rowid, *vector = vector_of(table)->name;
     if (event == 0)
         sqlite3_str_appendf(sql,
-            " INSERT INTO \"%w\"(stamp, id, meta) VALUES(randomblob(16), new.\"%w\", 0);", t->log,
-            id);
+            " INSERT INTO \"%w\"(stamp, id, meta) VALUES(randomblob(16), new.\"%w\", 0);",
+            table->log, id);
     if (event == 2)
         sqlite3_str_appendf(sql,
-            " INSERT INTO \"%w\"(stamp, id, meta) VALUES(randomblob(16), old.\"%w\", 0);", t->log,
-            id);
+            " INSERT INTO \"%w\"(stamp, id, meta) VALUES(randomblob(16), old.\"%w\", 0);",
+            table->log, id);
     if (event != 1) return;
     sqlite3_str_appendf(sql,
         " INSERT INTO \"%w\"(stamp, id, meta) VALUES(randomblob(16), new.\"%w\", old.\"%w\" IS "
         "new.\"%w\" AND old.\"%w\" COLLATE BINARY IS new.\"%w\");",
-        t->log, id, id, id, vector, vector);
+        table->log, id, id, id, vector, vector);
     sqlite3_str_appendf(sql,
         " INSERT INTO \"%w\"(stamp, id, meta) SELECT randomblob(16), old.\"%w\", 0 WHERE "
         "old.\"%w\" IS NOT new.\"%w\";",
-        t->log, id, id, id);
+        table->log, id, id, id);
 }
 
 /* Now and then the oldest changes go, as index_log_change does it: never those after the segment's.
  * A trigger appends one row or two. */
-static void append_trim(const IndexTable *t, sqlite3_str *sql) {
+static void append_trim(const IndexTable *table, sqlite3_str *sql) {
     sqlite3_str_appendf(sql,
         " DELETE FROM \"%w\" WHERE seq<=(SELECT max(seq)-16384 FROM \"%w\") AND (SELECT max(seq) "
         "FROM \"%w\")%%1024<2"
         " AND seq<coalesce((SELECT value FROM \"%w_config\" WHERE key='segment_seq'), "
         "9223372036854775807);",
-        t->log, t->log, t->log, t->name);
+        table->log, table->log, table->log, table->name);
 }
 
 /* With the schema, to make it; without, as SQLite keeps it. */
-static char *trigger_sql(const IndexTable *t, int event, int with_schema) {
+static char *trigger_sql(const IndexTable *table, int event, int with_schema) {
     sqlite3_str *sql = sqlite3_str_new(NULL);
     sqlite3_str_appendall(sql, "CREATE TRIGGER ");
-    if (with_schema) sqlite3_str_appendf(sql, "\"%w\".", t->schema);
-    sqlite3_str_appendf(sql, "\"%w_content_%s\" AFTER %s ON \"%w\"", t->name, EVENTS[event],
-        EVENTS[event], t->content);
-    if (event == 1) append_when(t, sql);
+    if (with_schema) sqlite3_str_appendf(sql, "\"%w\".", table->schema);
+    sqlite3_str_appendf(sql, "\"%w_content_%s\" AFTER %s ON \"%w\"", table->name, EVENTS[event],
+        EVENTS[event], table->content);
+    if (event == 1) append_when(table, sql);
     sqlite3_str_appendall(sql, " BEGIN");
-    int whole = event == 2 || append_check(t, sql);
-    append_log(t, sql, event);
-    append_trim(t, sql);
+    int whole = event == 2 || append_check(table, sql);
+    append_log(table, sql, event);
+    append_trim(table, sql);
     sqlite3_str_appendall(sql, " END");
     char *text = sqlite3_str_finish(sql);
     if (whole) return text;
@@ -221,37 +225,37 @@ static char *trigger_sql(const IndexTable *t, int event, int with_schema) {
     return NULL;
 }
 
-Status index_content_create_triggers(IndexTable *t, Err *err) {
+Status index_content_create_triggers(IndexTable *table, Err *err) {
     for (int event = 0; event < 3; event++) {
-        char *sql = trigger_sql(t, event, 1);
-        Status status = sql ? glue_execute(t->db, err, "%s", sql) : fail_nomem(err, "SQL");
+        char *sql = trigger_sql(table, event, 1);
+        Status status = sql ? sql_execute(table->db, err, "%s", sql) : fail_nomem(err, "SQL");
         sqlite3_free(sql);
         TRY(status);
     }
     return ST_OK;
 }
 
-Status index_content_drop_triggers(IndexTable *t, Err *err) {
+Status index_content_drop_triggers(IndexTable *table, Err *err) {
     for (int event = 0; event < 3; event++)
-        TRY(glue_execute(t->db, err, "DROP TRIGGER IF EXISTS \"%w\".\"%w_content_%s\"", t->schema,
-            t->name, EVENTS[event]));
+        TRY(sql_execute(table->db, err, "DROP TRIGGER IF EXISTS \"%w\".\"%w_content_%s\"",
+            table->schema, table->name, EVENTS[event]));
     return ST_OK;
 }
 
-Status index_content_mend_triggers(IndexTable *t, Err *err) {
+Status index_content_mend_triggers(IndexTable *table, Err *err) {
     sqlite3_int64 right = 0;
-    Status status = guard_source(t->db, t->schema, t->content, 1, err);
+    Status status = guard_source(table->db, table->schema, table->content, 1, err);
     for (int event = 0; event < 3 && status == ST_OK; event++) {
         sqlite3_int64 found;
-        char *sql = trigger_sql(t, event, 0);
-        status = sql ? glue_integer(t->db, 0, &found, err,
+        char *sql = trigger_sql(table, event, 0);
+        status = sql ? sql_integer(table->db, 0, &found, err,
                            "SELECT 1 FROM \"%w\".sqlite_schema WHERE type='trigger' AND sql=%Q",
-                           t->schema, sql)
+                           table->schema, sql)
                      : fail_nomem(err, "SQL");
         right += status == ST_OK && found;
         sqlite3_free(sql);
     }
     if (status != ST_OK || right == 3) return status;
-    TRY(index_content_drop_triggers(t, err));
-    return index_content_create_triggers(t, err);
+    TRY(index_content_drop_triggers(table, err));
+    return index_content_create_triggers(table, err);
 }

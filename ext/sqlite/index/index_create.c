@@ -6,11 +6,14 @@
 #include "../../base/memory.h"
 #include "../../base/options.h"
 #include "../../base/text.h"
+#include "../host/arguments.h"
 #include "../host/guard.h"
-#include "index.h"
 #include "../host/parts.h"
+#include "../host/schema.h"
+#include "index.h"
 
 static const char MODULE[] = "rec_index";
+
 static const char *const HIDDEN_NAMES[] = {
     "k", "options", "similar_to", "exclude", "arg", "score", "distance", "rank", "rowid", NULL};
 
@@ -125,8 +128,8 @@ static Status add_column(IndexTable *table, const char *argument, Err *err) {
     if (table->n_columns == INDEX_MAX_COLUMNS)
         return fail(err, ST_BADARG, "more than %d columns", INDEX_MAX_COLUMNS);
     IndexColumn *column = &table->column[table->n_columns++];
-    column->name = glue_unquote(argument, (int)(end - argument));
-    column->type = glue_unquote(end, (int)strlen(end));
+    column->name = argument_unquote(argument, (int)(end - argument));
+    column->type = argument_unquote(end, (int)strlen(end));
     if (!column->name || !column->type) return fail_nomem(err, "a column");
     squeeze(column->type);
     TRY(check_column_name(table, column->name, err));
@@ -202,7 +205,7 @@ static Status parse(IndexTable *table, int argc, const char *const *argv, Err *e
         const char *argument = argv[i];
         while (ascii_is_space(*argument)) argument++;
         Status status;
-        if (glue_split_argument(argument, &key, &value))
+        if (argument_split(argument, &key, &value))
             status = key && value ? set_argument(table, &arguments, &seen, key, value, err)
                                   : fail_nomem(err, "an argument");
         else
@@ -294,7 +297,7 @@ static Status check_stored(IndexTable *table, Err *err) {
     sqlite3_int64 format;
     TRY(guard_shadow(
         table->db, table->schema, table->name, SUFFIXES, sizeof SUFFIXES / sizeof *SUFFIXES, err));
-    TRY(glue_integer(table->db, 0, &format, err,
+    TRY(sql_integer(table->db, 0, &format, err,
         "SELECT value FROM \"%w\".\"%w_config\" WHERE key='format'", table->schema, table->name));
     if (format == 1)
         return fail(err, ST_CORRUPT,
@@ -314,9 +317,9 @@ static Status connect_content(IndexTable *table, Err *err) {
     if (table->content_rowid) return ST_OK;
     sqlite3_stmt *statement;
     int has_row;
-    TRY(glue_prepare(table->db, &statement, err,
+    TRY(sql_prepare(table->db, &statement, err,
         "SELECT name FROM pragma_table_info(%Q, %Q) WHERE pk=1", table->content, table->schema));
-    Status status = glue_step(table->db, statement, &has_row, err);
+    Status status = sql_step(table->db, statement, &has_row, err);
     if (status == ST_OK)
         table->content_rowid = sqlite3_mprintf(
             "%s", has_row ? (const char *)sqlite3_column_text(statement, 0) : "rowid");
@@ -333,7 +336,7 @@ static int open_table(
         char *sql = declaration(table);
         int code = sql ? sqlite3_declare_vtab(db, sql) : SQLITE_NOMEM;
         sqlite3_free(sql);
-        if (code) status = glue_host(&err, db, code);
+        if (code) status = sql_failed(&err, db, code);
     }
     if (status == ST_OK && create && table->content) status = index_content_check(table, &err);
     if (status == ST_OK && create) status = index_store_create(table, &err);
@@ -344,7 +347,7 @@ static int open_table(
         *error = sqlite3_mprintf(
             "%s %s: %s", MODULE, table && table->name ? table->name : argv[2], err.text);
         table_free(table);
-        return glue_code(status, &err);
+        return sql_code(status, &err);
     }
     sqlite3_vtab_config(db, SQLITE_VTAB_CONSTRAINT_SUPPORT, 1);
     sqlite3_vtab_config(db, SQLITE_VTAB_INNOCUOUS);
@@ -391,9 +394,9 @@ int index_destroy(sqlite3_vtab *vtab) {
     if (table->content) status = index_content_drop_triggers(table, &err);
     for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES && status == ST_OK; i++)
         if (has_table(table, SUFFIXES[i]))
-            status = glue_execute(table->db, &err, "DROP TABLE IF EXISTS \"%w\".\"%w_%s\"",
+            status = sql_execute(table->db, &err, "DROP TABLE IF EXISTS \"%w\".\"%w_%s\"",
                 table->schema, table->name, SUFFIXES[i]);
-    if (status != ST_OK) return glue_vtab_error(vtab, MODULE, table->name, status, &err);
+    if (status != ST_OK) return sql_vtab_error(vtab, MODULE, table->name, status, &err);
     table_free(table);
     return SQLITE_OK;
 }
@@ -406,14 +409,14 @@ int index_rename(sqlite3_vtab *vtab, const char *name) {
     if (status == ST_OK && table->content) status = index_content_drop_triggers(table, &err);
     for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES && status == ST_OK; i++) {
         if (!has_table(table, SUFFIXES[i])) continue;
-        status = glue_execute(table->db, &err, "ALTER TABLE \"%w\".\"%w_%s\" RENAME TO \"%w_%s\"",
+        status = sql_execute(table->db, &err, "ALTER TABLE \"%w\".\"%w_%s\" RENAME TO \"%w_%s\"",
             table->schema, table->name, SUFFIXES[i], name, SUFFIXES[i]);
     }
     char *copy = status == ST_OK ? sqlite3_mprintf("%s", name) : NULL;
     char *log = copy ? log_name(table, name) : NULL;
     if (status == ST_OK && !log) status = fail_nomem(&err, "a name");
     if (status != ST_OK) sqlite3_free(copy);
-    if (status != ST_OK) return glue_vtab_error(vtab, MODULE, table->name, status, &err);
+    if (status != ST_OK) return sql_vtab_error(vtab, MODULE, table->name, status, &err);
     char *old = table->name, *old_log = table->log;
     table->name = copy;
     table->log = log;
@@ -424,76 +427,11 @@ int index_rename(sqlite3_vtab *vtab, const char *name) {
         table->log = old_log;
         sqlite3_free(copy);
         sqlite3_free(log);
-        return glue_vtab_error(vtab, MODULE, table->name, status, &err);
+        return sql_vtab_error(vtab, MODULE, table->name, status, &err);
     }
     sqlite3_free(old);
     sqlite3_free(old_log);
     return set_definition(table, &err) == ST_OK ? SQLITE_OK : SQLITE_NOMEM;
-}
-
-/* The '(' after USING, which stands outside every quoted name. */
-static const char *arguments_of(const char *sql) {
-    char quote = 0;
-    for (const char *at = sql; *at; at++) {
-        if (quote) quote = *at == quote ? 0 : quote;
-        else if (strchr("'\"`[", *at)) quote = *at == '[' ? ']' : *at;
-        else if (sqlite3_strnicmp(at, "USING", 5) == 0) return strchr(at, '(');
-    }
-    return NULL;
-}
-
-/* Past a comment of SQL, or where it is. */
-static const char *skip_comment(const char *at, const char *end) {
-    const char *close = NULL;
-    if (at + 1 < end && at[0] == '-' && at[1] == '-') close = strchr(at, '\n');
-    else if (at + 1 < end && at[0] == '/' && at[1] == '*' && (close = strstr(at + 2, "*/")) != NULL)
-        close += 2;
-    else return at;
-    return close && close < end ? close : end;
-}
-
-static Status add_argument(char ***out, int *out_n, const char *text, size_t len, Err *err) {
-    char **grown = mem_resize(*out, (size_t)*out_n + 1, sizeof **out);
-    if (!grown) return fail_nomem(err, "the index");
-    *out = grown;
-    if (!(grown[*out_n] = mem_text(text, len))) return fail_nomem(err, "the index");
-    ++*out_n;
-    return ST_OK;
-}
-
-/* Split the text between the outer parentheses of CREATE VIRTUAL TABLE ... USING rec_index(...) at
- * its commas, outside quotes and brackets, without its comments. */
-static Status split_arguments(const char *sql, char ***out, int *out_n, Err *err) {
-    const char *open = arguments_of(sql), *end = strrchr(sql, ')');
-    size_t len = 0;
-    char quote = 0;
-    Status status = ST_OK;
-    *out = NULL;
-    *out_n = 0;
-    if (!open || !end || end < open)
-        return fail(err, ST_CORRUPT, "the schema of the index is malformed");
-    char *part = mem_array((size_t)(end - open) + 1, 1);
-    if (!part) return fail_nomem(err, "the index");
-    for (const char *at = open + 1; at < end && status == ST_OK;) {
-        const char *after = quote ? at : skip_comment(at, end);
-        if (after > at) {
-            at = after;
-            part[len++] = ' ';
-            continue;
-        }
-        if (*at == ',' && !quote) {
-            status = add_argument(out, out_n, part, len, err);
-            len = 0;
-        } else {
-            part[len++] = *at;
-            if (quote ? *at == quote : strchr("'\"`[", *at) != NULL)
-                quote = quote ? 0 : *at == '[' ? ']' : *at;
-        }
-        at++;
-    }
-    if (status == ST_OK) status = add_argument(out, out_n, part, len, err);
-    mem_free(part);
-    return status;
 }
 
 Status index_open(IndexTable **out, sqlite3 *db, const char *name, Err *err) {
@@ -503,15 +441,15 @@ Status index_open(IndexTable **out, sqlite3 *db, const char *name, Err *err) {
     int n = 0, has_row = 0;
 
     *out = NULL;
-    TRY(glue_find_table(db, "rec_index", name, "_segment", &schema, &table_name, err));
-    Status status = glue_prepare(db, &statement, err,
+    TRY(schema_find_table(db, "rec_index", name, "_segment", &schema, &table_name, err));
+    Status status = sql_prepare(db, &statement, err,
         "SELECT sql FROM \"%w\".sqlite_schema WHERE type='table' AND lower(name)=lower(%Q)", schema,
         table_name);
-    if (status == ST_OK) status = glue_step(db, statement, &has_row, err);
+    if (status == ST_OK) status = sql_step(db, statement, &has_row, err);
     if (status == ST_OK && !has_row)
         status = fail(err, ST_BADARG, "no rec_index named '%.60s'", name);
     if (status == ST_OK)
-        status = split_arguments((const char *)sqlite3_column_text(statement, 0), &part, &n, err);
+        status = schema_arguments((const char *)sqlite3_column_text(statement, 0), &part, &n, err);
     sqlite3_finalize(statement);
     if (status == ST_OK && !(argv = mem_array((size_t)n + 3, sizeof *argv)))
         status = fail_nomem(err, "the index");

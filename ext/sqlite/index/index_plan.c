@@ -21,8 +21,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "index.h"
 #include "../../base/text.h"
+#include "index.h"
 
 typedef struct Plan {
     char text[4 * INDEX_MAX_COLUMNS + 64];
@@ -60,13 +60,14 @@ static char metadata_operator(int op) {
 }
 
 /* Is there a search at all, usable or not? */
-static int find_search(const IndexTable *t, const sqlite3_index_info *info, int *usable) {
+static int find_search(const IndexTable *table, const sqlite3_index_info *info, int *usable) {
     int present = 0;
     *usable = 0;
     for (int i = 0; i < info->nConstraint; i++) {
         int column = info->aConstraint[i].iColumn, op = info->aConstraint[i].op;
-        int is = (column == t->vector_column && op == SQLITE_INDEX_CONSTRAINT_MATCH) ||
-            ((column == t->n_columns + H_COMMAND || column == t->n_columns + H_SIMILAR_TO) &&
+        int is = (column == table->vector_column && op == SQLITE_INDEX_CONSTRAINT_MATCH) ||
+            ((column == table->n_columns + H_COMMAND ||
+                 column == table->n_columns + H_SIMILAR_TO) &&
                 op == SQLITE_INDEX_CONSTRAINT_EQ);
         present |= is;
         if (is && info->aConstraint[i].usable) *usable = 1;
@@ -75,14 +76,14 @@ static int find_search(const IndexTable *t, const sqlite3_index_info *info, int 
 }
 
 /* The letter of a search input by hidden column and operator, or NULL. */
-static const char *input_code(const IndexTable *t, int column, int op) {
-    if (column == t->vector_column && op == SQLITE_INDEX_CONSTRAINT_MATCH) return "q";
-    if (column == t->n_columns + H_DISTANCE && op == SQLITE_INDEX_CONSTRAINT_LT) return "d";
-    if (column == t->n_columns + H_DISTANCE && op == SQLITE_INDEX_CONSTRAINT_LE) return "D";
+static const char *input_code(const IndexTable *table, int column, int op) {
+    if (column == table->vector_column && op == SQLITE_INDEX_CONSTRAINT_MATCH) return "q";
+    if (column == table->n_columns + H_DISTANCE && op == SQLITE_INDEX_CONSTRAINT_LT) return "d";
+    if (column == table->n_columns + H_DISTANCE && op == SQLITE_INDEX_CONSTRAINT_LE) return "D";
     /* others may compare with NULL */
-    if (op == SQLITE_INDEX_CONSTRAINT_IS && column == t->n_columns + H_K) return "k";
+    if (op == SQLITE_INDEX_CONSTRAINT_IS && column == table->n_columns + H_K) return "k";
     if (op != SQLITE_INDEX_CONSTRAINT_EQ) return NULL;
-    switch (column - t->n_columns) {
+    switch (column - table->n_columns) {
     case H_COMMAND: return "f";
     case H_K: return "k";
     case H_OPTIONS: return "O";
@@ -93,9 +94,9 @@ static const char *input_code(const IndexTable *t, int column, int op) {
 }
 
 /* Take one constraint of a search; returns SQLite's code. */
-static int take_search(IndexTable *t, sqlite3_index_info *info, Plan *plan, int i) {
+static int take_search(IndexTable *table, sqlite3_index_info *info, Plan *plan, int i) {
     const struct sqlite3_index_constraint *c = &info->aConstraint[i];
-    const char *code = input_code(t, c->iColumn, c->op);
+    const char *code = input_code(table, c->iColumn, c->op);
     char metadata[8];
 
     if (c->op == SQLITE_INDEX_CONSTRAINT_LIMIT || c->op == SQLITE_INDEX_CONSTRAINT_OFFSET) {
@@ -112,8 +113,8 @@ static int take_search(IndexTable *t, sqlite3_index_info *info, Plan *plan, int 
         if (*code == 'k' || *code == 'd' || *code == 'D') plan->bounded = 1;
         return take(info, plan, i, code, *code != 'd' && *code != 'D') ? SQLITE_OK : SQLITE_ERROR;
     }
-    if (c->iColumn == t->n_columns + H_K) {
-        t->base.zErrMsg = sqlite3_mprintf("rec_index %s: k must be given with =", t->name);
+    if (c->iColumn == table->n_columns + H_K) {
+        table->base.zErrMsg = sqlite3_mprintf("rec_index %s: k must be given with =", table->name);
         return SQLITE_ERROR;
     }
     if (c->iColumn < 0 && c->op == SQLITE_INDEX_CONSTRAINT_EQ && sqlite3_vtab_in(info, i, -1)) {
@@ -121,14 +122,14 @@ static int take_search(IndexTable *t, sqlite3_index_info *info, Plan *plan, int 
         sqlite3_vtab_in(info, i, 1);
         return take(info, plan, i, "i", 1) ? SQLITE_OK : SQLITE_ERROR;
     }
-    char op = c->iColumn >= 0 && c->iColumn < t->n_columns && c->iColumn != t->vector_column
+    char op = c->iColumn >= 0 && c->iColumn < table->n_columns && c->iColumn != table->vector_column
         ? metadata_operator(c->op)
         : 0;
     if (!op || (op != 'n' && op != 'N' && strcmp(sqlite3_vtab_collation(info, i), "BINARY") != 0)) {
         plan->leftover = 1;
         return SQLITE_OK;
     }
-    if (c->iColumn == t->key_column && op == '=' && !sqlite3_vtab_in(info, i, -1)) {
+    if (c->iColumn == table->key_column && op == '=' && !sqlite3_vtab_in(info, i, -1)) {
         plan->leftover = 1;
         return SQLITE_OK;
     }
@@ -139,19 +140,19 @@ static int take_search(IndexTable *t, sqlite3_index_info *info, Plan *plan, int 
 }
 
 /* ORDER BY rank, distance, or score DESC is the order in which a search answers. */
-static int order_is_ours(const IndexTable *t, const sqlite3_index_info *info) {
+static int order_is_ours(const IndexTable *table, const sqlite3_index_info *info) {
     if (info->nOrderBy != 1) return 0;
-    int column = info->aOrderBy[0].iColumn - t->n_columns, descending = info->aOrderBy[0].desc;
+    int column = info->aOrderBy[0].iColumn - table->n_columns, descending = info->aOrderBy[0].desc;
     return column == H_SCORE ? descending
                              : (column == H_RANK || column == H_DISTANCE) && !descending;
 }
 
-static int plan_search(IndexTable *t, sqlite3_index_info *info, Plan *plan) {
+static int plan_search(IndexTable *table, sqlite3_index_info *info, Plan *plan) {
     for (int i = 0; i < info->nConstraint; i++) {
-        int code = take_search(t, info, plan, i);
+        int code = take_search(table, info, plan, i);
         if (code) return code;
     }
-    int ours = order_is_ours(t, info);
+    int ours = order_is_ours(table, info);
     info->orderByConsumed = ours;
     /* A LIMIT says how many are wanted only if nothing filters or sorts after us. */
     if (plan->limit >= 0 && !plan->bounded && !plan->leftover && (info->nOrderBy == 0 || ours)) {
@@ -166,18 +167,18 @@ static int plan_search(IndexTable *t, sqlite3_index_info *info, Plan *plan) {
     return SQLITE_OK;
 }
 
-static int plan_scan(IndexTable *t, sqlite3_index_info *info, Plan *plan) {
+static int plan_scan(IndexTable *table, sqlite3_index_info *info, Plan *plan) {
     info->estimatedCost = 1e6;
     info->estimatedRows = 100000;
     for (int i = 0; i < info->nConstraint; i++) {
         const struct sqlite3_index_constraint *c = &info->aConstraint[i];
-        if (c->iColumn == t->n_columns + H_K && c->op == SQLITE_INDEX_CONSTRAINT_EQ) {
-            t->base.zErrMsg = sqlite3_mprintf(
+        if (c->iColumn == table->n_columns + H_K && c->op == SQLITE_INDEX_CONSTRAINT_EQ) {
+            table->base.zErrMsg = sqlite3_mprintf(
                 "rec_index %s: k needs a query (%s MATCH :q, similar_to, or the function form)",
-                t->name, t->column[t->vector_column].name);
+                table->name, table->column[table->vector_column].name);
             return SQLITE_ERROR;
         }
-        int by_key = t->key_column >= 0 && c->iColumn == t->key_column &&
+        int by_key = table->key_column >= 0 && c->iColumn == table->key_column &&
             strcmp(sqlite3_vtab_collation(info, i), "BINARY") == 0;
         if ((c->iColumn >= 0 && !by_key) || c->op != SQLITE_INDEX_CONSTRAINT_EQ || !c->usable)
             continue;
@@ -191,13 +192,14 @@ static int plan_scan(IndexTable *t, sqlite3_index_info *info, Plan *plan) {
 }
 
 int index_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info) {
-    IndexTable *t = (IndexTable *)vtab;
+    IndexTable *table = (IndexTable *)vtab;
     Plan plan = {.limit = -1, .offset = -1};
-    int usable, present = find_search(t, info, &usable);
+    int usable, present = find_search(table, info, &usable);
     if (present && !usable) return SQLITE_CONSTRAINT;
-    int code = present ? plan_search(t, info, &plan) : plan_scan(t, info, &plan);
+    int code = present ? plan_search(table, info, &plan) : plan_scan(table, info, &plan);
     if (code == SQLITE_ERROR && !vtab->zErrMsg)
-        vtab->zErrMsg = sqlite3_mprintf("rec_index %s: too many conditions in one search", t->name);
+        vtab->zErrMsg = sqlite3_mprintf(
+            "rec_index %s: too many conditions in one search", table->name);
     if (code) return code;
     info->idxNum = present;
     info->idxStr = sqlite3_mprintf("%s", plan.text);

@@ -6,6 +6,7 @@
 #include "../../base/memory.h"
 #include "../../base/options.h"
 #include "../host/guard.h"
+#include "../host/values.h"
 #include "index.h"
 
 typedef struct IndexCursor {
@@ -77,46 +78,47 @@ typedef struct Inputs {
     size_t list_capacity; /* of the IN list that is being read */
 } Inputs;
 
-static void inputs_clear(Inputs *in) {
-    mem_free(in->query);
-    mem_free(in->only);
-    mem_free(in->exclude_id);
-    for (size_t i = 0; i < in->n_conditions; i++) {
-        for (size_t j = 0; j < in->condition[i].n_cells; j++) cell_free(&in->condition[i].cell[j]);
-        mem_free(in->condition[i].cell);
+static void inputs_clear(Inputs *inputs) {
+    mem_free(inputs->query);
+    mem_free(inputs->only);
+    mem_free(inputs->exclude_id);
+    for (size_t i = 0; i < inputs->n_conditions; i++) {
+        for (size_t j = 0; j < inputs->condition[i].n_cells; j++)
+            cell_free(&inputs->condition[i].cell[j]);
+        mem_free(inputs->condition[i].cell);
     }
-    mem_free(in->condition);
+    mem_free(inputs->condition);
 }
 
-static Status take_query(const IndexTable *t, Inputs *in, sqlite3_value *value, Err *err) {
+static Status take_query(const IndexTable *table, Inputs *inputs, sqlite3_value *value, Err *err) {
     const float *vector;
     float *owned;
     int dim;
     if (sqlite3_value_type(value) == SQLITE_NULL) {
-        in->empty = 1;
+        inputs->empty = 1;
         return ST_OK;
     }
-    if (in->has_query) return fail(err, ST_BADARG, "two query vectors");
-    TRY(glue_vector(value, &vector, &dim, &owned, err));
+    if (inputs->has_query) return fail(err, ST_BADARG, "two query vectors");
+    TRY(value_vector(value, &vector, &dim, &owned, err));
     Status status = ST_OK;
-    if (dim != t->dim)
+    if (dim != table->dim)
         status = fail(
-            err, ST_BADARG, "a query of %d elements, the column is float[%d]", dim, t->dim);
-    else if (!(in->query = mem_array((size_t)dim, sizeof *in->query)))
+            err, ST_BADARG, "a query of %d elements, the column is float[%d]", dim, table->dim);
+    else if (!(inputs->query = mem_array((size_t)dim, sizeof *inputs->query)))
         status = fail_nomem(err, "the query");
-    else memcpy(in->query, vector, (size_t)dim * sizeof *vector);
+    else memcpy(inputs->query, vector, (size_t)dim * sizeof *vector);
     mem_free(owned);
-    in->has_query = 1;
+    inputs->has_query = 1;
     return status;
 }
 
 static Status take_integer(
-    Inputs *in, const char *what, sqlite3_value *value, int64_t min, int64_t *out, Err *err) {
+    Inputs *inputs, const char *what, sqlite3_value *value, int64_t min, int64_t *out, Err *err) {
     if (sqlite3_value_type(value) == SQLITE_NULL) {
-        in->empty = 1;
+        inputs->empty = 1;
         return ST_OK;
     }
-    TRY(glue_whole(what, value, out, err));
+    TRY(value_whole(what, value, out, err));
     if (*out < min)
         return fail(
             err, ST_BADARG, "%s=%lld (%lld or more)", what, (long long)*out, (long long)min);
@@ -132,7 +134,7 @@ static size_t intersect(int64_t *list, size_t n, const int64_t *other, size_t n_
 }
 
 /* The integers of an IN list; a second list must hold as well. */
-static Status take_rowids(Inputs *in, sqlite3_value *list, Err *err) {
+static Status take_rowids(Inputs *inputs, sqlite3_value *list, Err *err) {
     sqlite3_value *value;
     int64_t *id = NULL;
     size_t n = 0, capacity = 0;
@@ -151,11 +153,11 @@ static Status take_rowids(Inputs *in, sqlite3_value *list, Err *err) {
         id[n++] = sqlite3_value_int64(value);
     }
     ids_sort(id, n);
-    if (in->has_only) n = intersect(id, n, in->only, in->n_only);
-    mem_free(in->only);
-    in->only = id;
-    in->n_only = n;
-    in->has_only = 1;
+    if (inputs->has_only) n = intersect(id, n, inputs->only, inputs->n_only);
+    mem_free(inputs->only);
+    inputs->only = id;
+    inputs->n_only = n;
+    inputs->has_only = 1;
     return ST_OK;
 }
 
@@ -178,13 +180,13 @@ static Status keep_value(sqlite3_value *value, Affinity affinity, Cell *out, Err
 }
 
 static Status add_cell(
-    Inputs *in, Condition *condition, sqlite3_value *value, Affinity affinity, Err *err) {
-    if (condition->n_cells == in->list_capacity) {
-        size_t capacity = in->list_capacity * 2 + 1;
+    Inputs *inputs, Condition *condition, sqlite3_value *value, Affinity affinity, Err *err) {
+    if (condition->n_cells == inputs->list_capacity) {
+        size_t capacity = inputs->list_capacity * 2 + 1;
         Cell *grown = mem_resize(condition->cell, capacity, sizeof *grown);
         if (!grown) return fail_nomem(err, "the filter");
         condition->cell = grown;
-        in->list_capacity = capacity;
+        inputs->list_capacity = capacity;
     }
     TRY(keep_value(value, affinity, &condition->cell[condition->n_cells], err));
     condition->n_cells++;
@@ -193,34 +195,35 @@ static Status add_cell(
 
 /* One condition of the plan string: op is one of = < { > } i n N. */
 static Status take_metadata(
-    const IndexTable *t, Inputs *in, int column, char op, sqlite3_value *value, Err *err) {
+    const IndexTable *table, Inputs *inputs, int column, char op, sqlite3_value *value, Err *err) {
     static const char letters[] = "=<{>}inN";
     static const ConditionKind kinds[] = {IS_EQUAL, IS_LESS, IS_LESS_EQUAL, IS_GREATER,
         IS_GREATER_EQUAL, IS_IN, IS_NULL, IS_NOT_NULL};
-    Affinity affinity = affinity_of(t->column[column].type);
-    Condition *grown = mem_resize(in->condition, in->n_conditions + 1, sizeof *grown);
+    Affinity affinity = affinity_of(table->column[column].type);
+    Condition *grown = mem_resize(inputs->condition, inputs->n_conditions + 1, sizeof *grown);
     if (!grown) return fail_nomem(err, "the filter");
-    in->condition = grown;
-    Condition *condition = &grown[in->n_conditions++];
+    inputs->condition = grown;
+    Condition *condition = &grown[inputs->n_conditions++];
     *condition = (Condition){
-        .column = t->column[column].shadow, .kind = kinds[strchr(letters, op) - letters]};
-    in->list_capacity = 0;
+        .column = table->column[column].shadow, .kind = kinds[strchr(letters, op) - letters]};
+    inputs->list_capacity = 0;
     if (op == 'n' || op == 'N') return ST_OK;
-    if (op != 'i') return add_cell(in, condition, value, affinity, err);
+    if (op != 'i') return add_cell(inputs, condition, value, affinity, err);
     sqlite3_value *element;
     Status status = ST_OK;
     for (int code = sqlite3_vtab_in_first(value, &element);
          code == SQLITE_OK && element && status == ST_OK;
          code = sqlite3_vtab_in_next(value, &element))
-        status = add_cell(in, condition, element, affinity, err);
+        status = add_cell(inputs, condition, element, affinity, err);
     if (status == ST_OK) condition_sort(condition);
     return status;
 }
 
-Status index_take_options(const IndexTable *t, const char *text, IndexRequest *request, Err *err) {
+Status index_take_options(
+    const IndexTable *table, const char *text, IndexRequest *request, Err *err) {
     SearchOptions options = {0};
     OptTarget target = {index_search_options, &options};
-    request->device = t->device;
+    request->device = table->device;
     if (!text) return ST_OK;
     TRY(options_set_json(&target, 1, text, err));
     request->ef = options.ef;
@@ -229,63 +232,65 @@ Status index_take_options(const IndexTable *t, const char *text, IndexRequest *r
     return *options.device ? device_parse(options.device, &request->device, err) : ST_OK;
 }
 
-static Status take_options(const IndexTable *t, Inputs *in, sqlite3_value *value, Err *err) {
+static Status take_options(
+    const IndexTable *table, Inputs *inputs, sqlite3_value *value, Err *err) {
     const char *text = (const char *)sqlite3_value_text(value);
     if (!text && sqlite3_value_type(value) != SQLITE_NULL) return fail_nomem(err, "the options");
-    return index_take_options(t, text, &in->request, err);
+    return index_take_options(table, text, &inputs->request, err);
 }
 
 /* The id that a key of `exclude` names; *found is 0 for a text key that the table does not have. */
-static Status excluded_id(IndexTable *t, Key key, int64_t *id, int *found, Err *err) {
+static Status excluded_id(IndexTable *table, Key key, int64_t *id, int *found, Err *err) {
     *found = 1;
     *id = key.integer;
-    if (t->key_column < 0)
+    if (table->key_column < 0)
         return key.text ? fail(err, ST_BADARG, "exclude: '%.60s' is no rowid", key.text) : ST_OK;
     sqlite3_stmt *statement;
-    TRY(index_statement(t, ID_OF_KEY, &statement, err));
+    TRY(index_statement(table, ID_OF_KEY, &statement, err));
     sqlite3_bind_text64(statement, 1, key.text, key.len, SQLITE_STATIC, SQLITE_UTF8);
-    Status status = glue_step(t->db, statement, found, err);
+    Status status = sql_step(table->db, statement, found, err);
     if (status == ST_OK && *found) *id = sqlite3_column_int64(statement, 0);
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
     return status;
 }
 
-static Status take_exclude(IndexTable *t, Inputs *in, sqlite3_value *value, Err *err) {
+static Status take_exclude(IndexTable *table, Inputs *inputs, sqlite3_value *value, Err *err) {
     KeyList list = {0};
     int found;
     if (sqlite3_value_type(value) == SQLITE_NULL) return ST_OK;
     TRY(key_list_parse(&list, "exclude", (const char *)sqlite3_value_text(value),
-        t->key_column >= 0 ? AFFINITY_TEXT : AFFINITY_INTEGER, err));
+        table->key_column >= 0 ? AFFINITY_TEXT : AFFINITY_INTEGER, err));
     Status status = ST_OK;
-    in->exclude_id = mem_array(list.n + 1, sizeof *in->exclude_id);
-    if (!in->exclude_id) status = fail_nomem(err, "exclude");
+    inputs->exclude_id = mem_array(list.n + 1, sizeof *inputs->exclude_id);
+    if (!inputs->exclude_id) status = fail_nomem(err, "exclude");
     for (size_t i = 0; i < list.n && status == ST_OK; i++) {
-        status = excluded_id(t, list.key[i], &in->exclude_id[in->request.n_exclude], &found, err);
-        in->request.n_exclude += status == ST_OK && found;
+        status = excluded_id(
+            table, list.key[i], &inputs->exclude_id[inputs->request.n_exclude], &found, err);
+        inputs->request.n_exclude += status == ST_OK && found;
     }
     key_list_clear(&list);
     return status;
 }
 
-static Status take_distance(Inputs *in, sqlite3_value *value, Err *err) {
+static Status take_distance(Inputs *inputs, sqlite3_value *value, Err *err) {
     if (sqlite3_value_type(value) == SQLITE_NULL) {
-        in->empty = 1;
+        inputs->empty = 1;
         return ST_OK;
     }
     int kind = sqlite3_value_numeric_type(value);
     if (kind != SQLITE_INTEGER && kind != SQLITE_FLOAT)
         return fail(err, ST_BADARG, "a bound on distance is a number");
     double bound = sqlite3_value_double(value);
-    in->max_distance = fmin(in->max_distance, bound);
+    inputs->max_distance = fmin(inputs->max_distance, bound);
     return ST_OK;
 }
 
 /* Read the arguments by the plan string of index_plan.c. */
-static Status read_inputs(IndexCursor *cursor, IndexTable *t, Inputs *in, const char *plan,
+static Status read_inputs(IndexCursor *cursor, IndexTable *table, Inputs *inputs, const char *plan,
     sqlite3_value **argv, Err *err) {
     int function_form = strchr(plan, 'f') != NULL;
-    in->request.device = t->device;
+    inputs->request.device = table->device;
     for (int i = 0; *plan; plan++, i++) {
         int echo = -1;
         Status status = ST_OK;
@@ -294,42 +299,44 @@ static Status read_inputs(IndexCursor *cursor, IndexTable *t, Inputs *in, const 
             continue;
         switch (*plan) {
         case 'q':
-            status = take_query(t, in, argv[i], err);
+            status = take_query(table, inputs, argv[i], err);
             cursor->query = sqlite3_value_dup(argv[i]);
             break;
         case 'f':
             echo = H_COMMAND;
-            status = take_query(t, in, argv[i], err);
+            status = take_query(table, inputs, argv[i], err);
             break;
         case 's':
             echo = H_SIMILAR_TO;
-            in->similar_to = argv[i];
-            in->empty |= sqlite3_value_type(argv[i]) == SQLITE_NULL;
+            inputs->similar_to = argv[i];
+            inputs->empty |= sqlite3_value_type(argv[i]) == SQLITE_NULL;
             break;
         case 'k':
             echo = H_K;
-            in->has_k = 1;
-            status = take_integer(in, "k", argv[i], 0, &in->k, err);
+            inputs->has_k = 1;
+            status = take_integer(inputs, "k", argv[i], 0, &inputs->k, err);
             break;
         case 'l':
-            status = take_integer(in, "LIMIT", argv[i], INT64_MIN, &in->limit, err);
-            in->has_k = 2;
+            status = take_integer(inputs, "LIMIT", argv[i], INT64_MIN, &inputs->limit, err);
+            inputs->has_k = 2;
             break;
-        case 'o': status = take_integer(in, "OFFSET", argv[i], INT64_MIN, &in->offset, err); break;
+        case 'o':
+            status = take_integer(inputs, "OFFSET", argv[i], INT64_MIN, &inputs->offset, err);
+            break;
         case 'O':
             echo = H_OPTIONS;
-            status = take_options(t, in, argv[i], err);
+            status = take_options(table, inputs, argv[i], err);
             break;
         case 'x':
             echo = H_EXCLUDE;
-            status = take_exclude(t, in, argv[i], err);
+            status = take_exclude(table, inputs, argv[i], err);
             break;
         case 'd':
-        case 'D': status = take_distance(in, argv[i], err); break;
-        case 'i': status = take_rowids(in, argv[i], err); break;
+        case 'D': status = take_distance(inputs, argv[i], err); break;
+        case 'i': status = take_rowids(inputs, argv[i], err); break;
         case 'm':
             status = take_metadata(
-                t, in, (plan[1] - '0') * 10 + plan[2] - '0', plan[3], argv[i], err);
+                table, inputs, (plan[1] - '0') * 10 + plan[2] - '0', plan[3], argv[i], err);
             plan += 3;
             break;
         default: status = fail(err, ST_BADARG, "unknown plan"); break;
@@ -342,29 +349,31 @@ static Status read_inputs(IndexCursor *cursor, IndexTable *t, Inputs *in, const 
 }
 
 /* The row that similar_to names: by its key, or its rowid. */
-static Status similar_id(IndexTable *t, Inputs *in, sqlite3_int64 *id, int *found, Err *err) {
+static Status similar_id(
+    IndexTable *table, Inputs *inputs, sqlite3_int64 *id, int *found, Err *err) {
     int64_t rowid = 0;
-    if (t->key_column >= 0) return index_find_key(t, in->similar_to, id, found, err);
-    TRY(take_integer(in, "similar_to", in->similar_to, INT64_MIN, &rowid, err));
+    if (table->key_column >= 0) return index_find_key(table, inputs->similar_to, id, found, err);
+    TRY(take_integer(inputs, "similar_to", inputs->similar_to, INT64_MIN, &rowid, err));
     *id = rowid;
     *found = 1;
     return ST_OK;
 }
 
 /* Read the vector of similar_to and leave that row out. */
-static Status resolve_similar(IndexTable *t, Inputs *in, Err *err) {
+static Status resolve_similar(IndexTable *table, Inputs *inputs, Err *err) {
     int found;
     sqlite3_int64 id = 0;
-    if (!in->similar_to || in->empty) return ST_OK;
-    if (in->has_query) return fail(err, ST_BADARG, "give a query vector or similar_to, not both");
-    int64_t *grown = mem_resize(in->exclude_id, in->request.n_exclude + 1, sizeof *grown);
-    if (grown) in->exclude_id = grown;
-    in->query = mem_array((size_t)t->dim, sizeof *in->query);
-    if (!grown || !in->query) return fail_nomem(err, "the query");
-    TRY(similar_id(t, in, &id, &found, err));
-    if (found) TRY(index_read_row(t, id, in->query, NULL, &found, err));
-    if (found) grown[in->request.n_exclude++] = id;
-    in->empty |= !found;
+    if (!inputs->similar_to || inputs->empty) return ST_OK;
+    if (inputs->has_query)
+        return fail(err, ST_BADARG, "give a query vector or similar_to, not both");
+    int64_t *grown = mem_resize(inputs->exclude_id, inputs->request.n_exclude + 1, sizeof *grown);
+    if (grown) inputs->exclude_id = grown;
+    inputs->query = mem_array((size_t)table->dim, sizeof *inputs->query);
+    if (!grown || !inputs->query) return fail_nomem(err, "the query");
+    TRY(similar_id(table, inputs, &id, &found, err));
+    if (found) TRY(index_read_row(table, id, inputs->query, NULL, &found, err));
+    if (found) grown[inputs->request.n_exclude++] = id;
+    inputs->empty |= !found;
     return ST_OK;
 }
 
@@ -380,87 +389,87 @@ static double score_bound(AnnMetric metric, double distance) {
     return score - fabs(score) * 1e-12 - rounding;
 }
 
-static Status run_search(IndexTable *t, IndexCursor *cursor, Inputs *in, Err *err) {
-    TRY(index_view_sync(t, err));
-    if (!in->query) return ST_OK;                      /* t(NULL, 10) */
-    if (in->has_only && in->n_only == 0) return ST_OK; /* nothing qualifies */
-    int64_t n = index_view_count(t), k = n;
-    if (in->has_k == 1) k = in->k;
-    if (in->has_k == 2 && in->limit >= 0 && in->limit < n)
-        k = in->limit + (in->offset < 0 ? 0 : in->offset < n ? in->offset : n);
-    if (!in->has_k && isinf(in->max_distance))
+static Status run_search(IndexTable *table, IndexCursor *cursor, Inputs *inputs, Err *err) {
+    TRY(index_view_sync(table, err));
+    if (!inputs->query) return ST_OK;                          /* t(NULL, 10) */
+    if (inputs->has_only && inputs->n_only == 0) return ST_OK; /* nothing qualifies */
+    int64_t n = index_view_count(table), k = n;
+    if (inputs->has_k == 1) k = inputs->k;
+    if (inputs->has_k == 2 && inputs->limit >= 0 && inputs->limit < n)
+        k = inputs->limit + (inputs->offset < 0 ? 0 : inputs->offset < n ? inputs->offset : n);
+    if (!inputs->has_k && isinf(inputs->max_distance))
         return fail(err, ST_BADARG,
             "a search needs k (WHERE ... AND k = 10), a bound on distance, or a LIMIT, which "
             "SQLite before 3.41 hands over for the function form alone: t(:q) LIMIT 10");
-    in->request.query = in->query;
-    in->request.k = (size_t)(k > n ? n : k);
-    in->request.min_score = score_bound(t->metric, in->max_distance);
-    in->request.only = in->has_only ? in->only : NULL;
-    in->request.n_only = in->n_only;
-    ids_sort(in->exclude_id, in->request.n_exclude);
-    in->request.exclude = in->exclude_id;
-    in->request.condition = in->condition;
-    in->request.n_conditions = in->n_conditions;
-    return index_search(t, &in->request, &cursor->found, err);
+    inputs->request.query = inputs->query;
+    inputs->request.k = (size_t)(k > n ? n : k);
+    inputs->request.min_score = score_bound(table->metric, inputs->max_distance);
+    inputs->request.only = inputs->has_only ? inputs->only : NULL;
+    inputs->request.n_only = inputs->n_only;
+    ids_sort(inputs->exclude_id, inputs->request.n_exclude);
+    inputs->request.exclude = inputs->exclude_id;
+    inputs->request.condition = inputs->condition;
+    inputs->request.n_conditions = inputs->n_conditions;
+    return index_search(table, &inputs->request, &cursor->found, err);
 }
 
 static Status filter_search(
-    IndexTable *t, IndexCursor *cursor, const char *plan, sqlite3_value **argv, Err *err) {
-    Inputs in = {.max_distance = INFINITY};
-    Status status = read_inputs(cursor, t, &in, plan, argv, err);
-    if (status == ST_OK) status = resolve_similar(t, &in, err);
-    if (status == ST_OK && !in.empty) status = run_search(t, cursor, &in, err);
-    inputs_clear(&in);
+    IndexTable *table, IndexCursor *cursor, const char *plan, sqlite3_value **argv, Err *err) {
+    Inputs inputs = {.max_distance = INFINITY};
+    Status status = read_inputs(cursor, table, &inputs, plan, argv, err);
+    if (status == ST_OK) status = resolve_similar(table, &inputs, err);
+    if (status == ST_OK && !inputs.empty) status = run_search(table, cursor, &inputs, err);
+    inputs_clear(&inputs);
     return status;
 }
 
 /* All rows, the row of a rowid (=), or the row of a key (K). */
 static Status filter_scan(
-    IndexTable *t, IndexCursor *cursor, const char *plan, sqlite3_value **argv, Err *err) {
+    IndexTable *table, IndexCursor *cursor, const char *plan, sqlite3_value **argv, Err *err) {
     sqlite3_int64 id = 0;
     int found = 1;
-    if (*plan == 'K') TRY(index_find_key(t, argv[0], &id, &found, err));
+    if (*plan == 'K') TRY(index_find_key(table, argv[0], &id, &found, err));
     if (!found) return ST_OK;
-    TRY(index_select_rows(t, &cursor->scan,
+    TRY(index_select_rows(table, &cursor->scan,
         *plan ? "WHERE v.id=?1 AND v.vector IS NOT NULL"
               : "WHERE v.vector IS NOT NULL ORDER BY v.id",
         err));
     if (*plan == '=') sqlite3_bind_value(cursor->scan, 1, argv[0]);
     if (*plan == 'K') sqlite3_bind_int64(cursor->scan, 1, id);
-    return glue_step(t->db, cursor->scan, &cursor->has_row, err);
+    return sql_step(table->db, cursor->scan, &cursor->has_row, err);
 }
 
 int index_filter(
     sqlite3_vtab_cursor *base, int search, const char *plan, int argc, sqlite3_value **argv) {
     IndexCursor *cursor = (IndexCursor *)base;
-    IndexTable *t = (IndexTable *)base->pVtab;
+    IndexTable *table = (IndexTable *)base->pVtab;
     Err err = {0};
     (void)argc;
     cursor_reset(cursor);
     cursor->search = search;
-    Status status = guard_enter_table(&t->busy, &err);
+    Status status = guard_enter_table(&table->busy, &err);
     if (status == ST_OK) {
-        status = search ? filter_search(t, cursor, plan, argv, &err)
-                        : filter_scan(t, cursor, plan, argv, &err);
-        guard_leave_table(&t->busy);
+        status = search ? filter_search(table, cursor, plan, argv, &err)
+                        : filter_scan(table, cursor, plan, argv, &err);
+        guard_leave_table(&table->busy);
     }
-    return glue_vtab_error(base->pVtab, "rec_index", t->name, status, &err);
+    return sql_vtab_error(base->pVtab, "rec_index", table->name, status, &err);
 }
 
 int index_next(sqlite3_vtab_cursor *base) {
     IndexCursor *cursor = (IndexCursor *)base;
-    IndexTable *t = (IndexTable *)base->pVtab;
+    IndexTable *table = (IndexTable *)base->pVtab;
     Err err = {0};
     if (cursor->search) {
         cursor->at++;
         return SQLITE_OK;
     }
-    Status status = guard_enter_table(&t->busy, &err);
+    Status status = guard_enter_table(&table->busy, &err);
     if (status == ST_OK) {
-        status = glue_step(t->db, cursor->scan, &cursor->has_row, &err);
-        guard_leave_table(&t->busy);
+        status = sql_step(table->db, cursor->scan, &cursor->has_row, &err);
+        guard_leave_table(&table->busy);
     }
-    return glue_vtab_error(base->pVtab, "rec_index", t->name, status, &err);
+    return sql_vtab_error(base->pVtab, "rec_index", table->name, status, &err);
 }
 
 int index_eof(sqlite3_vtab_cursor *base) {
@@ -474,26 +483,27 @@ static sqlite3_int64 current_id(const IndexCursor *cursor) {
 }
 
 /* A declared column of the statement's row; vectors as float32, whatever they are stored as. */
-static Status declared_column(
-    const IndexTable *t, sqlite3_context *context, sqlite3_stmt *statement, int column, Err *err) {
+static Status declared_column(const IndexTable *table, sqlite3_context *context,
+    sqlite3_stmt *statement, int column, Err *err) {
     int is_null;
-    if (column != t->vector_column) {
+    if (column != table->vector_column) {
         sqlite3_result_value(
-            context, sqlite3_column_value(statement, ROW_META + t->column[column].shadow));
+            context, sqlite3_column_value(statement, ROW_META + table->column[column].shadow));
         return ST_OK;
     }
-    if (t->content || t->storage == ANN_F32) {
+    if (table->content || table->storage == ANN_F32) {
         sqlite3_result_value(context, sqlite3_column_value(statement, ROW_VECTOR));
         return ST_OK;
     }
-    void *stored = mem_aligned(1, ann_row_bytes(t->storage, t->dim));
-    float *vector = mem_array((size_t)t->dim, sizeof *vector);
+    void *stored = mem_aligned(1, ann_row_bytes(table->storage, table->dim));
+    float *vector = mem_array((size_t)table->dim, sizeof *vector);
     Status status = stored && vector
-        ? index_take_vector(t, statement, ROW_VECTOR, stored, &is_null, err)
+        ? index_take_vector(table, statement, ROW_VECTOR, stored, &is_null, err)
         : fail_nomem(err, "a vector");
     if (status == ST_OK) {
-        ann_decode(t->storage, stored, t->dim, vector);
-        sqlite3_result_blob64(context, vector, (size_t)t->dim * sizeof *vector, SQLITE_TRANSIENT);
+        ann_decode(table->storage, stored, table->dim, vector);
+        sqlite3_result_blob64(
+            context, vector, (size_t)table->dim * sizeof *vector, SQLITE_TRANSIENT);
     }
     mem_free(stored);
     mem_free(vector);
@@ -502,45 +512,47 @@ static Status declared_column(
 
 /* Of a search's row, read from the table. */
 static Status stored_column(
-    IndexTable *t, sqlite3_context *context, sqlite3_int64 id, int column, Err *err) {
+    IndexTable *table, sqlite3_context *context, sqlite3_int64 id, int column, Err *err) {
     sqlite3_stmt *statement;
     int has_row;
-    TRY(index_statement(t, GET_ROW, &statement, err));
+    TRY(index_statement(table, GET_ROW, &statement, err));
     sqlite3_bind_int64(statement, 1, id);
-    Status status = glue_step(t->db, statement, &has_row, err);
-    if (status == ST_OK && has_row) status = declared_column(t, context, statement, column, err);
+    Status status = sql_step(table->db, statement, &has_row, err);
+    if (status == ST_OK && has_row)
+        status = declared_column(table, context, statement, column, err);
     sqlite3_reset(statement);
     return status;
 }
 
 static void hidden_column(
-    const IndexTable *t, const IndexCursor *cursor, sqlite3_context *context, int hidden) {
+    const IndexTable *table, const IndexCursor *cursor, sqlite3_context *context, int hidden) {
     if (!cursor->search) return;
     double score = cursor->found.item[cursor->at].score;
-    if (hidden == H_SCORE) sqlite3_result_double(context, index_shown_score(t->metric, score));
-    else if (hidden == H_DISTANCE) sqlite3_result_double(context, index_distance(t->metric, score));
+    if (hidden == H_SCORE) sqlite3_result_double(context, index_shown_score(table->metric, score));
+    else if (hidden == H_DISTANCE)
+        sqlite3_result_double(context, index_distance(table->metric, score));
     else if (hidden == H_RANK) sqlite3_result_int64(context, (sqlite3_int64)cursor->at + 1);
     else if (cursor->echo[hidden]) sqlite3_result_value(context, cursor->echo[hidden]);
 }
 
 int index_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column) {
     IndexCursor *cursor = (IndexCursor *)base;
-    IndexTable *t = (IndexTable *)base->pVtab;
+    IndexTable *table = (IndexTable *)base->pVtab;
     Err err = {0};
-    if (column >= t->n_columns) {
+    if (column >= table->n_columns) {
         /* lets an UPDATE of a hidden column be told from none */
         if (sqlite3_vtab_nochange(context)) return SQLITE_OK;
-        hidden_column(t, cursor, context, column - t->n_columns);
+        hidden_column(table, cursor, context, column - table->n_columns);
         return SQLITE_OK;
     }
-    if (sqlite3_vtab_nochange(context) && column == t->vector_column) return SQLITE_OK;
-    Status status = guard_enter_table(&t->busy, &err);
+    if (sqlite3_vtab_nochange(context) && column == table->vector_column) return SQLITE_OK;
+    Status status = guard_enter_table(&table->busy, &err);
     if (status == ST_OK) {
-        status = cursor->search ? stored_column(t, context, current_id(cursor), column, &err)
-                                : declared_column(t, context, cursor->scan, column, &err);
-        guard_leave_table(&t->busy);
+        status = cursor->search ? stored_column(table, context, current_id(cursor), column, &err)
+                                : declared_column(table, context, cursor->scan, column, &err);
+        guard_leave_table(&table->busy);
     }
-    return glue_vtab_error(base->pVtab, "rec_index", t->name, status, &err);
+    return sql_vtab_error(base->pVtab, "rec_index", table->name, status, &err);
 }
 
 int index_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *out) {

@@ -26,41 +26,42 @@ static const char *const STATEMENTS[N_INDEX_STATEMENTS] = {
     [DELETE_META] = "DELETE FROM \"%w\".\"%w_meta\" WHERE id=?1",
 };
 
-static Status create_rows(IndexTable *t, Err *err) {
-    TRY(glue_execute(t->db, err,
+static Status create_rows(IndexTable *table, Err *err) {
+    TRY(sql_execute(table->db, err,
         "CREATE TABLE \"%w\".\"%w_vectors\"(id INTEGER PRIMARY KEY, vector BLOB NOT NULL)",
-        t->schema, t->name));
-    if (t->n_meta == 0) return ST_OK;
-    sqlite3_str *sql = sqlite3_str_new(t->db);
+        table->schema, table->name));
+    if (table->n_meta == 0) return ST_OK;
+    sqlite3_str *sql = sqlite3_str_new(table->db);
     sqlite3_str_appendf(
-        sql, "CREATE TABLE \"%w\".\"%w_meta\"(id INTEGER PRIMARY KEY", t->schema, t->name);
-    for (int i = 0; i < t->n_columns; i++)
-        if (i != t->vector_column)
-            sqlite3_str_appendf(sql, ", c%d %s%s", t->column[i].shadow, t->column[i].type,
-                t->column[i].is_key ? " NOT NULL UNIQUE" : "");
+        sql, "CREATE TABLE \"%w\".\"%w_meta\"(id INTEGER PRIMARY KEY", table->schema, table->name);
+    for (int i = 0; i < table->n_columns; i++)
+        if (i != table->vector_column)
+            sqlite3_str_appendf(sql, ", c%d %s%s", table->column[i].shadow, table->column[i].type,
+                table->column[i].is_key ? " NOT NULL UNIQUE" : "");
     sqlite3_str_appendall(sql, ")");
     char *text = sqlite3_str_finish(sql);
     if (!text) return fail_nomem(err, "SQL");
-    Status status = glue_execute(t->db, err, "%s", text);
+    Status status = sql_execute(table->db, err, "%s", text);
     sqlite3_free(text);
     return status;
 }
 
-Status index_store_create(IndexTable *t, Err *err) {
-    TRY(glue_execute(t->db, err, "CREATE TABLE \"%w\".\"%w_config\"(key TEXT PRIMARY KEY, value)",
-        t->schema, t->name));
-    TRY(glue_execute(
-        t->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES('format', 2)", t->schema, t->name));
-    TRY(glue_execute(t->db, err,
+Status index_store_create(IndexTable *table, Err *err) {
+    TRY(sql_execute(table->db, err,
+        "CREATE TABLE \"%w\".\"%w_config\"(key TEXT PRIMARY KEY, value)", table->schema,
+        table->name));
+    TRY(sql_execute(table->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES('format', 2)",
+        table->schema, table->name));
+    TRY(sql_execute(table->db, err,
         "CREATE TABLE \"%w\".\"%w\"(seq INTEGER PRIMARY KEY, stamp BLOB NOT NULL, id INTEGER, meta "
         "INTEGER)",
-        t->schema, t->log));
-    TRY(glue_execute(
-        t->db, err, "INSERT INTO \"%w\".\"%w\"(stamp) VALUES(randomblob(16))", t->schema, t->log));
-    TRY(glue_execute(t->db, err,
+        table->schema, table->log));
+    TRY(sql_execute(table->db, err, "INSERT INTO \"%w\".\"%w\"(stamp) VALUES(randomblob(16))",
+        table->schema, table->log));
+    TRY(sql_execute(table->db, err,
         "CREATE TABLE \"%w\".\"%w_segment\"(chunk INTEGER PRIMARY KEY, data BLOB NOT NULL)",
-        t->schema, t->name));
-    return t->content ? index_content_create_triggers(t, err) : create_rows(t, err);
+        table->schema, table->name));
+    return table->content ? index_content_create_triggers(table, err) : create_rows(table, err);
 }
 
 /* "?2, ?3, ..." or "c0, c1, ...". */
@@ -73,88 +74,90 @@ static char *list(int n, const char *form, int first) {
     return sqlite3_str_finish(text);
 }
 
-static Status prepare_put_meta(IndexTable *t, Err *err) {
-    char *names = list(t->n_meta, "c%d", 0), *places = list(t->n_meta, "?%d", 2);
+static Status prepare_put_meta(IndexTable *table, Err *err) {
+    char *names = list(table->n_meta, "c%d", 0), *places = list(table->n_meta, "?%d", 2);
     Status status = names && places ? ST_OK : fail_nomem(err, "SQL");
     if (status == ST_OK)
-        status = glue_prepare(t->db, &t->statement[PUT_META], err,
-            "REPLACE INTO \"%w\".\"%w_meta\"(id, %s) VALUES(?1, %s)", t->schema, t->name, names,
-            places);
+        status = sql_prepare(table->db, &table->statement[PUT_META], err,
+            "REPLACE INTO \"%w\".\"%w_meta\"(id, %s) VALUES(?1, %s)", table->schema, table->name,
+            names, places);
     sqlite3_free(names);
     sqlite3_free(places);
     return status;
 }
 
 /* The user's table under the names that a tail uses: v.id, v.vector, m.c0 ... */
-static void append_content(const IndexTable *t, sqlite3_str *sql) {
-    sqlite3_str_appendf(sql, "(SELECT e.\"%w\" AS id, e.\"%w\" AS vector", t->content_rowid,
-        t->column[t->vector_column].name);
-    for (int i = 0; i < t->n_columns; i++)
-        if (i != t->vector_column)
-            sqlite3_str_appendf(sql, ", e.\"%w\" AS c%d", t->column[i].name, t->column[i].shadow);
-    sqlite3_str_appendf(sql, " FROM \"%w\".\"%w\" e) v", t->schema, t->content);
+static void append_content(const IndexTable *table, sqlite3_str *sql) {
+    sqlite3_str_appendf(sql, "(SELECT e.\"%w\" AS id, e.\"%w\" AS vector", table->content_rowid,
+        table->column[table->vector_column].name);
+    for (int i = 0; i < table->n_columns; i++)
+        if (i != table->vector_column)
+            sqlite3_str_appendf(
+                sql, ", e.\"%w\" AS c%d", table->column[i].name, table->column[i].shadow);
+    sqlite3_str_appendf(sql, " FROM \"%w\".\"%w\" e) v", table->schema, table->content);
 }
 
-Status index_select_rows(IndexTable *t, sqlite3_stmt **out, const char *tail, Err *err) {
+Status index_select_rows(IndexTable *table, sqlite3_stmt **out, const char *tail, Err *err) {
     *out = NULL;
-    if (t->content) TRY(guard_source(t->db, t->schema, t->content, 1, err));
+    if (table->content) TRY(guard_source(table->db, table->schema, table->content, 1, err));
     sqlite3_str *sql = sqlite3_str_new(NULL);
     sqlite3_str_appendall(sql, "SELECT v.id, v.vector");
-    for (int i = 0; i < t->n_meta; i++) sqlite3_str_appendf(sql, ", c%d", i);
+    for (int i = 0; i < table->n_meta; i++) sqlite3_str_appendf(sql, ", c%d", i);
     sqlite3_str_appendall(sql, " FROM ");
-    if (t->content) {
-        append_content(t, sql);
+    if (table->content) {
+        append_content(table, sql);
     } else {
-        sqlite3_str_appendf(sql, "\"%w\".\"%w_vectors\" v", t->schema, t->name);
-        if (t->n_meta)
+        sqlite3_str_appendf(sql, "\"%w\".\"%w_vectors\" v", table->schema, table->name);
+        if (table->n_meta)
             sqlite3_str_appendf(
-                sql, " LEFT JOIN \"%w\".\"%w_meta\" m ON m.id=v.id", t->schema, t->name);
+                sql, " LEFT JOIN \"%w\".\"%w_meta\" m ON m.id=v.id", table->schema, table->name);
     }
     sqlite3_str_appendf(sql, " %s", tail);
     char *text = sqlite3_str_finish(sql);
     if (!text) return fail_nomem(err, "SQL");
-    Status status = glue_prepare(t->db, out, err, "%s", text);
+    Status status = sql_prepare(table->db, out, err, "%s", text);
     sqlite3_free(text);
     return status;
 }
 
-static Status prepare_find_key(IndexTable *t, Err *err) {
-    const IndexColumn *key = &t->column[t->key_column];
-    if (t->content) TRY(guard_source(t->db, t->schema, t->content, 1, err));
-    if (t->content)
-        return glue_prepare(t->db, &t->statement[ID_OF_KEY], err,
+static Status prepare_find_key(IndexTable *table, Err *err) {
+    const IndexColumn *key = &table->column[table->key_column];
+    if (table->content) TRY(guard_source(table->db, table->schema, table->content, 1, err));
+    if (table->content)
+        return sql_prepare(table->db, &table->statement[ID_OF_KEY], err,
             "SELECT e.\"%w\" FROM \"%w\".\"%w\" e WHERE e.\"%w\" COLLATE BINARY=?1",
-            t->content_rowid, t->schema, t->content, key->name);
-    return glue_prepare(t->db, &t->statement[ID_OF_KEY], err,
-        "SELECT id FROM \"%w\".\"%w_meta\" WHERE c%d=?1", t->schema, t->name, key->shadow);
+            table->content_rowid, table->schema, table->content, key->name);
+    return sql_prepare(table->db, &table->statement[ID_OF_KEY], err,
+        "SELECT id FROM \"%w\".\"%w_meta\" WHERE c%d=?1", table->schema, table->name, key->shadow);
 }
 
-Status index_statement(IndexTable *t, int which, sqlite3_stmt **out, Err *err) {
-    if (!t->statement[which]) {
-        if (which == PUT_META) TRY(prepare_put_meta(t, err));
+Status index_statement(IndexTable *table, int which, sqlite3_stmt **out, Err *err) {
+    if (!table->statement[which]) {
+        if (which == PUT_META) TRY(prepare_put_meta(table, err));
         else if (which == GET_ROW)
-            TRY(index_select_rows(t, &t->statement[which], "WHERE v.id=?1", err));
-        else if (which == ID_OF_KEY) TRY(prepare_find_key(t, err));
+            TRY(index_select_rows(table, &table->statement[which], "WHERE v.id=?1", err));
+        else if (which == ID_OF_KEY) TRY(prepare_find_key(table, err));
         else
-            TRY(glue_prepare(t->db, &t->statement[which], err, STATEMENTS[which], t->schema,
-                which <= LAST_OF_LOG ? t->log : t->name, t->schema, t->name));
+            TRY(sql_prepare(table->db, &table->statement[which], err, STATEMENTS[which],
+                table->schema, which <= LAST_OF_LOG ? table->log : table->name, table->schema,
+                table->name));
     }
-    *out = t->statement[which];
+    *out = table->statement[which];
     return ST_OK;
 }
 
-void index_finalize(IndexTable *t) {
+void index_finalize(IndexTable *table) {
     for (int i = 0; i < N_INDEX_STATEMENTS; i++) {
-        sqlite3_finalize(t->statement[i]);
-        t->statement[i] = NULL;
+        sqlite3_finalize(table->statement[i]);
+        table->statement[i] = NULL;
     }
 }
 
-Status index_state(IndexTable *t, int64_t *seq, unsigned char stamp[STAMP], Err *err) {
+Status index_state(IndexTable *table, int64_t *seq, unsigned char stamp[STAMP], Err *err) {
     sqlite3_stmt *statement;
     int has_row;
-    TRY(index_statement(t, STATE, &statement, err));
-    Status status = glue_step(t->db, statement, &has_row, err);
+    TRY(index_statement(table, STATE, &statement, err));
+    Status status = sql_step(table->db, statement, &has_row, err);
     if (status == ST_OK &&
         (!has_row || sqlite3_column_bytes(statement, 1) != STAMP ||
             sqlite3_column_int64(statement, 0) > MAX_SEQ))
@@ -172,19 +175,19 @@ IndexChange index_change(sqlite3_stmt *statement) {
         .only_meta = sqlite3_column_int(statement, 1) == 1};
 }
 
-Status index_log_change(IndexTable *t, sqlite3_int64 id, int only_meta, Err *err) {
+Status index_log_change(IndexTable *table, sqlite3_int64 id, int only_meta, Err *err) {
     sqlite3_stmt *statement;
     int has_row;
-    TRY(index_statement(t, LOG_CHANGE, &statement, err));
+    TRY(index_statement(table, LOG_CHANGE, &statement, err));
     sqlite3_bind_int64(statement, 1, id);
     sqlite3_bind_int(statement, 2, only_meta);
-    Status status = glue_step(t->db, statement, &has_row, err);
+    Status status = sql_step(table->db, statement, &has_row, err);
     sqlite3_reset(statement);
-    sqlite3_int64 seq = sqlite3_last_insert_rowid(t->db);
+    sqlite3_int64 seq = sqlite3_last_insert_rowid(table->db);
     if (status != ST_OK || seq % 1024 || seq <= KEEP_CHANGES) return status;
-    TRY(index_statement(t, TRIM_CHANGES, &statement, err));
+    TRY(index_statement(table, TRIM_CHANGES, &statement, err));
     sqlite3_bind_int64(statement, 1, seq - KEEP_CHANGES);
-    status = glue_step(t->db, statement, &has_row, err);
+    status = sql_step(table->db, statement, &has_row, err);
     sqlite3_reset(statement);
     return status;
 }

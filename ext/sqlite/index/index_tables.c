@@ -4,51 +4,54 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../base/json.h"
 #include "../../ann/graph_groups.h"
+#include "../../base/json.h"
 #include "../../base/memory.h"
 #include "../../base/text.h"
-#include "index.h"
+#include "../host/interrupt.h"
 #include "../host/parts.h"
 #include "../host/row_table.h"
+#include "../host/schema.h"
+#include "../host/values.h"
+#include "index.h"
 
 /* ---- rec_indexes ---- */
 
 /* What the present rows would take in memory, searched by what `optimize` would build. */
-static int64_t predicted(const IndexTable *t, int64_t rows) {
-    const char *factory = ann_resolve(t->factory, rows, t->dim);
-    size_t bytes = ann_vectors_memory(t->storage, rows, t->dim) +
-        (size_t)rows * (sizeof(int64_t) + (size_t)t->n_meta * sizeof(uint32_t));
-    return (int64_t)(bytes + ann_engine_for(factory)->predict(factory, rows, t->dim));
+static int64_t predicted(const IndexTable *table, int64_t rows) {
+    const char *factory = ann_resolve(table->factory, rows, table->dim);
+    size_t bytes = ann_vectors_memory(table->storage, rows, table->dim) +
+        (size_t)rows * (sizeof(int64_t) + (size_t)table->n_meta * sizeof(uint32_t));
+    return (int64_t)(bytes + ann_engine_for(factory)->predict(factory, rows, table->dim));
 }
 
-static Status visit(IndexTable *t, RowSink *sink, Err *err) {
+static Status visit(IndexTable *table, RowSink *sink, Err *err) {
     static const char *const metrics[] = {"ip", "l2", "cosine"},
                              *const storages[] = {"f32", "f16", "sq8"};
     sqlite3_int64 rows, changed;
     int64_t built = 0;
     int found;
     char engine[64] = "exact";
-    TRY(index_count_rows(t, &rows, err));
-    TRY(index_segment_summary(t, engine, &built, &found, err));
-    TRY(glue_integer(t->db, 0, &changed, err,
+    TRY(index_count_rows(table, &rows, err));
+    TRY(index_segment_summary(table, engine, &built, &found, err));
+    TRY(sql_integer(table->db, 0, &changed, err,
         "SELECT count(DISTINCT id) FROM \"%w\".\"%w\" WHERE NOT coalesce(meta, 0) AND seq>(SELECT "
         "value FROM \"%w\".\"%w_config\" WHERE key='segment_seq')",
-        t->schema, t->log, t->schema, t->name));
-    row_text(sink, t->name);
-    row_text(sink, t->schema);
+        table->schema, table->log, table->schema, table->name));
+    row_text(sink, table->name);
+    row_text(sink, table->schema);
     row_integer(sink, rows);
-    row_integer(sink, t->dim);
-    row_text(sink, metrics[t->metric]);
-    row_text(sink, storages[t->storage]);
-    row_text(sink, t->factory);
+    row_integer(sink, table->dim);
+    row_text(sink, metrics[table->metric]);
+    row_text(sink, storages[table->storage]);
+    row_text(sink, table->factory);
     row_text(sink, found ? engine : "exact");
-    row_text(sink, ann_resolve(t->factory, rows, t->dim));
+    row_text(sink, ann_resolve(table->factory, rows, table->dim));
     row_integer(sink, found ? built : 0);
     row_integer(sink, found ? changed : 0);
-    row_integer(sink, predicted(t, rows));
-    row_integer(sink, (sqlite3_int64)index_view_cached(t, err));
-    row_text(sink, t->content);
+    row_integer(sink, predicted(table, rows));
+    row_integer(sink, (sqlite3_int64)index_view_cached(table, err));
+    row_text(sink, table->content);
     return ST_OK;
 }
 
@@ -68,13 +71,13 @@ typedef struct Listing {
 
 static Status visit_named(void *context, const char *schema, const char *name, Err *err) {
     const Listing *listing = context;
-    IndexTable *t = NULL;
+    IndexTable *table = NULL;
     char *full = sqlite3_mprintf("%s.%s", schema, name);
     if (!full) return fail_nomem(err, "a name");
-    Status status = index_open(&t, listing->db, full, err);
+    Status status = index_open(&table, listing->db, full, err);
     sqlite3_free(full);
-    if (status == ST_OK) status = visit(t, listing->sink, err);
-    if (t) index_close(t);
+    if (status == ST_OK) status = visit(table, listing->sink, err);
+    if (table) index_close(table);
     if (status == ST_OK || status == ST_NOMEM || status == ST_CANCELLED) return status;
     damaged(listing->sink, schema, name, err);
     return ST_OK;
@@ -83,7 +86,7 @@ static Status visit_named(void *context, const char *schema, const char *name, E
 static Status indexes_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
     Listing listing = {db, sink};
     (void)argv;
-    return glue_each_table(db, "rec_index", "_segment", visit_named, &listing, err);
+    return schema_each_table(db, "rec_index", "_segment", visit_named, &listing, err);
 }
 
 /* ---- rec_recall_at ---- */
@@ -101,36 +104,39 @@ typedef struct Sample {
     double *seconds; /* n */
 } Sample;
 
-static void sample_clear(Sample *s) {
-    mem_free(s->id);
-    mem_free(s->vector);
-    mem_free(s->nearest);
-    mem_free(s->n_nearest);
-    mem_free(s->seconds);
+static void sample_clear(Sample *sample) {
+    mem_free(sample->id);
+    mem_free(sample->vector);
+    mem_free(sample->nearest);
+    mem_free(sample->n_nearest);
+    mem_free(sample->seconds);
 }
 
 /* Room for the answers to n queries. */
-static Status sample_answers(Sample *s, int64_t n, Err *err) {
-    s->nearest = mem_array((size_t)n, (size_t)s->k * sizeof *s->nearest);
-    s->n_nearest = mem_array((size_t)n, sizeof *s->n_nearest);
-    s->seconds = mem_array((size_t)n, sizeof *s->seconds);
-    return s->nearest && s->n_nearest && s->seconds ? ST_OK : fail_nomem(err, "the sample");
+static Status sample_answers(Sample *sample, int64_t n, Err *err) {
+    sample->nearest = mem_array((size_t)n, (size_t)sample->k * sizeof *sample->nearest);
+    sample->n_nearest = mem_array((size_t)n, sizeof *sample->n_nearest);
+    sample->seconds = mem_array((size_t)n, sizeof *sample->seconds);
+    return sample->nearest && sample->n_nearest && sample->seconds ? ST_OK
+                                                                   : fail_nomem(err, "the sample");
 }
 
 static Status add_query(
-    Sample *s, const IndexTable *t, const char *table, sqlite3_stmt *rows, Err *err) {
+    Sample *sample, const IndexTable *t, const char *table, sqlite3_stmt *rows, Err *err) {
     const float *vector;
     float *owned;
     int dim;
     if (sqlite3_column_type(rows, 0) == SQLITE_NULL) return ST_OK;
-    if (s->n == s->capacity) {
-        s->capacity = s->capacity * 2 + 64;
-        float *grown = mem_resize(s->vector, (size_t)s->capacity, (size_t)t->dim * sizeof *grown);
+    if (sample->n == sample->capacity) {
+        sample->capacity = sample->capacity * 2 + 64;
+        float *grown = mem_resize(
+            sample->vector, (size_t)sample->capacity, (size_t)t->dim * sizeof *grown);
         if (!grown) return fail_nomem(err, "the sample");
-        s->vector = grown;
+        sample->vector = grown;
     }
-    TRY(glue_vector(sqlite3_column_value(rows, 0), &vector, &dim, &owned, err));
-    if (dim == t->dim) memcpy(s->vector + s->n++ * dim, vector, (size_t)dim * sizeof *vector);
+    TRY(value_vector(sqlite3_column_value(rows, 0), &vector, &dim, &owned, err));
+    if (dim == t->dim)
+        memcpy(sample->vector + sample->n++ * dim, vector, (size_t)dim * sizeof *vector);
     mem_free(owned);
     return dim == t->dim
         ? ST_OK
@@ -140,70 +146,71 @@ static Status add_query(
 
 /* The vectors of a table; those that are NULL are left out. */
 static Status sample_from_table(
-    Sample *s, const IndexTable *t, const char *name, const char *column, Err *err) {
+    Sample *sample, const IndexTable *t, const char *name, const char *column, Err *err) {
     char *schema, *table;
     sqlite3_stmt *rows = NULL;
     int has_row = 1;
-    TRY(glue_find_table(t->db, "table or view", name, "", &schema, &table, err));
-    Status status = glue_prepare(t->db, &rows, err, "SELECT q.\"%w\" FROM \"%w\".\"%w\" q",
+    TRY(schema_find_table(t->db, "table or view", name, "", &schema, &table, err));
+    Status status = sql_prepare(t->db, &rows, err, "SELECT q.\"%w\" FROM \"%w\".\"%w\" q",
         column ? column : t->column[t->vector_column].name, schema, table);
     while (status == ST_OK) {
-        status = glue_step(t->db, rows, &has_row, err);
+        status = sql_step(t->db, rows, &has_row, err);
         if (status != ST_OK || !has_row) break;
-        status = add_query(s, t, table, rows, err);
+        status = add_query(sample, t, table, rows, err);
     }
     sqlite3_finalize(rows);
     sqlite3_free(schema);
     sqlite3_free(table);
-    return status == ST_OK ? sample_answers(s, s->n, err) : status;
+    return status == ST_OK ? sample_answers(sample, sample->n, err) : status;
 }
 
 /* Rows of the index that count, spread evenly over the base. */
-static Status sample_from_rows(Sample *s, const IndexTable *t, int64_t wanted, Err *err) {
-    const IndexBase *base = t->loaded;
-    int64_t live = t->overlay.n_live, seen = 0;
+static Status sample_from_rows(Sample *sample, const IndexTable *table, int64_t wanted, Err *err) {
+    const IndexBase *base = table->loaded;
+    int64_t live = table->overlay.n_live, seen = 0;
     size_t n = (size_t)(wanted < live ? wanted : live);
-    s->id = mem_array(n, sizeof *s->id);
-    s->vector = mem_array(n, (size_t)t->dim * sizeof *s->vector);
-    if (!s->id || !s->vector) return fail_nomem(err, "the sample");
-    TRY(sample_answers(s, (int64_t)n, err));
-    for (int64_t at = 0; at < base->vectors.n && s->n < (int64_t)n; at++) {
-        if (!ann_allows(t->overlay.live, at)) continue;
-        if (seen++ < (int64_t)((double)s->n * (double)live / (double)n)) continue;
-        s->id[s->n] = base->id[at];
-        ann_decode(t->storage, ann_stored(&base->vectors, at), t->dim, s->vector + s->n++ * t->dim);
+    sample->id = mem_array(n, sizeof *sample->id);
+    sample->vector = mem_array(n, (size_t)table->dim * sizeof *sample->vector);
+    if (!sample->id || !sample->vector) return fail_nomem(err, "the sample");
+    TRY(sample_answers(sample, (int64_t)n, err));
+    for (int64_t at = 0; at < base->vectors.n && sample->n < (int64_t)n; at++) {
+        if (!ann_allows(table->overlay.live, at)) continue;
+        if (seen++ < (int64_t)((double)sample->n * (double)live / (double)n)) continue;
+        sample->id[sample->n] = base->id[at];
+        ann_decode(table->storage, ann_stored(&base->vectors, at), table->dim,
+            sample->vector + sample->n++ * table->dim);
     }
     return ST_OK;
 }
 
 /* Equal vectors are one place to a search: which of them comes back is decided by their numbers
  * alone. */
-static Status note_equal_rows(Sample *s, const IndexTable *t, Err *err) {
+static Status note_equal_rows(Sample *sample, const IndexTable *table, Err *err) {
     RowGroups groups;
-    TRY(row_groups_find(&groups, &t->loaded->vectors, NULL, NULL, err));
+    TRY(row_groups_find(&groups, &table->loaded->vectors, NULL, NULL, err));
     if (groups.n)
-        text_format(s->note, sizeof s->note,
+        text_format(sample->note, sizeof sample->note,
             "%lld of %lld rows have a vector that another has, too (%lld such vectors)",
-            (long long)groups.start[groups.n], (long long)t->loaded->vectors.n,
+            (long long)groups.start[groups.n], (long long)table->loaded->vectors.n,
             (long long)groups.n);
     row_groups_clear(&groups);
     return ST_OK;
 }
 
 /* The k nearest of a query, a sample row itself left out; best first. */
-static Status ask(
-    IndexTable *t, Sample *s, int64_t i, const IndexRequest *options, TopK *out, Err *err) {
+static Status ask(IndexTable *table, Sample *sample, int64_t i, const IndexRequest *options,
+    TopK *out, Err *err) {
     IndexRequest request = *options;
-    request.query = s->vector + i * t->dim;
-    request.k = (size_t)s->k + (s->id != NULL);
+    request.query = sample->vector + i * table->dim;
+    request.k = (size_t)sample->k + (sample->id != NULL);
     request.min_score = -INFINITY;
     double start = task_clock();
-    TRY(index_search(t, &request, out, err));
-    s->seconds[i] = task_clock() - start;
+    TRY(index_search(table, &request, out, err));
+    sample->seconds[i] = task_clock() - start;
     size_t kept = 0;
     for (size_t j = 0; j < out->len; j++)
-        if (!s->id || out->item[j].id != s->id[i]) out->item[kept++] = out->item[j];
-    out->len = kept < (size_t)s->k ? kept : (size_t)s->k;
+        if (!sample->id || out->item[j].id != sample->id[i]) out->item[kept++] = out->item[j];
+    out->len = kept < (size_t)sample->k ? kept : (size_t)sample->k;
     return ST_OK;
 }
 
@@ -217,34 +224,34 @@ static int64_t count_hits(const TopK *found, const Scored *nearest, int64_t n) {
 
 /* Ask for every query; the first time keeps the answers as the true ones, later times count how
  * many come that are as good. */
-static Status ask_all(IndexTable *t, Sample *s, const IndexRequest *options, int keep,
+static Status ask_all(IndexTable *table, Sample *sample, const IndexRequest *options, int keep,
     int64_t *hits, InterruptPoll *poll, Err *err) {
     Status status = ST_OK;
     *hits = 0;
-    for (int64_t i = 0; i < s->n && status == ST_OK; i++) {
+    for (int64_t i = 0; i < sample->n && status == ST_OK; i++) {
         TopK found = {0};
-        Scored *nearest = s->nearest + i * s->k;
+        Scored *nearest = sample->nearest + i * sample->k;
         status = interrupt_poll(poll) ? fail(err, ST_CANCELLED, "interrupted")
-                                      : ask(t, s, i, options, &found, err);
+                                      : ask(table, sample, i, options, &found, err);
         if (status == ST_OK && keep) {
             memcpy(nearest, found.item, found.len * sizeof *nearest);
-            s->n_nearest[i] = (int64_t)found.len;
+            sample->n_nearest[i] = (int64_t)found.len;
         }
-        if (status == ST_OK && !keep) *hits += count_hits(&found, nearest, s->n_nearest[i]);
+        if (status == ST_OK && !keep) *hits += count_hits(&found, nearest, sample->n_nearest[i]);
         topk_clear(&found);
     }
     return status;
 }
 
 /* By an exact engine over the same base and overlay. */
-static Status ask_exactly(IndexTable *t, Sample *s, InterruptPoll *poll, Err *err) {
+static Status ask_exactly(IndexTable *table, Sample *sample, InterruptPoll *poll, Err *err) {
     int64_t hits;
-    IndexBase twin = *t->loaded, *real = t->loaded;
+    IndexBase twin = *table->loaded, *real = table->loaded;
     IndexRequest options = {0};
-    TRY(index_build_base(t, &twin, "exact", err));
-    t->loaded = &twin;
-    Status status = ask_all(t, s, &options, 1, &hits, poll, err);
-    t->loaded = real;
+    TRY(index_build_base(table, &twin, "exact", err));
+    table->loaded = &twin;
+    Status status = ask_all(table, sample, &options, 1, &hits, poll, err);
+    table->loaded = real;
     twin.index.engine->free(&twin.index);
     return status;
 }
@@ -255,10 +262,10 @@ static int ascending(const void *a, const void *b) {
 }
 
 /* The q-th part of the times, in milliseconds. */
-static double quantile(Sample *s, double q) {
-    qsort(s->seconds, (size_t)s->n, sizeof *s->seconds, ascending);
-    int64_t at = (int64_t)ceil(q * (double)s->n) - 1;
-    return s->seconds[at < 0 ? 0 : at] * 1e3;
+static double quantile(Sample *sample, double q) {
+    qsort(sample->seconds, (size_t)sample->n, sizeof *sample->seconds, ascending);
+    int64_t at = (int64_t)ceil(q * (double)sample->n) - 1;
+    return sample->seconds[at < 0 ? 0 : at] * 1e3;
 }
 
 static void number_or_null(RowSink *sink, int64_t n, double value) {
@@ -266,25 +273,25 @@ static void number_or_null(RowSink *sink, int64_t n, double value) {
     else row_null(sink);
 }
 
-static Status one_setting(IndexTable *t, Sample *s, const char *text, double exact_ms,
+static Status one_setting(IndexTable *table, Sample *sample, const char *text, double exact_ms,
     InterruptPoll *poll, RowSink *sink, Err *err) {
     IndexRequest request = {.k = 0};
     int64_t hits, all = 0;
-    TRY(index_take_options(t, text, &request, err));
-    TRY(ask_all(t, s, &request, 0, &hits, poll, err));
-    for (int64_t i = 0; i < s->n; i++) all += s->n_nearest[i];
+    TRY(index_take_options(table, text, &request, err));
+    TRY(ask_all(table, sample, &request, 0, &hits, poll, err));
+    for (int64_t i = 0; i < sample->n; i++) all += sample->n_nearest[i];
     row_text(sink, text);
     number_or_null(sink, all, (double)hits / (double)all);
-    number_or_null(sink, s->n, s->n ? quantile(s, 0.5) : 0);
-    number_or_null(sink, s->n, s->n ? quantile(s, 0.99) : 0);
-    number_or_null(sink, s->n, exact_ms);
-    row_integer(sink, s->n);
-    row_text(sink, *s->note ? s->note : NULL);
+    number_or_null(sink, sample->n, sample->n ? quantile(sample, 0.5) : 0);
+    number_or_null(sink, sample->n, sample->n ? quantile(sample, 0.99) : 0);
+    number_or_null(sink, sample->n, exact_ms);
+    row_integer(sink, sample->n);
+    row_text(sink, *sample->note ? sample->note : NULL);
     return ST_OK;
 }
 
 /* Settings of `options`: the object with each element of its one array in that array's place. */
-static Status each_setting(IndexTable *t, Sample *s, json_t *options, double exact_ms,
+static Status each_setting(IndexTable *table, Sample *sample, json_t *options, double exact_ms,
     InterruptPoll *poll, RowSink *sink, Err *err) {
     const char *key, *varied = NULL;
     json_t *value, *list = NULL;
@@ -302,7 +309,7 @@ static Status each_setting(IndexTable *t, Sample *s, json_t *options, double exa
         json_t *setting = json_copy(options);
         if (setting && list) json_object_set(setting, varied, json_array_get(list, i));
         char *text = setting ? json_dumps(setting, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-        status = text ? one_setting(t, s, text, exact_ms, poll, sink, err)
+        status = text ? one_setting(table, sample, text, exact_ms, poll, sink, err)
                       : fail_nomem(err, "the options");
         free(text); /* jansson's own */
         json_decref(setting);
@@ -311,9 +318,9 @@ static Status each_setting(IndexTable *t, Sample *s, json_t *options, double exa
 }
 
 /* Without options: a ladder of what the engine can vary. */
-static const char *ladder(const IndexTable *t) {
-    if (t->loaded->index.engine == &ann_graph_engine) return "{\"ef\":[16,32,64,128,256,512]}";
-    if (t->loaded->index.engine == &ann_faiss_engine && strstr(t->loaded->factory, "IVF"))
+static const char *ladder(const IndexTable *table) {
+    if (table->loaded->index.engine == &ann_graph_engine) return "{\"ef\":[16,32,64,128,256,512]}";
+    if (table->loaded->index.engine == &ann_faiss_engine && strstr(table->loaded->factory, "IVF"))
         return "{\"nprobe\":[1,2,4,8,16,32,64,128]}";
     return "{}";
 }
@@ -327,29 +334,29 @@ typedef struct RecallCall {
     const char *options; /* or NULL */
 } RecallCall;
 
-static Status measure(IndexTable *t, const RecallCall *call, RowSink *sink, Err *err) {
+static Status measure(IndexTable *table, const RecallCall *call, RowSink *sink, Err *err) {
     int64_t k = call->k;
     const char *text = call->options;
     json_error_t json_error;
     InterruptPoll poll;
-    TRY(index_view_sync(t, err));
-    if (k > index_view_count(t)) k = index_view_count(t);
-    json_t *options = json_loads(text ? text : ladder(t), JSON_REJECT_DUPLICATES, &json_error);
+    TRY(index_view_sync(table, err));
+    if (k > index_view_count(table)) k = index_view_count(table);
+    json_t *options = json_loads(text ? text : ladder(table), JSON_REJECT_DUPLICATES, &json_error);
     if (json_lacks_memory(options, &json_error)) return fail_nomem(err, "the options");
     if (!json_is_object(options)) {
         json_decref(options);
         return fail(err, ST_BADARG, "options: a JSON object such as {\"ef\": [16,64]}");
     }
     Sample sample = {.k = k};
-    Status status = interrupt_poll_init(&poll, t->db, err);
+    Status status = interrupt_poll_init(&poll, table->db, err);
     if (status == ST_OK) {
-        status = call->table ? sample_from_table(&sample, t, call->table, call->column, err)
-                             : sample_from_rows(&sample, t, call->rows, err);
-        if (status == ST_OK) status = note_equal_rows(&sample, t, err);
-        if (status == ST_OK) status = ask_exactly(t, &sample, &poll, err);
+        status = call->table ? sample_from_table(&sample, table, call->table, call->column, err)
+                             : sample_from_rows(&sample, table, call->rows, err);
+        if (status == ST_OK) status = note_equal_rows(&sample, table, err);
+        if (status == ST_OK) status = ask_exactly(table, &sample, &poll, err);
         if (status == ST_OK)
             status = each_setting(
-                t, &sample, options, sample.n ? quantile(&sample, 0.5) : 0, &poll, sink, err);
+                table, &sample, options, sample.n ? quantile(&sample, 0.5) : 0, &poll, sink, err);
         interrupt_poll_clear(&poll);
     }
     sample_clear(&sample);
@@ -364,22 +371,22 @@ static const char *text_or_null(sqlite3_value *value) {
 }
 
 static Status recall_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
-    IndexTable *t;
+    IndexTable *table;
     RecallCall call = {
         .rows = 1, .options = text_or_null(argv[3]), .column = text_or_null(argv[4])};
     if (sqlite3_value_type(argv[1]) == SQLITE_TEXT)
         call.table = (const char *)sqlite3_value_text(argv[1]);
-    else TRY(glue_whole("sample", argv[1], &call.rows, err));
-    TRY(glue_whole("k", argv[2], &call.k, err));
+    else TRY(value_whole("sample", argv[1], &call.rows, err));
+    TRY(value_whole("k", argv[2], &call.k, err));
     if (call.rows < 1 || call.rows > 1000000)
         return fail(err, ST_BADARG,
             "sample=%lld (1..1000000 rows of the index, or the name of a table of queries)",
             (long long)call.rows);
     if (call.k < 1 || call.k > 1000000)
         return fail(err, ST_BADARG, "k=%lld (1..1000000)", (long long)call.k);
-    TRY(index_open(&t, db, (const char *)sqlite3_value_text(argv[0]), err));
-    Status status = measure(t, &call, sink, err);
-    index_close(t);
+    TRY(index_open(&table, db, (const char *)sqlite3_value_text(argv[0]), err));
+    Status status = measure(table, &call, sink, err);
+    index_close(table);
     return status;
 }
 

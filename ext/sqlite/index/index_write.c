@@ -10,27 +10,28 @@
 #include "../host/cache.h"
 #include "../host/device_copy.h"
 #include "../host/guard.h"
-#include "index.h"
 #include "../host/jobs.h"
+#include "../host/values.h"
+#include "index.h"
 
 static Status run(
-    IndexTable *t, int which, sqlite3_int64 id, const void *blob, size_t bytes, Err *err) {
+    IndexTable *table, int which, sqlite3_int64 id, const void *blob, size_t bytes, Err *err) {
     sqlite3_stmt *statement;
     int has_row;
-    TRY(index_statement(t, which, &statement, err));
+    TRY(index_statement(table, which, &statement, err));
     sqlite3_bind_int64(statement, 1, id);
     if (blob) sqlite3_bind_blob64(statement, 2, blob, bytes, SQLITE_STATIC);
-    Status status = glue_step(t->db, statement, &has_row, err);
+    Status status = sql_step(table->db, statement, &has_row, err);
     sqlite3_reset(statement);
     if (blob) sqlite3_clear_bindings(statement);
     return status;
 }
 
-static Status has_row(IndexTable *t, sqlite3_int64 id, int *out, Err *err) {
+static Status has_row(IndexTable *table, sqlite3_int64 id, int *out, Err *err) {
     sqlite3_stmt *statement;
-    TRY(index_statement(t, GET_ROW, &statement, err));
+    TRY(index_statement(table, GET_ROW, &statement, err));
     sqlite3_bind_int64(statement, 1, id);
-    Status status = glue_step(t->db, statement, out, err);
+    Status status = sql_step(table->db, statement, out, err);
     sqlite3_reset(statement);
     return status;
 }
@@ -38,21 +39,21 @@ static Status has_row(IndexTable *t, sqlite3_int64 id, int *out, Err *err) {
 /* The log comes first: a write may fail half-way without being taken back (a reader of the shared
  * cache holds one of the tables). A change that is logged and was not made costs a look at the row;
  * one that was made and is not logged would never be seen. */
-static Status delete_row(IndexTable *t, sqlite3_int64 id, Err *err) {
-    TRY(index_log_change(t, id, 0, err));
-    TRY(run(t, DELETE_VECTOR, id, NULL, 0, err));
-    return t->n_meta ? run(t, DELETE_META, id, NULL, 0, err) : ST_OK;
+static Status delete_row(IndexTable *table, sqlite3_int64 id, Err *err) {
+    TRY(index_log_change(table, id, 0, err));
+    TRY(run(table, DELETE_VECTOR, id, NULL, 0, err));
+    return table->n_meta ? run(table, DELETE_META, id, NULL, 0, err) : ST_OK;
 }
 
-static Status put_meta(IndexTable *t, sqlite3_int64 id, sqlite3_value **column, Err *err) {
+static Status put_meta(IndexTable *table, sqlite3_int64 id, sqlite3_value **column, Err *err) {
     sqlite3_stmt *statement;
     int row;
-    TRY(index_statement(t, PUT_META, &statement, err));
+    TRY(index_statement(table, PUT_META, &statement, err));
     sqlite3_bind_int64(statement, 1, id);
-    for (int i = 0; i < t->n_columns; i++)
-        if (i != t->vector_column)
-            sqlite3_bind_value(statement, 2 + t->column[i].shadow, column[i]);
-    Status status = glue_step(t->db, statement, &row, err);
+    for (int i = 0; i < table->n_columns; i++)
+        if (i != table->vector_column)
+            sqlite3_bind_value(statement, 2 + table->column[i].shadow, column[i]);
+    Status status = sql_step(table->db, statement, &row, err);
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
     return status;
@@ -60,23 +61,23 @@ static Status put_meta(IndexTable *t, sqlite3_int64 id, sqlite3_value **column, 
 
 /* The vector argument of a write, checked. */
 static Status written_vector(
-    const IndexTable *t, sqlite3_value *value, const float **out, float **owned, Err *err) {
+    const IndexTable *table, sqlite3_value *value, const float **out, float **owned, Err *err) {
     int dim;
-    const char *name = t->column[t->vector_column].name;
+    const char *name = table->column[table->vector_column].name;
     *owned = NULL;
     if (sqlite3_value_type(value) == SQLITE_NULL)
-        return fail(err, ST_BADARG, "%s is NULL (a vector of %d elements)", name, t->dim);
-    TRY(glue_vector(value, out, &dim, owned, err));
-    if (dim == t->dim) return ST_OK;
+        return fail(err, ST_BADARG, "%s is NULL (a vector of %d elements)", name, table->dim);
+    TRY(value_vector(value, out, &dim, owned, err));
+    if (dim == table->dim) return ST_OK;
     mem_free(*owned);
     *owned = NULL;
-    return fail(err, ST_BADARG, "%s has %d elements (%d)", name, dim, t->dim);
+    return fail(err, ST_BADARG, "%s has %d elements (%d)", name, dim, table->dim);
 }
 
 /* A new id: one more than the largest. */
-static Status next_id(IndexTable *t, sqlite3_int64 *out, Err *err) {
-    TRY(glue_integer(
-        t->db, 0, out, err, "SELECT max(id) FROM \"%w\".\"%w_vectors\"", t->schema, t->name));
+static Status next_id(IndexTable *table, sqlite3_int64 *out, Err *err) {
+    TRY(sql_integer(table->db, 0, out, err, "SELECT max(id) FROM \"%w\".\"%w_vectors\"",
+        table->schema, table->name));
     if (*out == INT64_MAX)
         return fail(err, ST_BADARG, "no rowid is left after %lld", (long long)INT64_MAX);
     ++*out;
@@ -91,8 +92,8 @@ typedef struct Write {
 } Write;
 
 static Status read_id(
-    IndexTable *t, int is_update, sqlite3_value *value, sqlite3_int64 *out, Err *err) {
-    if (sqlite3_value_type(value) == SQLITE_NULL && !is_update) return next_id(t, out, err);
+    IndexTable *table, int is_update, sqlite3_value *value, sqlite3_int64 *out, Err *err) {
+    if (sqlite3_value_type(value) == SQLITE_NULL && !is_update) return next_id(table, out, err);
     if (sqlite3_value_type(value) != SQLITE_INTEGER)
         return fail(err, ST_BADARG, "rowid must be a whole number");
     *out = sqlite3_value_int64(value);
@@ -101,29 +102,29 @@ static Status read_id(
 
 /* The vector of a write in the form of storage=. A row that moves carries its vector along. *out is
  * NULL where the stored one stays. */
-static Status vector_to_write(IndexTable *t, const Write *w, void **out, Err *err) {
+static Status vector_to_write(IndexTable *table, const Write *write, void **out, Err *err) {
     const float *vector = NULL;
     float *owned = NULL;
     int found;
-    int same = w->is_update && sqlite3_value_nochange(w->column[t->vector_column]);
+    int same = write->is_update && sqlite3_value_nochange(write->column[table->vector_column]);
     *out = NULL;
-    if (same && w->id == w->old_id) return ST_OK;
+    if (same && write->id == write->old_id) return ST_OK;
     Status status = ST_OK;
     if (!same) {
-        status = written_vector(t, w->column[t->vector_column], &vector, &owned, err);
-    } else if (!(owned = mem_array((size_t)t->dim, sizeof *owned))) {
+        status = written_vector(table, write->column[table->vector_column], &vector, &owned, err);
+    } else if (!(owned = mem_array((size_t)table->dim, sizeof *owned))) {
         status = fail_nomem(err, "a vector");
     } else {
         vector = owned;
-        status = index_read_row(t, w->old_id, owned, NULL, &found, err);
+        status = index_read_row(table, write->old_id, owned, NULL, &found, err);
     }
-    if (status == ST_OK && !(*out = mem_aligned(1, ann_row_bytes(t->storage, t->dim))))
+    if (status == ST_OK && !(*out = mem_aligned(1, ann_row_bytes(table->storage, table->dim))))
         status = fail_nomem(err, "a vector");
-    int64_t bad = status == ST_OK ? ann_encode(t->storage, vector, t->dim, *out) : -1;
+    int64_t bad = status == ST_OK ? ann_encode(table->storage, vector, table->dim, *out) : -1;
     if (bad >= 0)
         status = fail(err, ST_BADARG,
             "%s: element %lld is beyond 65504, which storage=f16 cannot hold",
-            t->column[t->vector_column].name, (long long)bad + 1);
+            table->column[table->vector_column].name, (long long)bad + 1);
     mem_free(owned);
     if (status == ST_OK) return ST_OK;
     mem_free(*out);
@@ -133,56 +134,59 @@ static Status vector_to_write(IndexTable *t, const Write *w, void **out, Err *er
 
 /* The key of a write: text (a number is its text, as in a column of that type), not NULL; *other is
  * the row that has it already, if that is another one. */
-static Status check_key(IndexTable *t, const Write *w, sqlite3_int64 *other, int *taken, Err *err) {
+static Status check_key(
+    IndexTable *table, const Write *write, sqlite3_int64 *other, int *taken, Err *err) {
     *taken = 0;
-    if (t->key_column < 0 || (w->is_update && sqlite3_value_nochange(w->column[t->key_column])))
+    if (table->key_column < 0 ||
+        (write->is_update && sqlite3_value_nochange(write->column[table->key_column])))
         return ST_OK;
-    sqlite3_value *key = w->column[t->key_column];
+    sqlite3_value *key = write->column[table->key_column];
     if (sqlite3_value_type(key) == SQLITE_NULL || sqlite3_value_type(key) == SQLITE_BLOB)
-        return fail(err, ST_BADARG, "%s is %s (a text)", t->column[t->key_column].name,
+        return fail(err, ST_BADARG, "%s is %s (a text)", table->column[table->key_column].name,
             sqlite3_value_type(key) == SQLITE_NULL ? "NULL" : "a BLOB");
-    TRY(index_find_key(t, key, other, taken, err));
-    if (*taken && *other == (w->is_update ? w->old_id : w->id)) *taken = 0;
+    TRY(index_find_key(table, key, other, taken, err));
+    if (*taken && *other == (write->is_update ? write->old_id : write->id)) *taken = 0;
     return ST_OK;
 }
 
 /* Who has the id or the key of a write already? Without REPLACE that is an error, and *constraint
  * is set. */
-static Status check_taken(IndexTable *t, const Write *w, int *id_taken, sqlite3_int64 *other,
-    int *key_taken, int *constraint, Err *err) {
-    int replaces = sqlite3_vtab_on_conflict(t->db) == SQLITE_REPLACE;
+static Status check_taken(IndexTable *table, const Write *write, int *id_taken,
+    sqlite3_int64 *other, int *key_taken, int *constraint, Err *err) {
+    int replaces = sqlite3_vtab_on_conflict(table->db) == SQLITE_REPLACE;
     *id_taken = 0;
-    if (!w->is_update || w->id != w->old_id) TRY(has_row(t, w->id, id_taken, err));
-    TRY(check_key(t, w, other, key_taken, err));
+    if (!write->is_update || write->id != write->old_id)
+        TRY(has_row(table, write->id, id_taken, err));
+    TRY(check_key(table, write, other, key_taken, err));
     *constraint = (*id_taken || *key_taken) && !replaces;
     if (!*constraint) return ST_OK;
-    if (*id_taken) return fail(err, ST_BADARG, "rowid %lld exists", (long long)w->id);
-    return fail(err, ST_BADARG, "%s '%.60s' exists", t->column[t->key_column].name,
-        (const char *)sqlite3_value_text(w->column[t->key_column]));
+    if (*id_taken) return fail(err, ST_BADARG, "rowid %lld exists", (long long)write->id);
+    return fail(err, ST_BADARG, "%s '%.60s' exists", table->column[table->key_column].name,
+        (const char *)sqlite3_value_text(write->column[table->key_column]));
 }
 
 /* Insert or update one row. */
-static Status write_row(IndexTable *t, const Write *w, int *constraint, Err *err) {
+static Status write_row(IndexTable *table, const Write *write, int *constraint, Err *err) {
     void *stored;
     sqlite3_int64 other = 0;
     int id_taken, key_taken;
-    size_t bytes = ann_row_bytes(t->storage, t->dim);
+    size_t bytes = ann_row_bytes(table->storage, table->dim);
 
-    TRY(check_taken(t, w, &id_taken, &other, &key_taken, constraint, err));
-    TRY(vector_to_write(t, w, &stored, err));
+    TRY(check_taken(table, write, &id_taken, &other, &key_taken, constraint, err));
+    TRY(vector_to_write(table, write, &stored, err));
     Status status = ST_OK;
-    if (key_taken) status = delete_row(t, other, err);
-    if (status == ST_OK && w->is_update && w->id != w->old_id)
-        status = delete_row(t, w->old_id, err);
-    if (status == ST_OK) status = index_log_change(t, w->id, !stored, err);
-    if (status == ST_OK && t->n_meta) status = put_meta(t, w->id, w->column, err);
+    if (key_taken) status = delete_row(table, other, err);
+    if (status == ST_OK && write->is_update && write->id != write->old_id)
+        status = delete_row(table, write->old_id, err);
+    if (status == ST_OK) status = index_log_change(table, write->id, !stored, err);
+    if (status == ST_OK && table->n_meta) status = put_meta(table, write->id, write->column, err);
     if (status == ST_OK && stored) {
-        status = run(t, PUT_VECTOR, w->id, stored, bytes, err);
+        status = run(table, PUT_VECTOR, write->id, stored, bytes, err);
         /* a statement of one row has no journal of its own: inside BEGIN a half of a row would
          * stay */
         Err ignored = {0};
-        if (status != ST_OK && t->n_meta && !w->is_update)
-            (void)run(t, DELETE_META, w->id, NULL, 0, &ignored);
+        if (status != ST_OK && table->n_meta && !write->is_update)
+            (void)run(table, DELETE_META, write->id, NULL, 0, &ignored);
     }
     mem_free(stored);
     return status;
@@ -210,7 +214,7 @@ static const OptSpec build_options[] = {
     {0},
 };
 
-static Status command_build(IndexTable *t, BuildKind kind, sqlite3_value *argument, Err *err) {
+static Status command_build(IndexTable *table, BuildKind kind, sqlite3_value *argument, Err *err) {
     BuildOptions options;
     OptTarget target = {build_options, &options};
     Task task = {0};
@@ -218,14 +222,14 @@ static Status command_build(IndexTable *t, BuildKind kind, sqlite3_value *argume
     options_default(build_options, &options);
     if (sqlite3_value_type(argument) != SQLITE_NULL)
         TRY(options_set_json(&target, 1, (const char *)sqlite3_value_text(argument), err));
-    DeviceChoice device = t->device;
+    DeviceChoice device = table->device;
     if (*options.device) TRY(device_parse(options.device, &device, err));
     task.threads = (int)options.build_threads;
-    t->build_ef = (int)options.ef_construction;
-    if (kind != BUILD_OPTIMIZE && t->content) TRY(index_content_mend_triggers(t, err));
-    TRY(progress_begin(&job, kind == BUILD_OPTIMIZE ? "optimize" : "rebuild", t->name, &task, t->db,
-        (int)options.progress, err));
-    Status status = index_view_build(t, kind, device, &task, err);
+    table->build_ef = (int)options.ef_construction;
+    if (kind != BUILD_OPTIMIZE && table->content) TRY(index_content_mend_triggers(table, err));
+    TRY(progress_begin(&job, kind == BUILD_OPTIMIZE ? "optimize" : "rebuild", table->name, &task,
+        table->db, (int)options.progress, err));
+    Status status = index_view_build(table, kind, device, &task, err);
     progress_end(&job);
     return status;
 }
@@ -235,18 +239,19 @@ static const char *const HIDDEN_NAMES[N_HIDDEN] = {"<the table's name>", "k", "o
 
 /* A command reads its arg and nothing else: what is not read is refused. */
 static Status check_command(
-    const IndexTable *t, const char *command, int takes_arg, sqlite3_value **column, Err *err) {
-    for (int i = 0; i < t->n_columns + N_HIDDEN; i++) {
-        int hidden = i - t->n_columns;
+    const IndexTable *table, const char *command, int takes_arg, sqlite3_value **column, Err *err) {
+    for (int i = 0; i < table->n_columns + N_HIDDEN; i++) {
+        int hidden = i - table->n_columns;
         int read = hidden == H_COMMAND || (hidden == H_ARG && takes_arg);
         if (!read && sqlite3_value_type(column[i]) != SQLITE_NULL)
             return fail(err, ST_BADARG, "command %s takes no %s", command,
-                hidden < 0 ? t->column[i].name : HIDDEN_NAMES[hidden]);
+                hidden < 0 ? table->column[i].name : HIDDEN_NAMES[hidden]);
     }
     return ST_OK;
 }
 
-static Status run_command(IndexTable *t, const char *command, sqlite3_value **column, Err *err) {
+static Status run_command(
+    IndexTable *table, const char *command, sqlite3_value **column, Err *err) {
     int build = strcmp(command, "optimize") == 0 || strcmp(command, "rebuild") == 0 ||
         strcmp(command, "train") == 0;
     int check = strcmp(command, "integrity-check") == 0, drop = strcmp(command, "drop-cache") == 0;
@@ -254,68 +259,69 @@ static Status run_command(IndexTable *t, const char *command, sqlite3_value **co
         return fail(err, ST_BADARG,
             "unknown command '%.60s' (train, rebuild, optimize, integrity-check, drop-cache)",
             command);
-    TRY(check_command(t, command, build, column, err));
+    TRY(check_command(table, command, build, column, err));
     BuildKind kind = strcmp(command, "optimize") == 0 ? BUILD_OPTIMIZE
         : strcmp(command, "train") == 0               ? BUILD_TRAIN
                                                       : BUILD_ANEW;
-    if (build) return command_build(t, kind, column[t->n_columns + H_ARG], err);
-    if (check) return index_check(t, err);
-    index_view_clear(t);
+    if (build) return command_build(table, kind, column[table->n_columns + H_ARG], err);
+    if (check) return index_check(table, err);
+    index_view_clear(table);
     cache_drop_unused(NULL);
     device_forget();
     return ST_OK;
 }
 
 /* A row that is written cannot set what searches answer or take. */
-static Status check_hidden(const IndexTable *t, sqlite3_value **column, Err *err) {
+static Status check_hidden(const IndexTable *table, sqlite3_value **column, Err *err) {
     for (int i = 0; i < N_HIDDEN; i++)
-        if (!sqlite3_value_nochange(column[t->n_columns + i]) &&
-            sqlite3_value_type(column[t->n_columns + i]) != SQLITE_NULL)
+        if (!sqlite3_value_nochange(column[table->n_columns + i]) &&
+            sqlite3_value_type(column[table->n_columns + i]) != SQLITE_NULL)
             return fail(err, ST_BADARG, "column %s cannot be written", HIDDEN_NAMES[i]);
     return ST_OK;
 }
 
-static Status refuse_write(const IndexTable *t, Err *err) {
-    return fail(err, ST_BADARG, "its rows are those of %.60s: write there", t->content);
+static Status refuse_write(const IndexTable *table, Err *err) {
+    return fail(err, ST_BADARG, "its rows are those of %.60s: write there", table->content);
 }
 
 static int update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int64 *rowid) {
-    IndexTable *t = (IndexTable *)vtab;
+    IndexTable *table = (IndexTable *)vtab;
     Err err = {0};
     Status status;
     int constraint = 0;
 
-    if (argc == 1 && t->content)
-        return glue_vtab_error(vtab, "rec_index", t->name, refuse_write(t, &err), &err);
+    if (argc == 1 && table->content)
+        return sql_vtab_error(vtab, "rec_index", table->name, refuse_write(table, &err), &err);
     if (argc == 1)
-        return glue_vtab_error(
-            vtab, "rec_index", t->name, delete_row(t, sqlite3_value_int64(argv[0]), &err), &err);
-    Write w = {.is_update = sqlite3_value_type(argv[0]) != SQLITE_NULL, .column = argv + 2};
-    sqlite3_value *command = w.column[t->n_columns + H_COMMAND];
-    if (!w.is_update && sqlite3_value_type(command) != SQLITE_NULL) {
+        return sql_vtab_error(vtab, "rec_index", table->name,
+            delete_row(table, sqlite3_value_int64(argv[0]), &err), &err);
+    Write write = {.is_update = sqlite3_value_type(argv[0]) != SQLITE_NULL, .column = argv + 2};
+    sqlite3_value *command = write.column[table->n_columns + H_COMMAND];
+    if (!write.is_update && sqlite3_value_type(command) != SQLITE_NULL) {
         const char *text = (const char *)sqlite3_value_text(command);
-        status = text ? run_command(t, text, w.column, &err) : fail_nomem(&err, "a command");
-        return glue_vtab_error(vtab, "rec_index", t->name, status, &err);
+        status = text ? run_command(table, text, write.column, &err)
+                      : fail_nomem(&err, "a command");
+        return sql_vtab_error(vtab, "rec_index", table->name, status, &err);
     }
-    status = t->content ? refuse_write(t, &err) : check_hidden(t, w.column, &err);
-    if (status == ST_OK) status = read_id(t, w.is_update, argv[1], &w.id, &err);
-    if (w.is_update) w.old_id = sqlite3_value_int64(argv[0]);
-    if (status == ST_OK) status = write_row(t, &w, &constraint, &err);
-    if (status == ST_OK && !w.is_update) *rowid = w.id;
-    int code = glue_vtab_error(vtab, "rec_index", t->name, status, &err);
+    status = table->content ? refuse_write(table, &err) : check_hidden(table, write.column, &err);
+    if (status == ST_OK) status = read_id(table, write.is_update, argv[1], &write.id, &err);
+    if (write.is_update) write.old_id = sqlite3_value_int64(argv[0]);
+    if (status == ST_OK) status = write_row(table, &write, &constraint, &err);
+    if (status == ST_OK && !write.is_update) *rowid = write.id;
+    int code = sql_vtab_error(vtab, "rec_index", table->name, status, &err);
     return constraint ? SQLITE_CONSTRAINT : code;
 }
 
 /* Writing the shadow tables must not be seen in last_insert_rowid(), which an UPDATE or DELETE
  * leaves alone. */
 int index_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int64 *rowid) {
-    IndexTable *t = (IndexTable *)vtab;
+    IndexTable *table = (IndexTable *)vtab;
     Err err = {0};
-    sqlite3_int64 last = sqlite3_last_insert_rowid(t->db);
-    Status status = guard_enter_table(&t->busy, &err);
-    if (status != ST_OK) return glue_vtab_error(vtab, "rec_index", t->name, status, &err);
+    sqlite3_int64 last = sqlite3_last_insert_rowid(table->db);
+    Status status = guard_enter_table(&table->busy, &err);
+    if (status != ST_OK) return sql_vtab_error(vtab, "rec_index", table->name, status, &err);
     int code = update(vtab, argc, argv, rowid);
-    guard_leave_table(&t->busy);
-    sqlite3_set_last_insert_rowid(t->db, last);
+    guard_leave_table(&table->busy);
+    sqlite3_set_last_insert_rowid(table->db, last);
     return code;
 }

@@ -1,19 +1,20 @@
 /* rec_item_vectors(model [, version]): the vectors that a model has made of its items. */
 #include "../host/cache.h"
-#include "model_table.h"
 #include "../host/parts.h"
 #include "../host/row_table.h"
+#include "model_table.h"
 
 static Status vectors_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
-    ModelDefinition d = {0};
+    ModelDefinition definition = {0};
     Model *model = NULL;
     char sha256[65];
     sqlite3_int64 version = argv[1] ? sqlite3_value_int64(argv[1]) : 0;
     if (argv[1] && sqlite3_value_numeric_type(argv[1]) != SQLITE_INTEGER)
         return fail(err, ST_BADARG, "the version must be a whole number");
-    Status status = definition_find(&d, db, (const char *)sqlite3_value_text(argv[0]), err);
-    if (status == ST_OK) status = store_lookup(&d, NULL, version, &version, sha256, err);
-    if (status == ST_OK) status = store_model(&d, version, sha256, &model, err);
+    Status status = definition_find(
+        &definition, db, (const char *)sqlite3_value_text(argv[0]), err);
+    if (status == ST_OK) status = store_lookup(&definition, NULL, version, &version, sha256, err);
+    if (status == ST_OK) status = store_model(&definition, version, sha256, &model, err);
     if (status == ST_OK && !model->algorithm->item_vector)
         status = fail(
             err, ST_BADARG, "algorithm %s makes no vectors of its items", model->algorithm->name);
@@ -29,7 +30,7 @@ static Status vectors_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
         row_blob(sink, vector, (size_t)dim * sizeof *vector);
     }
     cache_release(model);
-    definition_clear(&d);
+    definition_clear(&definition);
     return status;
 }
 

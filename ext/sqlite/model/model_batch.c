@@ -4,6 +4,7 @@
 #include "../../base/memory.h"
 #include "../../models/group.h"
 #include "../host/device_copy.h"
+#include "../host/interrupt.h"
 #include "model_cursor.h"
 
 /* THREAD_USERS: two groups a thread at least. GPU_USERS: enough for every thread to have some while
@@ -25,118 +26,121 @@ typedef struct Batch {
     TaskFailure failure;
 } Batch;
 
-static void take_user(const Batch *b, int32_t user, GroupList *list) {
-    const ModelCursor *c = b->cursor;
-    list->history = all_histories_row(&c->all, user);
-    Allowed a = {.bit = list->allowed};
-    memcpy(a.bit, c->common, model_words(c->model) * sizeof *a.bit);
-    if (c->request.call.exclude_seen) allowed_forbid_history(&a, &list->history);
-    allowed_count(&a, c->model);
-    list->n_allowed = a.n;
+static void take_user(const Batch *batch, int32_t user, GroupList *list) {
+    const ModelCursor *cursor = batch->cursor;
+    list->history = all_histories_row(&cursor->all, user);
+    Allowed allowed = {.bit = list->allowed};
+    memcpy(allowed.bit, cursor->common, model_words(cursor->model) * sizeof *allowed.bit);
+    if (cursor->request.call.exclude_seen) allowed_forbid_history(&allowed, &list->history);
+    allowed_count(&allowed, cursor->model);
+    list->n_allowed = allowed.n;
 }
 
 /* One group of the batch. */
 static void rank_group(void *context, int64_t piece, int worker) {
-    Batch *b = context;
-    const ModelCursor *c = b->cursor;
-    const RerankRules *rules = &c->request.call.rerank;
-    Group *group = &b->group[worker];
-    int32_t from = (int32_t)piece * b->size,
-            n = b->n_users - from < b->size ? b->n_users - from : b->size;
+    Batch *batch = context;
+    const ModelCursor *cursor = batch->cursor;
+    const RerankRules *rules = &cursor->request.call.rerank;
+    Group *group = &batch->group[worker];
+    int32_t from = (int32_t)piece * batch->size,
+            n = batch->n_users - from < batch->size ? batch->n_users - from : batch->size;
     Err err = {0};
-    for (int32_t i = 0; i < n; i++) take_user(b, b->first + from + i, &group->list[i]);
-    Status status = group_rank(group, b->query[worker], n, b->pool, c->copy, &b->task, &err);
+    for (int32_t i = 0; i < n; i++) take_user(batch, batch->first + from + i, &group->list[i]);
+    Status status = group_rank(
+        group, batch->query[worker], n, batch->pool, cursor->copy, &batch->task, &err);
     for (int32_t i = 0; i < n && status == ST_OK; i++) {
         GroupList *list = &group->list[i];
-        b->query[worker]->history = list->history;
+        batch->query[worker]->history = list->history;
         if (rerank_is_on(rules))
-            status = rerank(
-                b->query[worker], rules, b->category, list->ranked, &list->n, b->k, &err);
+            status = rerank(batch->query[worker], rules, batch->category, list->ranked, &list->n,
+                batch->k, &err);
         if (list->n)
-            memcpy(b->ranked + (size_t)(from + i) * b->pool, list->ranked,
+            memcpy(batch->ranked + (size_t)(from + i) * batch->pool, list->ranked,
                 list->n * sizeof *list->ranked);
-        b->n[from + i] = list->n;
+        batch->n[from + i] = list->n;
     }
-    task_failure_note(&b->failure, status, &err);
+    task_failure_note(&batch->failure, status, &err);
 }
 
-static Status explain_batch_row(ModelCursor *c, Row *row, Err *err) {
-    History history = all_histories_row(&c->all, row->user);
-    TRY(model_query_history(c->query, &history, err));
-    return model_explain(c, row, err);
+static Status explain_batch_row(ModelCursor *cursor, Row *row, Err *err) {
+    History history = all_histories_row(&cursor->all, row->user);
+    TRY(model_query_history(cursor->query, &history, err));
+    return model_explain(cursor, row, err);
 }
 
-static Status batch_rows(ModelCursor *c, const Batch *b, Err *err) {
+static Status batch_rows(ModelCursor *cursor, const Batch *batch, Err *err) {
     Status status = ST_OK;
     size_t total = 0;
-    for (int32_t u = 0; u < b->n_users; u++) total += b->n[u];
-    TRY(model_reserve_rows(c, total, err));
-    for (int32_t u = 0; u < b->n_users && status == ST_OK; u++)
-        for (size_t i = 0; i < b->n[u] && status == ST_OK; i++) {
-            const Ranked *r = &b->ranked[(size_t)u * b->pool + i];
-            c->row[c->n_rows++] = (Row){.item = keymap_key(c->model->items, r->item),
+    for (int32_t u = 0; u < batch->n_users; u++) total += batch->n[u];
+    TRY(model_reserve_rows(cursor, total, err));
+    for (int32_t u = 0; u < batch->n_users && status == ST_OK; u++)
+        for (size_t i = 0; i < batch->n[u] && status == ST_OK; i++) {
+            const Ranked *r = &batch->ranked[(size_t)u * batch->pool + i];
+            cursor->row[cursor->n_rows++] = (Row){.item = keymap_key(cursor->model->items, r->item),
                 .id = r->item,
                 .score = r->score,
                 .rank = (sqlite3_int64)i + 1,
                 .from_popular = r->from_popular,
-                .user = b->first + u};
-            if (c->request.because) status = explain_batch_row(c, &c->row[c->n_rows - 1], err);
+                .user = batch->first + u};
+            if (cursor->request.because)
+                status = explain_batch_row(cursor, &cursor->row[cursor->n_rows - 1], err);
         }
     return status;
 }
 
 /* Room for `batch` users. */
-static Status batch_init(Batch *b, ModelTable *t, int32_t batch, Err *err) {
-    const ModelCursor *c = b->cursor;
+static Status batch_init(Batch *b, ModelTable *table, int32_t batch, Err *err) {
+    const ModelCursor *cursor = b->cursor;
     size_t threads = (size_t)b->task.threads;
-    b->size = group_size(c->model, b->pool, batch, b->task.threads, c->copy);
+    b->size = group_size(cursor->model, b->pool, batch, b->task.threads, cursor->copy);
     b->ranked = mem_array((size_t)batch, b->pool * sizeof *b->ranked);
     b->n = mem_zeros((size_t)batch, sizeof *b->n);
     b->query = mem_zeros(threads, sizeof *b->query);
     b->group = mem_zeros(threads, sizeof *b->group);
     if (!b->ranked || !b->n || !b->query || !b->group) return fail_nomem(err, "a batch of users");
     for (size_t w = 0; w < threads; w++) {
-        TRY(model_query_new(&b->query[w], c->model, err));
-        TRY(group_init(&b->group[w], c->model, b->size, b->pool, err));
+        TRY(model_query_new(&b->query[w], cursor->model, err));
+        TRY(group_init(&b->group[w], cursor->model, b->size, b->pool, err));
     }
-    TRY(interrupt_poll_init(&b->poll, t->definition.db, err));
+    TRY(interrupt_poll_init(&b->poll, table->definition.db, err));
     b->task.poll = interrupt_poll;
     b->task.host = &b->poll;
     return ST_OK;
 }
 
-static void batch_clear(Batch *b) {
-    for (int w = 0; w < b->task.threads; w++) {
-        if (b->query) model_query_free(b->query[w]);
-        if (b->group) group_clear(&b->group[w]);
+static void batch_clear(Batch *batch) {
+    for (int w = 0; w < batch->task.threads; w++) {
+        if (batch->query) model_query_free(batch->query[w]);
+        if (batch->group) group_clear(&batch->group[w]);
     }
-    interrupt_poll_clear(&b->poll);
-    mem_free(b->ranked);
-    mem_free(b->n);
-    mem_free(b->query);
-    mem_free(b->group);
+    interrupt_poll_clear(&batch->poll);
+    mem_free(batch->ranked);
+    mem_free(batch->n);
+    mem_free(batch->query);
+    mem_free(batch->group);
 }
 
-static Status rank_batch(Batch *b, Err *err) {
-    int64_t groups = (b->n_users + b->size - 1) / b->size;
-    b->failure = (TaskFailure){0};
-    return task_failure(&b->failure, task_run(&b->task, groups, rank_group, b, err), err);
+static Status rank_batch(Batch *batch, Err *err) {
+    int64_t groups = (batch->n_users + batch->size - 1) / batch->size;
+    batch->failure = (TaskFailure){0};
+    return task_failure(
+        &batch->failure, task_run(&batch->task, groups, rank_group, batch, err), err);
 }
 
 /* With device=auto a GPU that fails is given up. */
-static Status rank_batch_somewhere(Batch *b, Err *err) {
-    ModelCursor *c = b->cursor;
-    Status status = rank_batch(b, err);
-    if (!c->copy || !device_gave_up(c->request.device, status, err)) return status;
-    cache_release(c->copy);
-    c->copy = NULL;
-    b->size = group_size(c->model, b->pool, b->n_users, b->task.threads, NULL);
-    return rank_batch(b, err);
+static Status rank_batch_somewhere(Batch *batch, Err *err) {
+    ModelCursor *cursor = batch->cursor;
+    Status status = rank_batch(batch, err);
+    if (!cursor->copy || !device_gave_up(cursor->request.device, status, err)) return status;
+    cache_release(cursor->copy);
+    cursor->copy = NULL;
+    batch->size = group_size(cursor->model, batch->pool, batch->n_users, batch->task.threads, NULL);
+    return rank_batch(batch, err);
 }
 
 /* So many users at a time: fewer with long lists. */
-static int32_t users_of_a_batch(const ModelCursor *c, size_t pool, int threads) {
-    size_t users = c->copy                     ? GPU_USERS
+static int32_t users_of_a_batch(const ModelCursor *cursor, size_t pool, int threads) {
+    size_t users = cursor->copy                ? GPU_USERS
         : threads * THREAD_USERS > BATCH_USERS ? (size_t)threads * THREAD_USERS
                                                : BATCH_USERS,
            most = BATCH_ENTRIES / (pool + 1) + 1;
@@ -144,23 +148,23 @@ static int32_t users_of_a_batch(const ModelCursor *c, size_t pool, int threads) 
 }
 
 /* Rank the next users until there is a row or nobody is left. */
-Status model_next_batch(ModelTable *t, ModelCursor *c, Err *err) {
-    Batch b = {.cursor = c,
-        .task = {.threads = c->model->common.threads ? (int)c->model->common.threads
-                                                     : task_default_threads()}};
-    int32_t n_users = keymap_count(c->all.users);
-    b.k = model_rows_wanted(&c->request, c->model->n_items);
-    b.pool = model_pool_of(&c->request, b.k, c->model->n_items);
-    int32_t batch = users_of_a_batch(c, b.pool, b.task.threads);
-    Status status = model_categories(t, c, &b.category, err);
-    if (status == ST_OK) status = batch_init(&b, t, batch, err);
-    model_clear_rows(c);
-    while (status == ST_OK && c->n_rows == 0 && c->next_user < n_users) {
-        b.n_users = n_users - c->next_user < batch ? n_users - c->next_user : batch;
-        b.first = c->next_user;
+Status model_next_batch(ModelTable *table, ModelCursor *cursor, Err *err) {
+    Batch b = {.cursor = cursor,
+        .task = {.threads = cursor->model->common.threads ? (int)cursor->model->common.threads
+                                                          : task_default_threads()}};
+    int32_t n_users = keymap_count(cursor->all.users);
+    b.k = model_rows_wanted(&cursor->request, cursor->model->n_items);
+    b.pool = model_pool_of(&cursor->request, b.k, cursor->model->n_items);
+    int32_t batch = users_of_a_batch(cursor, b.pool, b.task.threads);
+    Status status = model_categories(table, cursor, &b.category, err);
+    if (status == ST_OK) status = batch_init(&b, table, batch, err);
+    model_clear_rows(cursor);
+    while (status == ST_OK && cursor->n_rows == 0 && cursor->next_user < n_users) {
+        b.n_users = n_users - cursor->next_user < batch ? n_users - cursor->next_user : batch;
+        b.first = cursor->next_user;
         status = rank_batch_somewhere(&b, err);
-        if (status == ST_OK) status = batch_rows(c, &b, err);
-        c->next_user += b.n_users;
+        if (status == ST_OK) status = batch_rows(cursor, &b, err);
+        cursor->next_user += b.n_users;
     }
     batch_clear(&b);
     return status;
@@ -168,30 +172,31 @@ Status model_next_batch(ModelTable *t, ModelCursor *c, Err *err) {
 
 /* What is shown to who asks nothing, a table browser or somebody at the prompt: short lists of the
  * first users, cheaply (docs/decisions/0013-browsing.md). */
-static Status fill_glance(ModelTable *t, ModelCursor *c, Err *err) {
+static Status fill_glance(ModelTable *table, ModelCursor *cursor, Err *err) {
     enum { GLANCE_USERS = 10, GLANCE_ITEMS = 10 };
-    HistoryRules rules = model_history_rules(c);
-    c->request.has_k = 1;
-    c->request.k = GLANCE_ITEMS;
-    TRY(events_read_first_users(&t->reader, c->model, &rules, GLANCE_USERS, &c->all, err));
-    c->batched = 1;
-    return model_next_batch(t, c, err);
+    HistoryRules rules = model_history_rules(cursor);
+    cursor->request.has_k = 1;
+    cursor->request.k = GLANCE_ITEMS;
+    TRY(events_read_first_users(
+        &table->reader, cursor->model, &rules, GLANCE_USERS, &cursor->all, err));
+    cursor->batched = 1;
+    return model_next_batch(table, cursor, err);
 }
 
-Status model_fill_everybody(ModelTable *t, ModelCursor *c, Err *err) {
-    HistoryRules rules = model_history_rules(c);
-    if (c->request.browses) return fill_glance(t, c, err);
-    if (c->request.has_k != 1)
+Status model_fill_everybody(ModelTable *table, ModelCursor *cursor, Err *err) {
+    HistoryRules rules = model_history_rules(cursor);
+    if (cursor->request.browses) return fill_glance(table, cursor, err);
+    if (cursor->request.has_k != 1)
         return fail(err, ST_BADARG,
             "k is needed where no user, similar_to or basket is given (WHERE k = 10)");
-    if (c->request.call.rerank.diversity > 0 && !c->model->algorithm->alike)
+    if (cursor->request.call.rerank.diversity > 0 && !cursor->model->algorithm->alike)
         return fail(err, ST_BADARG, "diversity: algorithm %s cannot tell how alike two items are",
-            c->model->algorithm->name);
-    if (c->request.has_candidates)
+            cursor->model->algorithm->name);
+    if (cursor->request.has_candidates)
         return fail(err, ST_BADARG, "candidates need a user or a basket");
-    TRY(events_read_histories(&t->reader, c->model, &rules, &c->all, err));
-    TRY(device_model_copy(
-        t->definition.db, c->model, c->request.device, keymap_count(c->all.users), &c->copy, err));
-    c->batched = 1;
-    return model_next_batch(t, c, err);
+    TRY(events_read_histories(&table->reader, cursor->model, &rules, &cursor->all, err));
+    TRY(device_model_copy(table->definition.db, cursor->model, cursor->request.device,
+        keymap_count(cursor->all.users), &cursor->copy, err));
+    cursor->batched = 1;
+    return model_next_batch(table, cursor, err);
 }

@@ -2,7 +2,6 @@
  * Everything is read and computed before the first write (store_put). */
 #include <string.h>
 
-#include "../../base/memory.h"
 #include "../../base/options.h"
 #include "../host/cache.h"
 #include "../host/guard.h"
@@ -54,11 +53,11 @@ static Status command_train(
     const char *options = sqlite3_value_type(argument) == SQLITE_NULL
         ? NULL
         : (const char *)sqlite3_value_text(argument);
-    const ModelDefinition *d = &table->definition;
-    if (tune_before_train(d, options))
-        TRY(tune_and_train(d, &table->reader, options, 1, &model, &wish, err));
-    else TRY(train_model(d, &table->reader, options, &model, &wish, err));
-    Status status = store_put(d, model, &wish, "train", version, err);
+    const ModelDefinition *definition = &table->definition;
+    if (tune_before_train(definition, options))
+        TRY(tune_and_train(definition, &table->reader, options, 1, &model, &wish, err));
+    else TRY(train_model(definition, &table->reader, options, &model, &wish, err));
+    Status status = store_put(definition, model, &wish, "train", version, err);
     model_free(model);
     return status;
 }
@@ -103,7 +102,7 @@ static Status check_columns(const char *command, sqlite3_value **column, Err *er
 
 static Status run_command(ModelTable *table, const char *command, sqlite3_value **column,
     sqlite3_int64 *rowid, Err *err) {
-    const ModelDefinition *d = &table->definition;
+    const ModelDefinition *definition = &table->definition;
     static const char *const commands[] = {
         "train", "tune", "load", "activate", "rollback", "drop-version", "integrity-check"};
     sqlite3_int64 version = 0;
@@ -118,15 +117,15 @@ static Status run_command(ModelTable *table, const char *command, sqlite3_value 
     TRY(check_columns(command, column, err));
     if (strcmp(command, "train") == 0) return command_train(table, column[C_ARG], rowid, err);
     if (strcmp(command, "tune") == 0)
-        return tune_model(
-            d, &table->reader, (const char *)sqlite3_value_text(column[C_ARG]), rowid, err);
+        return tune_model(definition, &table->reader,
+            (const char *)sqlite3_value_text(column[C_ARG]), rowid, err);
     if (strcmp(command, "load") == 0)
         return command_load(table, column[C_ARG], column[C_OPTIONS], rowid, err);
-    if (strcmp(command, "rollback") == 0) return store_rollback(d, err);
-    if (strcmp(command, "integrity-check") == 0) return store_check(d, err);
+    if (strcmp(command, "rollback") == 0) return store_rollback(definition, err);
+    if (strcmp(command, "integrity-check") == 0) return store_check(definition, err);
     TRY(version_argument(column[C_ARG], &version, err));
-    return strcmp(command, "activate") == 0 ? store_activate(d, version, err)
-                                            : store_drop(d, version, err);
+    return strcmp(command, "activate") == 0 ? store_activate(definition, version, err)
+                                            : store_drop(definition, version, err);
 }
 
 int model_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int64 *rowid) {
@@ -149,5 +148,5 @@ int model_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int
             guard_leave_table(&table->busy);
         }
     }
-    return glue_vtab_error(vtab, "rec_model", table->definition.name, status, &err);
+    return sql_vtab_error(vtab, "rec_model", table->definition.name, status, &err);
 }

@@ -4,8 +4,9 @@
 
 #include "../../base/memory.h"
 #include "../host/cache.h"
-#include "model_table.h"
 #include "../host/parts.h"
+#include "../host/values.h"
+#include "model_table.h"
 
 static const char MODULE[] = "rec_model";
 
@@ -22,16 +23,17 @@ static void table_free(ModelTable *table) {
 }
 
 static Status declare(ModelTable *table, Err *err) {
-    const ModelDefinition *d = &table->definition;
-    const char *user = affinity_type(d->user_affinity), *item = affinity_type(d->item_affinity);
+    const ModelDefinition *definition = &table->definition;
+    const char *user = affinity_type(definition->user_affinity),
+               *item = affinity_type(definition->item_affinity);
     char *sql = sqlite3_mprintf(
         "CREATE TABLE x(user %s, item %s, score REAL, rank INTEGER, because TEXT, version INTEGER, "
         "\"%w\" %s HIDDEN, k INTEGER HIDDEN, similar_to %s HIDDEN, basket TEXT HIDDEN, candidates "
         "TEXT HIDDEN, exclude TEXT HIDDEN, options TEXT HIDDEN, arg HIDDEN)",
-        user, item, d->name, user, item);
-    int code = sql ? sqlite3_declare_vtab(d->db, sql) : SQLITE_NOMEM;
+        user, item, definition->name, user, item);
+    int code = sql ? sqlite3_declare_vtab(definition->db, sql) : SQLITE_NOMEM;
     sqlite3_free(sql);
-    return code ? glue_host(err, d->db, code) : ST_OK;
+    return code ? sql_failed(err, definition->db, code) : ST_OK;
 }
 
 static int open_table(
@@ -45,7 +47,7 @@ static int open_table(
     if (status != ST_OK) {
         *error = sqlite3_mprintf("%s %s: %s", MODULE, argv[2], err.text);
         table_free(table);
-        return glue_code(status, &err);
+        return sql_code(status, &err);
     }
     table->reader.definition = &table->definition;
     sqlite3_vtab_config(db, SQLITE_VTAB_INNOCUOUS);
@@ -78,44 +80,44 @@ static void finalize(ModelTable *table) {
 }
 
 /* m_trials may be missing, or somebody else's. */
-static int is_ours(const ModelDefinition *d, const char *suffix) {
+static int is_ours(const ModelDefinition *definition, const char *suffix) {
     TrialsState state;
     Err err = {0};
     return strcmp(suffix, "trials") != 0 ||
-        (trials_state(d, &state, &err) == ST_OK && state != TRIALS_ABSENT);
+        (trials_state(definition, &state, &err) == ST_OK && state != TRIALS_ABSENT);
 }
 
 static int model_destroy(sqlite3_vtab *vtab) {
     ModelTable *table = (ModelTable *)vtab;
-    ModelDefinition *d = &table->definition;
+    ModelDefinition *definition = &table->definition;
     Err err = {0};
     Status status = ST_OK;
     finalize(table);
     for (size_t i = 0; i < N_MODEL_SUFFIXES && status == ST_OK; i++)
-        if (is_ours(d, model_suffixes[i]))
-            status = glue_execute(d->db, &err, "DROP TABLE IF EXISTS \"%w\".\"%w_%s\"", d->schema,
-                d->name, model_suffixes[i]);
-    if (status != ST_OK) return glue_vtab_error(vtab, MODULE, d->name, status, &err);
+        if (is_ours(definition, model_suffixes[i]))
+            status = sql_execute(definition->db, &err, "DROP TABLE IF EXISTS \"%w\".\"%w_%s\"",
+                definition->schema, definition->name, model_suffixes[i]);
+    if (status != ST_OK) return sql_vtab_error(vtab, MODULE, definition->name, status, &err);
     table_free(table);
     return SQLITE_OK;
 }
 
 static int model_rename(sqlite3_vtab *vtab, const char *name) {
     ModelTable *table = (ModelTable *)vtab;
-    ModelDefinition *d = &table->definition;
+    ModelDefinition *definition = &table->definition;
     Err err = {0};
     finalize(table);
     Status status = definition_check_name(name, &err);
     for (size_t i = 0; i < N_MODEL_SUFFIXES && status == ST_OK; i++)
-        status = !is_ours(d, model_suffixes[i])
+        status = !is_ours(definition, model_suffixes[i])
             ? ST_OK
-            : glue_execute(d->db, &err, "ALTER TABLE \"%w\".\"%w_%s\" RENAME TO \"%w_%s\"",
-                  d->schema, d->name, model_suffixes[i], name, model_suffixes[i]);
+            : sql_execute(definition->db, &err, "ALTER TABLE \"%w\".\"%w_%s\" RENAME TO \"%w_%s\"",
+                  definition->schema, definition->name, model_suffixes[i], name, model_suffixes[i]);
     char *copy = status == ST_OK ? sqlite3_mprintf("%s", name) : NULL;
     if (status == ST_OK && !copy) status = fail_nomem(&err, "a name");
-    if (status != ST_OK) return glue_vtab_error(vtab, MODULE, d->name, status, &err);
-    sqlite3_free(d->name);
-    d->name = copy;
+    if (status != ST_OK) return sql_vtab_error(vtab, MODULE, definition->name, status, &err);
+    sqlite3_free(definition->name);
+    definition->name = copy;
     return SQLITE_OK;
 }
 

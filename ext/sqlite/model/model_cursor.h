@@ -7,6 +7,7 @@
 #include "../../base/topk.h"
 #include "../../models/rerank.h"
 #include "model_table.h"
+#include "../host/values.h"
 
 typedef struct Row {
     Key item;   /* of the model's dictionary, or of the cursor's candidates */
@@ -38,7 +39,7 @@ typedef struct Request {
     int64_t k;
     int64_t limit, offset;
     Key similar;
-    char similar_buffer[32];
+    char similar_buffer[KEY_BUFFER];
     KeyList basket, candidates, exclude;
     int has_candidates;
     sqlite3_value *item;             /* item = */

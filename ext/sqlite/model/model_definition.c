@@ -1,10 +1,11 @@
 /* What CREATE said of a rec_model: read from its arguments, kept in m_config, read back. */
 #include <string.h>
 
-#include "../../base/memory.h"
 #include "../../base/options.h"
-#include "../../base/text.h"
+#include "../host/arguments.h"
 #include "../host/guard.h"
+#include "../host/schema.h"
+#include "../host/values.h"
 #include "model_table.h"
 #include "tune.h"
 
@@ -13,10 +14,12 @@ const char *const model_suffixes[N_MODEL_SUFFIXES] = {
 
 enum { N_OURS = 4 }; /* of an old database the last may be somebody else's: trials_state */
 
-void definition_clear(ModelDefinition *d) {
-    char **text[] = {&d->schema, &d->name, &d->events, &d->user, &d->item, &d->weight, &d->time,
-        &d->session, &d->items, &d->item_key, &d->item_text, &d->item_vector, &d->item_category,
-        &d->user_type, &d->item_type, &d->automatic};
+void definition_clear(ModelDefinition *definition) {
+    char **text[] = {&definition->schema, &definition->name, &definition->events, &definition->user,
+        &definition->item, &definition->weight, &definition->time, &definition->session,
+        &definition->items, &definition->item_key, &definition->item_text, &definition->item_vector,
+        &definition->item_category, &definition->user_type, &definition->item_type,
+        &definition->automatic};
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
         sqlite3_free(*text[i]);
         *text[i] = NULL;
@@ -24,23 +27,25 @@ void definition_clear(ModelDefinition *d) {
 }
 
 /* The place of a text argument, or NULL. */
-static char **text_argument(ModelDefinition *d, const char *key) {
+static char **text_argument(ModelDefinition *definition, const char *key) {
     const struct {
         const char *key;
         char **place;
-    } list[] = {{"events", &d->events}, {"user", &d->user}, {"item", &d->item},
-        {"weight", &d->weight}, {"time", &d->time}, {"session", &d->session}, {"items", &d->items},
-        {"item_key", &d->item_key}, {"item_text", &d->item_text}, {"item_vector", &d->item_vector},
-        {"item_category", &d->item_category}, {"user_type", &d->user_type},
-        {"item_type", &d->item_type}};
+    } list[] = {{"events", &definition->events}, {"user", &definition->user},
+        {"item", &definition->item}, {"weight", &definition->weight}, {"time", &definition->time},
+        {"session", &definition->session}, {"items", &definition->items},
+        {"item_key", &definition->item_key}, {"item_text", &definition->item_text},
+        {"item_vector", &definition->item_vector}, {"item_category", &definition->item_category},
+        {"user_type", &definition->user_type}, {"item_type", &definition->item_type}};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         if (strcmp(list[i].key, key) == 0) return list[i].place;
     return NULL;
 }
 
-static Status unknown_argument(const ModelDefinition *d, const char *key, Err *err) {
-    const OptSpec *tables[] = {d->algorithm ? d->algorithm->options : model_common_options,
-        d->algorithm ? model_common_options : NULL, NULL};
+static Status unknown_argument(const ModelDefinition *definition, const char *key, Err *err) {
+    const OptSpec *tables[] = {
+        definition->algorithm ? definition->algorithm->options : model_common_options,
+        definition->algorithm ? model_common_options : NULL, NULL};
     TRY(options_unknown(tables, key, err) == ST_BADARG ? ST_OK : ST_NOMEM);
     Err rest = *err;
     const char *allowed = strstr(rest.text, "(allowed: ");
@@ -50,20 +55,21 @@ static Status unknown_argument(const ModelDefinition *d, const char *key, Err *e
         key, allowed ? allowed + 10 : ")");
 }
 
-static Status set_option(ModelDefinition *d, const char *key, const char *value, Err *err) {
-    const OptSpec *spec = options_find(d->algorithm->options, key);
-    if (spec) return options_set(spec, &d->params, value, err);
+static Status set_option(
+    ModelDefinition *definition, const char *key, const char *value, Err *err) {
+    const OptSpec *spec = options_find(definition->algorithm->options, key);
+    if (spec) return options_set(spec, &definition->params, value, err);
     spec = options_find(model_common_options, key);
-    if (spec) return options_set(spec, &d->common, value, err);
-    return unknown_argument(d, key, err);
+    if (spec) return options_set(spec, &definition->common, value, err);
+    return unknown_argument(definition, key, err);
 }
 
-static Status set_algorithm(ModelDefinition *d, const char *name, Err *err) {
+static Status set_algorithm(ModelDefinition *definition, const char *name, Err *err) {
     Bytes names = {0};
-    d->algorithm = algorithm_find(name);
-    if (d->algorithm) {
-        options_default(d->algorithm->options, &d->params);
-        options_default(model_common_options, &d->common);
+    definition->algorithm = algorithm_find(name);
+    if (definition->algorithm) {
+        options_default(definition->algorithm->options, &definition->params);
+        options_default(model_common_options, &definition->common);
         return ST_OK;
     }
     for (size_t i = 0; algorithm_registry[i]; i++)
@@ -75,43 +81,14 @@ static Status set_algorithm(ModelDefinition *d, const char *name, Err *err) {
     return status;
 }
 
-typedef struct Arguments {
-    char *key[64];
-    char *value[64];
-    int n;
-} Arguments;
-
-static void arguments_clear(Arguments *a) {
-    for (int i = 0; i < a->n; i++) {
-        sqlite3_free(a->key[i]);
-        sqlite3_free(a->value[i]);
-    }
-}
-
-static Status arguments_split(Arguments *a, int argc, const char *const *argv, Err *err) {
-    for (int i = 3; i < argc; i++) {
-        const char *argument = argv[i];
-        while (ascii_is_space(*argument)) argument++;
-        if (a->n == 64) return fail(err, ST_BADARG, "more than 64 arguments");
-        if (!glue_split_argument(argument, &a->key[a->n], &a->value[a->n]))
-            return fail(err, ST_BADARG, "argument '%.60s' is not name=value", argument);
-        a->n++;
-        if (!a->key[a->n - 1] || !a->value[a->n - 1]) return fail_nomem(err, "the arguments");
-        for (int j = 0; j < a->n - 1; j++)
-            if (strcmp(a->key[j], a->key[a->n - 1]) == 0)
-                return fail(err, ST_BADARG, "option '%.60s' is given twice", a->key[j]);
-    }
-    return ST_OK;
-}
-
 /* Of algorithm=auto: what tuning takes, and what all algorithms take. */
 static Status set_automatic(
-    ModelDefinition *d, Bytes *json, const char *key, const char *value, Err *err) {
+    ModelDefinition *definition, Bytes *json, const char *key, const char *value, Err *err) {
     const OptSpec *tables[] = {tune_options, model_common_options, NULL},
                   *spec = options_find(model_common_options, key);
     int known;
     TRY(tune_argument(json, key, value, &known, err));
-    if (spec) TRY(options_set(spec, &d->common, value, err)); /* seed is of both */
+    if (spec) TRY(options_set(spec, &definition->common, value, err)); /* seed is of both */
     return known || spec ? ST_OK : options_unknown(tables, key, err);
 }
 
@@ -130,50 +107,52 @@ static const OptSpec definition_options[] = {
 };
 
 static Status set_columns_and_options(
-    ModelDefinition *d, const Arguments *a, Bytes *automatic, Err *err) {
+    ModelDefinition *definition, const Arguments *arguments, Bytes *automatic, Err *err) {
     DefinitionOptions own;
     options_default(definition_options, &own);
-    for (int i = 0; i < a->n; i++) {
-        char **place = text_argument(d, a->key[i]);
-        if (strcmp(a->key[i], "algorithm") == 0 || strcmp(a->key[i], "format") == 0 ||
-            strcmp(a->key[i], "last_version") == 0)
+    for (int i = 0; i < arguments->n; i++) {
+        char **place = text_argument(definition, arguments->key[i]);
+        if (strcmp(arguments->key[i], "algorithm") == 0 ||
+            strcmp(arguments->key[i], "format") == 0 ||
+            strcmp(arguments->key[i], "last_version") == 0)
             continue;
-        if (options_find(definition_options, a->key[i])) {
-            TRY(options_set(options_find(definition_options, a->key[i]), &own, a->value[i], err));
+        if (options_find(definition_options, arguments->key[i])) {
+            TRY(options_set(options_find(definition_options, arguments->key[i]), &own,
+                arguments->value[i], err));
             continue;
         }
         if (place) {
-            *place = sqlite3_mprintf("%s", a->value[i]);
+            *place = sqlite3_mprintf("%s", arguments->value[i]);
             if (!*place) return fail_nomem(err, "the arguments");
         } else if (automatic) {
-            TRY(set_automatic(d, automatic, a->key[i], a->value[i], err));
+            TRY(set_automatic(definition, automatic, arguments->key[i], arguments->value[i], err));
         } else {
-            TRY(set_option(d, a->key[i], a->value[i], err));
+            TRY(set_option(definition, arguments->key[i], arguments->value[i], err));
         }
     }
-    d->time_unit = (TimeUnit)own.time_unit;
-    d->keep = own.keep;
+    definition->time_unit = (TimeUnit)own.time_unit;
+    definition->keep = own.keep;
     return ST_OK;
 }
 
 /* Set a definition from key-value pairs, the algorithm first. */
-static Status definition_set(ModelDefinition *d, const Arguments *a, Err *err) {
+static Status definition_set(ModelDefinition *definition, const Arguments *arguments, Err *err) {
     const char *algorithm = "item_knn";
     Bytes json = {0};
-    for (int i = 0; i < a->n; i++)
-        if (strcmp(a->key[i], "algorithm") == 0) algorithm = a->value[i];
+    for (int i = 0; i < arguments->n; i++)
+        if (strcmp(arguments->key[i], "algorithm") == 0) algorithm = arguments->value[i];
     int automatic = strcmp(algorithm, "auto") == 0;
-    TRY(set_algorithm(d, automatic ? "item_knn" : algorithm, err));
+    TRY(set_algorithm(definition, automatic ? "item_knn" : algorithm, err));
     bytes_format(&json, "{\"algorithm\":\"auto\"");
-    Status status = set_columns_and_options(d, a, automatic ? &json : NULL, err);
+    Status status = set_columns_and_options(definition, arguments, automatic ? &json : NULL, err);
     bytes_append(&json, "}", 2);
     if (status == ST_OK && automatic &&
-        (json.failed || !(d->automatic = sqlite3_mprintf("%s", json.data))))
+        (json.failed || !(definition->automatic = sqlite3_mprintf("%s", json.data))))
         status = fail_nomem(err, "the arguments");
     bytes_clear(&json);
     TRY(status);
-    if (d->algorithm->check) TRY(d->algorithm->check(&d->params, err));
-    if (!d->events || !d->user || !d->item)
+    if (definition->algorithm->check) TRY(definition->algorithm->check(&definition->params, err));
+    if (!definition->events || !definition->user || !definition->item)
         return fail(err, ST_BADARG, "events=, user= and item= are needed");
     return ST_OK;
 }
@@ -181,21 +160,22 @@ static Status definition_set(ModelDefinition *d, const Arguments *a, Err *err) {
 /* The declared type of a column of the events, "" when it has none; an error when it does not
  * exist. */
 static Status column_type(
-    ModelDefinition *d, const char *table, const char *column, char **out, Err *err) {
+    ModelDefinition *definition, const char *table, const char *column, char **out, Err *err) {
     sqlite3_stmt *statement;
     int has_row;
-    TRY(glue_prepare(d->db, &statement, err,
-        "SELECT type FROM pragma_table_xinfo(%Q, %Q) WHERE lower(name)=lower(%Q)", table, d->schema,
-        column));
-    Status status = glue_step(d->db, statement, &has_row, err);
+    TRY(sql_prepare(definition->db, &statement, err,
+        "SELECT type FROM pragma_table_xinfo(%Q, %Q) WHERE lower(name)=lower(%Q)", table,
+        definition->schema, column));
+    Status status = sql_step(definition->db, statement, &has_row, err);
     if (status == ST_OK && !has_row) {
         sqlite3_int64 exists = 0;
-        status = glue_integer(d->db, 0, &exists, err,
-            "SELECT 1 FROM \"%w\".sqlite_schema WHERE lower(name)=lower(%Q)", d->schema, table);
+        status = sql_integer(definition->db, 0, &exists, err,
+            "SELECT 1 FROM \"%w\".sqlite_schema WHERE lower(name)=lower(%Q)", definition->schema,
+            table);
         if (status == ST_OK)
-            status = exists
-                ? fail(err, ST_BADARG, "%s has no column '%.60s'", table, column)
-                : fail(err, ST_BADARG, "no table or view '%.60s' in schema %s", table, d->schema);
+            status = exists ? fail(err, ST_BADARG, "%s has no column '%.60s'", table, column)
+                            : fail(err, ST_BADARG, "no table or view '%.60s' in schema %s", table,
+                                  definition->schema);
     }
     if (status == ST_OK && !(*out = sqlite3_mprintf("%s", sqlite3_column_text(statement, 0))))
         status = fail_nomem(err, "a type");
@@ -203,93 +183,99 @@ static Status column_type(
     return status;
 }
 
-static Status check_columns(ModelDefinition *d, Err *err) {
+static Status check_columns(ModelDefinition *definition, Err *err) {
     char *type = NULL;
-    TRY(column_type(d, d->events, d->user, &d->user_type, err));
-    TRY(column_type(d, d->events, d->item, &d->item_type, err));
-    char *optional[] = {d->weight, d->time, d->session, d->item_key, d->item_text, d->item_vector,
-        d->item_category};
-    if (!d->items != !d->item_key ||
-        (!d->items && (d->item_text || d->item_vector || d->item_category)))
+    TRY(column_type(definition, definition->events, definition->user, &definition->user_type, err));
+    TRY(column_type(definition, definition->events, definition->item, &definition->item_type, err));
+    char *optional[] = {definition->weight, definition->time, definition->session,
+        definition->item_key, definition->item_text, definition->item_vector,
+        definition->item_category};
+    if (!definition->items != !definition->item_key ||
+        (!definition->items &&
+            (definition->item_text || definition->item_vector || definition->item_category)))
         return fail(err, ST_BADARG,
             "items= and item_key= go together, and item_text=, item_vector= and item_category= "
             "need them");
     for (int i = 0; i < 7; i++) {
         if (!optional[i]) continue;
-        TRY(column_type(d, i < 3 ? d->events : d->items, optional[i], &type, err));
+        TRY(column_type(
+            definition, i < 3 ? definition->events : definition->items, optional[i], &type, err));
         sqlite3_free(type);
         type = NULL;
     }
     return ST_OK;
 }
 
-static void set_affinities(ModelDefinition *d) {
-    d->user_affinity = affinity_of(d->user_type);
-    d->item_affinity = affinity_of(d->item_type);
+static void set_affinities(ModelDefinition *definition) {
+    definition->user_affinity = affinity_of(definition->user_type);
+    definition->item_affinity = affinity_of(definition->item_type);
 }
 
 static Status definition_name(
-    ModelDefinition *d, sqlite3 *db, const char *schema, const char *name, Err *err) {
-    *d = (ModelDefinition){.db = db};
-    d->schema = sqlite3_mprintf("%s", schema);
-    d->name = sqlite3_mprintf("%s", name);
-    return d->schema && d->name ? ST_OK : fail_nomem(err, "the model");
+    ModelDefinition *definition, sqlite3 *db, const char *schema, const char *name, Err *err) {
+    *definition = (ModelDefinition){.db = db};
+    definition->schema = sqlite3_mprintf("%s", schema);
+    definition->name = sqlite3_mprintf("%s", name);
+    return definition->schema && definition->name ? ST_OK : fail_nomem(err, "the model");
 }
 
 Status definition_load(
-    ModelDefinition *d, sqlite3 *db, const char *schema, const char *name, Err *err) {
-    Arguments a = {0};
+    ModelDefinition *definition, sqlite3 *db, const char *schema, const char *name, Err *err) {
+    Arguments arguments = {0};
     sqlite3_stmt *statement = NULL;
     int has_row = 1;
     sqlite3_int64 format = 0;
-    Status status = definition_name(d, db, schema, name, err);
+    Status status = definition_name(definition, db, schema, name, err);
     if (status == ST_OK) status = guard_shadow(db, schema, name, model_suffixes, N_OURS, err);
     if (status == ST_OK)
-        status = glue_prepare(
+        status = sql_prepare(
             db, &statement, err, "SELECT key, value FROM \"%w\".\"%w_config\"", schema, name);
     while (status == ST_OK) {
-        status = glue_step(db, statement, &has_row, err);
+        status = sql_step(db, statement, &has_row, err);
         if (status != ST_OK || !has_row) break;
-        if (a.n == 64) {
+        if (arguments.n == MAX_ARGUMENTS) {
             status = fail(err, ST_CORRUPT, "%s_config has too many rows", name);
             break;
         }
-        a.key[a.n] = sqlite3_mprintf("%s", sqlite3_column_text(statement, 0));
-        a.value[a.n] = sqlite3_mprintf("%s", sqlite3_column_text(statement, 1));
-        if (!a.key[a.n] || !a.value[a.n]) status = fail_nomem(err, "the model");
-        if (status == ST_OK && strcmp(a.key[a.n], "format") == 0)
+        arguments.key[arguments.n] = sqlite3_mprintf("%s", sqlite3_column_text(statement, 0));
+        arguments.value[arguments.n] = sqlite3_mprintf("%s", sqlite3_column_text(statement, 1));
+        if (!arguments.key[arguments.n] || !arguments.value[arguments.n])
+            status = fail_nomem(err, "the model");
+        if (status == ST_OK && strcmp(arguments.key[arguments.n], "format") == 0)
             format = sqlite3_column_int64(statement, 1);
-        a.n++;
+        arguments.n++;
     }
     sqlite3_finalize(statement);
     if (status == ST_OK && format != 1)
         status = fail(err, ST_CORRUPT,
             "format %lld (this library reads 1: use the version that wrote it)", (long long)format);
-    if (status == ST_OK) status = definition_set(d, &a, err);
-    arguments_clear(&a);
-    if (status == ST_OK) set_affinities(d);
-    else definition_clear(d);
+    if (status == ST_OK) status = definition_set(definition, &arguments, err);
+    arguments_clear(&arguments);
+    if (status == ST_OK) set_affinities(definition);
+    else definition_clear(definition);
     return status;
 }
 
 Status definition_find(ModelDefinition *out, sqlite3 *db, const char *name, Err *err) {
     char *schema, *table;
     *out = (ModelDefinition){0};
-    TRY(glue_find_table(db, "rec_model", name, "_versions", &schema, &table, err));
+    TRY(schema_find_table(db, "rec_model", name, "_versions", &schema, &table, err));
     Status status = definition_load(out, db, schema, table, err);
     sqlite3_free(schema);
     sqlite3_free(table);
     return status;
 }
 
-static Status save_arguments(const ModelDefinition *d, const Arguments *a, Err *err) {
-    for (int i = 0; i < a->n; i++)
-        TRY(glue_execute(d->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES(%Q, %Q)", d->schema,
-            d->name, a->key[i], a->value[i]));
-    TRY(glue_execute(d->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES('user_type', %Q)",
-        d->schema, d->name, d->user_type));
-    return glue_execute(d->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES('item_type', %Q)",
-        d->schema, d->name, d->item_type);
+static Status save_arguments(
+    const ModelDefinition *definition, const Arguments *arguments, Err *err) {
+    for (int i = 0; i < arguments->n; i++)
+        TRY(sql_execute(definition->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES(%Q, %Q)",
+            definition->schema, definition->name, arguments->key[i], arguments->value[i]));
+    TRY(sql_execute(definition->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES('user_type', %Q)",
+        definition->schema, definition->name, definition->user_type));
+    return sql_execute(definition->db, err,
+        "INSERT INTO \"%w\".\"%w_config\" VALUES('item_type', %Q)", definition->schema,
+        definition->name, definition->item_type);
 }
 
 Status definition_check_name(const char *name, Err *err) {
@@ -303,20 +289,21 @@ Status definition_check_name(const char *name, Err *err) {
 }
 
 Status definition_create(
-    ModelDefinition *d, sqlite3 *db, int argc, const char *const *argv, Err *err) {
-    Arguments a = {0};
-    Status status = definition_name(d, db, argv[1], argv[2], err);
+    ModelDefinition *definition, sqlite3 *db, int argc, const char *const *argv, Err *err) {
+    Arguments arguments = {0};
+    Status status = definition_name(definition, db, argv[1], argv[2], err);
     if (status == ST_OK) status = definition_check_name(argv[2], err);
-    if (status == ST_OK) status = arguments_split(&a, argc, argv, err);
-    for (int i = 0; i < a.n && status == ST_OK; i++)
-        if (strcmp(a.key[i], "user_type") == 0 || strcmp(a.key[i], "item_type") == 0 ||
-            strcmp(a.key[i], "format") == 0 || strcmp(a.key[i], "last_version") == 0)
-            status = unknown_argument(d, a.key[i], err);
-    if (status == ST_OK) status = definition_set(d, &a, err);
-    if (status == ST_OK) status = check_columns(d, err);
-    if (status == ST_OK) status = store_create(d, err);
-    if (status == ST_OK) status = save_arguments(d, &a, err);
-    arguments_clear(&a);
-    set_affinities(d);
+    if (status == ST_OK) status = arguments_split(&arguments, argc, argv, err);
+    for (int i = 0; i < arguments.n && status == ST_OK; i++)
+        if (strcmp(arguments.key[i], "user_type") == 0 ||
+            strcmp(arguments.key[i], "item_type") == 0 || strcmp(arguments.key[i], "format") == 0 ||
+            strcmp(arguments.key[i], "last_version") == 0)
+            status = unknown_argument(definition, arguments.key[i], err);
+    if (status == ST_OK) status = definition_set(definition, &arguments, err);
+    if (status == ST_OK) status = check_columns(definition, err);
+    if (status == ST_OK) status = store_create(definition, err);
+    if (status == ST_OK) status = save_arguments(definition, &arguments, err);
+    arguments_clear(&arguments);
+    set_affinities(definition);
     return status;
 }

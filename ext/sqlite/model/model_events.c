@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../base/memory.h"
 #include "../../base/text.h"
 #include "../host/guard.h"
+#include "../host/values.h"
 #include "model_table.h"
 
 void events_reader_clear(EventsReader *reader) {
@@ -17,8 +17,8 @@ void events_reader_clear(EventsReader *reader) {
 }
 
 /* Does the model want to know which session an event belongs to? */
-static int has_sessions(const ModelDefinition *d, const Algorithm *algorithm) {
-    return d->session && algorithm->by_session;
+static int has_sessions(const ModelDefinition *definition, const Algorithm *algorithm) {
+    return definition->session && algorithm->by_session;
 }
 
 /* Columns of the statements over the events. */
@@ -26,15 +26,19 @@ enum { COLUMN_USER, COLUMN_ITEM, COLUMN_WEIGHT, COLUMN_TIME, COLUMN_SESSION };
 
 /* SELECT user, item, weight, time, session FROM events, with `where` after it. */
 static Status prepare_events(
-    const ModelDefinition *d, sqlite3_stmt **out, const char *where, Err *err) {
-    TRY(guard_source(d->db, d->schema, d->events, 0, err));
-    char *weight = d->weight ? sqlite3_mprintf("e.\"%w\"", d->weight) : sqlite3_mprintf("1");
-    char *time = d->time ? sqlite3_mprintf("e.\"%w\"", d->time) : sqlite3_mprintf("0");
-    char *session = d->session ? sqlite3_mprintf("e.\"%w\"", d->session) : sqlite3_mprintf("0");
+    const ModelDefinition *definition, sqlite3_stmt **out, const char *where, Err *err) {
+    TRY(guard_source(definition->db, definition->schema, definition->events, 0, err));
+    char *weight = definition->weight ? sqlite3_mprintf("e.\"%w\"", definition->weight)
+                                      : sqlite3_mprintf("1");
+    char *time = definition->time ? sqlite3_mprintf("e.\"%w\"", definition->time)
+                                  : sqlite3_mprintf("0");
+    char *session = definition->session ? sqlite3_mprintf("e.\"%w\"", definition->session)
+                                        : sqlite3_mprintf("0");
     Status status = weight && time && session
-        ? glue_prepare(d->db, out, err,
-              "SELECT e.\"%w\", e.\"%w\", %s, %s, %s FROM \"%w\".\"%w\" AS e%s", d->user, d->item,
-              weight, time, session, d->schema, d->events, where)
+        ? sql_prepare(definition->db, out, err,
+              "SELECT e.\"%w\", e.\"%w\", %s, %s, %s FROM \"%w\".\"%w\" AS e%s", definition->user,
+              definition->item, weight, time, session, definition->schema, definition->events,
+              where)
         : fail_nomem(err, "SQL");
     sqlite3_free(weight);
     sqlite3_free(time);
@@ -58,12 +62,13 @@ static const char *shown(sqlite3_stmt *row, int column, char *out, size_t size) 
 
 /* A value of the present row that cannot be used: which, what is allowed, and where to see all of
  * them. */
-static Status bad_value(const ModelDefinition *d, sqlite3_stmt *row, int column, const char *name,
-    const char *allowed, Err *err) {
+static Status bad_value(const ModelDefinition *definition, sqlite3_stmt *row, int column,
+    const char *name, const char *allowed, Err *err) {
     char value[80];
     return fail(err, ST_BADARG,
-        "%s.%s is %s (%s; SELECT * FROM rec_check_events('%s') lists such rows)", d->events, name,
-        shown(row, column, value, sizeof value), allowed, d->name);
+        "%s.%s is %s (%s; SELECT * FROM rec_check_events('%s') lists such rows)",
+        definition->events, name, shown(row, column, value, sizeof value), allowed,
+        definition->name);
 }
 
 int events_number(sqlite3_stmt *row, int column, double *out) {
@@ -78,37 +83,38 @@ int events_number(sqlite3_stmt *row, int column, double *out) {
 }
 
 /* What to write where a number is no time in its unit. */
-static Status wrong_unit(
-    const ModelDefinition *d, const char *table, const char *looks, double value, Err *err) {
+static Status wrong_unit(const ModelDefinition *definition, const char *table, const char *looks,
+    double value, Err *err) {
     if (looks && strncmp(looks, "yyyymmdd", 8) == 0)
         return fail(err, ST_BADARG,
             "%s.%s is %.15g, which looks like %s and is taken as seconds since 1970 (make it a "
             "date text such as '2024-01-31' in a view)",
-            table, d->time, value, looks);
+            table, definition->time, value, looks);
     if (looks)
         return fail(err, ST_BADARG,
             "%s.%s is %.15g, which looks like %s and is taken as seconds since 1970 (give the "
             "model time_unit=%s)",
-            table, d->time, value, looks, looks);
+            table, definition->time, value, looks, looks);
     return fail(err, ST_BADARG,
-        "%s.%s is %.15g, which is no time in its unit (time_unit=" TIME_UNITS ")", table, d->time,
-        value);
+        "%s.%s is %.15g, which is no time in its unit (time_unit=" TIME_UNITS ")", table,
+        definition->time, value);
 }
 
-Status events_time(const ModelDefinition *d, sqlite3_stmt *row, int column, const char *table,
-    double *out, Err *err) {
+Status events_time(const ModelDefinition *definition, sqlite3_stmt *row, int column,
+    const char *table, double *out, Err *err) {
     double number;
     char value[80];
-    if (!d->time) {
+    if (!definition->time) {
         *out = 0;
         return ST_OK;
     }
     if (events_number(row, column, &number)) {
-        *out = date_from_number(number, d->time_unit);
+        *out = date_from_number(number, definition->time_unit);
         return date_is_possible(*out)
             ? ST_OK
-            : wrong_unit(d, table, d->time_unit == TIME_SECONDS ? date_looks_like(number) : NULL,
-                  number, err);
+            : wrong_unit(definition, table,
+                  definition->time_unit == TIME_SECONDS ? date_looks_like(number) : NULL, number,
+                  err);
     }
     if (sqlite3_column_type(row, column) == SQLITE_TEXT &&
         date_parse((const char *)sqlite3_column_text(row, column),
@@ -117,36 +123,37 @@ Status events_time(const ModelDefinition *d, sqlite3_stmt *row, int column, cons
     return fail(err, ST_BADARG,
         "%s.%s is %s, which is no time (unix seconds, or a text such as '2024-01-31' or "
         "'2024-01-31 10:00:00'; SELECT * FROM rec_check_events('%s') lists such rows)",
-        table, d->time, shown(row, column, value, sizeof value), d->name);
+        table, definition->time, shown(row, column, value, sizeof value), definition->name);
 }
 
 /* weight and time of the present row, checked. */
 static Status read_numbers(
-    const ModelDefinition *d, sqlite3_stmt *row, double *weight, double *time, Err *err) {
+    const ModelDefinition *definition, sqlite3_stmt *row, double *weight, double *time, Err *err) {
     if (!events_number(row, COLUMN_WEIGHT, weight) || fabs(*weight) > DATASET_MAX_WEIGHT)
-        return bad_value(d, row, COLUMN_WEIGHT, d->weight, "a number, -1e12..1e12", err);
-    return events_time(d, row, COLUMN_TIME, d->events, time, err);
+        return bad_value(
+            definition, row, COLUMN_WEIGHT, definition->weight, "a number, -1e12..1e12", err);
+    return events_time(definition, row, COLUMN_TIME, definition->events, time, err);
 }
 
 static const char A_KEY[] =
     "an INTEGER or a TEXT; NULL, a BLOB or a fraction is no key: leave such rows out in a view";
 
-static Status read_row(const ModelDefinition *d, sqlite3_stmt *row, Key *user, Key *item,
+static Status read_row(const ModelDefinition *definition, sqlite3_stmt *row, Key *user, Key *item,
     char *buffer, double *weight, double *time, Err *err) {
-    if (!glue_key(sqlite3_column_value(row, COLUMN_USER), d->user_affinity, buffer, user))
-        return bad_value(d, row, COLUMN_USER, d->user, A_KEY, err);
-    if (!glue_key(
-            sqlite3_column_value(row, COLUMN_ITEM), d->item_affinity, buffer + KEY_BUFFER, item))
-        return bad_value(d, row, COLUMN_ITEM, d->item, A_KEY, err);
-    return read_numbers(d, row, weight, time, err);
+    if (!value_key(sqlite3_column_value(row, COLUMN_USER), definition->user_affinity, buffer, user))
+        return bad_value(definition, row, COLUMN_USER, definition->user, A_KEY, err);
+    if (!value_key(sqlite3_column_value(row, COLUMN_ITEM), definition->item_affinity,
+            buffer + KEY_BUFFER, item))
+        return bad_value(definition, row, COLUMN_ITEM, definition->item, A_KEY, err);
+    return read_numbers(definition, row, weight, time, err);
 }
 
 /* The session of the present row. */
-static Status read_session(
-    const ModelDefinition *d, sqlite3_stmt *row, char buffer[KEY_BUFFER], Key *out, Err *err) {
-    return glue_key(sqlite3_column_value(row, COLUMN_SESSION), AFFINITY_NONE, buffer, out)
+static Status read_session(const ModelDefinition *definition, sqlite3_stmt *row,
+    char buffer[KEY_BUFFER], Key *out, Err *err) {
+    return value_key(sqlite3_column_value(row, COLUMN_SESSION), AFFINITY_NONE, buffer, out)
         ? ST_OK
-        : bad_value(d, row, COLUMN_SESSION, d->session, A_KEY, err);
+        : bad_value(definition, row, COLUMN_SESSION, definition->session, A_KEY, err);
 }
 
 typedef Status (*RowVisitor)(
@@ -156,21 +163,21 @@ typedef Status (*RowVisitor)(
  * others. */
 static Status visit_all(EventsReader *reader, int has_until, double until, RowVisitor visit,
     Status (*passed_over)(void *, Key, Err *), void *context, Err *err) {
-    const ModelDefinition *d = reader->definition;
+    const ModelDefinition *definition = reader->definition;
     sqlite3_stmt *rows = NULL;
     /* where a time is the number that stands there */
-    int has_row = 1, unit_to_check = d->time && d->time_unit == TIME_SECONDS;
+    int has_row = 1, unit_to_check = definition->time && definition->time_unit == TIME_SECONDS;
     char buffer[2 * KEY_BUFFER];
-    Status status = prepare_events(d, &rows, "", err);
+    Status status = prepare_events(definition, &rows, "", err);
     reader->rows = 0;
     reader->span = (TimeSpan){0};
     reader->first = INFINITY;
     while (status == ST_OK) {
         Key user, item;
         double weight, time;
-        status = glue_step(d->db, rows, &has_row, err);
+        status = sql_step(definition->db, rows, &has_row, err);
         if (status != ST_OK || !has_row) break;
-        status = read_row(d, rows, &user, &item, buffer, &weight, &time, err);
+        status = read_row(definition, rows, &user, &item, buffer, &weight, &time, err);
         if (status != ST_OK) break;
         reader->rows++;
         if (reader->task && reader->rows % 4096 == 0) {
@@ -193,11 +200,12 @@ static Status visit_all(EventsReader *reader, int has_until, double until, RowVi
 /* Do the times that a pass met make sense together? days_matter: a decay or a moment counts in days
  * or seconds. */
 static Status check_times(const EventsReader *reader, int days_matter, Err *err) {
-    const ModelDefinition *d = reader->definition;
-    const char *looks = d->time && d->time_unit == TIME_SECONDS
+    const ModelDefinition *definition = reader->definition;
+    const char *looks = definition->time && definition->time_unit == TIME_SECONDS
         ? time_span_suspect(&reader->span, days_matter)
         : NULL;
-    return looks ? wrong_unit(d, d->events, looks, reader->span.most, err) : ST_OK;
+    return looks ? wrong_unit(definition, definition->events, looks, reader->span.most, err)
+                 : ST_OK;
 }
 
 typedef struct Training {
@@ -219,19 +227,19 @@ static void append_key(Bytes *out, Key key) {
 /* Where sessions count, they are the users of the dataset: a user may number her own. */
 static Status add_event(
     void *context, sqlite3_stmt *row, Key user, Key item, double weight, double time, Err *err) {
-    const Training *t = context;
+    const Training *training = context;
     char buffer[KEY_BUFFER];
     Key session;
     Bytes both = {0};
-    if (!has_sessions(t->definition, t->definition->algorithm))
-        return dataset_add(t->data, user, item, weight, time, err);
-    TRY(read_session(t->definition, row, buffer, &session, err));
+    if (!has_sessions(training->definition, training->definition->algorithm))
+        return dataset_add(training->data, user, item, weight, time, err);
+    TRY(read_session(training->definition, row, buffer, &session, err));
     append_key(&both, user);
     append_key(&both, session);
     bytes_format(&both, "%zx", user.len); /* whatever is in the texts, no two pairs are the same */
     Status status = both.failed
         ? fail_nomem(err, "a session")
-        : dataset_add(t->data, (Key){.text = (const char *)both.data, .len = both.len}, item,
+        : dataset_add(training->data, (Key){.text = (const char *)both.data, .len = both.len}, item,
               weight, time, err);
     bytes_clear(&both);
     return status;
@@ -288,7 +296,7 @@ static Status read_one_user(EventsReader *reader, HistoryReading *reading, int32
     while (status == ST_OK) {
         Key key, item;
         double weight, time;
-        status = glue_step(definition->db, reader->one_user, &has_row, err);
+        status = sql_step(definition->db, reader->one_user, &has_row, err);
         if (status != ST_OK || !has_row) break;
         status = read_row(definition, reader->one_user, &key, &item, buffer, &weight, &time, err);
         int32_t id = status == ST_OK ? history_item(reading->model, rules, item) : -1;
@@ -303,11 +311,11 @@ static Status read_one_user(EventsReader *reader, HistoryReading *reading, int32
 /* The events of a user, ?1. Keys are bytes: a column's own collation may call several equal (the
  * first condition, which an index serves). */
 static Status prepare_one_user(EventsReader *reader, Err *err) {
-    const ModelDefinition *d = reader->definition;
+    const ModelDefinition *definition = reader->definition;
     if (reader->one_user) return ST_OK;
     char *where = sqlite3_mprintf(
-        " WHERE e.\"%w\"=?1 AND e.\"%w\"=?1 COLLATE BINARY", d->user, d->user);
-    Status status = where ? prepare_events(d, &reader->one_user, where, err)
+        " WHERE e.\"%w\"=?1 AND e.\"%w\"=?1 COLLATE BINARY", definition->user, definition->user);
+    Status status = where ? prepare_events(definition, &reader->one_user, where, err)
                           : fail_nomem(err, "SQL");
     sqlite3_free(where);
     return status;
@@ -366,18 +374,19 @@ Status events_read_histories(EventsReader *reader, const Model *model, const His
 
 /* The keys of the first n users among the first events. */
 static Status first_users(const EventsReader *reader, int32_t n, KeyMap *out, Err *err) {
-    const ModelDefinition *d = reader->definition;
+    const ModelDefinition *definition = reader->definition;
     sqlite3_stmt *rows;
     int has_row = 1;
     char buffer[KEY_BUFFER];
-    TRY(prepare_events(d, &rows, " LIMIT 1000", err));
+    TRY(prepare_events(definition, &rows, " LIMIT 1000", err));
     Status status = ST_OK;
     while (status == ST_OK && keymap_count(out) < n) {
         Key user;
         int32_t id;
-        status = glue_step(d->db, rows, &has_row, err);
+        status = sql_step(definition->db, rows, &has_row, err);
         if (status != ST_OK || !has_row) break;
-        if (glue_key(sqlite3_column_value(rows, COLUMN_USER), d->user_affinity, buffer, &user))
+        if (value_key(
+                sqlite3_column_value(rows, COLUMN_USER), definition->user_affinity, buffer, &user))
             status = keymap_add(out, user, &id, err);
     }
     sqlite3_finalize(rows);
@@ -408,15 +417,15 @@ Status events_read_first_users(EventsReader *reader, const Model *model, const H
     return finish_reading(&reading, status, out, err);
 }
 
-Status events_access(const ModelDefinition *d, const char **out, Err *err) {
+Status events_access(const ModelDefinition *definition, const char **out, Err *err) {
     sqlite3_stmt *statement;
     int has_row = 1, scan = 0;
-    TRY(glue_prepare(d->db, &statement, err,
-        "EXPLAIN QUERY PLAN SELECT e.\"%w\" FROM \"%w\".\"%w\" AS e WHERE e.\"%w\"=?1", d->item,
-        d->schema, d->events, d->user));
+    TRY(sql_prepare(definition->db, &statement, err,
+        "EXPLAIN QUERY PLAN SELECT e.\"%w\" FROM \"%w\".\"%w\" AS e WHERE e.\"%w\"=?1",
+        definition->item, definition->schema, definition->events, definition->user));
     Status status = ST_OK;
     while (status == ST_OK) {
-        status = glue_step(d->db, statement, &has_row, err);
+        status = sql_step(definition->db, statement, &has_row, err);
         if (status != ST_OK || !has_row) break;
         const char *detail = (const char *)sqlite3_column_text(statement, 3);
         scan |= detail && strncmp(detail, "SCAN", 4) == 0;

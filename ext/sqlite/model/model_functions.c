@@ -2,14 +2,14 @@
 #include <string.h>
 
 #include "../host/guard.h"
-#include "model_table.h"
 #include "../host/parts.h"
+#include "model_table.h"
 
 /* rec_train(model [, options]): the trained version as a BLOB, for INSERT INTO model(model, arg)
  * VALUES('load', blob). */
 static void rec_train(sqlite3_context *context, int argc, sqlite3_value **argv) {
-    ModelDefinition d;
-    EventsReader reader = {.definition = &d};
+    ModelDefinition definition;
+    EventsReader reader = {.definition = &definition};
     Model *model = NULL;
     Bytes blob = {0};
     PutWish wish;
@@ -17,21 +17,22 @@ static void rec_train(sqlite3_context *context, int argc, sqlite3_value **argv) 
     sqlite3 *db = sqlite3_context_db_handle(context);
     const char *options = argc > 1 ? (const char *)sqlite3_value_text(argv[1]) : NULL;
 
-    Status status = definition_find(&d, db, (const char *)sqlite3_value_text(argv[0]), &err);
+    Status status = definition_find(
+        &definition, db, (const char *)sqlite3_value_text(argv[0]), &err);
     if (status == ST_OK) status = guard_enter(&err);
     if (status == ST_OK) {
-        status = tune_before_train(&d, options)
-            ? tune_and_train(&d, &reader, options, 0, &model, &wish, &err)
-            : train_model(&d, &reader, options, &model, &wish, &err);
+        status = tune_before_train(&definition, options)
+            ? tune_and_train(&definition, &reader, options, 0, &model, &wish, &err)
+            : train_model(&definition, &reader, options, &model, &wish, &err);
         guard_leave();
     }
     if (status == ST_OK) status = model_write(model, &blob, &err);
     if (status == ST_OK) sqlite3_result_blob64(context, blob.data, blob.len, SQLITE_TRANSIENT);
-    else glue_function_error(context, "rec_train", status, &err);
+    else sql_function_error(context, "rec_train", status, &err);
     bytes_clear(&blob);
     model_free(model);
     events_reader_clear(&reader);
-    definition_clear(&d);
+    definition_clear(&definition);
 }
 
 int register_train_function(sqlite3 *db) {
@@ -44,25 +45,25 @@ int register_train_function(sqlite3 *db) {
 }
 
 static void rec_tune(sqlite3_context *context, int argc, sqlite3_value **argv) {
-    ModelDefinition d;
-    EventsReader reader = {.definition = &d};
+    ModelDefinition definition;
+    EventsReader reader = {.definition = &definition};
     Bytes json = {0};
     Err err = {0};
     const char *options = argc > 1 ? (const char *)sqlite3_value_text(argv[1]) : NULL;
-    Status status = definition_find(
-        &d, sqlite3_context_db_handle(context), (const char *)sqlite3_value_text(argv[0]), &err);
+    Status status = definition_find(&definition, sqlite3_context_db_handle(context),
+        (const char *)sqlite3_value_text(argv[0]), &err);
     if (status == ST_OK) status = guard_enter(&err);
     if (status == ST_OK) {
-        status = tune_outside(&d, &reader, options, &json, &err);
+        status = tune_outside(&definition, &reader, options, &json, &err);
         guard_leave();
     }
     if (status == ST_OK)
         sqlite3_result_text64(
             context, (const char *)json.data, json.len, SQLITE_TRANSIENT, SQLITE_UTF8);
-    else glue_function_error(context, "rec_tune", status, &err);
+    else sql_function_error(context, "rec_tune", status, &err);
     bytes_clear(&json);
     events_reader_clear(&reader);
-    definition_clear(&d);
+    definition_clear(&definition);
 }
 
 int register_tune_function(sqlite3 *db) {

@@ -7,17 +7,19 @@
 #include "../../base/memory.h"
 #include "../../math/kernels.h"
 #include "../host/guard.h"
+#include "../host/values.h"
 #include "model_table.h"
 
 /* SELECT key, text, vector FROM items; NULL for what is not named. */
-static Status prepare_items(const ModelDefinition *d, sqlite3_stmt **out, Err *err) {
-    TRY(guard_source(d->db, d->schema, d->items, 0, err));
-    char *text = d->item_text ? sqlite3_mprintf("i.\"%w\"", d->item_text) : sqlite3_mprintf("NULL");
-    char *vector = d->item_vector ? sqlite3_mprintf("i.\"%w\"", d->item_vector)
-                                  : sqlite3_mprintf("NULL");
+static Status prepare_items(const ModelDefinition *definition, sqlite3_stmt **out, Err *err) {
+    TRY(guard_source(definition->db, definition->schema, definition->items, 0, err));
+    char *text = definition->item_text ? sqlite3_mprintf("i.\"%w\"", definition->item_text)
+                                       : sqlite3_mprintf("NULL");
+    char *vector = definition->item_vector ? sqlite3_mprintf("i.\"%w\"", definition->item_vector)
+                                           : sqlite3_mprintf("NULL");
     Status status = text && vector
-        ? glue_prepare(d->db, out, err, "SELECT i.\"%w\", %s, %s FROM \"%w\".\"%w\" AS i",
-              d->item_key, text, vector, d->schema, d->items)
+        ? sql_prepare(definition->db, out, err, "SELECT i.\"%w\", %s, %s FROM \"%w\".\"%w\" AS i",
+              definition->item_key, text, vector, definition->schema, definition->items)
         : fail_nomem(err, "SQL");
     sqlite3_free(text);
     sqlite3_free(vector);
@@ -26,30 +28,32 @@ static Status prepare_items(const ModelDefinition *d, sqlite3_stmt **out, Err *e
 
 /* The key of the present row; *has is 0 for NULL, a BLOB or a fraction: such rows are passed
  * over. */
-static Key read_key(const ModelDefinition *d, sqlite3_stmt *row, char buffer[32], int *has) {
+static Key read_key(
+    const ModelDefinition *definition, sqlite3_stmt *row, char buffer[KEY_BUFFER], int *has) {
     Key key = {0};
-    *has = glue_key(sqlite3_column_value(row, 0), d->item_affinity, buffer, &key);
+    *has = value_key(sqlite3_column_value(row, 0), definition->item_affinity, buffer, &key);
     return key;
 }
 
-static Status list_row(const ModelDefinition *d, Dataset *data, sqlite3_stmt *row, Err *err) {
-    char buffer[32];
+static Status list_row(
+    const ModelDefinition *definition, Dataset *data, sqlite3_stmt *row, Err *err) {
+    char buffer[KEY_BUFFER];
     int has;
-    Key key = read_key(d, row, buffer, &has);
+    Key key = read_key(definition, row, buffer, &has);
     return has ? dataset_list_item(data, key, err) : ST_OK;
 }
 
-static Status read_vector(
-    const ModelDefinition *d, Dataset *data, int32_t item, sqlite3_value *value, Err *err) {
+static Status read_vector(const ModelDefinition *definition, Dataset *data, int32_t item,
+    sqlite3_value *value, Err *err) {
     const float *vector;
     float *owned = NULL;
     int dim;
     if (sqlite3_value_type(value) == SQLITE_NULL) return ST_OK;
-    TRY(glue_vector(value, &vector, &dim, &owned, err));
+    TRY(value_vector(value, &vector, &dim, &owned, err));
     Status status = ST_OK;
     if (dim < 1 || dim > DATASET_MAX_DIM)
-        status = fail(err, ST_BADARG, "%s.%s has a vector of %d elements (1..%d)", d->items,
-            d->item_vector, dim, DATASET_MAX_DIM);
+        status = fail(err, ST_BADARG, "%s.%s has a vector of %d elements (1..%d)",
+            definition->items, definition->item_vector, dim, DATASET_MAX_DIM);
     if (status == ST_OK && !data->item_vector) {
         data->vector_dim = dim;
         data->item_vector = mem_zeros(
@@ -57,10 +61,11 @@ static Status read_vector(
         if (!data->item_vector) status = fail_nomem(err, "the items' vectors");
     }
     if (status == ST_OK && dim != data->vector_dim)
-        status = fail(err, ST_BADARG, "%s.%s has vectors of %d and of %d elements", d->items,
-            d->item_vector, data->vector_dim, dim);
+        status = fail(err, ST_BADARG, "%s.%s has vectors of %d and of %d elements",
+            definition->items, definition->item_vector, data->vector_dim, dim);
     if (status == ST_OK && vector_first_bad(vector, (size_t)dim) >= 0)
-        status = fail(err, ST_BADARG, "%s.%s holds NaN or infinity", d->items, d->item_vector);
+        status = fail(err, ST_BADARG, "%s.%s holds NaN or infinity", definition->items,
+            definition->item_vector);
     if (status == ST_OK)
         memcpy(
             data->item_vector + (size_t)item * (size_t)dim, vector, (size_t)dim * sizeof *vector);
@@ -69,10 +74,11 @@ static Status read_vector(
 }
 
 /* Of several rows of a key the last text and the last vector count. */
-static Status content_row(const ModelDefinition *d, Dataset *data, sqlite3_stmt *row, Err *err) {
-    char buffer[32];
+static Status content_row(
+    const ModelDefinition *definition, Dataset *data, sqlite3_stmt *row, Err *err) {
+    char buffer[KEY_BUFFER];
     int has;
-    Key key = read_key(d, row, buffer, &has);
+    Key key = read_key(definition, row, buffer, &has);
     int32_t item = has ? keymap_find(data->items, key) : -1;
     const char *text = (const char *)sqlite3_column_text(row, 1);
     if (item < 0) return ST_OK;
@@ -81,31 +87,33 @@ static Status content_row(const ModelDefinition *d, Dataset *data, sqlite3_stmt 
         data->item_text[item] = mem_text(text, (size_t)sqlite3_column_bytes(row, 1));
         if (!data->item_text[item]) return fail_nomem(err, "the items' texts");
     }
-    return read_vector(d, data, item, sqlite3_column_value(row, 2), err);
+    return read_vector(definition, data, item, sqlite3_column_value(row, 2), err);
 }
 
-static Status each_item(const ModelDefinition *d, Dataset *data,
+static Status each_item(const ModelDefinition *definition, Dataset *data,
     Status (*visit)(const ModelDefinition *, Dataset *, sqlite3_stmt *, Err *), Err *err) {
     sqlite3_stmt *rows = NULL;
     int has_row = 1;
-    Status status = prepare_items(d, &rows, err);
+    Status status = prepare_items(definition, &rows, err);
     while (status == ST_OK) {
-        status = glue_step(d->db, rows, &has_row, err);
+        status = sql_step(definition->db, rows, &has_row, err);
         if (status != ST_OK || !has_row) break;
-        status = visit(d, data, rows, err);
+        status = visit(definition, data, rows, err);
     }
     sqlite3_finalize(rows);
     return status;
 }
 
-Status items_list(const ModelDefinition *d, Dataset *data, Err *err) {
-    return d->items && d->algorithm->wants_items ? each_item(d, data, list_row, err) : ST_OK;
+Status items_list(const ModelDefinition *definition, Dataset *data, Err *err) {
+    return definition->items && definition->algorithm->wants_items
+        ? each_item(definition, data, list_row, err)
+        : ST_OK;
 }
 
-Status items_read(const ModelDefinition *d, Dataset *data, Err *err) {
-    if (!d->items || !d->algorithm->wants_items) return ST_OK;
-    if (d->item_text &&
+Status items_read(const ModelDefinition *definition, Dataset *data, Err *err) {
+    if (!definition->items || !definition->algorithm->wants_items) return ST_OK;
+    if (definition->item_text &&
         !(data->item_text = mem_zeros((size_t)data->by_user.n_cols, sizeof *data->item_text)))
         return fail_nomem(err, "the items' texts");
-    return each_item(d, data, content_row, err);
+    return each_item(definition, data, content_row, err);
 }

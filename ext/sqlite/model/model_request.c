@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../base/memory.h"
 #include "../../base/options.h"
+#include "../host/values.h"
 #include "model_cursor.h"
 
 static const OptSpec call_options[] = {
@@ -30,76 +30,80 @@ static const OptSpec call_options[] = {
     {0},
 };
 
-static Status set_subject(Request *r, int subject, Err *err) {
-    if (r->subject) return fail(err, ST_BADARG, "give one of user, similar_to and basket");
-    r->subject = subject;
+static Status set_subject(Request *request, int subject, Err *err) {
+    if (request->subject) return fail(err, ST_BADARG, "give one of user, similar_to and basket");
+    request->subject = subject;
     return ST_OK;
 }
 
 static Status take_integer(
-    Request *r, const char *what, sqlite3_value *value, int64_t *out, Err *err) {
+    Request *request, const char *what, sqlite3_value *value, int64_t *out, Err *err) {
     if (sqlite3_value_type(value) == SQLITE_NULL) {
-        r->null_input = 1;
+        request->null_input = 1;
         return ST_OK;
     }
-    return glue_whole(what, value, out, err);
+    return value_whole(what, value, out, err);
 }
 
-static Status take_list(const ModelDefinition *d, KeyList *list, const char *what,
-    sqlite3_value *value, Request *r, Err *err) {
+static Status take_list(const ModelDefinition *definition, KeyList *list, const char *what,
+    sqlite3_value *value, Request *request, Err *err) {
     if (sqlite3_value_type(value) == SQLITE_NULL) {
-        r->null_input = 1;
+        request->null_input = 1;
         return ST_OK;
     }
     return key_list_parse(
-        list, what, (const char *)sqlite3_value_text(value), d->item_affinity, err);
+        list, what, (const char *)sqlite3_value_text(value), definition->item_affinity, err);
 }
 
 /* NULL asks nothing; what can be no key would be met by the popular list, and nobody would
  * notice. */
-static Status take_key(Request *r, const char *what, sqlite3_value *value, Affinity affinity,
+static Status take_key(Request *request, const char *what, sqlite3_value *value, Affinity affinity,
     char *buffer, Key *out, Err *err) {
     if (sqlite3_value_type(value) == SQLITE_NULL) {
-        r->null_input = 1;
+        request->null_input = 1;
         return ST_OK;
     }
-    return glue_key(value, affinity, buffer, out) ? ST_OK : glue_no_key(what, value, err);
+    return value_key(value, affinity, buffer, out) ? ST_OK : value_no_key(what, value, err);
 }
 
-static Status take_argument(
-    const ModelDefinition *d, Request *r, char letter, sqlite3_value *value, Err *err) {
-    OptTarget target = {call_options, &r->call};
+static Status take_argument(const ModelDefinition *definition, Request *request, char letter,
+    sqlite3_value *value, Err *err) {
+    OptTarget target = {call_options, &request->call};
     int null = sqlite3_value_type(value) == SQLITE_NULL;
     /* recs(1, 10, NULL, NULL, '[...]'): an argument passed over */
-    if (null && r->function_form && letter != 'k') return ST_OK;
+    if (null && request->function_form && letter != 'k') return ST_OK;
     switch (letter) {
     case 'u':
     case 'U':
-        r->user = value;
-        TRY(take_key(r, "user", value, d->user_affinity, r->similar_buffer, &r->similar, err));
-        return set_subject(r, SUBJECT_USER, err);
+        request->user = value;
+        TRY(take_key(request, "user", value, definition->user_affinity, request->similar_buffer,
+            &request->similar, err));
+        return set_subject(request, SUBJECT_USER, err);
     case 's':
-        TRY(take_key(
-            r, "similar_to", value, d->item_affinity, r->similar_buffer, &r->similar, err));
-        return set_subject(r, SUBJECT_SIMILAR, err);
+        TRY(take_key(request, "similar_to", value, definition->item_affinity,
+            request->similar_buffer, &request->similar, err));
+        return set_subject(request, SUBJECT_SIMILAR, err);
     case 'b':
-        TRY(take_list(d, &r->basket, "basket", value, r, err));
-        return set_subject(r, SUBJECT_BASKET, err);
+        TRY(take_list(definition, &request->basket, "basket", value, request, err));
+        return set_subject(request, SUBJECT_BASKET, err);
     case 'c':
-        r->has_candidates = 1;
-        return take_list(d, &r->candidates, "candidates", value, r, err);
+        request->has_candidates = 1;
+        return take_list(definition, &request->candidates, "candidates", value, request, err);
     case 'x':
         return sqlite3_value_type(value) == SQLITE_NULL
             ? ST_OK
-            : take_list(d, &r->exclude, "exclude", value, r, err);
+            : take_list(definition, &request->exclude, "exclude", value, request, err);
     case 'k':
-        r->has_k = 1;
-        TRY(take_integer(r, "k", value, &r->k, err));
-        return r->k < 0 ? fail(err, ST_BADARG, "k=%lld (0 or more)", (long long)r->k) : ST_OK;
-    case 'l': r->has_k = 2; return take_integer(r, "LIMIT", value, &r->limit, err);
-    case 'o': return take_integer(r, "OFFSET", value, &r->offset, err);
-    case 'i': r->in[r->n_in++] = value; return ST_OK;
-    case '=': r->item = value; return ST_OK;
+        request->has_k = 1;
+        TRY(take_integer(request, "k", value, &request->k, err));
+        return request->k < 0 ? fail(err, ST_BADARG, "k=%lld (0 or more)", (long long)request->k)
+                              : ST_OK;
+    case 'l':
+        request->has_k = 2;
+        return take_integer(request, "LIMIT", value, &request->limit, err);
+    case 'o': return take_integer(request, "OFFSET", value, &request->offset, err);
+    case 'i': request->in[request->n_in++] = value; return ST_OK;
+    case '=': request->item = value; return ST_OK;
     case 'O':
         return sqlite3_value_type(value) == SQLITE_NULL
             ? ST_OK
@@ -143,23 +147,26 @@ static sqlite3_uint64 hash_value(sqlite3_uint64 hash, sqlite3_value *value) {
     return data ? model_hash_bytes(hash, data, (size_t)sqlite3_value_bytes(value)) : hash;
 }
 
-Status model_read_request(
-    ModelCursor *c, const ModelDefinition *d, const char *plan, sqlite3_value **argv, Err *err) {
-    options_default(call_options, &c->request.call);
-    c->request.function_form = strchr(plan, 'U') != NULL;
-    c->inputs_hash = 1469598103934665603u;
+Status model_read_request(ModelCursor *cursor, const ModelDefinition *definition, const char *plan,
+    sqlite3_value **argv, Err *err) {
+    options_default(call_options, &cursor->request.call);
+    cursor->request.function_form = strchr(plan, 'U') != NULL;
+    cursor->inputs_hash = 1469598103934665603u;
     for (int i = 0; plan[i]; i++) {
         int column = echo_column(plan[i]);
         sqlite3_value *value = argv[i];
         if (column >= 0) {
             /* reading may convert: keep the original for the echo */
-            value = c->echo[column] = sqlite3_value_dup(argv[i]);
+            value = cursor->echo[column] = sqlite3_value_dup(argv[i]);
             if (!value) return fail_nomem(err, "an input");
-            c->inputs_hash = hash_value(model_hash_bytes(c->inputs_hash, &plan[i], 1), argv[i]);
+            cursor->inputs_hash = hash_value(
+                model_hash_bytes(cursor->inputs_hash, &plan[i], 1), argv[i]);
         }
-        TRY(take_argument(d, &c->request, plan[i], argv[i], err));
-        if (c->request.user && (plan[i] == 'u' || plan[i] == 'U')) c->request.user = value;
+        TRY(take_argument(definition, &cursor->request, plan[i], argv[i], err));
+        if (cursor->request.user && (plan[i] == 'u' || plan[i] == 'U'))
+            cursor->request.user = value;
     }
-    c->request.null_input |= c->request.function_form && !c->request.subject; /* recs(NULL, 10) */
+    cursor->request.null_input |= cursor->request.function_form &&
+        !cursor->request.subject; /* recs(NULL, 10) */
     return ST_OK;
 }

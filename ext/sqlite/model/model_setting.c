@@ -22,23 +22,24 @@ const OptSpec train_options[] = {
 
 /* {"algorithm":"x"} must be known before its options can be read: a first pass over the JSON
  * through SQLite. */
-static Status option_algorithm(ModelDefinition *d, const char *options, Err *err) {
+static Status option_algorithm(ModelDefinition *definition, const char *options, Err *err) {
     sqlite3_stmt *statement;
     int has_row;
-    TRY(glue_prepare(d->db, &statement, err,
+    TRY(sql_prepare(definition->db, &statement, err,
         "SELECT json_extract(%Q, '$.algorithm') WHERE json_valid(%Q)", options, options));
-    Status status = glue_step(d->db, statement, &has_row, err);
+    Status status = sql_step(definition->db, statement, &has_row, err);
     const char *name = has_row ? (const char *)sqlite3_column_text(statement, 0) : NULL;
     const Algorithm *algorithm = name ? algorithm_find(name) : NULL;
-    if (algorithm && algorithm != d->algorithm) {
-        d->algorithm = algorithm;
-        options_default(algorithm->options, &d->params);
+    if (algorithm && algorithm != definition->algorithm) {
+        definition->algorithm = algorithm;
+        options_default(algorithm->options, &definition->params);
     }
     sqlite3_finalize(statement);
     return status;
 }
 
-Status train_read_options(ModelDefinition *d, TrainOptions *train, const char *options, Err *err) {
+Status train_read_options(
+    ModelDefinition *definition, TrainOptions *train, const char *options, Err *err) {
     OptSpec specs[sizeof train_options / sizeof *train_options];
     Bytes names = {0};
     memcpy(specs, train_options, sizeof specs);
@@ -48,12 +49,14 @@ Status train_read_options(ModelDefinition *d, TrainOptions *train, const char *o
     if (names.failed) return fail_nomem(err, "the options");
     for (OptSpec *spec = specs; spec->name; spec++)
         if (strcmp(spec->name, "algorithm") == 0) spec->choices = (const char *)names.data;
-    Status status = option_algorithm(d, options, err);
-    OptTarget target[] = {
-        {specs, train}, {d->algorithm->options, &d->params}, {model_common_options, &d->common}};
+    Status status = option_algorithm(definition, options, err);
+    OptTarget target[] = {{specs, train}, {definition->algorithm->options, &definition->params},
+        {model_common_options, &definition->common}};
     if (status == ST_OK) status = options_set_json(target, 3, options, err);
     bytes_clear(&names);
-    return status == ST_OK && d->algorithm->check ? d->algorithm->check(&d->params, err) : status;
+    return status == ST_OK && definition->algorithm->check
+        ? definition->algorithm->check(&definition->params, err)
+        : status;
 }
 
 Status train_setting(

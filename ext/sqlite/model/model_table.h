@@ -22,7 +22,7 @@
 #include "../../base/date.h"
 #include "../../eval/trial.h"
 #include "../../models/histories.h"
-#include "../host/glue.h"
+#include "../host/values.h"
 
 enum {
     C_USER,

@@ -3,9 +3,10 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "model_table.h"
 #include "../host/parts.h"
 #include "../host/row_table.h"
+#include "../host/schema.h"
+#include "model_table.h"
 
 typedef struct Listing {
     sqlite3 *db;
@@ -16,16 +17,16 @@ typedef struct Listing {
 
 static Status visit_named(void *context, const char *schema, const char *name, Err *err) {
     const Listing *listing = context;
-    ModelDefinition d = {0};
-    Status status = definition_load(&d, listing->db, schema, name, err);
+    ModelDefinition definition = {0};
+    Status status = definition_load(&definition, listing->db, schema, name, err);
     if (status == ST_OK) {
-        status = listing->visit(&d, listing->sink, err);
+        status = listing->visit(&definition, listing->sink, err);
     } else if (status != ST_NOMEM &&
         status != ST_CANCELLED) { /* one damaged model does not hide the others */
         if (listing->damaged) listing->damaged(listing->sink, schema, name, err);
         status = ST_OK;
     }
-    definition_clear(&d);
+    definition_clear(&definition);
     return status;
 }
 
@@ -35,75 +36,77 @@ static Status each_model(sqlite3 *db, RowSink *sink,
     Status (*visit)(const ModelDefinition *, RowSink *, Err *),
     void (*damaged)(RowSink *, const char *, const char *, const Err *), Err *err) {
     Listing listing = {db, sink, visit, damaged};
-    return glue_each_table(db, "rec_model", "_deployments", visit_named, &listing, err);
+    return schema_each_table(db, "rec_model", "_deployments", visit_named, &listing, err);
 }
 
-static Status visit_model(const ModelDefinition *d, RowSink *sink, Err *err) {
+static Status visit_model(const ModelDefinition *definition, RowSink *sink, Err *err) {
     sqlite3_int64 active, versions;
     const char *access = NULL;
     Err reason = {0};
-    TRY(store_active(d, &active, err));
-    TRY(glue_integer(d->db, 0, &versions, err, "SELECT count(*) FROM \"%w\".\"%w_versions\"",
-        d->schema, d->name));
-    Status status = events_access(d, &access, &reason);
-    row_text(sink, d->name);
-    row_text(sink, d->automatic ? "auto" : d->algorithm->name);
+    TRY(store_active(definition, &active, err));
+    TRY(sql_integer(definition->db, 0, &versions, err,
+        "SELECT count(*) FROM \"%w\".\"%w_versions\"", definition->schema, definition->name));
+    Status status = events_access(definition, &access, &reason);
+    row_text(sink, definition->name);
+    row_text(sink, definition->automatic ? "auto" : definition->algorithm->name);
     if (active) row_integer(sink, active);
     else row_null(sink);
     row_integer(sink, versions);
-    row_text(sink, d->events);
+    row_text(sink, definition->events);
     row_text(sink, status == ST_OK ? access : reason.text);
-    row_text(sink, d->schema);
+    row_text(sink, definition->schema);
     return ST_OK;
 }
 
 /* Copy the rows of a statement over d's shadow tables, the model's name first. */
-static Status copy_rows(const ModelDefinition *d, sqlite3_stmt *rows, RowSink *sink, Err *err) {
+static Status copy_rows(
+    const ModelDefinition *definition, sqlite3_stmt *rows, RowSink *sink, Err *err) {
     int has_row = 1;
     Status status = ST_OK;
     while (status == ST_OK) {
-        status = glue_step(d->db, rows, &has_row, err);
+        status = sql_step(definition->db, rows, &has_row, err);
         if (status != ST_OK || !has_row) break;
-        row_text(sink, d->name);
+        row_text(sink, definition->name);
         for (int i = 0; i < sqlite3_column_count(rows); i++) row_column(sink, rows, i);
-        row_text(sink, d->schema);
+        row_text(sink, definition->schema);
     }
     sqlite3_finalize(rows);
     return status;
 }
 
-static Status visit_versions(const ModelDefinition *d, RowSink *sink, Err *err) {
+static Status visit_versions(const ModelDefinition *definition, RowSink *sink, Err *err) {
     sqlite3_stmt *rows;
-    TRY(glue_prepare(d->db, &rows, err,
+    TRY(sql_prepare(definition->db, &rows, err,
         "SELECT version, version IS (SELECT version FROM \"%w\".\"%w_deployments\" ORDER BY id "
         "DESC LIMIT 1), algorithm, options, events, users, items, until, trained_seconds, bytes, "
         "sha256 FROM \"%w\".\"%w_versions\" ORDER BY version",
-        d->schema, d->name, d->schema, d->name));
-    return copy_rows(d, rows, sink, err);
+        definition->schema, definition->name, definition->schema, definition->name));
+    return copy_rows(definition, rows, sink, err);
 }
 
-static Status visit_deployments(const ModelDefinition *d, RowSink *sink, Err *err) {
+static Status visit_deployments(const ModelDefinition *definition, RowSink *sink, Err *err) {
     sqlite3_stmt *rows;
-    TRY(glue_prepare(d->db, &rows, err,
-        "SELECT id, version, action FROM \"%w\".\"%w_deployments\" ORDER BY id", d->schema,
-        d->name));
-    return copy_rows(d, rows, sink, err);
+    TRY(sql_prepare(definition->db, &rows, err,
+        "SELECT id, version, action FROM \"%w\".\"%w_deployments\" ORDER BY id", definition->schema,
+        definition->name));
+    return copy_rows(definition, rows, sink, err);
 }
 
-static Status visit_trials(const ModelDefinition *d, RowSink *sink, Err *err) {
+static Status visit_trials(const ModelDefinition *definition, RowSink *sink, Err *err) {
     sqlite3_stmt *rows;
     TrialsState state;
-    TRY(trials_state(d, &state, err));
+    TRY(trials_state(definition, &state, err));
     if (state == TRIALS_ABSENT) return ST_OK;
-    TRY(glue_prepare(d->db, &rows, err,
+    TRY(sql_prepare(definition->db, &rows, err,
         "SELECT trial, tuning, algorithm, options, metric, k, value, users, seconds, seed, %s, %s "
         "FROM \"%w\".\"%w_trials\" ORDER BY trial",
-        state == TRIALS_OLD ? "1.0" : "share", state == TRIALS_PRESENT ? "note" : "NULL", d->schema,
-        d->name));
-    return copy_rows(d, rows, sink, err);
+        state == TRIALS_OLD ? "1.0" : "share", state == TRIALS_PRESENT ? "note" : "NULL",
+        definition->schema, definition->name));
+    return copy_rows(definition, rows, sink, err);
 }
 
-static Status log_rows(const ModelDefinition *d, sqlite3_stmt *rows, RowSink *sink, Err *err) {
+static Status log_rows(
+    const ModelDefinition *definition, sqlite3_stmt *rows, RowSink *sink, Err *err) {
     json_error_t json_error;
     size_t i;
     json_t *step;
@@ -111,29 +114,30 @@ static Status log_rows(const ModelDefinition *d, sqlite3_stmt *rows, RowSink *si
     json_t *log = text ? json_loads(text, 0, &json_error) : NULL;
     if (!json_is_array(log)) {
         json_decref(log);
-        return fail(err, ST_CORRUPT, "the training log of %s version %lld is malformed", d->name,
-            sqlite3_column_int64(rows, 0));
+        return fail(err, ST_CORRUPT, "the training log of %s version %lld is malformed",
+            definition->name, sqlite3_column_int64(rows, 0));
     }
     json_array_foreach(log, i, step) {
-        row_text(sink, d->name);
+        row_text(sink, definition->name);
         row_column(sink, rows, 0);
         for (size_t j = 0; j < 3; j++) row_real(sink, json_number_value(json_array_get(step, j)));
-        row_text(sink, d->schema);
+        row_text(sink, definition->schema);
     }
     json_decref(log);
     return ST_OK;
 }
 
-static Status visit_log(const ModelDefinition *d, RowSink *sink, Err *err) {
+static Status visit_log(const ModelDefinition *definition, RowSink *sink, Err *err) {
     sqlite3_stmt *rows;
     int has_row = 1;
-    TRY(glue_prepare(d->db, &rows, err,
-        "SELECT version, log FROM \"%w\".\"%w_versions\" ORDER BY version", d->schema, d->name));
+    TRY(sql_prepare(definition->db, &rows, err,
+        "SELECT version, log FROM \"%w\".\"%w_versions\" ORDER BY version", definition->schema,
+        definition->name));
     Status status = ST_OK;
     while (status == ST_OK) {
-        status = glue_step(d->db, rows, &has_row, err);
+        status = sql_step(definition->db, rows, &has_row, err);
         if (status != ST_OK || !has_row) break;
-        status = log_rows(d, rows, sink, err);
+        status = log_rows(definition, rows, sink, err);
     }
     sqlite3_finalize(rows);
     return status;

@@ -3,25 +3,22 @@
 #include <math.h>
 #include <string.h>
 
-#include "../../base/memory.h"
 #include "../../base/options.h"
 #include "../host/cache.h"
-#include "../host/guard.h"
-#include "model_table.h"
-#include "../host/parts.h"
 #include "../host/jobs.h"
+#include "model_table.h"
 
 /* The version that an option init_from names; *out stays NULL without one. The caller releases
  * it. */
-static Status take_start(const ModelDefinition *d, Model **out, Err *err) {
-    const OptSpec *spec = options_find(d->algorithm->options, "init_from");
+static Status take_start(const ModelDefinition *definition, Model **out, Err *err) {
+    const OptSpec *spec = options_find(definition->algorithm->options, "init_from");
     int64_t version = 0;
     sqlite3_int64 found;
     char sha256[65];
-    if (spec) memcpy(&version, d->params.bytes + spec->offset, sizeof version);
+    if (spec) memcpy(&version, definition->params.bytes + spec->offset, sizeof version);
     if (!version) return ST_OK;
-    TRY(store_lookup(d, NULL, version, &found, sha256, err));
-    return store_model(d, found, sha256, out, err);
+    TRY(store_lookup(definition, NULL, version, &found, sha256, err));
+    return store_model(definition, found, sha256, out, err);
 }
 
 Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options,

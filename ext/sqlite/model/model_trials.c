@@ -33,14 +33,14 @@ void tried_clear(TriedList *list) {
     *list = (TriedList){0};
 }
 
-Status trials_state(const ModelDefinition *d, TrialsState *out, Err *err) {
+Status trials_state(const ModelDefinition *definition, TrialsState *out, Err *err) {
     sqlite3_int64 columns;
-    TRY(glue_integer(d->db, 0, &columns, err,
+    TRY(sql_integer(definition->db, 0, &columns, err,
         "SELECT count(*) FROM pragma_table_info('%q_trials', %Q) WHERE name IN ('trial', 'tuning', "
         "'share', 'question', 'note')"
         " AND EXISTS (SELECT 1 FROM \"%w\".sqlite_schema WHERE type='table' AND rootpage>0 AND "
         "lower(name)=lower('%q_trials'))",
-        d->name, d->schema, d->schema, d->name));
+        definition->name, definition->schema, definition->schema, definition->name));
     *out = columns == 5 ? TRIALS_PRESENT
         : columns == 4  ? TRIALS_WITHOUT_NOTE
         : columns >= 2  ? TRIALS_OLD
@@ -49,25 +49,26 @@ Status trials_state(const ModelDefinition *d, TrialsState *out, Err *err) {
 }
 
 /* Make the table where there is none, and give one from before halving its columns. */
-static Status ensure_table(const ModelDefinition *d, Err *err) {
+static Status ensure_table(const ModelDefinition *definition, Err *err) {
     TrialsState state;
-    TRY(glue_execute(d->db, err,
-        "CREATE TABLE IF NOT EXISTS \"%w\".\"%w_trials\"(" TRIALS_COLUMNS ")", d->schema, d->name));
-    TRY(trials_state(d, &state, err));
+    TRY(sql_execute(definition->db, err,
+        "CREATE TABLE IF NOT EXISTS \"%w\".\"%w_trials\"(" TRIALS_COLUMNS ")", definition->schema,
+        definition->name));
+    TRY(trials_state(definition, &state, err));
     if (state == TRIALS_PRESENT) return ST_OK;
     if (state == TRIALS_ABSENT)
-        return fail(err, ST_BADARG, "the table %s_trials is not this model's", d->name);
+        return fail(err, ST_BADARG, "the table %s_trials is not this model's", definition->name);
     static const char *const added[] = {"share REAL DEFAULT 1", "question TEXT", "note TEXT"},
                              *const names[] = {"share", "question", "note"};
     /* some may be there: each is a transaction of its own outside BEGIN */
     for (int i = 0; i < 3; i++) {
         sqlite3_int64 found;
-        TRY(glue_integer(d->db, 0, &found, err,
-            "SELECT 1 FROM pragma_table_info('%q_trials', %Q) WHERE name=%Q", d->name, d->schema,
-            names[i]));
+        TRY(sql_integer(definition->db, 0, &found, err,
+            "SELECT 1 FROM pragma_table_info('%q_trials', %Q) WHERE name=%Q", definition->name,
+            definition->schema, names[i]));
         if (!found)
-            TRY(glue_execute(d->db, err, "ALTER TABLE \"%w\".\"%w_trials\" ADD COLUMN %s",
-                d->schema, d->name, added[i]));
+            TRY(sql_execute(definition->db, err, "ALTER TABLE \"%w\".\"%w_trials\" ADD COLUMN %s",
+                definition->schema, definition->name, added[i]));
     }
     return ST_OK;
 }
@@ -86,16 +87,16 @@ static Status load_row(sqlite3_stmt *row, TriedList *list, Err *err) {
 }
 
 static Status load_trials(
-    const ModelDefinition *d, sqlite3_int64 tuning, TriedList *list, Err *err) {
+    const ModelDefinition *definition, sqlite3_int64 tuning, TriedList *list, Err *err) {
     sqlite3_stmt *row;
     int has_row = 1;
-    TRY(glue_prepare(d->db, &row, err,
+    TRY(sql_prepare(definition->db, &row, err,
         "SELECT algorithm, options, share, value, users, seconds FROM \"%w\".\"%w_trials\" WHERE "
         "tuning=%lld ORDER BY trial",
-        d->schema, d->name, tuning));
+        definition->schema, definition->name, tuning));
     Status status = ST_OK;
     while (status == ST_OK) {
-        status = glue_step(d->db, row, &has_row, err);
+        status = sql_step(definition->db, row, &has_row, err);
         if (status != ST_OK || !has_row) break;
         status = load_row(row, list, err);
     }
@@ -104,52 +105,55 @@ static Status load_trials(
 }
 
 Status trials_begin(
-    const ModelDefinition *d, TuningKey *key, int resume, TriedList *list, Err *err) {
+    const ModelDefinition *definition, TuningKey *key, int resume, TriedList *list, Err *err) {
     sqlite3_int64 last, same = 0;
-    TRY(ensure_table(d, err));
-    TRY(glue_integer(d->db, 0, &last, err,
-        "SELECT coalesce(max(tuning), 0) FROM \"%w\".\"%w_trials\"", d->schema, d->name));
-    TRY(glue_integer(d->db, 0, &key->last_trial, err,
-        "SELECT coalesce(max(trial), 0) FROM \"%w\".\"%w_trials\"", d->schema, d->name));
+    TRY(ensure_table(definition, err));
+    TRY(sql_integer(definition->db, 0, &last, err,
+        "SELECT coalesce(max(tuning), 0) FROM \"%w\".\"%w_trials\"", definition->schema,
+        definition->name));
+    TRY(sql_integer(definition->db, 0, &key->last_trial, err,
+        "SELECT coalesce(max(trial), 0) FROM \"%w\".\"%w_trials\"", definition->schema,
+        definition->name));
     if (last < 0 || last >= MOST || key->last_trial < 0 || key->last_trial >= MOST)
-        return fail(
-            err, ST_CORRUPT, "%s_trials: numbers of trials or tunings are damaged", d->name);
+        return fail(err, ST_CORRUPT, "%s_trials: numbers of trials or tunings are damaged",
+            definition->name);
     key->tuning = last + 1;
     if (!resume || !last) return ST_OK;
-    TRY(glue_integer(d->db, 0, &same, err,
-        "SELECT count(*) FROM \"%w\".\"%w_trials\" WHERE tuning=%lld AND question=%Q", d->schema,
-        d->name, last, key->question));
+    TRY(sql_integer(definition->db, 0, &same, err,
+        "SELECT count(*) FROM \"%w\".\"%w_trials\" WHERE tuning=%lld AND question=%Q",
+        definition->schema, definition->name, last, key->question));
     if (!same)
         return fail(err, ST_BADARG,
             "resume: tuning %lld was of other events or judged otherwise (metric, k, split, share, "
             "folds, seed, until, exclude_seen): begin anew without resume, or give until",
             last);
     key->tuning = last;
-    return load_trials(d, last, list, err);
+    return load_trials(definition, last, list, err);
 }
 
-void trials_take_back(const ModelDefinition *d, const TuningKey *key) {
+void trials_take_back(const ModelDefinition *definition, const TuningKey *key) {
     if (key->tuning)
-        glue_execute(d->db, NULL,
-            "DELETE FROM \"%w\".\"%w_trials\" WHERE tuning=%lld AND trial>%lld", d->schema, d->name,
-            key->tuning, key->last_trial);
+        sql_execute(definition->db, NULL,
+            "DELETE FROM \"%w\".\"%w_trials\" WHERE tuning=%lld AND trial>%lld", definition->schema,
+            definition->name, key->tuning, key->last_trial);
 }
 
-Status trials_put(const ModelDefinition *d, const TuningKey *key, const Tried *tried, Err *err) {
+Status trials_put(
+    const ModelDefinition *definition, const TuningKey *key, const Tried *tried, Err *err) {
     char value[40] = "NULL";
     if (!isnan(tried->value)) sqlite3_snprintf(sizeof value, value, "%!.17g", tried->value);
-    return glue_execute(d->db, err,
+    return sql_execute(definition->db, err,
         "INSERT INTO \"%w\".\"%w_trials\"(tuning, algorithm, options, metric, k, value, users, "
         "seconds, seed, share, question) VALUES(%lld, %Q, %Q, %Q, %lld, %s, %d, %!.6g, %lld, "
         "%!.17g, %Q)",
-        d->schema, d->name, key->tuning, tried->algorithm->name, tried->options, key->metric,
-        (sqlite3_int64)key->k, value, (int)tried->users, tried->seconds, (sqlite3_int64)key->seed,
-        tried->share, key->question);
+        definition->schema, definition->name, key->tuning, tried->algorithm->name, tried->options,
+        key->metric, (sqlite3_int64)key->k, value, (int)tried->users, tried->seconds,
+        (sqlite3_int64)key->seed, tried->share, key->question);
 }
 
-Status trials_note(const ModelDefinition *d, const TuningKey *key, const char *options,
+Status trials_note(const ModelDefinition *definition, const TuningKey *key, const char *options,
     const char *note, Err *err) {
-    return glue_execute(d->db, err,
+    return sql_execute(definition->db, err,
         "UPDATE \"%w\".\"%w_trials\" SET note=%Q WHERE tuning=%lld AND options=%Q AND share>=1",
-        d->schema, d->name, note, key->tuning, options);
+        definition->schema, definition->name, note, key->tuning, options);
 }

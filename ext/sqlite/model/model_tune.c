@@ -13,8 +13,6 @@
 #include "../../base/memory.h"
 #include "../../base/text.h"
 #include "../../eval/choice.h"
-#include "../host/guard.h"
-#include "../host/parts.h"
 #include "tune.h"
 
 typedef struct Run {
@@ -36,11 +34,11 @@ typedef struct Run {
 
 /* ---- trials ---- */
 
-static Tried *find_tried(const Run *r, const char *options, double share) {
-    for (int64_t i = 0; i < r->tried.n; i++)
-        if (fabs(r->tried.item[i].share - share) < 1e-9 &&
-            strcmp(r->tried.item[i].options, options) == 0)
-            return &r->tried.item[i];
+static Tried *find_tried(const Run *run, const char *options, double share) {
+    for (int64_t i = 0; i < run->tried.n; i++)
+        if (fabs(run->tried.item[i].share - share) < 1e-9 &&
+            strcmp(run->tried.item[i].options, options) == 0)
+            return &run->tried.item[i];
     return NULL;
 }
 
@@ -53,10 +51,10 @@ static int is_plain(const Tried *tried) {
 
 /* The best that was judged on all users; of one family (NULL: of all), with or without the
  * algorithm as it is. */
-static Tried *best_tried(const Run *r, const Algorithm *family, int with_plain) {
+static Tried *best_tried(const Run *run, const Algorithm *family, int with_plain) {
     Tried *best = NULL;
-    for (int64_t i = 0; i < r->tried.n; i++) {
-        Tried *t = &r->tried.item[i];
+    for (int64_t i = 0; i < run->tried.n; i++) {
+        Tried *t = &run->tried.item[i];
         if (t->share < 1 || isnan(t->value) || (family && t->algorithm != family) ||
             (!with_plain && is_plain(t)))
             continue;
@@ -67,32 +65,33 @@ static Tried *best_tried(const Run *r, const Algorithm *family, int with_plain) 
 
 /* Each user's values are kept of what a family's choice compares: the algorithm as it is, and its
  * best setting. */
-static void forget_values(Run *r, const Algorithm *family) {
-    const Tried *best = best_tried(r, family, 0);
-    for (int64_t i = 0; i < r->tried.n; i++) {
-        Tried *t = &r->tried.item[i];
+static void forget_values(Run *run, const Algorithm *family) {
+    const Tried *best = best_tried(run, family, 0);
+    for (int64_t i = 0; i < run->tried.n; i++) {
+        Tried *t = &run->tried.item[i];
         if (t->algorithm != family || t == best || is_plain(t)) continue;
         mem_free(t->per_user);
         t->per_user = NULL;
     }
 }
 
-static void report(const Run *r, const Tried *t) {
-    const Tried *best = best_tried(r, NULL, 1);
-    progress_print(&r->tuning.job,
+static void report(const Run *run, const Tried *t) {
+    const Tried *best = best_tried(run, NULL, 1);
+    progress_print(&run->tuning.job,
         "trial %lld, %.3g of the users: %s: %s@%lld %.5f (best %.5f), %.2f s to train",
-        (long long)r->judged, t->share, t->options, r->key.metric, (long long)r->key.k, t->value,
-        best ? best->value : NAN, t->seconds);
+        (long long)run->judged, t->share, t->options, run->key.metric, (long long)run->key.k,
+        t->value, best ? best->value : NAN, t->seconds);
 }
 
 /* A setting that is refused is a trial without a value. */
-static Status run_trial(Run *r, Tried *tried, Err *err) {
-    Tuning *t = &r->tuning;
+static Status run_trial(Run *run, Tried *tried, Err *err) {
+    Tuning *tuning = &run->tuning;
     SettingResult result = {.value = NAN};
     Err own = {0};
-    tried->per_user = mem_array((size_t)keymap_count(t->events.users), sizeof *tried->per_user);
+    tried->per_user = mem_array(
+        (size_t)keymap_count(tuning->events.users), sizeof *tried->per_user);
     Status status = tried->per_user
-        ? tuning_judge(t, tried->options, tried->share, &result, tried->per_user, &own)
+        ? tuning_judge(tuning, tried->options, tried->share, &result, tried->per_user, &own)
         : fail_nomem(&own, "a trial");
     if (status != ST_OK) {
         mem_free(tried->per_user);
@@ -109,51 +108,52 @@ static Status run_trial(Run *r, Tried *tried, Err *err) {
 
 static Status judge_setting(void *context, const Algorithm *algorithm, const char *options,
     double share, double *value, Err *err) {
-    Run *r = context;
-    const Tried *known = find_tried(r, options, share);
-    atomic_store(&r->tuning.job.trial, ++r->judged);
+    Run *run = context;
+    const Tried *known = find_tried(run, options, share);
+    atomic_store(&run->tuning.job.trial, ++run->judged);
     if (known) {
         *value = known->value;
         return ST_OK;
     }
     Tried tried = {.algorithm = algorithm, .options = (char *)(uintptr_t)options, .share = share};
-    TRY(run_trial(r, &tried, err));
+    TRY(run_trial(run, &tried, err));
     *value = tried.value;
-    TRY(tried_add(&r->tried, &tried, err));
-    forget_values(r, algorithm);
-    report(r, &tried);
-    return r->store ? trials_put(r->tuning.definition, &r->key, &tried, err) : ST_OK;
+    TRY(tried_add(&run->tried, &tried, err));
+    forget_values(run, algorithm);
+    report(run, &tried);
+    return run->store ? trials_put(run->tuning.definition, &run->key, &tried, err) : ST_OK;
 }
 
 static int out_of_time(void *context) {
-    const Run *r = context;
-    return r->tuning.call.seconds > 0 && task_clock() - r->started > r->tuning.call.seconds;
+    const Run *run = context;
+    return run->tuning.call.seconds > 0 && task_clock() - run->started > run->tuning.call.seconds;
 }
 
 /* What the call names, else the model's; NULL: auto, or no algorithm. */
-static const Algorithm *asked_algorithm(const Tuning *t) {
-    return *t->call.algorithm ? algorithm_find(t->call.algorithm) : t->definition->algorithm;
+static const Algorithm *asked_algorithm(const Tuning *tuning) {
+    return *tuning->call.algorithm ? algorithm_find(tuning->call.algorithm)
+                                   : tuning->definition->algorithm;
 }
 
-static Status explore(Run *r, Err *err) {
+static Status explore(Run *run, Err *err) {
     static const char *const automatic[] = {"popular", "item_knn", "ials", "slim", "repeat"};
     enum { N = sizeof automatic / sizeof *automatic };
-    const TuneCall *call = &r->tuning.call;
-    const ModelDefinition *d = r->tuning.definition;
+    const TuneCall *call = &run->tuning.call;
+    const ModelDefinition *definition = run->tuning.definition;
     const Algorithm *algorithm[N];
     int n = 1;
     SearchRules rules = {(SearchSampler)call->sampler, call->trials, (uint64_t)call->seed,
         call->halving, call->least_share};
-    SearchHost host = {r, judge_setting, out_of_time};
+    SearchHost host = {run, judge_setting, out_of_time};
     if (strcmp(call->algorithm, "auto") == 0) {
         if (call->space) return fail(err, ST_BADARG, "space belongs to one algorithm, not to auto");
         for (n = 0; n < N; n++) algorithm[n] = algorithm_find(automatic[n]);
     } else {
-        algorithm[0] = asked_algorithm(&r->tuning);
+        algorithm[0] = asked_algorithm(&run->tuning);
         if (!algorithm[0])
             return fail(
                 err, ST_BADARG, "algorithm=%.40s (auto, or one of rec_options)", call->algorithm);
-        if (d->session && algorithm[0]->by_session)
+        if (definition->session && algorithm[0]->by_session)
             return fail(
                 err, ST_BADARG, "%s on a model with session= cannot be tuned", algorithm[0]->name);
     }
@@ -164,86 +164,87 @@ static Status explore(Run *r, Err *err) {
 
 /* All trials answer the same question, repeats or not: what the algorithm that was asked for, else
  * the model's, offers by itself. */
-static int own_rule(const Tuning *t) {
-    const Algorithm *algorithm = asked_algorithm(t);
-    return !(algorithm ? algorithm : t->definition->algorithm)->keeps_seen;
+static int own_rule(const Tuning *tuning) {
+    const Algorithm *algorithm = asked_algorithm(tuning);
+    return !(algorithm ? algorithm : tuning->definition->algorithm)->keeps_seen;
 }
 
 /* Values under the same question can be compared: the same events, split, metric and rule for
  * repeats. */
-static Status ask(Run *r, Err *err) {
-    const TuneCall *call = &r->tuning.call;
+static Status ask(Run *run, Err *err) {
+    const TuneCall *call = &run->tuning.call;
     uint64_t hash;
     char until[40] = "null";
-    TRY(event_set_hash(&r->tuning.events, &hash, err));
+    TRY(event_set_hash(&run->tuning.events, &hash, err));
     if (isfinite(call->until)) sqlite3_snprintf(sizeof until, until, "%!.17g", call->until);
-    r->key.metric = ranking_metric_name((RankingMetric)call->metric);
-    r->key.k = call->k;
-    r->key.seed = call->seed;
-    r->question = sqlite3_mprintf(
+    run->key.metric = ranking_metric_name((RankingMetric)call->metric);
+    run->key.k = call->k;
+    run->key.seed = call->seed;
+    run->question = sqlite3_mprintf(
         "{\"metric\":\"%s\",\"k\":%lld,\"split\":%d,\"share\":%!.17g,\"folds\":%lld,\"judged\":%"
         "lld,\"seed\":%lld,\"until\":%s,\"exclude_seen\":%d,\"events\":\"%016llx\"}",
-        r->key.metric, (sqlite3_int64)call->k, (int)call->split, call->share,
+        run->key.metric, (sqlite3_int64)call->k, (int)call->split, call->share,
         (sqlite3_int64)call->folds, (sqlite3_int64)call->judged, (sqlite3_int64)call->seed, until,
         (int)call->exclude_seen, (unsigned long long)hash);
-    r->key.question = r->question;
-    return r->question ? ST_OK : fail_nomem(err, "the trials");
+    run->key.question = run->question;
+    return run->question ? ST_OK : fail_nomem(err, "the trials");
 }
 
 /* ---- which one wins ---- */
 
 /* Different settings of a family that were tried, on however many users. */
-static int64_t challengers(const Run *r, const Algorithm *family) {
+static int64_t challengers(const Run *run, const Algorithm *family) {
     int64_t n = 0;
-    for (int64_t i = 0; i < r->tried.n; i++) {
-        const Tried *t = &r->tried.item[i];
+    for (int64_t i = 0; i < run->tried.n; i++) {
+        const Tried *t = &run->tried.item[i];
         int64_t before = 0;
-        while (before < i && strcmp(r->tried.item[before].options, t->options) != 0) before++;
+        while (before < i && strcmp(run->tried.item[before].options, t->options) != 0) before++;
         n += t->algorithm == family && !is_plain(t) && before == i;
     }
     return n;
 }
 
 /* Each user's value of a setting, from an earlier run or found again. */
-static Status need_values(Run *r, Tried *tried, Err *err) {
+static Status need_values(Run *run, Tried *tried, Err *err) {
     SettingResult result;
     if (tried->per_user) return ST_OK;
     tried->per_user = mem_array(
-        (size_t)keymap_count(r->tuning.events.users), sizeof *tried->per_user);
+        (size_t)keymap_count(run->tuning.events.users), sizeof *tried->per_user);
     return tried->per_user
-        ? tuning_judge(&r->tuning, tried->options, 1, &result, tried->per_user, err)
+        ? tuning_judge(&run->tuning, tried->options, 1, &result, tried->per_user, err)
         : fail_nomem(err, "a trial");
 }
 
-static Status note(const Run *r, const Tried *tried, const char *text, Err *err) {
-    return r->store ? trials_note(r->tuning.definition, &r->key, tried->options, text, err) : ST_OK;
+static Status note(const Run *run, const Tried *tried, const char *text, Err *err) {
+    return run->store ? trials_note(run->tuning.definition, &run->key, tried->options, text, err)
+                      : ST_OK;
 }
 
 /* A family's setting: its best, if that beats the algorithm as it is by more than chance on the
  * same users; else the latter. */
-static Status choose_of_family(Run *r, const Algorithm *family, const Tried **out, Err *err) {
+static Status choose_of_family(Run *run, const Algorithm *family, const Tried **out, Err *err) {
     char plain[80], text[200] = "the algorithm as it is";
     double value;
     text_format(plain, sizeof plain, "{\"algorithm\":\"%s\"}", family->name);
-    Tried *best = best_tried(r, family, 0);
+    Tried *best = best_tried(run, family, 0);
     /* halving has left it behind */
-    if (best && !find_tried(r, plain, 1)) TRY(judge_setting(r, family, plain, 1, &value, err));
-    Tried *base = find_tried(r, plain, 1);
-    best = best_tried(r, family, 0); /* the list may have moved */
+    if (best && !find_tried(run, plain, 1)) TRY(judge_setting(run, family, plain, 1, &value, err));
+    Tried *base = find_tried(run, plain, 1);
+    best = best_tried(run, family, 0); /* the list may have moved */
     *out = base && !isnan(base->value) ? base : best;
     if (best && *out == base && best->value > base->value) {
-        TRY(need_values(r, base, err));
-        TRY(need_values(r, best, err));
+        TRY(need_values(run, base, err));
+        TRY(need_values(run, best, err));
         PairedTest test = paired_test(
-            base->per_user, best->per_user, keymap_count(r->tuning.events.users));
-        int64_t tried = challengers(r, family);
+            base->per_user, best->per_user, keymap_count(run->tuning.events.users));
+        int64_t tried = challengers(run, family);
         int wins = is_beyond_chance(&test, tried);
         text_format(text, sizeof text,
             "%s the algorithm as it is by more than chance: %+.5f, p = %.2g for %lld users (%.2g "
             "is asked of the best of %lld)",
             wins ? "beats" : "does not beat", test.difference, test.p, (long long)test.users,
             .05 / (double)(tried > 1 ? tried : 1), (long long)tried);
-        TRY(note(r, best, text, err));
+        TRY(note(run, best, text, err));
         if (wins) *out = best;
         if (!wins)
             text_format(text, sizeof text,
@@ -251,95 +252,98 @@ static Status choose_of_family(Run *r, const Algorithm *family, const Tried **ou
                 "chance (p = %.2g)",
                 (long long)tried, test.p);
     }
-    if (*out == base && base) TRY(note(r, base, text, err));
-    if (*out && (isnan(r->chosen_value) || (*out)->value > r->chosen_value))
-        text_format(r->why, sizeof r->why, "%s", text);
+    if (*out == base && base) TRY(note(run, base, text, err));
+    if (*out && (isnan(run->chosen_value) || (*out)->value > run->chosen_value))
+        text_format(run->why, sizeof run->why, "%s", text);
     return ST_OK;
 }
 
 /* Of the families' settings the one with the highest value. */
-static Status choose(Run *r, Err *err) {
-    r->chosen_value = NAN;
+static Status choose(Run *run, Err *err) {
+    run->chosen_value = NAN;
     for (int f = 0; algorithm_registry[f]; f++) {
         const Tried *own = NULL;
-        if (!best_tried(r, algorithm_registry[f], 1)) continue;
-        TRY(choose_of_family(r, algorithm_registry[f], &own, err));
-        if (!own || !(isnan(r->chosen_value) || own->value > r->chosen_value)) continue;
-        sqlite3_free(r->chosen);
-        r->chosen = sqlite3_mprintf("%s", own->options);
-        if (!r->chosen) return fail_nomem(err, "the options");
-        r->chosen_value = own->value;
+        if (!best_tried(run, algorithm_registry[f], 1)) continue;
+        TRY(choose_of_family(run, algorithm_registry[f], &own, err));
+        if (!own || !(isnan(run->chosen_value) || own->value > run->chosen_value)) continue;
+        sqlite3_free(run->chosen);
+        run->chosen = sqlite3_mprintf("%s", own->options);
+        if (!run->chosen) return fail_nomem(err, "the options");
+        run->chosen_value = own->value;
     }
-    const Tried *winner = r->chosen ? find_tried(r, r->chosen, 1) : NULL;
+    const Tried *winner = run->chosen ? find_tried(run, run->chosen, 1) : NULL;
     if (!winner) return ST_OK;
     char text[240];
-    text_format(text, sizeof text, "chosen: %s", r->why);
-    progress_print(&r->tuning.job, "%s: %s", r->chosen, text);
-    return note(r, winner, text, err);
+    text_format(text, sizeof text, "chosen: %s", run->why);
+    progress_print(&run->tuning.job, "%s: %s", run->chosen, text);
+    return note(run, winner, text, err);
 }
 
 /* A version that cannot be judged (by sessions, say) has no value, like a trial. */
-static Status judge_active(Run *r, Err *err) {
+static Status judge_active(Run *run, Err *err) {
     SettingResult result;
     Err own = {0};
-    TRY(store_active_options(r->tuning.definition, &r->active_options, err));
-    if (!r->active_options) return ST_OK;
-    Status status = tuning_judge(&r->tuning, r->active_options, 1, &result, NULL, &own);
-    if (status == ST_OK) r->active = result.value;
+    TRY(store_active_options(run->tuning.definition, &run->active_options, err));
+    if (!run->active_options) return ST_OK;
+    Status status = tuning_judge(&run->tuning, run->active_options, 1, &result, NULL, &own);
+    if (status == ST_OK) run->active = result.value;
     if (status == ST_OK || status == ST_BADARG) return ST_OK;
     *err = own;
     return status;
 }
 
 /* Everything up to the last trial. */
-static Status search(Run *r, EventsReader *reader, Err *err) {
-    Tuning *t = &r->tuning;
-    TuneCall *call = &t->call;
-    TRY(tuning_open(t, reader, call->split == SPLIT_RANDOM ? call->judged : 1, err));
-    for (int64_t part = 0; part < t->parts; part++)
-        TRY(split_events(&t->events, (SplitKind)call->split, call->share, part, call->folds,
-            (uint64_t)call->seed, t->held + part * t->events.n, err));
-    if (call->exclude_seen < 0) call->exclude_seen = own_rule(t);
-    TRY(ask(r, err));
-    if (r->store) TRY(trials_begin(t->definition, &r->key, (int)call->resume, &r->tried, err));
-    r->began_with = r->tried.n;
-    if (call->activate == IF_BETTER || r->is_training) TRY(judge_active(r, err));
-    TRY(explore(r, err));
-    return choose(r, err);
+static Status search(Run *run, EventsReader *reader, Err *err) {
+    Tuning *tuning = &run->tuning;
+    TuneCall *call = &tuning->call;
+    TRY(tuning_open(tuning, reader, call->split == SPLIT_RANDOM ? call->judged : 1, err));
+    for (int64_t part = 0; part < tuning->parts; part++)
+        TRY(split_events(&tuning->events, (SplitKind)call->split, call->share, part, call->folds,
+            (uint64_t)call->seed, tuning->held + part * tuning->events.n, err));
+    if (call->exclude_seen < 0) call->exclude_seen = own_rule(tuning);
+    TRY(ask(run, err));
+    if (run->store)
+        TRY(trials_begin(tuning->definition, &run->key, (int)call->resume, &run->tried, err));
+    run->began_with = run->tried.n;
+    if (call->activate == IF_BETTER || run->is_training) TRY(judge_active(run, err));
+    TRY(explore(run, err));
+    return choose(run, err);
 }
 
-static Status run_search(Run *r, const ModelDefinition *d, EventsReader *reader,
+static Status run_search(Run *run, const ModelDefinition *definition, EventsReader *reader,
     const char *options, int store, int is_training, Err *err) {
-    *r = (Run){.tuning = {.definition = d},
+    *run = (Run){.tuning = {.definition = definition},
         .store = store,
         .is_training = is_training,
         .started = task_clock(),
         .active = NAN,
         .chosen_value = NAN};
-    Tuning *t = &r->tuning;
-    TRY(tune_call_read(&t->call, d, options, NULL, NULL, err));
-    if (t->call.resume && !store) return fail(err, ST_BADARG, "resume: no trials are kept here");
-    TRY(progress_begin(&t->job, "tune", d->name, &t->task, d->db, (int)t->call.progress, err));
-    atomic_store(&t->job.trials, t->call.trials);
-    Status status = search(r, reader, err);
-    progress_end(&t->job);
+    Tuning *tuning = &run->tuning;
+    TRY(tune_call_read(&tuning->call, definition, options, NULL, NULL, err));
+    if (tuning->call.resume && !store)
+        return fail(err, ST_BADARG, "resume: no trials are kept here");
+    TRY(progress_begin(&tuning->job, "tune", definition->name, &tuning->task, definition->db,
+        (int)tuning->call.progress, err));
+    atomic_store(&tuning->job.trials, tuning->call.trials);
+    Status status = search(run, reader, err);
+    progress_end(&tuning->job);
     return status;
 }
 
-static void run_clear(Run *r) {
-    tuning_close(&r->tuning);
-    tried_clear(&r->tried);
-    sqlite3_free(r->question);
-    sqlite3_free(r->active_options);
-    sqlite3_free(r->chosen);
+static void run_clear(Run *run) {
+    tuning_close(&run->tuning);
+    tried_clear(&run->tried);
+    sqlite3_free(run->question);
+    sqlite3_free(run->active_options);
+    sqlite3_free(run->chosen);
 }
 
 /* ---- what follows ---- */
 
 /* Train by a setting on all events there are for this call. */
 static Status train_by(
-    const Run *r, EventsReader *reader, const char *setting, Model **out, Err *err) {
-    const TuneCall *call = &r->tuning.call;
+    const Run *run, EventsReader *reader, const char *setting, Model **out, Err *err) {
+    const TuneCall *call = &run->tuning.call;
     json_error_t json_error;
     PutWish wish;
     json_t *root = json_loads(setting, 0, &json_error);
@@ -347,7 +351,7 @@ static Status train_by(
     if (isfinite(call->until)) failed |= json_object_set_new(root, "until", json_real(call->until));
     if (call->progress) failed |= json_object_set_new(root, "progress", json_string("stderr"));
     char *options = failed ? NULL : json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17));
-    Status status = options ? train_model(r->tuning.definition, reader, options, out, &wish, err)
+    Status status = options ? train_model(run->tuning.definition, reader, options, out, &wish, err)
                             : fail_nomem(err, "the options");
     free(options);
     json_decref(root);
@@ -355,33 +359,33 @@ static Status train_by(
 }
 
 /* Where the best setting is to serve: train it. *out stays NULL where it is not. */
-static Status train_winner(const Run *r, EventsReader *reader, Model **out, Err *err) {
-    int64_t activate = r->tuning.call.activate;
+static Status train_winner(const Run *run, EventsReader *reader, Model **out, Err *err) {
+    int64_t activate = run->tuning.call.activate;
     *out = NULL;
-    if (!r->chosen || activate == NEVER ||
-        (activate == IF_BETTER && r->active_options && !(r->chosen_value > r->active)))
+    if (!run->chosen || activate == NEVER ||
+        (activate == IF_BETTER && run->active_options && !(run->chosen_value > run->active)))
         return ST_OK;
-    return train_by(r, reader, r->chosen, out, err);
+    return train_by(run, reader, run->chosen, out, err);
 }
 
 /* Inside BEGIN a failed INSERT ... VALUES takes nothing back by itself (model_store.c); an
  * interrupt takes all. */
-static void take_back(const Run *r, Status status) {
-    if (status != ST_OK && status != ST_CANCELLED && r->store)
-        trials_take_back(r->tuning.definition, &r->key);
+static void take_back(const Run *run, Status status) {
+    if (status != ST_OK && status != ST_CANCELLED && run->store)
+        trials_take_back(run->tuning.definition, &run->key);
 }
 
 Status tune_model(const ModelDefinition *definition, EventsReader *reader, const char *options,
     sqlite3_int64 *version, Err *err) {
-    Run r;
+    Run run;
     Model *model = NULL;
-    Status status = run_search(&r, definition, reader, options, 1, 0, err);
-    if (status == ST_OK) status = train_winner(&r, reader, &model, err);
+    Status status = run_search(&run, definition, reader, options, 1, 0, err);
+    if (status == ST_OK) status = train_winner(&run, reader, &model, err);
     if (status == ST_OK && model)
         status = store_put(definition, model, &(PutWish){1, KEEP_AS_CREATED}, "tune", version, err);
-    take_back(&r, status);
+    take_back(&run, status);
     model_free(model);
-    run_clear(&r);
+    run_clear(&run);
     return status;
 }
 
@@ -396,42 +400,42 @@ int tune_before_train(const ModelDefinition *definition, const char *options) {
 
 /* Too few events, or users with a past, to judge anything: the model is trained all the same, as it
  * would be without a search, and the trials say so. */
-static Status fall_back(Run *r, const char **setting, Err *err) {
+static Status fall_back(Run *run, const char **setting, Err *err) {
     static const char plain[] = "{\"algorithm\":\"item_knn\"}";
     Tried tried = {.algorithm = algorithm_find("item_knn"),
         .options = (char *)(uintptr_t)plain,
         .share = 1,
         .value = NAN};
     *setting = plain;
-    text_format(r->why, sizeof r->why,
+    text_format(run->why, sizeof run->why,
         "too few events, or users with a past, to judge anything in the part that is held out: "
         "item_knn as it is");
-    progress_print(&r->tuning.job, "%s", r->why);
-    if (r->store && !find_tried(r, plain, 1))
-        TRY(trials_put(r->tuning.definition, &r->key, &tried, err));
-    return note(r, &tried, r->why, err);
+    progress_print(&run->tuning.job, "%s", run->why);
+    if (run->store && !find_tried(run, plain, 1))
+        TRY(trials_put(run->tuning.definition, &run->key, &tried, err));
+    return note(run, &tried, run->why, err);
 }
 
 /* The active version's setting is one of those that can win: on new events it may be the best
  * still. */
 Status tune_and_train(const ModelDefinition *definition, EventsReader *reader, const char *options,
     int store, Model **out, PutWish *wish, Err *err) {
-    Run r;
+    Run run;
     *out = NULL;
-    Status status = run_search(&r, definition, reader, options, store, 1, err);
-    *wish = (PutWish){status == ST_OK && r.tuning.call.activate != NEVER, KEEP_AS_CREATED};
-    const char *setting = r.chosen && !(r.active >= r.chosen_value) ? r.chosen
-        : !isnan(r.active)                                          ? r.active_options
-                                                                    : NULL;
+    Status status = run_search(&run, definition, reader, options, store, 1, err);
+    *wish = (PutWish){status == ST_OK && run.tuning.call.activate != NEVER, KEEP_AS_CREATED};
+    const char *setting = run.chosen && !(run.active >= run.chosen_value) ? run.chosen
+        : !isnan(run.active)                                              ? run.active_options
+                                                                          : NULL;
     if (status == ST_OK && !setting)
-        status = out_of_time(&r) ? fail(err, ST_BADARG,
-                                       "algorithm=auto: the time was up (seconds=%g) before a "
-                                       "setting was judged on all users",
-                                       r.tuning.call.seconds)
-                                 : fall_back(&r, &setting, err);
-    if (status == ST_OK) status = train_by(&r, reader, setting, out, err);
-    take_back(&r, status);
-    run_clear(&r);
+        status = out_of_time(&run) ? fail(err, ST_BADARG,
+                                         "algorithm=auto: the time was up (seconds=%g) before a "
+                                         "setting was judged on all users",
+                                         run.tuning.call.seconds)
+                                   : fall_back(&run, &setting, err);
+    if (status == ST_OK) status = train_by(&run, reader, setting, out, err);
+    take_back(&run, status);
+    run_clear(&run);
     return status;
 }
 
@@ -440,23 +444,24 @@ Status tune_and_train(const ModelDefinition *definition, EventsReader *reader, c
 /* A version is several rows, all or none: one statement, which takes itself back when it is
  * interrupted or finds the file locked. */
 static Status put_version(
-    const ModelDefinition *d, Model *model, sqlite3_int64 *version, Err *err) {
+    const ModelDefinition *definition, Model *model, sqlite3_int64 *version, Err *err) {
     Bytes blob = {0};
     sqlite3_stmt *statement = NULL;
     int has_row;
     Status status = model_write(model, &blob, err);
     if (status == ST_OK)
-        status = glue_prepare(d->db, &statement, err,
+        status = sql_prepare(definition->db, &statement, err,
             "INSERT INTO \"%w\".\"%w\"(\"%w\", arg, options) VALUES('load', ?1, "
             "'{\"action\":\"tune\"}')",
-            d->schema, d->name, d->name);
+            definition->schema, definition->name, definition->name);
     if (status == ST_OK) sqlite3_bind_blob64(statement, 1, blob.data, blob.len, SQLITE_STATIC);
-    if (status == ST_OK) status = glue_step(d->db, statement, &has_row, err);
+    if (status == ST_OK) status = sql_step(definition->db, statement, &has_row, err);
     sqlite3_finalize(statement);
     bytes_clear(&blob);
     if (status == ST_OK)
-        status = glue_integer(d->db, 0, version, err,
-            "SELECT value FROM \"%w\".\"%w_config\" WHERE key='last_version'", d->schema, d->name);
+        status = sql_integer(definition->db, 0, version, err,
+            "SELECT value FROM \"%w\".\"%w_config\" WHERE key='last_version'", definition->schema,
+            definition->name);
     return status;
 }
 
@@ -483,31 +488,31 @@ static void append_number(Bytes *json, const char *name, double value) {
 }
 
 /* The result, as JSON text. */
-static Status summary(const Run *r, sqlite3_int64 version, Bytes *json, Err *err) {
+static Status summary(const Run *run, sqlite3_int64 version, Bytes *json, Err *err) {
     bytes_format(json,
         "{\"tuning\":%lld,\"trials\":%lld,\"new_trials\":%lld,\"metric\":\"%s\",\"k\":%lld",
-        r->key.tuning, (long long)r->tried.n, (long long)(r->tried.n - r->began_with),
-        r->key.metric, (long long)r->key.k);
-    append_number(json, "value", r->chosen_value);
-    append_number(json, "active_value", r->active);
-    bytes_format(json, ",\"options\":%s,\"why\":", r->chosen ? r->chosen : "null");
-    bytes_json_string(json, r->why, strlen(r->why));
+        run->key.tuning, (long long)run->tried.n, (long long)(run->tried.n - run->began_with),
+        run->key.metric, (long long)run->key.k);
+    append_number(json, "value", run->chosen_value);
+    append_number(json, "active_value", run->active);
+    bytes_format(json, ",\"options\":%s,\"why\":", run->chosen ? run->chosen : "null");
+    bytes_json_string(json, run->why, strlen(run->why));
     if (version) bytes_format(json, ",\"version\":%lld}", version);
     else bytes_append(json, ",\"version\":null}", 16);
     return json->failed ? fail_nomem(err, "the result") : ST_OK;
 }
 
-Status tune_outside(
-    const ModelDefinition *d, EventsReader *reader, const char *options, Bytes *out, Err *err) {
-    Run r;
+Status tune_outside(const ModelDefinition *definition, EventsReader *reader, const char *options,
+    Bytes *out, Err *err) {
+    Run run;
     Model *model = NULL;
     sqlite3_int64 version = 0;
-    TRY(check_statement(d->db, d->schema, err));
-    Status status = run_search(&r, d, reader, options, 1, 0, err);
-    if (status == ST_OK) status = train_winner(&r, reader, &model, err);
-    if (status == ST_OK && model) status = put_version(d, model, &version, err);
-    if (status == ST_OK) status = summary(&r, version, out, err);
+    TRY(check_statement(definition->db, definition->schema, err));
+    Status status = run_search(&run, definition, reader, options, 1, 0, err);
+    if (status == ST_OK) status = train_winner(&run, reader, &model, err);
+    if (status == ST_OK && model) status = put_version(definition, model, &version, err);
+    if (status == ST_OK) status = summary(&run, version, out, err);
     model_free(model);
-    run_clear(&r);
+    run_clear(&run);
     return status;
 }

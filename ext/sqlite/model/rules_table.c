@@ -14,9 +14,11 @@
 #include <string.h>
 
 #include "../../base/memory.h"
-#include "model_table.h"
+#include "../host/interrupt.h"
 #include "../host/parts.h"
 #include "../host/row_table.h"
+#include "../host/values.h"
+#include "model_table.h"
 
 typedef struct Rules {
     ModelDefinition definition;
@@ -28,11 +30,12 @@ typedef struct Rules {
     InterruptPoll poll;
 } Rules;
 
-static void emit(const Rules *r, RowSink *sink, int32_t from, int32_t to, double shared) {
-    double users = r->data.by_user.n_rows, d_from = (double)csr_row_len(&r->data.by_item, from),
-           d_to = (double)csr_row_len(&r->data.by_item, to);
-    row_key(sink, keymap_key(r->data.items, from));
-    row_key(sink, keymap_key(r->data.items, to));
+static void emit(const Rules *rules, RowSink *sink, int32_t from, int32_t to, double shared) {
+    double users = rules->data.by_user.n_rows,
+           d_from = (double)csr_row_len(&rules->data.by_item, from),
+           d_to = (double)csr_row_len(&rules->data.by_item, to);
+    row_key(sink, keymap_key(rules->data.items, from));
+    row_key(sink, keymap_key(rules->data.items, to));
     row_integer(sink, (sqlite3_int64)shared);
     row_real(sink, shared / users);
     row_real(sink, shared / d_from);
@@ -42,18 +45,18 @@ static void emit(const Rules *r, RowSink *sink, int32_t from, int32_t to, double
 }
 
 /* All rules from one item, the others in key order. */
-static void rules_of(Rules *r, RowSink *sink, int32_t from, double min_confidence) {
-    const Csr *by_item = &r->data.by_item, *by_user = &r->data.by_user;
+static void rules_of(Rules *rules, RowSink *sink, int32_t from, double min_confidence) {
+    const Csr *by_item = &rules->data.by_item, *by_user = &rules->data.by_user;
     double users = (double)csr_row_len(by_item, from);
     for (int64_t e = by_item->row_start[from]; e < by_item->row_start[from + 1]; e++) {
         int32_t user = by_item->col[e];
         for (int64_t f = by_user->row_start[user]; f < by_user->row_start[user + 1]; f++)
-            r->shared[by_user->col[f]]++;
+            rules->shared[by_user->col[f]]++;
     }
     for (int32_t to = 0; to < by_user->n_cols; to++) {
-        if (r->shared[to] && to != from && r->shared[to] / users >= min_confidence)
-            emit(r, sink, from, to, r->shared[to]);
-        r->shared[to] = 0;
+        if (rules->shared[to] && to != from && rules->shared[to] / users >= min_confidence)
+            emit(rules, sink, from, to, rules->shared[to]);
+        rules->shared[to] = 0;
     }
 }
 
@@ -79,45 +82,45 @@ static Status take_confidence(sqlite3_value *value, double *out, Err *err) {
         err, ST_BADARG, "min_confidence=%.40s (0..1)", (const char *)sqlite3_value_text(value));
 }
 
-static Status rules_prepare(Rules *r, sqlite3 *db, sqlite3_value **argv, Err *err) {
+static Status rules_prepare(Rules *rules, sqlite3 *db, sqlite3_value **argv, Err *err) {
     char buffer[KEY_BUFFER];
     Key key;
-    TRY(take_confidence(argv[1], &r->min_confidence, err));
-    TRY(definition_find(&r->definition, db, (const char *)sqlite3_value_text(argv[0]), err));
-    r->reader.definition = &r->definition;
-    TRY(read_data(r, err));
-    r->to = r->data.by_user.n_cols;
+    TRY(take_confidence(argv[1], &rules->min_confidence, err));
+    TRY(definition_find(&rules->definition, db, (const char *)sqlite3_value_text(argv[0]), err));
+    rules->reader.definition = &rules->definition;
+    TRY(read_data(rules, err));
+    rules->to = rules->data.by_user.n_cols;
     if (!argv[2] || sqlite3_value_type(argv[2]) == SQLITE_NULL) return ST_OK;
-    if (!glue_key(argv[2], r->definition.item_affinity, buffer, &key))
-        return glue_no_key("only_item", argv[2], err);
-    r->from = keymap_find(r->data.items, key);
-    r->to = r->from + 1; /* of an unknown one -1 and 0: none */
-    if (r->from < 0) r->from = 0;
+    if (!value_key(argv[2], rules->definition.item_affinity, buffer, &key))
+        return value_no_key("only_item", argv[2], err);
+    rules->from = keymap_find(rules->data.items, key);
+    rules->to = rules->from + 1; /* of an unknown one -1 and 0: none */
+    if (rules->from < 0) rules->from = 0;
     return ST_OK;
 }
 
 static void rules_end(void *state) {
-    Rules *r = state;
-    interrupt_poll_clear(&r->poll);
-    dataset_clear(&r->data);
-    mem_free(r->shared);
-    events_reader_clear(&r->reader);
-    definition_clear(&r->definition);
-    mem_free(r);
+    Rules *rules = state;
+    interrupt_poll_clear(&rules->poll);
+    dataset_clear(&rules->data);
+    mem_free(rules->shared);
+    events_reader_clear(&rules->reader);
+    definition_clear(&rules->definition);
+    mem_free(rules);
 }
 
 static Status rules_begin(sqlite3 *db, sqlite3_value **argv, void **state, Err *err) {
-    Rules *r = *state = mem_zeros(1, sizeof *r);
-    return r ? rules_prepare(r, db, argv, err) : fail_nomem(err, "the rules");
+    Rules *rules = *state = mem_zeros(1, sizeof *rules);
+    return rules ? rules_prepare(rules, db, argv, err) : fail_nomem(err, "the rules");
 }
 
 /* Those of one item. */
 static Status rules_more(void *state, RowSink *sink, int *ended, Err *err) {
-    Rules *r = state;
-    *ended = r->from >= r->to;
+    Rules *rules = state;
+    *ended = rules->from >= rules->to;
     if (*ended) return ST_OK;
-    if (interrupt_poll(&r->poll)) return fail(err, ST_CANCELLED, "interrupted");
-    rules_of(r, sink, r->from++, r->min_confidence);
+    if (interrupt_poll(&rules->poll)) return fail(err, ST_CANCELLED, "interrupted");
+    rules_of(rules, sink, rules->from++, rules->min_confidence);
     return ST_OK;
 }
 

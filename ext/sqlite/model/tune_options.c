@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "../../base/json.h"
-#include "../../base/memory.h"
 #include "tune.h"
 
 const OptSpec tune_options[] = {
