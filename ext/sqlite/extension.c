@@ -66,6 +66,7 @@ static int register_all(sqlite3 *db, char **error) {
         register_pair_aggregates,
         register_index,
         register_index_tables,
+        register_recall,
         register_search,
         register_item_vectors,
         register_model,

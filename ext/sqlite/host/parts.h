@@ -16,6 +16,7 @@ int register_model_tables(sqlite3 *db);
 int register_evaluate(sqlite3 *db);
 int register_search(sqlite3 *db);
 int register_index_tables(sqlite3 *db);
+int register_recall(sqlite3 *db);
 int register_item_vectors(sqlite3 *db);
 int register_rules(sqlite3 *db);
 int register_check_events(sqlite3 *db);

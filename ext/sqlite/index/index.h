@@ -1,4 +1,4 @@
-/* rec_index: the pieces of the virtual table, shared by the index_*.c files.
+/* rec_index: the pieces of the virtual table, shared by the files of this wing.
  *
  * Shadow tables of an index `t` (docs/internals/index.md):
  *
@@ -25,7 +25,7 @@
 #include "../../base/options.h"
 #include "../host/sql.h"
 
-enum { INDEX_MAX_COLUMNS = 64, INDEX_MAX_DIM = 65536, STAMP = 16 };
+enum { INDEX_MAX_COLUMNS = 64, INDEX_MAX_DIM = 65536, STAMP = 16, FACTORY_LENGTH = 64 };
 
 /* Hidden columns after the declared ones, in this order. */
 enum {
@@ -64,7 +64,7 @@ typedef struct IndexBase {
     IndexChange *stale;
     int64_t n_stale;
     AnnIndex index;
-    char factory[64];
+    char factory[FACTORY_LENGTH];
     int64_t seq;
     unsigned char stamp[STAMP];
 } IndexBase;
@@ -119,10 +119,10 @@ typedef struct IndexTable {
     int build_ef; /* of the command that builds now */
     AnnMetric metric;
     AnnStorage storage;
-    char factory[64];    /* index= */
-    DeviceChoice device; /* device= */
-    char *content;       /* content=, as it is called now; NULL: rows of our own */
-    char *content_rowid; /* its INTEGER PRIMARY KEY */
+    char factory[FACTORY_LENGTH]; /* index= */
+    DeviceChoice device;          /* device= */
+    char *content;                /* content=, as it is called now; NULL: rows of our own */
+    char *content_rowid;          /* its INTEGER PRIMARY KEY */
     /* a hash of name, columns, metric and storage: what a base must have been loaded for */
     unsigned char definition[16];
     sqlite3_stmt *statement[N_INDEX_STATEMENTS];
@@ -158,6 +158,11 @@ Status index_content_mend_triggers(IndexTable *table, Err *err);
 /* index_check.c: the command integrity-check */
 Status index_check(IndexTable *table, Err *err);
 
+/* index_commands.c */
+/* column: the declared ones, then the hidden ones. */
+Status index_command(IndexTable *table, const char *command, sqlite3_value **column, Err *err);
+extern const char *const index_hidden_names[N_HIDDEN];
+
 /* index_store.c: the shadow tables */
 Status index_store_create(IndexTable *table, Err *err);
 Status index_statement(IndexTable *table, int which, sqlite3_stmt **out, Err *err);
@@ -170,6 +175,10 @@ IndexChange index_change(sqlite3_stmt *statement);
  * are v.id, v.vector and m.c0 .. in a tail. */
 Status index_select_rows(IndexTable *table, sqlite3_stmt **out, const char *tail, Err *err);
 enum { ROW_ID, ROW_VECTOR, ROW_META };
+
+/* Is the change (seq, stamp) part of the present history? */
+Status index_is_ancestor(
+    IndexTable *table, int64_t seq, const unsigned char stamp[STAMP], int *out, Err *err);
 
 /* index_row.c: rows of the table as arrays */
 /* The vector in a column of such a statement, in the form of storage=; *is_null: not indexed. */
@@ -186,33 +195,51 @@ Status index_count_rows(IndexTable *table, sqlite3_int64 *out, Err *err);
 Status index_find_key(
     IndexTable *table, sqlite3_value *key, sqlite3_int64 *id, int *found, Err *err);
 
-/* index_load.c: the base, from the rows or from the segment */
+/* index_base.c */
 void index_base_free(void *base);
+/* Room for n rows. */
+Status index_base_alloc(IndexBase **out, const IndexTable *table, int64_t n, Err *err);
+/* Metadata of the present row of index_select_rows into a position; once all rows are there. */
+Status index_base_take_meta(
+    const IndexTable *table, IndexBase *base, sqlite3_stmt *statement, int64_t position, Err *err);
+Status index_base_finish(IndexBase *base, Err *err);
+/* All rows as they are now, without an engine. */
 Status index_load_rows(IndexTable *table, IndexBase **out, Err *err);
-/* The structure of `optimize`, if the log of changes leads from it to now; else *out is NULL. */
-Status index_load_segment(IndexTable *table, IndexBase **out, Err *err);
 /* The position of id in the base, or -1. */
 int64_t index_base_position(const IndexBase *base, int64_t id);
 void index_use_engine(IndexBase *base, const char *factory);
 /* Build an engine's structure over a base's rows, stopped by an interrupt. */
 Status index_build_base(IndexTable *table, IndexBase *base, const char *factory, Err *err);
+
+/* index_segment.c: the structure of `optimize` */
+/* If the log of changes leads from it to now; else *out is NULL. */
+Status index_load_segment(IndexTable *table, IndexBase **out, Err *err);
 Status index_segment_write(IndexTable *table, const IndexBase *base, Err *err);
 /* The change that the segment was made at, without reading the segment. */
 Status index_segment_stamp(
     IndexTable *table, int64_t *seq, unsigned char stamp[STAMP], int *found, Err *err);
-/* What the segment's first chunk says: factory string (of 64 bytes) and rows; *found is 0 without
- * one. */
+/* What the segment's first chunk says: factory string (of FACTORY_LENGTH bytes) and rows; *found is
+ * 0 without one. */
 Status index_segment_summary(IndexTable *table, char *factory, int64_t *rows, int *found, Err *err);
 /* Its bytes without their checksum, which was right; empty when there is none. */
 Status index_segment_read(IndexTable *table, Bytes *out, Err *err);
-/* Is the change (seq, stamp) part of the present history? */
-Status index_is_ancestor(
-    IndexTable *table, int64_t seq, const unsigned char stamp[STAMP], int *out, Err *err);
+
+/* index_overlay.c */
+void index_overlay_clear(IndexOverlay *overlay, int n_meta);
+/* Anew over the loaded base, with what is stale in it. */
+Status index_overlay_start(IndexTable *table, Err *err);
+/* Read again the rows that changed after the overlay's change, up to (seq, stamp). */
+Status index_overlay_catch_up(
+    IndexTable *table, int64_t seq, const unsigned char stamp[STAMP], Err *err);
+/* Words of a set of base positions. */
+size_t index_live_words(const IndexBase *base);
 
 /* index_view.c: the loaded copy */
 Status index_view_sync(IndexTable *table, Err *err);
 int64_t index_view_count(const IndexTable *table);
 void index_view_clear(IndexTable *table);
+/* Hand a base over to the cache, and use it. */
+Status index_use_base(IndexTable *table, IndexBase *base, Err *err);
 /* Bytes of what this process has loaded under the present stamp or the segment's, else 0. */
 size_t index_view_cached(IndexTable *table, Err *err);
 /* The ids of rows that are loaded and count, but are not in the table any more: ascending, to be
@@ -220,9 +247,14 @@ size_t index_view_cached(IndexTable *table, Err *err);
 Status index_view_gone(IndexTable *table, int64_t **out, size_t *n, Err *err);
 /* The base's copy on a GPU, as device_copy gives it. */
 Status index_view_copy(IndexTable *table, DeviceChoice device, GpuCopy **out, Err *err);
+
+/* index_build.c */
+typedef enum BuildKind {
+    BUILD_OPTIMIZE, /* with the old structure's help */
+    BUILD_ANEW,
+    BUILD_TRAIN /* anew, and an error where too few rows are there to train on */
+} BuildKind;
 /* Build the engine's structure over the present rows, store it and use it. */
-/* with the old one's help; without */
-typedef enum BuildKind { BUILD_OPTIMIZE, BUILD_ANEW, BUILD_TRAIN } BuildKind;
 Status index_view_build(
     IndexTable *table, BuildKind kind, DeviceChoice device, Task *task, Err *err);
 

@@ -163,36 +163,60 @@ static Status add_column(IndexTable *table, const char *argument, Err *err) {
     return ST_OK;
 }
 
-static Status set_argument(IndexTable *table, IndexArguments *arguments, unsigned *seen,
-    const char *key, const char *value, Err *err) {
-    static const char *const names[] = {
-        "metric", "storage", "index", "content", "content_rowid", "device"};
-    size_t which = 0;
-    while (which < sizeof names / sizeof *names && strcmp(key, names[which]) != 0) which++;
+/* name=value. What a name may be, in the order of the error's list. */
+enum {
+    ARGUMENT_METRIC,
+    ARGUMENT_INDEX,
+    ARGUMENT_STORAGE,
+    ARGUMENT_CONTENT,
+    ARGUMENT_CONTENT_ROWID,
+    ARGUMENT_DEVICE,
+    N_INDEX_ARGUMENTS
+};
+static const char *const ARGUMENTS[N_INDEX_ARGUMENTS] = {
+    "metric", "index", "storage", "content", "content_rowid", "device"};
+
+static Status which_argument(const char *key, const char *value, int *out, Err *err) {
+    for (*out = 0; *out < N_INDEX_ARGUMENTS; ++*out)
+        if (strcmp(key, ARGUMENTS[*out]) == 0) return ST_OK;
     if (strstr(key, "distance_metric"))
         return fail(err, ST_BADARG,
             "distance_metric= stands with the column in sqlite-vec; here metric=%.20s is an "
             "argument of its own (ip, l2, cosine)",
             value);
-    if (which == sizeof names / sizeof *names)
-        return fail(err, ST_BADARG,
-            "unknown option '%.60s' (allowed: metric, index, storage, content, content_rowid, "
-            "device)",
-            key);
-    if (*seen & 1U << which) return fail(err, ST_BADARG, "option '%s' is given twice", key);
-    *seen |= 1U << which;
-    if (which < 2) return options_set(&argument_options[which], arguments, value, err);
-    if (which == 5) return device_parse(value, &table->device, err);
-    if (which > 2) {
-        char **text = which == 3 ? &table->content : &table->content_rowid;
-        if (!*value) return fail(err, ST_BADARG, "%s is empty", key);
-        *text = sqlite3_mprintf("%s", value);
-        return *text ? ST_OK : fail_nomem(err, "a name");
-    }
+    return fail(err, ST_BADARG,
+        "unknown option '%.60s' (allowed: metric, index, storage, content, content_rowid, "
+        "device)",
+        key);
+}
+
+static Status set_text(char **out, const char *key, const char *value, Err *err) {
+    if (!*value) return fail(err, ST_BADARG, "%s is empty", key);
+    *out = sqlite3_mprintf("%s", value);
+    return *out ? ST_OK : fail_nomem(err, "a name");
+}
+
+static Status set_factory(IndexTable *table, const char *value, Err *err) {
     if (strlen(value) >= sizeof table->factory || !*value)
         return fail(err, ST_BADARG, "index='%.60s' (exact, auto or a FAISS factory string)", value);
     memcpy(table->factory, value, strlen(value) + 1);
     return ST_OK;
+}
+
+/* seen: a bit an argument. */
+static Status set_argument(IndexTable *table, IndexArguments *arguments, unsigned *seen,
+    const char *key, const char *value, Err *err) {
+    int which;
+    TRY(which_argument(key, value, &which, err));
+    if (*seen & 1U << which) return fail(err, ST_BADARG, "option '%s' is given twice", key);
+    *seen |= 1U << which;
+    switch (which) {
+    case ARGUMENT_INDEX: return set_factory(table, value, err);
+    case ARGUMENT_CONTENT: return set_text(&table->content, key, value, err);
+    case ARGUMENT_CONTENT_ROWID: return set_text(&table->content_rowid, key, value, err);
+    case ARGUMENT_DEVICE: return device_parse(value, &table->device, err);
+    default: return options_set(options_find(argument_options, key), arguments, value, err);
+    }
 }
 
 static Status parse(IndexTable *table, int argc, const char *const *argv, Err *err) {

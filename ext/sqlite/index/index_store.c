@@ -191,3 +191,18 @@ Status index_log_change(IndexTable *table, sqlite3_int64 id, int only_meta, Err 
     sqlite3_reset(statement);
     return status;
 }
+
+Status index_is_ancestor(
+    IndexTable *table, int64_t seq, const unsigned char stamp[STAMP], int *out, Err *err) {
+    sqlite3_stmt *statement;
+    int has_row;
+    *out = 0;
+    TRY(index_statement(table, CHANGE_AT, &statement, err));
+    sqlite3_bind_int64(statement, 1, seq);
+    Status status = sql_step(table->db, statement, &has_row, err);
+    if (status == ST_OK && has_row)
+        *out = sqlite3_column_bytes(statement, 0) == STAMP &&
+            memcmp(sqlite3_column_blob(statement, 0), stamp, STAMP) == 0;
+    sqlite3_reset(statement);
+    return status;
+}

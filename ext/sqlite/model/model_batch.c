@@ -153,7 +153,7 @@ Status model_next_batch(ModelTable *table, ModelCursor *cursor, Err *err) {
         .task = {.threads = cursor->model->common.threads ? (int)cursor->model->common.threads
                                                           : task_default_threads()}};
     int32_t n_users = keymap_count(cursor->all.users);
-    b.k = model_rows_wanted(&cursor->request, cursor->model->n_items);
+    b.k = (size_t)rows_wanted(&cursor->request.wanted, cursor->model->n_items);
     b.pool = model_pool_of(&cursor->request, b.k, cursor->model->n_items);
     int32_t batch = users_of_a_batch(cursor, b.pool, b.task.threads);
     Status status = model_categories(table, cursor, &b.category, err);
@@ -175,8 +175,8 @@ Status model_next_batch(ModelTable *table, ModelCursor *cursor, Err *err) {
 static Status fill_glance(ModelTable *table, ModelCursor *cursor, Err *err) {
     enum { GLANCE_USERS = 10, GLANCE_ITEMS = 10 };
     HistoryRules rules = model_history_rules(cursor);
-    cursor->request.has_k = 1;
-    cursor->request.k = GLANCE_ITEMS;
+    cursor->request.wanted.by = WANTS_K;
+    cursor->request.wanted.k = GLANCE_ITEMS;
     TRY(events_read_first_users(
         &table->reader, cursor->model, &rules, GLANCE_USERS, &cursor->all, err));
     cursor->batched = 1;
@@ -186,7 +186,7 @@ static Status fill_glance(ModelTable *table, ModelCursor *cursor, Err *err) {
 Status model_fill_everybody(ModelTable *table, ModelCursor *cursor, Err *err) {
     HistoryRules rules = model_history_rules(cursor);
     if (cursor->request.browses) return fill_glance(table, cursor, err);
-    if (cursor->request.has_k != 1)
+    if (cursor->request.wanted.by != WANTS_K)
         return fail(err, ST_BADARG,
             "k is needed where no user, similar_to or basket is given (WHERE k = 10)");
     if (cursor->request.call.rerank.diversity > 0 && !cursor->model->algorithm->alike)

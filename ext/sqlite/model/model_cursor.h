@@ -6,6 +6,7 @@
 #include "../../ann/gpu.h"
 #include "../../base/topk.h"
 #include "../../models/rerank.h"
+#include "../host/rows_wanted.h"
 #include "model_table.h"
 #include "../host/values.h"
 
@@ -35,9 +36,7 @@ typedef struct Request {
     sqlite3_value *user; /* borrowed from echo */
     int null_input;      /* = NULL is never true: no rows */
     int function_form;   /* NULL passes an argument over */
-    int has_k;
-    int64_t k;
-    int64_t limit, offset;
+    RowsWanted wanted;
     Key similar;
     char similar_buffer[KEY_BUFFER];
     KeyList basket, candidates, exclude;
@@ -84,8 +83,6 @@ sqlite3_uint64 model_hash_bytes(sqlite3_uint64 hash, const void *data, size_t le
 
 /* model_rows.c */
 Status model_reserve_rows(ModelCursor *c, size_t n, Err *err);
-/* LIMIT asks for limit + offset rows; without k or LIMIT the list is whole. */
-size_t model_rows_wanted(const Request *r, int64_t available);
 /* The k rows that are wanted come out of so many. */
 size_t model_pool_of(const Request *r, size_t k, int64_t available);
 void model_clear_rows(ModelCursor *c);

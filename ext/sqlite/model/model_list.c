@@ -122,7 +122,7 @@ static Status rank_catalogue(ModelTable *table, ModelCursor *cursor, Allowed *al
     const RerankRules *rules = &cursor->request.call.rerank;
     const int32_t *category;
     allowed_count(allowed, cursor->model);
-    size_t k = model_rows_wanted(&cursor->request, allowed->n), n,
+    size_t k = (size_t)rows_wanted(&cursor->request.wanted, allowed->n), n,
            pool = model_pool_of(&cursor->request, k, allowed->n);
     TRY(model_categories(table, cursor, &category, err));
     Ranked *ranked = mem_array(pool, sizeof *ranked);
@@ -199,7 +199,7 @@ static Status rank_candidates(ModelCursor *cursor, Err *err) {
     Status status = candidate ? distinct_candidates(cursor, candidate, &n, err)
                               : fail_nomem(err, "the candidates");
     if (status == ST_OK && n) qsort(candidate, n, sizeof *candidate, compare_candidates);
-    size_t k = model_rows_wanted(&cursor->request, (int64_t)n);
+    size_t k = (size_t)rows_wanted(&cursor->request.wanted, (int64_t)n);
     if (status == ST_OK) status = model_reserve_rows(cursor, k, err);
     for (size_t i = 0; i < k && status == ST_OK; i++) {
         cursor->row[i] = candidate[i].row;

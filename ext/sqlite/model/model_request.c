@@ -94,14 +94,15 @@ static Status take_argument(const ModelDefinition *definition, Request *request,
             ? ST_OK
             : take_list(definition, &request->exclude, "exclude", value, request, err);
     case 'k':
-        request->has_k = 1;
-        TRY(take_integer(request, "k", value, &request->k, err));
-        return request->k < 0 ? fail(err, ST_BADARG, "k=%lld (0 or more)", (long long)request->k)
-                              : ST_OK;
+        request->wanted.by = WANTS_K;
+        TRY(take_integer(request, "k", value, &request->wanted.k, err));
+        return request->wanted.k < 0
+            ? fail(err, ST_BADARG, "k=%lld (0 or more)", (long long)request->wanted.k)
+            : ST_OK;
     case 'l':
-        request->has_k = 2;
-        return take_integer(request, "LIMIT", value, &request->limit, err);
-    case 'o': return take_integer(request, "OFFSET", value, &request->offset, err);
+        request->wanted.by = WANTS_LIMIT;
+        return take_integer(request, "LIMIT", value, &request->wanted.limit, err);
+    case 'o': return take_integer(request, "OFFSET", value, &request->wanted.offset, err);
     case 'i': request->in[request->n_in++] = value; return ST_OK;
     case '=': request->item = value; return ST_OK;
     case 'O':

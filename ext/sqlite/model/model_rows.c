@@ -11,20 +11,6 @@ Status model_reserve_rows(ModelCursor *cursor, size_t n, Err *err) {
     return ST_OK;
 }
 
-/* LIMIT asks for limit + offset rows; without k or LIMIT the list is whole. */
-size_t model_rows_wanted(const Request *request, int64_t available) {
-    int64_t k = available;
-    if (request->has_k == 1) k = request->k;
-    /* each is cut first: their sum must not overflow */
-    if (request->has_k == 2 && request->limit >= 0 && request->limit < available) {
-        int64_t offset = request->offset < 0 ? 0
-            : request->offset < available    ? request->offset
-                                             : available;
-        k = request->limit + offset;
-    }
-    return (size_t)(k > available ? available : k);
-}
-
 size_t model_pool_of(const Request *request, size_t k, int64_t available) {
     const RerankRules *rules = &request->call.rerank;
     size_t pool = rerank_is_on(rules) && (size_t)rules->pool > k ? (size_t)rules->pool : k;
