@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "../base/memory.h"
+#include "../metrics/lists.h"
 #include "../metrics/samples.h"
 
 typedef struct Work {
@@ -271,8 +272,7 @@ Status judged_beyond(Beyond *out, const Judged *judged, const Model *model, int 
     out->gini = sample_gini(count, (size_t)model->n_items, 0);
     out->novelty = lists > 0 ? surprise / lists : NAN;
     int of_one_length = users >= 2 && entries > 0 && entries == users * longest;
-    out->personalization = of_one_length ? 1 - (square / longest - users) / (users * (users - 1))
-                                         : NAN;
+    out->personalization = of_one_length ? mean_unlikeness(square / longest, users, users) : NAN;
     mem_free(count);
     return ST_OK;
 }

@@ -60,27 +60,9 @@ static void unregister(sqlite3 *db) {
 
 static int register_all(sqlite3 *db, char **error) {
     static int (*const parts[])(sqlite3 *) = {
-        register_vector_functions,
-        register_vector_aggregates,
-        register_metric_aggregates,
-        register_pair_aggregates,
-        register_index,
-        register_index_tables,
-        register_recall,
-        register_search,
-        register_item_vectors,
-        register_model,
-        register_train_function,
-        register_tune_function,
-        register_model_tables,
-        register_evaluate,
-        register_crossval,
-        register_curves,
-        register_experiment_functions,
-        register_rules,
-        register_balance,
-        register_check_events,
-        register_info_tables,
+#define X(part) register_##part,
+        SQL_PARTS(X)
+#undef X
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         int code = parts[i](db);

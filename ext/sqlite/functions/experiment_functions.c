@@ -6,11 +6,10 @@
 #include "../../metrics/special.h"
 #include "../host/parts.h"
 #include "../host/values.h"
+#include "function.h"
 
 static void error(sqlite3_context *context, const char *text) {
-    Err err = {0};
-    fail(&err, ST_BADARG, "%s", text);
-    sql_function_error(context, sqlite3_user_data(context), ST_BADARG, &err);
+    function_error(context, sqlite3_user_data(context), text);
 }
 
 /* Numbers without NULL; 0: the result is NULL or an error. */
@@ -114,16 +113,8 @@ static void bucket(sqlite3_context *context, int argc, sqlite3_value **argv) {
 }
 
 int register_experiment_functions(sqlite3 *db) {
-    static const struct {
-        const char *name;
-        int least, most;
-        void (*function)(sqlite3_context *, int, sqlite3_value **);
-    } functions[] = {{"rec_ab_test", 4, 4, ab_test}, {"rec_sequential_p", 4, 5, sequential_p},
-        {"rec_sample_size", 2, 4, sample_size}, {"rec_bucket", 3, 3, bucket}};
-    int code = SQLITE_OK;
-    for (size_t i = 0; i < sizeof functions / sizeof *functions && !code; i++)
-        for (int n = functions[i].least; n <= functions[i].most && !code; n++)
-            code = sqlite3_create_function_v2(db, functions[i].name, n, FUNCTION_PURE,
-                (void *)(uintptr_t)functions[i].name, functions[i].function, NULL, NULL, NULL);
-    return code;
+    static const ScalarFunction functions[] = {{"rec_ab_test", 4, 4, ab_test},
+        {"rec_sequential_p", 4, 5, sequential_p}, {"rec_sample_size", 2, 4, sample_size},
+        {"rec_bucket", 3, 3, bucket}};
+    return scalars_register(db, functions, sizeof functions / sizeof *functions);
 }

@@ -11,56 +11,14 @@
 #include "../../metrics/sums.h"
 #include "../host/parts.h"
 #include "curve_tables.h"
-
-/* What an argument may be. */
-typedef enum Kind { NUMBER, LABEL, PROBABILITY, COUNT, POSITIVE, WEIGHT } Kind;
-
-static const char *wrong(Kind kind, double value) {
-    if (kind == LABEL && value != 0 && value != 1) return "must be 0 or 1";
-    if (kind == PROBABILITY && !(value >= 0 && value <= 1)) return "must be between 0 and 1";
-    if ((kind == COUNT || kind == WEIGHT) && value < 0) return "must be 0 or more";
-    if (kind == POSITIVE && value <= 0) return "must be above 0";
-    return NULL;
-}
-
-/* A number, not a text that only looks like none: 0 when an error was returned. */
-static int take(sqlite3_context *context, const char *function, const char *name, Kind kind,
-    sqlite3_value *value, double *out) {
-    int type = sqlite3_value_numeric_type(value);
-    Err err = {0};
-    *out = sqlite3_value_double(value);
-    const char *problem = (type != SQLITE_INTEGER && type != SQLITE_FLOAT) || !isfinite(*out)
-        ? "must be a finite number"
-        : wrong(kind, *out);
-    if (!problem) return 1;
-    fail(&err, ST_BADARG, "%s %s", name, problem);
-    sql_function_error(context, function, ST_BADARG, &err);
-    return 0;
-}
-
-static int has_null(int argc, sqlite3_value **argv) {
-    for (int i = 0; i < argc; i++)
-        if (sqlite3_value_type(argv[i]) == SQLITE_NULL) return 1;
-    return 0;
-}
-
-static void result_number(sqlite3_context *context, double value) {
-    /* what overflows has no answer either */
-    if (isfinite(value)) sqlite3_result_double(context, value);
-}
-
-static void result_json(sqlite3_context *context, Bytes *json) {
-    if (json->failed) sqlite3_result_error_nomem(context);
-    else sqlite3_result_text(context, (const char *)json->data, (int)json->len, SQLITE_TRANSIENT);
-    bytes_clear(json);
-}
+#include "function.h"
 
 /* ---- sums: (y, p [, weight]), of f-beta (y, p, beta [, weight]) ---- */
 
 typedef struct SumFunction {
     const char *name;
     SumMetric metric;
-    Kind y, p;
+    NumberKind y, p;
     int takes_beta;
 } SumFunction;
 
@@ -78,11 +36,14 @@ static void sums_row(sqlite3_context *context, int argc, sqlite3_value **argv, d
                *second = f->metric >= SUM_ACCURACY ? "the predicted label"
         : f->p == PROBABILITY                      ? "the probability"
                                                    : "the predicted value";
-    if (!take(context, f->name, first, f->y, argv[0], &y) ||
-        !take(context, f->name, second, f->p, argv[1], &p))
+    if (!function_number(context, f->name, first, f->y, argv[0], &y) ||
+        !function_number(context, f->name, second, f->p, argv[1], &p))
         return;
-    if (f->takes_beta && !take(context, f->name, "beta", POSITIVE, argv[2], &beta)) return;
-    if (argc > weight_at && !take(context, f->name, "weight", WEIGHT, argv[weight_at], &w)) return;
+    if (f->takes_beta && !function_number(context, f->name, "beta", POSITIVE, argv[2], &beta))
+        return;
+    if (argc > weight_at &&
+        !function_number(context, f->name, "weight", WEIGHT, argv[weight_at], &w))
+        return;
     sums->beta = beta;
     sums_add(sums, f->metric, y, p, w, sign);
 }
@@ -133,7 +94,7 @@ typedef struct SampleFunction {
     const char *name;
     SampleMetric metric;
     Layout layout;
-    Kind x, y;
+    NumberKind x, y;
     int takes_weight;
     double setting; /* the default of a last argument: bins, resamples; 0: there is none */
     int settings;   /* how many last arguments there are */
@@ -160,7 +121,8 @@ static int take_settings(
         const char *name = i > n_values(f)  ? "the seed"
             : f->result == RESULT_BOOTSTRAP ? "the number of resamples"
                                             : "the number of bins";
-        if (!take(context, f->name, name, i > n_values(f) ? COUNT : POSITIVE, argv[i], &value))
+        if (!function_number(
+                context, f->name, name, i > n_values(f) ? COUNT : POSITIVE, argv[i], &value))
             return 0;
         Err err = {0};
         if (value != floor(value) || value > 1e6) {
@@ -180,21 +142,22 @@ static int take_row(sqlite3_context *context, const SampleFunction *f, int argc,
     double first, second = 0, weight = 1;
     int labelled = f->layout == LABEL_SCORE || f->layout == WHICH_VALUE;
     if (has_null(argc, argv)) return 0;
-    if (!take(context, f->name,
+    if (!function_number(context, f->name,
             f->layout == LABEL_SCORE       ? "label"
                 : f->layout == WHICH_VALUE ? "which"
                                            : "the count",
             labelled ? LABEL : f->x, argv[0], &first))
         return -1;
     if (n_values(f) > 1 &&
-        !take(context, f->name,
+        !function_number(context, f->name,
             f->layout == LABEL_SCORE          ? "score"
                 : labelled                    ? "the value"
                 : f->metric == sample_novelty ? "the total"
                                               : "the second count",
             labelled ? f->x : f->y, argv[1], &second))
         return -1;
-    if (f->takes_weight && argc > 2 && !take(context, f->name, "weight", WEIGHT, argv[2], &weight))
+    if (f->takes_weight && argc > 2 &&
+        !function_number(context, f->name, "weight", WEIGHT, argv[2], &weight))
         return -1;
     *out = labelled ? (Sample){second, first == 1 ? weight : -weight} : (Sample){first, second};
     return weight > 0;
@@ -296,8 +259,8 @@ static int take_scored(sqlite3_context *context, const char *function, sqlite3_v
     int *label, double *score) {
     double number;
     if (has_null(2, argv)) return 0;
-    if (!take(context, function, "label", LABEL, argv[0], &number) ||
-        !take(context, function, "score", NUMBER, argv[1], score))
+    if (!function_number(context, function, "label", LABEL, argv[0], &number) ||
+        !function_number(context, function, "score", NUMBER, argv[1], score))
         return -1;
     *label = number == 1;
     return 1;
@@ -425,25 +388,23 @@ static int register_sums(sqlite3 *db) {
         {"rec_fbeta", SUM_F, LABEL, LABEL, 1},
         {"rec_confusion", SUM_CONFUSION, LABEL, LABEL, 0},
     };
+    static const Window window = {sums_step, sums_inverse, sums_result, sums_result};
     int code = SQLITE_OK;
     for (size_t i = 0; i < sizeof functions / sizeof *functions && !code; i++)
         for (int weight = 0; weight < 2 && !code; weight++)
-            code = sqlite3_create_window_function(db, functions[i].name,
-                2 + functions[i].takes_beta + weight, FUNCTION_PURE,
-                (void *)(uintptr_t)&functions[i], sums_step, sums_result, sums_result, sums_inverse,
-                NULL);
+            code = window_register(db, functions[i].name, 2 + functions[i].takes_beta + weight,
+                &functions[i], &window);
     return code;
 }
 
 static int register_scores(sqlite3 *db) {
     static const ScoreFunction functions[] = {
         {"rec_auc", auc_of_scores}, {"rec_pr_auc", average_precision_of_scores}};
+    static const Window window = {scores_step, scores_inverse, scores_value, scores_final};
     int code = sqlite3_create_function_v2(
         db, "rec_auc_approx", 2, FUNCTION_PURE, NULL, NULL, ladder_step, ladder_final, NULL);
     for (size_t i = 0; i < sizeof functions / sizeof *functions && !code; i++)
-        code = sqlite3_create_window_function(db, functions[i].name, 2, FUNCTION_PURE,
-            (void *)(uintptr_t)&functions[i], scores_step, scores_final, scores_value,
-            scores_inverse, NULL);
+        code = window_register(db, functions[i].name, 2, &functions[i], &window);
     return code;
 }
 
@@ -454,7 +415,7 @@ static int pair_is_of_scores(const SampleFunction *function) {
     return function->takes_weight && function->result == RESULT_NUMBER;
 }
 
-int register_pair_aggregates(sqlite3 *db) {
+int register_value_aggregates(sqlite3 *db) {
     static const SampleFunction functions[] = {
         {"rec_auc", sample_auc, LABEL_SCORE, NUMBER, NUMBER, 1, 0, 0, RESULT_NUMBER},
         {"rec_pr_auc", sample_pr_auc, LABEL_SCORE, NUMBER, NUMBER, 1, 0, 0, RESULT_NUMBER},
@@ -475,13 +436,13 @@ int register_pair_aggregates(sqlite3 *db) {
         {"rec_chi2_p", sample_chi2_p, TWO_COUNTS, COUNT, POSITIVE, 0, 0, 0, RESULT_NUMBER},
         {"rec_bootstrap", NULL, ONE_COUNT, NUMBER, NUMBER, 0, 1000, 2, RESULT_BOOTSTRAP},
     };
+    static const Window window = {sample_step, sample_inverse, sample_value, sample_final};
     int code = register_sums(db);
     for (size_t i = 0; i < sizeof functions / sizeof *functions && !code; i++)
         for (int more = pair_is_of_scores(&functions[i]);
              more <= functions[i].takes_weight + functions[i].settings && !code; more++)
-            code = sqlite3_create_window_function(db, functions[i].name,
-                n_values(&functions[i]) + more, FUNCTION_PURE, (void *)(uintptr_t)&functions[i],
-                sample_step, sample_final, sample_value, sample_inverse, NULL);
+            code = window_register(
+                db, functions[i].name, n_values(&functions[i]) + more, &functions[i], &window);
     for (size_t i = 0; i < sizeof functions / sizeof *functions && !code; i++)
         if (functions[i].takes_weight)
             code = sqlite3_create_function_v2(db, functions[i].name, 1, FUNCTION_PURE,

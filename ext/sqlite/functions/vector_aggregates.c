@@ -8,6 +8,7 @@
 #include "../../base/memory.h"
 #include "../host/parts.h"
 #include "../host/values.h"
+#include "function.h"
 
 typedef struct Sum {
     double *value; /* dim */
@@ -110,14 +111,13 @@ static void average_final(sqlite3_context *context) {
 }
 
 int register_vector_aggregates(sqlite3 *db) {
-    for (int arguments = 1; arguments <= 2; arguments++) {
-        int code = sqlite3_create_window_function(db, "rec_vec_sum", arguments, FUNCTION_PURE,
-            (void *)(uintptr_t) "rec_vec_sum", sum_step, sum_final, sum_value, sum_inverse, NULL);
-        if (!code)
-            code = sqlite3_create_window_function(db, "rec_vec_avg", arguments, FUNCTION_PURE,
-                (void *)(uintptr_t) "rec_vec_avg", sum_step, average_final, average_value,
-                sum_inverse, NULL);
-        if (code) return code;
+    static const char sum_name[] = "rec_vec_sum", average_name[] = "rec_vec_avg";
+    static const Window sum = {sum_step, sum_inverse, sum_value, sum_final},
+                        average = {sum_step, sum_inverse, average_value, average_final};
+    int code = SQLITE_OK;
+    for (int arguments = 1; arguments <= 2 && !code; arguments++) {
+        code = window_register(db, sum_name, arguments, sum_name, &sum);
+        if (!code) code = window_register(db, average_name, arguments, average_name, &average);
     }
-    return SQLITE_OK;
+    return code;
 }

@@ -10,6 +10,7 @@
 #include "../../math/kernels.h"
 #include "../host/parts.h"
 #include "../host/values.h"
+#include "function.h"
 
 typedef struct Vector {
     const float *data;
@@ -244,30 +245,21 @@ static void version(sqlite3_context *context, int argc, sqlite3_value **argv) {
 }
 
 int register_vector_functions(sqlite3 *db) {
-    static const struct {
-        const char *name;
-        int arguments;
-        void (*function)(sqlite3_context *, int, sqlite3_value **);
-    } list[] = {
-        {"rec_version", 0, version},
-        {"rec_vec", 1, vec},
-        {"rec_vec_json", 1, vec_json},
-        {"rec_vec_dim", 1, vec_dim},
-        {"rec_vec_norm", 1, vec_norm},
-        {"rec_dot", 2, dot},
-        {"rec_cosine", 2, cosine},
-        {"rec_l2", 2, l2},
-        {"rec_l1", 2, l1},
-        {"rec_vec_add", 2, vec_add},
-        {"rec_vec_sub", 2, vec_sub},
-        {"rec_vec_scale", 2, vec_scale},
-        {"rec_vec_slice", 3, vec_slice},
-        {"rec_vec_normalize", 1, vec_normalize},
+    static const ScalarFunction functions[] = {
+        {"rec_version", 0, 0, version},
+        {"rec_vec", 1, 1, vec},
+        {"rec_vec_json", 1, 1, vec_json},
+        {"rec_vec_dim", 1, 1, vec_dim},
+        {"rec_vec_norm", 1, 1, vec_norm},
+        {"rec_dot", 2, 2, dot},
+        {"rec_cosine", 2, 2, cosine},
+        {"rec_l2", 2, 2, l2},
+        {"rec_l1", 2, 2, l1},
+        {"rec_vec_add", 2, 2, vec_add},
+        {"rec_vec_sub", 2, 2, vec_sub},
+        {"rec_vec_scale", 2, 2, vec_scale},
+        {"rec_vec_slice", 3, 3, vec_slice},
+        {"rec_vec_normalize", 1, 1, vec_normalize},
     };
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
-        int code = sqlite3_create_function_v2(db, list[i].name, list[i].arguments, FUNCTION_PURE,
-            (void *)(uintptr_t)list[i].name, list[i].function, NULL, NULL, NULL);
-        if (code) return code;
-    }
-    return SQLITE_OK;
+    return scalars_register(db, functions, sizeof functions / sizeof *functions);
 }

@@ -1,30 +1,37 @@
-/* What the entry point registers, one function a file. Each returns SQLite's code. */
-#ifndef REC_MODULES_H
-#define REC_MODULES_H
+/* The parts that the entry point registers on a connection, each a function register_<part> of its
+ * own file, which returns SQLite's code. This list is the only place that names them all. */
+#ifndef REC_PARTS_H
+#define REC_PARTS_H
 
 #include "sql.h"
 
-int register_vector_functions(sqlite3 *db);
-int register_vector_aggregates(sqlite3 *db);
-int register_metric_aggregates(sqlite3 *db);
-int register_index(sqlite3 *db);
-int register_model(sqlite3 *db);
-int register_train_function(sqlite3 *db);
-int register_tune_function(sqlite3 *db);
-int register_info_tables(sqlite3 *db);
-int register_model_tables(sqlite3 *db);
-int register_evaluate(sqlite3 *db);
-int register_search(sqlite3 *db);
-int register_index_tables(sqlite3 *db);
-int register_recall(sqlite3 *db);
-int register_item_vectors(sqlite3 *db);
-int register_rules(sqlite3 *db);
-int register_check_events(sqlite3 *db);
-int register_pair_aggregates(sqlite3 *db);
-int register_crossval(sqlite3 *db);
-int register_balance(sqlite3 *db);
-int register_curves(sqlite3 *db);
-int register_experiment_functions(sqlite3 *db);
+#define SQL_PARTS(X) \
+    X(vector_functions) \
+    X(vector_aggregates) \
+    X(ranking_aggregates) \
+    X(list_aggregates) \
+    X(value_aggregates) \
+    X(index) \
+    X(index_tables) \
+    X(recall) \
+    X(search) \
+    X(item_vectors) \
+    X(model) \
+    X(train_function) \
+    X(tune_function) \
+    X(model_tables) \
+    X(evaluate) \
+    X(crossval) \
+    X(curves) \
+    X(experiment_functions) \
+    X(rules) \
+    X(balance) \
+    X(check_events) \
+    X(info_tables)
+
+#define X(part) int register_##part(sqlite3 *db);
+SQL_PARTS(X)
+#undef X
 
 /* Bits for sqlite3_create_function: pure functions may be used in triggers, views and indexes. */
 #define FUNCTION_PURE (SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS)
