@@ -58,7 +58,7 @@ static Status relevant_items(const Work *w, int32_t user, const Ranked *list, si
     return ST_OK;
 }
 
-const char *judged_name(int metric) {
+const char *judgement_name(int metric) {
     return metric == JUDGED_SERENDIPITY    ? "serendipity"
         : metric == JUDGED_POPULARITY_LIFT ? "popularity_lift"
                                            : ranking_metric_name((RankingMetric)metric);
@@ -201,7 +201,7 @@ static void work_clear(Work *w, int threads) {
 }
 
 /* The first worker's counts become everybody's, and the values the caller's. */
-static void hand_over(Work *w, int threads, Judged *out) {
+static void hand_over(Work *w, int threads, Judgement *out) {
     for (int k = 0; k < w->options->n_k; k++) {
         out->listed[k] = w->listed[k];
         w->listed[k] = NULL;
@@ -218,7 +218,7 @@ static void hand_over(Work *w, int threads, Judged *out) {
     w->value = NULL;
 }
 
-Status judge(Judged *out, const Model *model, int popular_only, GpuCopy *copy,
+Status judge(Judgement *out, const Model *model, int popular_only, GpuCopy *copy,
     const Holdout *holdout, const EvaluateOptions *options, Task *task, Err *err) {
     Work w = {.model = model,
         .popular_only = popular_only,
@@ -226,7 +226,7 @@ Status judge(Judged *out, const Model *model, int popular_only, GpuCopy *copy,
         .task = task,
         .holdout = holdout,
         .options = options};
-    *out = (Judged){0};
+    *out = (Judgement){0};
     for (int k = 0; k < options->n_k; k++)
         if (options->k[k] > w.k_max) w.k_max = options->k[k];
     if (w.k_max > model->n_items) w.k_max = model->n_items;
@@ -242,18 +242,19 @@ Status judge(Judged *out, const Model *model, int popular_only, GpuCopy *copy,
     return status;
 }
 
-void judged_clear(Judged *judged) {
+void judgement_clear(Judgement *judged) {
     mem_free(judged->value);
     for (int k = 0; k < EVALUATE_MAX_K; k++) mem_free(judged->listed[k]);
-    *judged = (Judged){0};
+    *judged = (Judgement){0};
 }
 
-const double *judged_values(const Judged *judged, int metric, int k) {
+const double *judgement_values(const Judgement *judged, int metric, int k) {
     return judged->value +
         ((size_t)metric * (size_t)judged->n_k + (size_t)k) * (size_t)judged->n_users;
 }
 
-Status judged_beyond(Beyond *out, const Judged *judged, const Model *model, int k, Err *err) {
+Status judgement_beyond(
+    BeyondAccuracy *out, const Judgement *judged, const Model *model, int k, Err *err) {
     double distinct = 0, lists = 0, surprise = 0, entries = 0, square = 0, users = judged->n_users,
            longest = (double)judged->longest[k];
     Sample *count = mem_array((size_t)model->n_items, sizeof *count);

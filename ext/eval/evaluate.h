@@ -25,35 +25,36 @@ typedef struct EvaluateOptions {
  *     popularity_lift  mean popularity of the first k / that of her history - 1, NaN without a
  *                      history  (Abdollahpouri et al. 2019) */
 enum { JUDGED_SERENDIPITY = N_RANKING_METRICS, JUDGED_POPULARITY_LIFT, N_JUDGED };
-const char *judged_name(int metric);
+const char *judgement_name(int metric);
 
 /* What came out. */
-typedef struct Judged {
+typedef struct Judgement {
     int32_t n_users;
     int n_k;
-    double *value; /* metric x n_k x user: see judged_values */
+    double *value; /* metric x n_k x user: see judgement_values */
     /* per item of the model: in how many of the users' first k it is */
     int32_t *listed[EVALUATE_MAX_K];
     int64_t longest[EVALUATE_MAX_K]; /* of the lists, cut at k */
-} Judged;
+} Judgement;
 
 /* popular_only: judge the popular list instead of the model. copy: of the model's vectors, to rank
- * on its device; or NULL. Users' values are computed on all threads. judged_clear also after an
+ * on its device; or NULL. Users' values are computed on all threads. judgement_clear also after an
  * error. */
-Status judge(Judged *out, const Model *model, int popular_only, GpuCopy *copy,
+Status judge(Judgement *out, const Model *model, int popular_only, GpuCopy *copy,
     const Holdout *holdout, const EvaluateOptions *options, Task *task, Err *err);
-void judged_clear(Judged *judged);
+void judgement_clear(Judgement *judged);
 
 /* One value a user; k: an index of options->k. */
-const double *judged_values(const Judged *judged, int metric, int k);
+const double *judgement_values(const Judgement *judged, int metric, int k);
 
 /* Of the lists' first k: distinct items / items of the model; Gini of how often each item is listed
  * (0: all alike); mean of -log2(users of the item / all users of the training); 1 - mean over pairs
  * of lists of the share that they have in common, NaN where they are not all of one length. NaN
  * where nothing is listed. */
-typedef struct Beyond {
+typedef struct BeyondAccuracy {
     double coverage, gini, novelty, personalization;
-} Beyond;
-Status judged_beyond(Beyond *out, const Judged *judged, const Model *model, int k, Err *err);
+} BeyondAccuracy;
+Status judgement_beyond(
+    BeyondAccuracy *out, const Judgement *judged, const Model *model, int k, Err *err);
 
 #endif

@@ -252,10 +252,10 @@ static Status align(Part *p, const Model *model, int exclude_seen, Err *err) {
     return ST_OK;
 }
 
-static void summarise(TrialResult *out, const Judged *judged, const EvaluateOptions *options) {
+static void summarise(TrialResult *out, const Judgement *judged, const EvaluateOptions *options) {
     for (int k = 0; k < options->n_k; k++)
         for (int m = 0; m < N_RANKING_METRICS; m++) {
-            const double *value = judged_values(judged, m, k);
+            const double *value = judgement_values(judged, m, k);
             double sum = 0;
             for (int32_t u = 0; u < judged->n_users; u++) sum += value[u];
             out->value[m][k] = judged->n_users ? sum / judged->n_users : NAN;
@@ -276,8 +276,9 @@ Status event_set_sort(EventSet *set, Err *err) {
     return status;
 }
 
-static void add_users(TrialUsers *users, const EventSet *set, const Part *p, const Judged *judged) {
-    const double *value = judged_values(judged, (int)users->metric, 0);
+static void add_users(
+    TrialUsers *users, const EventSet *set, const Part *p, const Judgement *judged) {
+    const double *value = judgement_values(judged, (int)users->metric, 0);
     for (int32_t u = 0; u < judged->n_users; u++) {
         int32_t id = keymap_find(set->users, keymap_key(p->test.users, p->user[u]));
         users->sum[id] += value[u];
@@ -290,7 +291,7 @@ static Status train_and_judge(Part *p, TrialResult *out, TrialUsers *users, cons
     const Catalogue *catalogue, Model **model, Task *task, Err *err) {
     DatasetRules rules = model_rules(setting->algorithm, &setting->common, &setting->params),
                  plain = {0};
-    Judged judged = {0};
+    Judgement judged = {0};
     TRY(dataset_init(&p->train, err));
     TRY(dataset_init(&p->test, err));
     if (catalogue) TRY(catalogue->list(catalogue->host, &p->train, err));
@@ -316,7 +317,7 @@ static Status train_and_judge(Part *p, TrialResult *out, TrialUsers *users, cons
     Status status = judge(&judged, *model, 0, NULL, &p->holdout, &own, task, err);
     if (status == ST_OK) summarise(out, &judged, &own);
     if (status == ST_OK && users) add_users(users, set, p, &judged);
-    judged_clear(&judged);
+    judgement_clear(&judged);
     return status;
 }
 

@@ -14,6 +14,15 @@ HistoryRules history_rules(const Model *model) {
         .until = model->until};
 }
 
+HistoryRules history_rules_until(const Model *model, double until) {
+    HistoryRules rules = history_rules(model);
+    if (isfinite(until)) {
+        rules.has_until = 1;
+        rules.until = until;
+    }
+    return rules;
+}
+
 /* Items that the model does not know still make baskets: under this id until the baskets are
  * weighed. */
 enum { UNKNOWN_ITEM = INT32_MAX };

@@ -24,6 +24,8 @@ typedef struct HistoryRules {
     BasketRules basket;
 } HistoryRules;
 HistoryRules history_rules(const Model *model);
+/* Up to another time, where it is finite. */
+HistoryRules history_rules_until(const Model *model, double until);
 
 /* The id of an item for its event: the model's, or one that keeps its place in a basket although
  * the model does not know it; below 0: no event that counts. */

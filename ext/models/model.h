@@ -54,6 +54,9 @@ typedef struct TrainingStep {
     double seconds;   /* since training began */
 } TrainingStep;
 
+/* A checksum as 64 digits and a 0. */
+enum { SHA256_TEXT = 65 };
+
 typedef struct Algorithm Algorithm;
 
 typedef struct Model {
@@ -74,7 +77,7 @@ typedef struct Model {
     double trained_seconds;
     TrainingStep *step;
     int64_t n_steps;
-    char sha256[65]; /* of the stored form, without the times */
+    char sha256[SHA256_TEXT]; /* of the stored form, without the times */
 } Model;
 
 /* What a user has, or what is in a cart: distinct items in ascending id, weights > 0. */

@@ -17,6 +17,7 @@
 #include "host/jobs.h"
 #include "host/parts.h"
 #include "host/row_table.h"
+#include "host/values.h"
 #include "model/tune.h"
 
 static void pair(RowSink *sink, const char *key, const char *value) {
@@ -85,7 +86,7 @@ static Status option_rows(
 }
 
 static Status options_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
-    const char *wanted = argv[0] ? (const char *)sqlite3_value_text(argv[0]) : NULL;
+    const char *wanted = value_text(argv[0]);
     AlgorithmParams params;
     CommonParams common;
     TuneCall call = {0};
@@ -105,7 +106,7 @@ static Status options_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
 
 static Status progress_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
     (void)db, (void)argv, (void)err;
-    progress_rows(sink);
+    jobs_rows(sink);
     return ST_OK;
 }
 

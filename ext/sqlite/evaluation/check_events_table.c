@@ -163,7 +163,7 @@ static void append_value(Bytes *out, sqlite3_value *value) {
         bytes_format(out, "\"a BLOB of %d bytes\"", sqlite3_value_bytes(value));
         break;
     default: {
-        const char *text = (const char *)sqlite3_value_text(value);
+        const char *text = value_text(value);
         int len = sqlite3_value_bytes(value), shown = len < 80 ? len : 80;
         /* no half of a character */
         while (shown > 0 && shown < len && text && ((unsigned char)text[shown] & 0xC0) == 0x80)
@@ -504,7 +504,7 @@ static Status check_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *
         .items = keymap_new(),
         .now = (double)time(NULL)};
     Status status = check.users && check.items
-        ? definition_find(&definition, db, (const char *)sqlite3_value_text(argv[0]), err)
+        ? definition_find(&definition, db, value_text(argv[0]), err)
         : fail_nomem(err, "the check");
     if (status == ST_OK) status = check_all(&check, err);
     if (status == ST_OK) status = emit(&check, sink, err);

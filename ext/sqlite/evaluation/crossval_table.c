@@ -3,6 +3,7 @@
 
 #include "../host/parts.h"
 #include "../host/row_table.h"
+#include "../host/values.h"
 #include "../model/tune.h"
 
 static void emit_fold(RowSink *sink, const TrialResult *result, int64_t fold, int64_t k) {
@@ -57,11 +58,11 @@ static Status crossval(
         status = fail(err, ST_BADARG, "rec_crossval judges one setting: give it as \"train\"");
     if (status == ST_OK) status = options_to_train(tuning->definition, train, &options, err);
     if (status == ST_OK)
-        status = progress_begin(&tuning->job, "crossval", tuning->definition->name, &tuning->task,
+        status = job_begin(&tuning->job, "crossval", tuning->definition->name, &tuning->task,
             tuning->definition->db, (int)tuning->call.progress, err);
     if (status == ST_OK) {
         status = each_fold(tuning, reader, options, sink, err);
-        progress_end(&tuning->job);
+        job_end(&tuning->job);
     }
     free(options);
     json_decref(train);
@@ -72,11 +73,8 @@ static Status crossval_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Er
     ModelDefinition definition = {0};
     EventsReader reader = {.definition = &definition};
     Tuning tuning = {.definition = &definition};
-    const char *text = argv[1] && sqlite3_value_type(argv[1]) != SQLITE_NULL
-        ? (const char *)sqlite3_value_text(argv[1])
-        : NULL;
-    Status status = definition_find(
-        &definition, db, (const char *)sqlite3_value_text(argv[0]), err);
+    const char *text = value_text(argv[1]);
+    Status status = definition_find(&definition, db, value_text(argv[0]), err);
     if (status == ST_OK) status = crossval(&tuning, &reader, text, sink, err);
     tuning_close(&tuning);
     events_reader_clear(&reader);

@@ -15,8 +15,10 @@
 #include "../../base/memory.h"
 #include "../../base/options.h"
 #include "../host/cache.h"
+#include "../host/device_copy.h"
 #include "../host/schema.h"
 #include "../host/values.h"
+#include "../model/model_device.h"
 
 enum { UNKNOWN_SKIP, UNKNOWN_POPULAR };
 
@@ -54,6 +56,9 @@ Status evaluate_parse(const char *text, EvaluateCall *call, EvaluateOptions *out
     options_default(evaluate_options, call);
     out->n_k = 1;
     out->k[0] = 10;
+    out->beyond = 1;
+    out->bootstrap = call->bootstrap;
+    out->seed = (uint64_t)call->seed;
     if (!text) return ST_OK;
     json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &json_error);
     json_t *k = json_is_object(root) ? json_object_get(root, "k") : NULL;
@@ -87,23 +92,39 @@ Status evaluate_parse(const char *text, EvaluateCall *call, EvaluateOptions *out
         }
     }
     json_decref(root);
+    out->bootstrap = call->bootstrap;
+    out->seed = (uint64_t)call->seed;
     return status == ST_OK ? device_parse(call->device, &call->choice, err) : status;
 }
 
-void loaded_clear(Loaded *loaded) {
-    events_reader_clear(&loaded->reader);
-    cache_release(loaded->model);
-    all_histories_clear(&loaded->all);
-    dataset_clear(&loaded->pairs);
-    keymap_free(loaded->segment_of);
-    keymap_free(loaded->segments);
-    bytes_clear(&loaded->segment);
-    definition_clear(&loaded->definition);
+/* The columns of the hold-out's statement. */
+enum { HOLDOUT_USER, HOLDOUT_ITEM, HOLDOUT_RELEVANCE, HOLDOUT_TIME, HOLDOUT_SEGMENT };
+
+/* The hold-out on its way: what was read of it, against the histories that the model reads. */
+typedef struct HoldoutReading {
+    const ModelDefinition *definition;
+    const Model *model;
+    const EvaluateCall *call;
+    HistoryRules rules;
+    AllHistories all;
+    Dataset pairs;      /* (user, item); items by key */
+    KeyMap *segment_of; /* with by=: users in the order of their first rows, */
+    KeyMap *segments;   /* the segments, */
+    Bytes segment;      /* and an int32 a user of segment_of: her segment, -1 for none */
+    int64_t overlap;    /* rows that are in the history */
+    int64_t too_early;  /* rows with a time before the history's end */
+} HoldoutReading;
+
+static void reading_clear(HoldoutReading *reading) {
+    all_histories_clear(&reading->all);
+    dataset_clear(&reading->pairs);
+    keymap_free(reading->segment_of);
+    keymap_free(reading->segments);
+    bytes_clear(&reading->segment);
 }
 
-static Status holdout_sql(
-    Loaded *loaded, const char *holdout, const char *by, sqlite3_stmt **out, Err *err) {
-    const ModelDefinition *definition = &loaded->definition;
+static Status prepare_holdout(const ModelDefinition *definition, const char *holdout,
+    const char *by, sqlite3_stmt **out, Err *err) {
     char *schema, *table;
     int has_user, has_item, has_relevance, has_time = 0, has_by = 1;
     TRY(schema_find_table(definition->db, "table or view", holdout, "", &schema, &table, err));
@@ -141,152 +162,206 @@ static Status holdout_sql(
 }
 
 /* Is (user, item) in the history? */
-static int in_history(const Loaded *loaded, Key user, Key item) {
-    int32_t u = keymap_find(loaded->all.users, user), i = keymap_find(loaded->model->items, item);
-    return u >= 0 && i >= 0 && all_histories_has(&loaded->all, u, i);
+static int in_history(const HoldoutReading *reading, Key user, Key item) {
+    int32_t u = keymap_find(reading->all.users, user), i = keymap_find(reading->model->items, item);
+    return u >= 0 && i >= 0 && all_histories_has(&reading->all, u, i);
 }
 
 /* A user is of the segment of her first row. */
-static Status read_segment(
-    Loaded *loaded, Key user, const char *by, sqlite3_value *value, Err *err) {
+static Status read_segment(HoldoutReading *reading, Key user, sqlite3_value *value, Err *err) {
     char buffer[KEY_BUFFER];
     Key name;
     int32_t id, segment = -1;
-    TRY(keymap_add(loaded->segment_of, user, &id, err));
-    if ((size_t)id < loaded->segment.len / sizeof segment) return ST_OK;
-    if (!value_key(value, AFFINITY_NONE, buffer, &name) && sqlite3_value_type(value) != SQLITE_NULL)
-        return fail(err, ST_BADARG, "by: %.60s must be an INTEGER or a TEXT", by);
-    if (sqlite3_value_type(value) != SQLITE_NULL)
-        TRY(keymap_add(loaded->segments, name, &segment, err));
-    bytes_append(&loaded->segment, &segment, sizeof segment);
-    return loaded->segment.failed ? fail_nomem(err, "the segments") : ST_OK;
+    TRY(keymap_add(reading->segment_of, user, &id, err));
+    if ((size_t)id < reading->segment.len / sizeof segment) return ST_OK;
+    if (sqlite3_value_type(value) != SQLITE_NULL) {
+        if (!value_key(value, AFFINITY_NONE, buffer, &name))
+            return fail(
+                err, ST_BADARG, "by: %.60s must be an INTEGER or a TEXT", reading->call->by);
+        TRY(keymap_add(reading->segments, name, &segment, err));
+    }
+    bytes_append(&reading->segment, &segment, sizeof segment);
+    return reading->segment.failed ? fail_nomem(err, "the segments") : ST_OK;
 }
 
-static Status read_holdout_row(Loaded *loaded, const char *by, sqlite3_stmt *rows, Err *err) {
-    const ModelDefinition *definition = &loaded->definition;
+static Status read_row(HoldoutReading *reading, sqlite3_stmt *row, Err *err) {
+    const ModelDefinition *definition = reading->definition;
     char buffer[2 * KEY_BUFFER];
     Key user, item;
     double relevance;
-    if (!value_key(sqlite3_column_value(rows, 0), definition->user_affinity, buffer, &user) ||
-        !value_key(
-            sqlite3_column_value(rows, 1), definition->item_affinity, buffer + KEY_BUFFER, &item))
+    if (!value_key(
+            sqlite3_column_value(row, HOLDOUT_USER), definition->user_affinity, buffer, &user) ||
+        !value_key(sqlite3_column_value(row, HOLDOUT_ITEM), definition->item_affinity,
+            buffer + KEY_BUFFER, &item))
         return fail(err, ST_BADARG, "the hold-out has a NULL or malformed user or item");
-    if (sqlite3_column_type(rows, 2) == SQLITE_NULL) return ST_OK; /* not relevant, as 0 */
-    if (!events_number(rows, 2, &relevance) || relevance < 0)
+    if (sqlite3_column_type(row, HOLDOUT_RELEVANCE) == SQLITE_NULL) return ST_OK; /* as 0 */
+    if (!events_number(row, HOLDOUT_RELEVANCE, &relevance) || relevance < 0)
         return fail(err, ST_BADARG, "the hold-out's relevance is %.40s (a number, 0 or more)",
-            (const char *)sqlite3_column_text(rows, 2));
+            (const char *)sqlite3_column_text(row, HOLDOUT_RELEVANCE));
     if (relevance == 0) return ST_OK;
-    if (sqlite3_column_type(rows, 3) != SQLITE_NULL && loaded->rules.has_until) {
+    if (sqlite3_column_type(row, HOLDOUT_TIME) != SQLITE_NULL && reading->rules.has_until) {
         double time;
-        TRY(events_time(definition, rows, 3, "the hold-out", &time, err));
-        loaded->too_early += time < loaded->rules.until;
+        TRY(events_time(definition, row, HOLDOUT_TIME, "the hold-out", &time, err));
+        reading->too_early += time < reading->rules.until;
     }
-    loaded->overlap += in_history(loaded, user, item);
-    TRY(read_segment(loaded, user, by, sqlite3_column_value(rows, 4), err));
-    return dataset_add(&loaded->pairs, user, item, relevance, 0, err);
+    reading->overlap += in_history(reading, user, item);
+    TRY(read_segment(reading, user, sqlite3_column_value(row, HOLDOUT_SEGMENT), err));
+    return dataset_add(&reading->pairs, user, item, relevance, 0, err);
 }
 
-static Status check_overlap(const Loaded *loaded, const EvaluateCall *call, Err *err) {
-    if (loaded->too_early)
+static Status check_overlap(const HoldoutReading *reading, Err *err) {
+    if (reading->too_early)
         return fail(err, ST_BADARG,
             "%lld hold-out rows are earlier than the end of the history that the model reads "
             "(until=%.0f)",
-            (long long)loaded->too_early, loaded->rules.until);
-    if (!loaded->overlap || (!call->exclude_seen && loaded->rules.has_until)) return ST_OK;
-    if (call->exclude_seen)
+            (long long)reading->too_early, reading->rules.until);
+    if (!reading->overlap || (!reading->call->exclude_seen && reading->rules.has_until))
+        return ST_OK;
+    if (reading->call->exclude_seen)
         return fail(err, ST_BADARG,
             "%lld hold-out rows are also in the history that the model reads, and exclude_seen "
             "hides them: leave them out of the hold-out, or judge repeats with {\"exclude_seen\": "
             "false}",
-            (long long)loaded->overlap);
+            (long long)reading->overlap);
     return fail(err, ST_BADARG,
         "%lld hold-out rows are also in the history that the model reads: it has seen the answers. "
         "Train with {\"until\": t} (or pass until) so that the history ends where the hold-out "
         "begins",
-        (long long)loaded->overlap);
+        (long long)reading->overlap);
 }
 
-Status evaluate_load(Loaded *loaded, sqlite3 *db, const char *model, const char *holdout,
-    EvaluateCall *call, Err *err) {
-    char sha256[65];
-    sqlite3_stmt *rows = NULL;
+static Status read_rows(HoldoutReading *reading, const char *holdout, Err *err) {
+    sqlite3_stmt *row = NULL;
     int has_row = 1;
-    TRY(definition_find(&loaded->definition, db, model, err));
-    loaded->reader.definition = &loaded->definition;
-    TRY(store_lookup(&loaded->definition, NULL, call->version, &loaded->version, sha256, err));
-    TRY(store_model(&loaded->definition, loaded->version, sha256, &loaded->model, err));
-    if (call->exclude_seen < 0) call->exclude_seen = !loaded->model->algorithm->keeps_seen;
-    loaded->rules = history_rules(loaded->model);
-    if (isfinite(call->until)) {
-        loaded->rules.has_until = 1;
-        loaded->rules.until = call->until;
-    }
-    TRY(events_read_histories(&loaded->reader, loaded->model, &loaded->rules, &loaded->all, err));
-    TRY(dataset_init(&loaded->pairs, err));
-    loaded->segment_of = keymap_new();
-    loaded->segments = keymap_new();
-    if (!loaded->segment_of || !loaded->segments) return fail_nomem(err, "the segments");
-    TRY(holdout_sql(loaded, holdout, call->by, &rows, err));
+    DatasetRules as_they_are = {0};
+    Task task = {0};
+    TRY(prepare_holdout(reading->definition, holdout, reading->call->by, &row, err));
     Status status = ST_OK;
     while (status == ST_OK) {
-        status = sql_step(db, rows, &has_row, err);
+        status = sql_step(reading->definition->db, row, &has_row, err);
         if (status != ST_OK || !has_row) break;
-        status = read_holdout_row(loaded, call->by, rows, err);
+        status = read_row(reading, row, err);
     }
-    sqlite3_finalize(rows);
-    if (status == ST_OK) status = check_overlap(loaded, call, err);
-    DatasetRules rules = {0};
-    Task task = {0};
-    return status == ST_OK ? dataset_finish(&loaded->pairs, &rules, &task, err) : status;
+    sqlite3_finalize(row);
+    if (status == ST_OK) status = check_overlap(reading, err);
+    return status == ST_OK ? dataset_finish(&reading->pairs, &as_they_are, &task, err) : status;
 }
 
-void aligned_clear(Aligned *aligned) {
-    mem_free(aligned->user);
-    mem_free(aligned->segment);
-    holdout_clear(&aligned->holdout);
+/* Her row in the histories, -1 when she has none. */
+static int32_t history_row(const HoldoutReading *reading, Key user) {
+    int32_t row = keymap_find(reading->all.users, user);
+    return row >= 0 && csr_row_len(&reading->all.rows, row) > 0 ? row : -1;
 }
 
-/* The user's row in the histories, -1 when she has none. */
-static int32_t history_row(const Loaded *loaded, int32_t user) {
-    int32_t row = keymap_find(loaded->all.users, keymap_key(loaded->pairs.users, user));
-    return row >= 0 && csr_row_len(&loaded->all.rows, row) > 0 ? row : -1;
-}
-
-static int32_t segment_of(const Loaded *loaded, Key user) {
-    int32_t id = keymap_find(loaded->segment_of, user), segment = -1;
+static int32_t segment_of(const HoldoutReading *reading, Key user) {
+    int32_t id = keymap_find(reading->segment_of, user), segment = -1;
     if (id >= 0)
-        memcpy(&segment, loaded->segment.data + (size_t)id * sizeof segment, sizeof segment);
+        memcpy(&segment, reading->segment.data + (size_t)id * sizeof segment, sizeof segment);
     return segment;
 }
 
-Status evaluate_align(const Loaded *loaded, const EvaluateCall *call, Aligned *aligned, Err *err) {
-    const Csr *pairs = &loaded->pairs.by_user;
-    int32_t n = pairs->n_rows;
+/* Room in *out for the users of the hold-out: entries of their histories, and of what they have
+ * seen where that is more. */
+static Status holdout_reserve(const HoldoutReading *reading, Holdout *out, Err *err) {
+    const AllHistories *all = &reading->all;
+    const Csr *pairs = &reading->pairs.by_user;
     int64_t n_history = 0, n_seen = 0;
-    for (int32_t p = 0; p < n; p++) {
-        int32_t row = history_row(loaded, p);
-        n_history += row >= 0 ? csr_row_len(&loaded->all.rows, row) : 0;
-        n_seen += row >= 0 && loaded->all.seen
-            ? loaded->all.seen_start[row + 1] - loaded->all.seen_start[row]
-            : 0;
+    for (int32_t p = 0; p < pairs->n_rows; p++) {
+        int32_t row = history_row(reading, keymap_key(reading->pairs.users, p));
+        if (row < 0) continue;
+        n_history += csr_row_len(&all->rows, row);
+        n_seen += all->seen ? all->seen_start[row + 1] - all->seen_start[row] : 0;
     }
-    TRY(holdout_init(&aligned->holdout, n, loaded->model->n_items, n_history,
-        loaded->all.seen ? n_seen : HOLDOUT_SEES_HISTORY, csr_nnz(pairs), err));
-    aligned->user = mem_array((size_t)n, sizeof *aligned->user);
-    aligned->segment = mem_array((size_t)n, sizeof *aligned->segment);
-    if (!aligned->user || !aligned->segment) return fail_nomem(err, "the hold-out");
-    for (int32_t p = 0; p < n; p++) {
-        int32_t row = history_row(loaded, p);
-        History history = row >= 0 ? all_histories_row(&loaded->all, row) : (History){0};
-        if (row < 0 && call->unknown_users == UNKNOWN_SKIP) continue;
+    return holdout_init(out, pairs->n_rows, reading->model->n_items, n_history,
+        all->seen ? n_seen : HOLDOUT_SEES_HISTORY, csr_nnz(pairs), err);
+}
+
+/* The judged users, in the order of their keys. */
+static Status lay_out(HoldoutReading *reading, Holdout *out, JudgedUsers *users, Err *err) {
+    const Csr *pairs = &reading->pairs.by_user;
+    TRY(holdout_reserve(reading, out, err));
+    users->user = mem_array((size_t)pairs->n_rows, sizeof *users->user);
+    users->segment = mem_array((size_t)pairs->n_rows, sizeof *users->segment);
+    if (!users->user || !users->segment) return fail_nomem(err, "the hold-out");
+    for (int32_t p = 0; p < pairs->n_rows; p++) {
+        Key user = keymap_key(reading->pairs.users, p);
+        int32_t row = history_row(reading, user);
+        History history = row >= 0 ? all_histories_row(&reading->all, row) : (History){0};
+        if (row < 0 && reading->call->unknown_users == UNKNOWN_SKIP) continue;
         for (int64_t e = pairs->row_start[p]; e < pairs->row_start[p + 1]; e++)
-            holdout_add_relevant(&aligned->holdout,
-                keymap_find(loaded->model->items, keymap_key(loaded->pairs.items, pairs->col[e])),
+            holdout_add_relevant(out,
+                keymap_find(reading->model->items, keymap_key(reading->pairs.items, pairs->col[e])),
                 (double)pairs->val[e]);
-        aligned->user[aligned->holdout.n_users] = p;
-        aligned->segment[aligned->holdout.n_users] = segment_of(
-            loaded, keymap_key(loaded->pairs.users, p));
-        holdout_end_user(&aligned->holdout, &history);
+        users->user[out->n_users] = p;
+        users->segment[out->n_users] = segment_of(reading, user);
+        holdout_end_user(out, &history);
     }
+    users->keys = reading->pairs.users;
+    users->segments = reading->segments;
+    reading->pairs.users = reading->segments = NULL;
     return ST_OK;
+}
+
+static Status find_model(
+    JudgedModel *out, sqlite3 *db, const char *name, EvaluateCall *call, Err *err) {
+    char sha256[SHA256_TEXT];
+    sqlite3_int64 version;
+    TRY(definition_find(&out->definition, db, name, err));
+    TRY(store_lookup(&out->definition, NULL, call->version, &version, sha256, err));
+    TRY(store_model(&out->definition, version, sha256, &out->model, err));
+    if (call->exclude_seen < 0) call->exclude_seen = !out->model->algorithm->keeps_seen;
+    return ST_OK;
+}
+
+static Status read_holdout(const JudgedModel *model, const char *holdout, const EvaluateCall *call,
+    Holdout *out, JudgedUsers *users, Err *err) {
+    EventsReader events = {.definition = &model->definition};
+    HoldoutReading reading = {.definition = &model->definition,
+        .model = model->model,
+        .call = call,
+        .rules = history_rules_until(model->model, call->until),
+        .segment_of = keymap_new(),
+        .segments = keymap_new()};
+    Status status = events_read_histories(&events, model->model, &reading.rules, &reading.all, err);
+    if (status == ST_OK) status = dataset_init(&reading.pairs, err);
+    if (status == ST_OK && (!reading.segment_of || !reading.segments))
+        status = fail_nomem(err, "the segments");
+    if (status == ST_OK) status = read_rows(&reading, holdout, err);
+    if (status == ST_OK) status = lay_out(&reading, out, users, err);
+    events_reader_clear(&events);
+    reading_clear(&reading);
+    return status;
+}
+
+Status evaluate_load(JudgedModel *model, Holdout *holdout, JudgedUsers *users, sqlite3 *db,
+    const char *name, const char *table, EvaluateCall *call, Err *err) {
+    TRY(find_model(model, db, name, call, err));
+    return read_holdout(model, table, call, holdout, users, err);
+}
+
+void judged_model_clear(JudgedModel *model) {
+    cache_release(model->model);
+    definition_clear(&model->definition);
+}
+
+void judged_users_clear(JudgedUsers *users) {
+    keymap_free(users->keys);
+    keymap_free(users->segments);
+    mem_free(users->user);
+    mem_free(users->segment);
+}
+
+/* By the model, its lists scored on the device. A GPU that fails with device=auto is given up, and
+ * the CPU begins again. */
+Status evaluate_judge(Judgement *out, const JudgedModel *model, const Holdout *holdout,
+    DeviceChoice device, const EvaluateOptions *options, Task *task, Err *err) {
+    GpuCopy *copy;
+    *out = (Judgement){0};
+    TRY(model_device_copy(
+        model->definition.db, model->model, device, holdout->n_users, &copy, err));
+    Status status = judge(out, model->model, 0, copy, holdout, options, task, err);
+    cache_release(copy);
+    if (!copy || !device_gave_up(device, status, err)) return status;
+    judgement_clear(out);
+    return judge(out, model->model, 0, NULL, holdout, options, task, err);
 }

@@ -1,5 +1,4 @@
-/* A model, its histories and a hold-out, read for rec_evaluate, rec_evaluate_users and
- * rec_compare. */
+/* A model and a hold-out, read for rec_evaluate, rec_evaluate_users and rec_compare. */
 #ifndef REC_EVALUATE_LOAD_H
 #define REC_EVALUATE_LOAD_H
 
@@ -25,32 +24,31 @@ typedef struct EvaluateCall {
 /* Options as JSON (NULL: none): "k" is a number or a list, the rest goes through a table. */
 Status evaluate_parse(const char *text, EvaluateCall *call, EvaluateOptions *out, Err *err);
 
-/* What is read. Filled by evaluate_load; cleared also after an error. */
-typedef struct Loaded {
+/* What is judged. */
+typedef struct JudgedModel {
     ModelDefinition definition;
-    EventsReader reader;
-    Model *model;
-    sqlite3_int64 version;
-    HistoryRules rules;
-    AllHistories all;   /* all users' histories */
-    Dataset pairs;      /* the hold-out as (user, item) pairs; items by key */
-    KeyMap *segment_of; /* with by=: users in the order of their first rows, */
-    KeyMap *segments;   /* the segments, */
-    Bytes segment;      /* and an int32 a user of segment_of: her segment, -1 for none */
-    int64_t overlap;    /* hold-out pairs that are in the history */
-    int64_t too_early;  /* hold-out rows with a time before the history's end */
-} Loaded;
-Status evaluate_load(
-    Loaded *out, sqlite3 *db, const char *model, const char *holdout, EvaluateCall *call, Err *err);
-void loaded_clear(Loaded *loaded);
+    Model *model; /* a reference into the cache */
+} JudgedModel;
+void judged_model_clear(JudgedModel *model);
 
-/* The judged users. */
-typedef struct Aligned {
-    Holdout holdout;
-    int32_t *user;    /* per judged user: her id in loaded->pairs.users */
-    int32_t *segment; /* and her segment, -1 for none */
-} Aligned;
-Status evaluate_align(const Loaded *loaded, const EvaluateCall *call, Aligned *out, Err *err);
-void aligned_clear(Aligned *aligned);
+/* Who is judged: names for the rows of a report. */
+typedef struct JudgedUsers {
+    KeyMap *keys;     /* the users of the hold-out */
+    int32_t *user;    /* per judged user: her number in keys, ascending */
+    int32_t *segment; /* and her segment, a number of segments; -1 for none */
+    KeyMap *segments; /* values of by= */
+} JudgedUsers;
+void judged_users_clear(JudgedUsers *users);
+
+/* The model, and the hold-out against the histories that it reads: *holdout for the judge, *users
+ * for the report. call->exclude_seen becomes the algorithm's own where it is not given. All three
+ * are 0 at first, and to be cleared also after an error. Cost: a scan of the events and of the
+ * hold-out. */
+Status evaluate_load(JudgedModel *model, Holdout *holdout, JudgedUsers *users, sqlite3 *db,
+    const char *name, const char *table, EvaluateCall *call, Err *err);
+
+/* The model's lists, scored on the device. */
+Status evaluate_judge(Judgement *out, const JudgedModel *model, const Holdout *holdout,
+    DeviceChoice device, const EvaluateOptions *options, Task *task, Err *err);
 
 #endif

@@ -117,7 +117,7 @@ static Status balance_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
         if (!(text[i] = (const char *)sqlite3_value_text(argv[i])))
             status = fail(err, ST_BADARG, "relation, key and label are names");
     if (status == ST_OK && argv[3] && sqlite3_value_type(argv[3]) != SQLITE_NULL)
-        status = options_set_json(&target, 1, (const char *)sqlite3_value_text(argv[3]), err);
+        status = options_set_json(&target, 1, value_text(argv[3]), err);
     if (status == ST_OK) status = read_examples(&examples, db, text[0], text[1], text[2], err);
     if (status == ST_OK) status = emit_examples(&examples, sink, err);
     keymap_free(examples.keys);

@@ -9,10 +9,12 @@
 #include <string.h>
 
 #include "../../base/memory.h"
+#include "../../metrics/curves.h"
 #include "../host/parts.h"
 #include "../host/row_table.h"
 
 static const char MAGIC[] = "RECSCOR1";
+
 enum { MAGIC_LEN = 8 };
 
 void scored_result(sqlite3_context *context, Sample *row, size_t n) {
@@ -54,19 +56,6 @@ Status scored_read(sqlite3_value *value, Sample **out, size_t *n, Err *err) {
     return ST_OK;
 }
 
-typedef struct Counts {
-    double tp, fp;
-} Counts;
-
-static Counts totals(const Sample *row, size_t n) {
-    Counts all = {0, 0};
-    for (size_t i = 0; i < n; i++) {
-        all.tp += row[i].y > 0 ? row[i].y : 0;
-        all.fp -= row[i].y < 0 ? row[i].y : 0;
-    }
-    return all;
-}
-
 static void number_or_null(RowSink *sink, double a, double b) {
     if (b > 0) row_real(sink, a / b);
     else row_null(sink);
@@ -77,21 +66,18 @@ static Status walk(sqlite3_value **argv, RowSink *sink, int roc, Err *err) {
     Sample *row;
     size_t n;
     TRY(scored_read(argv[0], &row, &n, err));
-    Counts all = totals(row, n), now = {0, 0};
+    LabelWeights all = label_weights(row, n), above = {0, 0};
     if (roc && n) {
         row_null(sink);
-        number_or_null(sink, 0, all.fp);
-        number_or_null(sink, 0, all.tp);
+        number_or_null(sink, 0, all.negative);
+        number_or_null(sink, 0, all.positive);
     }
-    for (size_t from = 0, to; from < n; from = to) {
-        for (to = from; to < n && row[to].x == row[from].x; to++) {
-            now.tp += row[to].y > 0 ? row[to].y : 0;
-            now.fp -= row[to].y < 0 ? row[to].y : 0;
-        }
-        row_real(sink, row[from].x);
-        if (roc) number_or_null(sink, now.fp, all.fp);
-        else number_or_null(sink, now.tp, now.tp + now.fp);
-        number_or_null(sink, now.tp, all.tp);
+    for (size_t at = 0; at < n;) {
+        row_real(sink, row[at].x);
+        at = curve_step(row, n, at, &above);
+        if (roc) number_or_null(sink, above.negative, all.negative);
+        else number_or_null(sink, above.positive, above.positive + above.negative);
+        number_or_null(sink, above.positive, all.positive);
     }
     mem_free(row);
     return ST_OK;
@@ -108,23 +94,14 @@ static Status pr_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err
 }
 
 static void emit_bin(RowSink *sink, const Sample *row, size_t n, int64_t bin, int64_t bins) {
-    double weight = 0, scores = 0, labels = 0;
-    int64_t rows = 0;
-    for (size_t i = 0; i < n; i++) {
-        double own = fmin((double)bins - 1, floor(row[i].x * (double)bins)), w = fabs(row[i].y);
-        if (own != (double)bin) continue;
-        rows++;
-        weight += w;
-        scores += w * row[i].x;
-        labels += row[i].y > 0 ? w : 0;
-    }
-    if (rows == 0) return;
+    CalibrationBin found = calibration_bin(row, n, bin, bins);
+    if (found.rows == 0) return;
     row_integer(sink, bin);
     row_real(sink, (double)bin / (double)bins);
     row_real(sink, (double)(bin + 1) / (double)bins);
-    row_integer(sink, rows);
-    row_real(sink, scores / weight);
-    row_real(sink, labels / weight);
+    row_integer(sink, found.rows);
+    row_real(sink, found.mean_score);
+    row_real(sink, found.mean_label);
 }
 
 static Status calibration_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {

@@ -7,6 +7,7 @@
 #include "../../base/queue.h"
 #include "../../metrics/ranking.h"
 #include "../host/parts.h"
+#include "../host/values.h"
 #include "function.h"
 
 /* ---- ranking: (rank, relevance, k [, variant]) ---- */
@@ -38,7 +39,7 @@ static int read_setting(sqlite3_context *context, const RankingFunction *functio
     if (argc < 3) return 1; /* rec_r_precision */
     if (!take_k(context, function->name, argv[2], &state->k)) return 0;
     if (argc < 4) return 1;
-    const char *word = (const char *)sqlite3_value_text(argv[3]);
+    const char *word = value_text(argv[3]);
     for (int v = 0; v < 2; v++)
         if (word && function->variant[v] && strcmp(word, function->variant[v]) == 0) {
             state->variant = v + 1;

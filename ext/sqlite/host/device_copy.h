@@ -3,7 +3,6 @@
 #define REC_DEVICE_COPY_H
 
 #include "../../ann/gpu.h"
-#include "../../models/model.h"
 #include "cache.h"
 #include "sql.h"
 
@@ -24,11 +23,5 @@ Status device_copy(sqlite3 *db, const CacheKey *key, const AnnIndex *index, Devi
 
 /* Forget what auto gave up. */
 void device_forget(void);
-
-/* A model's copy, to rank so many users' lists; *out is NULL where the CPU is to do it: device=cpu,
- * or auto with little work, an algorithm that does not score by vectors, or a GPU that cannot. With
- * a GPU asked for, these are errors. */
-Status device_model_copy(
-    sqlite3 *db, const Model *model, DeviceChoice device, int64_t users, GpuCopy **out, Err *err);
 
 #endif

@@ -20,7 +20,7 @@ static void unlock(void) { pthread_mutex_unlock(&mutex); }
 
 static void initialise(void) { pthread_atfork(lock, unlock, unlock); }
 
-void progress_print(const Job *job, const char *format, ...) {
+void job_print(const Job *job, const char *format, ...) {
     va_list arguments;
     char text[400];
     if (!job->to_stderr) return;
@@ -55,7 +55,7 @@ static void print_line(Job *job) {
         text_format(count, sizeof count, ", %lld %s", (long long)now.done, now.unit);
     if (now.rate > 0) text_format(pace, sizeof pace, ", %.3g %s/s", now.rate, now.unit);
     if (now.seconds_left >= 0) text_format(left, sizeof left, ", %.0f s left", now.seconds_left);
-    progress_print(job, "%s%s%s%s (%.1f s)", phase, count, pace, left, seconds);
+    job_print(job, "%s%s%s%s (%.1f s)", phase, count, pace, left, seconds);
 }
 
 static int poll(void *argument) {
@@ -64,7 +64,7 @@ static int poll(void *argument) {
     return interrupt_poll(&job->poll);
 }
 
-Status progress_begin(Job *job, const char *kind, const char *name, Task *task, sqlite3 *db,
+Status job_begin(Job *job, const char *kind, const char *name, Task *task, sqlite3 *db,
     int to_stderr, Err *err) {
     *job = (Job){.kind = kind, .task = task, .to_stderr = to_stderr, .started = task_clock()};
     text_format(job->name, sizeof job->name, "%s", name);
@@ -80,7 +80,7 @@ Status progress_begin(Job *job, const char *kind, const char *name, Task *task, 
     return ST_OK;
 }
 
-void progress_end(Job *job) {
+void job_end(Job *job) {
     lock();
     for (Job **link = &jobs; *link; link = &(*link)->next)
         if (*link == job) {
@@ -91,7 +91,7 @@ void progress_end(Job *job) {
     interrupt_poll_clear(&job->poll);
 }
 
-void progress_rows(RowSink *sink) {
+void jobs_rows(RowSink *sink) {
     pthread_once(&once, initialise);
     lock();
     for (const Job *job = jobs; job; job = job->next) {

@@ -1,6 +1,6 @@
 /* Jobs that run now, for rec_progress: process-wide, readable from any thread. */
-#ifndef REC_PROGRESS_H
-#define REC_PROGRESS_H
+#ifndef REC_JOBS_H
+#define REC_JOBS_H
 
 #include <stdatomic.h>
 
@@ -22,14 +22,14 @@ typedef struct Job {
 
 /* Begin: fills task->poll (interrupts of db and, if asked for, lines on stderr) and lists the
  * job. */
-Status progress_begin(
+Status job_begin(
     Job *job, const char *kind, const char *name, Task *task, sqlite3 *db, int to_stderr, Err *err);
-void progress_end(Job *job);
+void job_end(Job *job);
 
 /* A line on stderr, where lines were asked for: "tune recs: ...". */
-void progress_print(const Job *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void job_print(const Job *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The rows of rec_progress. */
-void progress_rows(RowSink *sink);
+void jobs_rows(RowSink *sink);
 
 #endif

@@ -21,6 +21,7 @@
     X(tune_function) \
     X(model_tables) \
     X(evaluate) \
+    X(compare) \
     X(crossval) \
     X(curves) \
     X(experiment_functions) \

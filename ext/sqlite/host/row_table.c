@@ -6,6 +6,7 @@
 
 #include "../../base/memory.h"
 #include "guard.h"
+#include "values.h"
 
 typedef struct Cell {
     int type; /* SQLITE_INTEGER, ... */
@@ -102,7 +103,7 @@ void row_value(RowSink *sink, sqlite3_value *value) {
         row_bytes(sink, SQLITE_BLOB, sqlite3_value_blob(value), (size_t)sqlite3_value_bytes(value));
         break;
     default: {
-        const char *text = (const char *)sqlite3_value_text(value);
+        const char *text = value_text(value);
         row_bytes(
             sink, SQLITE_TEXT, text ? text : "", text ? (size_t)sqlite3_value_bytes(value) : 0);
     }

@@ -227,3 +227,9 @@ Status value_vector(
     }
     return status;
 }
+
+const char *value_text(sqlite3_value *value) {
+    return value && sqlite3_value_type(value) != SQLITE_NULL
+        ? (const char *)sqlite3_value_text(value)
+        : NULL;
+}

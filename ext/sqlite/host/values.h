@@ -33,6 +33,9 @@ Status value_no_key(const char *what, sqlite3_value *value, Err *err);
  * what was given. */
 Status value_whole(const char *what, sqlite3_value *value, int64_t *out, Err *err);
 
+/* Its text; NULL for NULL. */
+const char *value_text(sqlite3_value *value);
+
 void result_key(sqlite3_context *context, Key key);
 
 /* A list of keys from a JSON array such as [17, "x"]. Texts live in the list. */

@@ -5,6 +5,7 @@
 #include "../host/cache.h"
 #include "../host/device_copy.h"
 #include "../host/jobs.h"
+#include "../host/values.h"
 #include "index.h"
 
 const char *const index_hidden_names[N_HIDDEN] = {"<the table's name>", "k", "options",
@@ -37,16 +38,16 @@ static Status command_build(IndexTable *table, BuildKind kind, sqlite3_value *ar
     Job job;
     options_default(build_options, &options);
     if (sqlite3_value_type(argument) != SQLITE_NULL)
-        TRY(options_set_json(&target, 1, (const char *)sqlite3_value_text(argument), err));
+        TRY(options_set_json(&target, 1, value_text(argument), err));
     DeviceChoice device = table->device;
     if (*options.device) TRY(device_parse(options.device, &device, err));
     task.threads = (int)options.build_threads;
     table->build_ef = (int)options.ef_construction;
     if (kind != BUILD_OPTIMIZE && table->content) TRY(index_content_mend_triggers(table, err));
-    TRY(progress_begin(&job, kind == BUILD_OPTIMIZE ? "optimize" : "rebuild", table->name, &task,
+    TRY(job_begin(&job, kind == BUILD_OPTIMIZE ? "optimize" : "rebuild", table->name, &task,
         table->db, (int)options.progress, err));
     Status status = index_view_build(table, kind, device, &task, err);
-    progress_end(&job);
+    job_end(&job);
     return status;
 }
 

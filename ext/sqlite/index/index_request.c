@@ -176,7 +176,7 @@ Status index_take_options(
 
 static Status take_options(
     const IndexTable *table, IndexInputs *inputs, sqlite3_value *value, Err *err) {
-    const char *text = (const char *)sqlite3_value_text(value);
+    const char *text = value_text(value);
     if (!text && sqlite3_value_type(value) != SQLITE_NULL) return fail_nomem(err, "the options");
     return index_take_options(table, text, &inputs->request, err);
 }
@@ -201,7 +201,7 @@ static Status take_exclude(IndexTable *table, IndexInputs *inputs, sqlite3_value
     KeyList list = {0};
     int found;
     if (sqlite3_value_type(value) == SQLITE_NULL) return ST_OK;
-    TRY(key_list_parse(&list, "exclude", (const char *)sqlite3_value_text(value),
+    TRY(key_list_parse(&list, "exclude", value_text(value),
         table->key_column >= 0 ? AFFINITY_TEXT : AFFINITY_INTEGER, err));
     Status status = ST_OK;
     inputs->exclude_id = mem_array(list.n + 1, sizeof *inputs->exclude_id);

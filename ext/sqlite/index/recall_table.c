@@ -288,18 +288,10 @@ static Status measure(IndexTable *table, const RecallCall *call, RowSink *sink, 
     return status;
 }
 
-static const char *text_or_null(sqlite3_value *value) {
-    return value && sqlite3_value_type(value) != SQLITE_NULL
-        ? (const char *)sqlite3_value_text(value)
-        : NULL;
-}
-
 static Status recall_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
     IndexTable *table;
-    RecallCall call = {
-        .rows = 1, .options = text_or_null(argv[3]), .column = text_or_null(argv[4])};
-    if (sqlite3_value_type(argv[1]) == SQLITE_TEXT)
-        call.table = (const char *)sqlite3_value_text(argv[1]);
+    RecallCall call = {.rows = 1, .options = value_text(argv[3]), .column = value_text(argv[4])};
+    if (sqlite3_value_type(argv[1]) == SQLITE_TEXT) call.table = value_text(argv[1]);
     else TRY(value_whole("sample", argv[1], &call.rows, err));
     TRY(value_whole("k", argv[2], &call.k, err));
     if (call.rows < 1 || call.rows > 1000000)
@@ -308,7 +300,7 @@ static Status recall_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err 
             (long long)call.rows);
     if (call.k < 1 || call.k > 1000000)
         return fail(err, ST_BADARG, "k=%lld (1..1000000)", (long long)call.k);
-    TRY(index_open(&table, db, (const char *)sqlite3_value_text(argv[0]), err));
+    TRY(index_open(&table, db, value_text(argv[0]), err));
     Status status = measure(table, &call, sink, err);
     index_close(table);
     return status;

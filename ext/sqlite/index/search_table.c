@@ -165,16 +165,13 @@ static Status search_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err 
     sqlite3_int64 k = sqlite3_value_int64(argv[4]);
 
     if (sqlite3_value_numeric_type(argv[4]) != SQLITE_INTEGER || k < 0)
-        return fail(err, ST_BADARG, "k=%.40s (a whole number, 0 or more)",
-            (const char *)sqlite3_value_text(argv[4]));
-    TRY(index_open(&t, db, (const char *)sqlite3_value_text(argv[0]), err));
-    Status status = index_take_options(
-        t, argv[5] ? (const char *)sqlite3_value_text(argv[5]) : NULL, &request, err);
+        return fail(err, ST_BADARG, "k=%.40s (a whole number, 0 or more)", value_text(argv[4]));
+    TRY(index_open(&t, db, value_text(argv[0]), err));
+    Status status = index_take_options(t, value_text(argv[5]), &request, err);
     if (status == ST_OK) status = index_view_sync(t, err);
     if (status == ST_OK && k > index_view_count(t)) k = index_view_count(t);
     if (status == ST_OK)
-        status = schema_find_table(
-            db, "table", (const char *)sqlite3_value_text(argv[1]), "", &schema, &table, err);
+        status = schema_find_table(db, "table", value_text(argv[1]), "", &schema, &table, err);
     if (status == ST_OK)
         status = sql_prepare(db, &rows, err, "SELECT q.\"%w\", q.\"%w\" FROM \"%w\".\"%w\" q",
             sqlite3_value_text(argv[2]), sqlite3_value_text(argv[3]), schema, table);

@@ -2,17 +2,17 @@
 #include "../host/cache.h"
 #include "../host/parts.h"
 #include "../host/row_table.h"
+#include "../host/values.h"
 #include "model_table.h"
 
 static Status vectors_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
     ModelDefinition definition = {0};
     Model *model = NULL;
-    char sha256[65];
+    char sha256[SHA256_TEXT];
     sqlite3_int64 version = argv[1] ? sqlite3_value_int64(argv[1]) : 0;
     if (argv[1] && sqlite3_value_numeric_type(argv[1]) != SQLITE_INTEGER)
         return fail(err, ST_BADARG, "the version must be a whole number");
-    Status status = definition_find(
-        &definition, db, (const char *)sqlite3_value_text(argv[0]), err);
+    Status status = definition_find(&definition, db, value_text(argv[0]), err);
     if (status == ST_OK) status = store_lookup(&definition, NULL, version, &version, sha256, err);
     if (status == ST_OK) status = store_model(&definition, version, sha256, &model, err);
     if (status == ST_OK && !model->algorithm->item_vector)

@@ -6,6 +6,7 @@
 #include "../host/device_copy.h"
 #include "../host/interrupt.h"
 #include "model_cursor.h"
+#include "model_device.h"
 
 /* THREAD_USERS: two groups a thread at least. GPU_USERS: enough for every thread to have some while
  * others wait for the device. */
@@ -195,7 +196,7 @@ Status model_fill_everybody(ModelTable *table, ModelCursor *cursor, Err *err) {
     if (cursor->request.has_candidates)
         return fail(err, ST_BADARG, "candidates need a user or a basket");
     TRY(events_read_histories(&table->reader, cursor->model, &rules, &cursor->all, err));
-    TRY(device_model_copy(table->definition.db, cursor->model, cursor->request.device,
+    TRY(model_device_copy(table->definition.db, cursor->model, cursor->request.device,
         keymap_count(cursor->all.users), &cursor->copy, err));
     cursor->batched = 1;
     return model_next_batch(table, cursor, err);

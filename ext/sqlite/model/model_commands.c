@@ -5,6 +5,7 @@
 #include "../../base/options.h"
 #include "../host/cache.h"
 #include "../host/guard.h"
+#include "../host/values.h"
 #include "model_table.h"
 
 typedef struct VersionOption {
@@ -39,7 +40,7 @@ static Status version_argument(sqlite3_value *argument, sqlite3_int64 *out, Err 
     if (sqlite3_value_numeric_type(argument) == SQLITE_INTEGER) /* also '1' */
         option.version = sqlite3_value_int64(argument);
     else if (sqlite3_value_type(argument) == SQLITE_TEXT)
-        TRY(options_set_json(&target, 1, (const char *)sqlite3_value_text(argument), err));
+        TRY(options_set_json(&target, 1, value_text(argument), err));
     if (option.version < 1)
         return fail(err, ST_BADARG, "arg must be a version's number, or {\"version\": n}");
     *out = option.version;
@@ -50,9 +51,7 @@ static Status command_train(
     ModelTable *table, sqlite3_value *argument, sqlite3_int64 *version, Err *err) {
     Model *model;
     PutWish wish;
-    const char *options = sqlite3_value_type(argument) == SQLITE_NULL
-        ? NULL
-        : (const char *)sqlite3_value_text(argument);
+    const char *options = sqlite3_value_type(argument) == SQLITE_NULL ? NULL : value_text(argument);
     const ModelDefinition *definition = &table->definition;
     if (tune_before_train(definition, options))
         TRY(tune_and_train(definition, &table->reader, options, 1, &model, &wish, err));
@@ -117,8 +116,7 @@ static Status run_command(ModelTable *table, const char *command, sqlite3_value 
     TRY(check_columns(command, column, err));
     if (strcmp(command, "train") == 0) return command_train(table, column[C_ARG], rowid, err);
     if (strcmp(command, "tune") == 0)
-        return tune_model(definition, &table->reader,
-            (const char *)sqlite3_value_text(column[C_ARG]), rowid, err);
+        return tune_model(definition, &table->reader, value_text(column[C_ARG]), rowid, err);
     if (strcmp(command, "load") == 0)
         return command_load(table, column[C_ARG], column[C_OPTIONS], rowid, err);
     if (strcmp(command, "rollback") == 0) return store_rollback(definition, err);

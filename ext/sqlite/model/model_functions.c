@@ -3,6 +3,7 @@
 
 #include "../host/guard.h"
 #include "../host/parts.h"
+#include "../host/values.h"
 #include "model_table.h"
 
 /* rec_train(model [, options]): the trained version as a BLOB, for INSERT INTO model(model, arg)
@@ -15,10 +16,9 @@ static void rec_train(sqlite3_context *context, int argc, sqlite3_value **argv) 
     PutWish wish;
     Err err = {0};
     sqlite3 *db = sqlite3_context_db_handle(context);
-    const char *options = argc > 1 ? (const char *)sqlite3_value_text(argv[1]) : NULL;
+    const char *options = argc > 1 ? value_text(argv[1]) : NULL;
 
-    Status status = definition_find(
-        &definition, db, (const char *)sqlite3_value_text(argv[0]), &err);
+    Status status = definition_find(&definition, db, value_text(argv[0]), &err);
     if (status == ST_OK) status = guard_enter(&err);
     if (status == ST_OK) {
         status = tune_before_train(&definition, options)
@@ -49,9 +49,9 @@ static void rec_tune(sqlite3_context *context, int argc, sqlite3_value **argv) {
     EventsReader reader = {.definition = &definition};
     Bytes json = {0};
     Err err = {0};
-    const char *options = argc > 1 ? (const char *)sqlite3_value_text(argv[1]) : NULL;
-    Status status = definition_find(&definition, sqlite3_context_db_handle(context),
-        (const char *)sqlite3_value_text(argv[0]), &err);
+    const char *options = argc > 1 ? value_text(argv[1]) : NULL;
+    Status status = definition_find(
+        &definition, sqlite3_context_db_handle(context), value_text(argv[0]), &err);
     if (status == ST_OK) status = guard_enter(&err);
     if (status == ST_OK) {
         status = tune_outside(&definition, &reader, options, &json, &err);

@@ -10,7 +10,7 @@
 
 Status model_table_take(ModelTable *table, sqlite3_int64 wanted, Model **out,
     sqlite3_int64 *out_version, ModelQuery **out_query, Err *err) {
-    char sha256[65];
+    char sha256[SHA256_TEXT];
     *out = NULL;
     *out_query = NULL;
     TRY(store_lookup(&table->definition, &table->lookup, wanted, out_version, sha256, err));

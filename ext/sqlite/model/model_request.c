@@ -51,8 +51,7 @@ static Status take_list(const ModelDefinition *definition, KeyList *list, const 
         request->null_input = 1;
         return ST_OK;
     }
-    return key_list_parse(
-        list, what, (const char *)sqlite3_value_text(value), definition->item_affinity, err);
+    return key_list_parse(list, what, value_text(value), definition->item_affinity, err);
 }
 
 /* NULL asks nothing; what can be no key would be met by the popular list, and nobody would
@@ -108,7 +107,7 @@ static Status take_argument(const ModelDefinition *definition, Request *request,
     case 'O':
         return sqlite3_value_type(value) == SQLITE_NULL
             ? ST_OK
-            : options_set_json(&target, 1, (const char *)sqlite3_value_text(value), err);
+            : options_set_json(&target, 1, value_text(value), err);
     default: return fail(err, ST_BADARG, "unknown plan");
     }
 }

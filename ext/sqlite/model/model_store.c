@@ -139,7 +139,7 @@ Status store_drop(const ModelDefinition *definition, sqlite3_int64 version, Err 
 }
 
 Status store_lookup(const ModelDefinition *definition, sqlite3_stmt **cached, sqlite3_int64 wanted,
-    sqlite3_int64 *out, char sha256[65], Err *err) {
+    sqlite3_int64 *out, char sha256[SHA256_TEXT], Err *err) {
     sqlite3_stmt *own = NULL, **statement = cached ? cached : &own;
     int has_row = 0;
     Status status = ST_OK;
@@ -163,9 +163,9 @@ Status store_lookup(const ModelDefinition *definition, sqlite3_stmt **cached, sq
     if (status == ST_OK) {
         const char *text = (const char *)sqlite3_column_text(*statement, 1);
         *out = sqlite3_column_int64(*statement, 0);
-        if (!text || strlen(text) != 64)
+        if (!text || strlen(text) != SHA256_TEXT - 1)
             status = fail(err, ST_CORRUPT, "version %lld has no checksum", *out);
-        else memcpy(sha256, text, 65);
+        else memcpy(sha256, text, SHA256_TEXT);
     }
     if (*statement) sqlite3_reset(*statement);
     sqlite3_finalize(own);
@@ -250,7 +250,7 @@ Status store_model(const ModelDefinition *definition, sqlite3_int64 version, con
  * in the cache does not count. What was read stays in the cache, where the next query finds it. */
 static Status read_back(const ModelDefinition *definition, sqlite3_int64 version, Err *err) {
     Model *model;
-    char sha256[65];
+    char sha256[SHA256_TEXT];
     sqlite3_int64 found;
     size_t bytes;
     TRY(store_lookup(definition, NULL, version, &found, sha256, err));

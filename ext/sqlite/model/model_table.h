@@ -161,9 +161,9 @@ Status store_check(const ModelDefinition *definition, Err *err);
 /* A reference into the cache (cache_release it); loads on a miss. version 0: the active one. */
 Status store_model(const ModelDefinition *definition, sqlite3_int64 version, const char *sha256,
     Model **out, Err *err);
-/* version and sha256 (65 bytes) of the wanted version (0: the active one). */
+/* version and sha256 (SHA256_TEXT bytes) of the wanted version (0: the active one). */
 Status store_lookup(const ModelDefinition *definition, sqlite3_stmt **cached, sqlite3_int64 wanted,
-    sqlite3_int64 *out, char sha256[65], Err *err);
+    sqlite3_int64 *out, char sha256[SHA256_TEXT], Err *err);
 
 /* ---- model_setting.c ---- */
 

@@ -14,7 +14,7 @@ static Status take_start(const ModelDefinition *definition, Model **out, Err *er
     const OptSpec *spec = options_find(definition->algorithm->options, "init_from");
     int64_t version = 0;
     sqlite3_int64 found;
-    char sha256[65];
+    char sha256[SHA256_TEXT];
     if (spec) memcpy(&version, definition->params.bytes + spec->offset, sizeof version);
     if (!version) return ST_OK;
     TRY(store_lookup(definition, NULL, version, &found, sha256, err));
@@ -36,7 +36,7 @@ Status train_model(const ModelDefinition *definition, EventsReader *reader, cons
     int has_until = isfinite(train.until);
     if (has_until && !d.time) return fail(err, ST_BADARG, "until needs the model's time= column");
     *wish = (PutWish){train.activate == ACTIVATE_ALWAYS, train.keep};
-    TRY(progress_begin(&job, "train", d.name, &task, d.db, (int)train.progress, err));
+    TRY(job_begin(&job, "train", d.name, &task, d.db, (int)train.progress, err));
     task_phase(&task, "reading events", "events", 0, 0);
     Status status = dataset_init(&data, err);
     if (status == ST_OK) status = items_list(&d, &data, err);
@@ -56,6 +56,6 @@ Status train_model(const ModelDefinition *definition, EventsReader *reader, cons
         (*out)->until = has_until ? train.until : 0;
     }
     dataset_clear(&data);
-    progress_end(&job);
+    job_end(&job);
     return status;
 }

@@ -77,7 +77,7 @@ static void forget_values(Run *run, const Algorithm *family) {
 
 static void report(const Run *run, const Tried *t) {
     const Tried *best = best_tried(run, NULL, 1);
-    progress_print(&run->tuning.job,
+    job_print(&run->tuning.job,
         "trial %lld, %.3g of the users: %s: %s@%lld %.5f (best %.5f), %.2f s to train",
         (long long)run->judged, t->share, t->options, run->key.metric, (long long)run->key.k,
         t->value, best ? best->value : NAN, t->seconds);
@@ -275,7 +275,7 @@ static Status choose(Run *run, Err *err) {
     if (!winner) return ST_OK;
     char text[240];
     text_format(text, sizeof text, "chosen: %s", run->why);
-    progress_print(&run->tuning.job, "%s: %s", run->chosen, text);
+    job_print(&run->tuning.job, "%s: %s", run->chosen, text);
     return note(run, winner, text, err);
 }
 
@@ -322,11 +322,11 @@ static Status run_search(Run *run, const ModelDefinition *definition, EventsRead
     TRY(tune_call_read(&tuning->call, definition, options, NULL, NULL, err));
     if (tuning->call.resume && !store)
         return fail(err, ST_BADARG, "resume: no trials are kept here");
-    TRY(progress_begin(&tuning->job, "tune", definition->name, &tuning->task, definition->db,
+    TRY(job_begin(&tuning->job, "tune", definition->name, &tuning->task, definition->db,
         (int)tuning->call.progress, err));
     atomic_store(&tuning->job.trials, tuning->call.trials);
     Status status = search(run, reader, err);
-    progress_end(&tuning->job);
+    job_end(&tuning->job);
     return status;
 }
 
@@ -410,7 +410,7 @@ static Status fall_back(Run *run, const char **setting, Err *err) {
     text_format(run->why, sizeof run->why,
         "too few events, or users with a past, to judge anything in the part that is held out: "
         "item_knn as it is");
-    progress_print(&run->tuning.job, "%s", run->why);
+    job_print(&run->tuning.job, "%s", run->why);
     if (run->store && !find_tried(run, plain, 1))
         TRY(trials_put(run->tuning.definition, &run->key, &tried, err));
     return note(run, &tried, run->why, err);

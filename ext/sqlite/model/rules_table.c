@@ -78,15 +78,14 @@ static Status take_confidence(sqlite3_value *value, double *out, Err *err) {
     int type = sqlite3_value_numeric_type(value);
     *out = sqlite3_value_double(value);
     if ((type == SQLITE_INTEGER || type == SQLITE_FLOAT) && *out >= 0 && *out <= 1) return ST_OK;
-    return fail(
-        err, ST_BADARG, "min_confidence=%.40s (0..1)", (const char *)sqlite3_value_text(value));
+    return fail(err, ST_BADARG, "min_confidence=%.40s (0..1)", value_text(value));
 }
 
 static Status rules_prepare(Rules *rules, sqlite3 *db, sqlite3_value **argv, Err *err) {
     char buffer[KEY_BUFFER];
     Key key;
     TRY(take_confidence(argv[1], &rules->min_confidence, err));
-    TRY(definition_find(&rules->definition, db, (const char *)sqlite3_value_text(argv[0]), err));
+    TRY(definition_find(&rules->definition, db, value_text(argv[0]), err));
     rules->reader.definition = &rules->definition;
     TRY(read_data(rules, err));
     rules->to = rules->data.by_user.n_cols;

@@ -1,0 +1,32 @@
+#include "model_device.h"
+
+#include <string.h>
+
+#include "../host/device_copy.h"
+
+/* The factors are the content that the checksum names. */
+static CacheKey copy_key(const Model *model, int device) {
+    CacheKey key = {{'g'}};
+    memcpy(key.bytes + 1, model->sha256, 56); /* of its 64 digits: 224 bits */
+    memcpy(key.bytes + 57, &device, sizeof device);
+    return key;
+}
+
+Status model_device_copy(
+    sqlite3 *db, const Model *model, DeviceChoice device, int64_t users, GpuCopy **out, Err *err) {
+    *out = NULL;
+    if (device.kind == DEVICE_CPU) return ST_OK;
+    if (!model->algorithm->index) {
+        if (device.kind == DEVICE_AUTO) return ST_OK;
+        return fail(err, ST_BADARG,
+            "device: algorithm %s is not scored on a GPU (ials, bpr and mf are, which score by "
+            "vectors)",
+            model->algorithm->name);
+    }
+    const AnnIndex *index = model->algorithm->index(model);
+    CacheKey key = copy_key(model, device.number);
+    if (!device_is_worth(
+            device, (double)users * (double)index->vectors->n * (double)index->vectors->dim))
+        return ST_OK;
+    return device_copy(db, &key, index, device, out, err);
+}
