@@ -20,6 +20,7 @@
 #include "../base/bytes.h"
 #include "../base/status.h"
 #include "../base/task.h"
+#include "../base/bits.h"
 #include "../base/topk.h"
 
 typedef enum AnnMetric { ANN_IP, ANN_L2, ANN_COSINE } AnnMetric;
@@ -95,7 +96,7 @@ typedef struct AnnSearch {
 } AnnSearch;
 
 static inline int ann_allows(const uint64_t *allowed, int64_t position) {
-    return !allowed || (allowed[position >> 6] >> (position & 63) & 1);
+    return !allowed || bits_have(allowed, position);
 }
 
 /* How many rows a search may find. */

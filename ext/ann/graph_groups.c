@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/bits.h"
 #include "../base/memory.h"
 
 static const float STEPS_OF_ONE = 4194304; /* 2^22 */
@@ -128,10 +129,9 @@ static Status lay_out(RowGroups *out, const Finder *f, Err *err) {
 
 static Status mark_nodes(RowGroups *groups, int64_t n, Err *err) {
     if (!groups->n) return ST_OK;
-    groups->has = mem_zeros(((size_t)n + 63) / 64, sizeof *groups->has);
+    groups->has = mem_zeros(bits_words(n), sizeof *groups->has);
     if (!groups->has) return fail_nomem(err, "the graph");
-    for (int64_t g = 0; g < groups->n; g++)
-        groups->has[groups->node[g] >> 6] |= (uint64_t)1 << (groups->node[g] & 63);
+    for (int64_t g = 0; g < groups->n; g++) bits_add(groups->has, groups->node[g]);
     return ST_OK;
 }
 
@@ -215,7 +215,7 @@ Status row_groups_find(
 
 int64_t row_groups_of(const RowGroups *groups, int32_t node, const int32_t **out) {
     *out = NULL;
-    if (!groups->has || !(groups->has[node >> 6] >> (node & 63) & 1)) return 1;
+    if (!groups->has || !bits_have(groups->has, node)) return 1;
     int64_t low = 0, high = groups->n - 1;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "../base/bits.h"
 #include "../base/memory.h"
 #include "../math/kernels.h"
 #include "graph.h"
@@ -116,9 +117,8 @@ static float distance(const Walk *walk, int32_t node) {
 }
 
 static int first_visit(Walk *walk, int32_t node) {
-    uint64_t bit = (uint64_t)1 << (node & 63);
-    if (walk->seen[node >> 6] & bit) return 0;
-    walk->seen[node >> 6] |= bit;
+    if (bits_have(walk->seen, node)) return 0;
+    bits_add(walk->seen, node);
     return 1;
 }
 
@@ -183,7 +183,7 @@ static int walk_level(Walk *walk, int level) {
 }
 
 static void forget_seen(Walk *walk) {
-    memset(walk->seen, 0, ((size_t)walk->graph->n + 63) / 64 * sizeof *walk->seen);
+    memset(walk->seen, 0, bits_words(walk->graph->n) * sizeof *walk->seen);
 }
 
 /* Down the upper levels, keeping the BEAM nearest of each as the starting points of the next: a
@@ -314,7 +314,7 @@ static void walk_free(Walk *walk) {
 
 static Status walk_alloc(Walk *walk, Err *err) {
     size_t dim = (size_t)walk->vectors->dim;
-    walk->seen = mem_array(((size_t)walk->graph->n + 63) / 64, sizeof *walk->seen);
+    walk->seen = mem_array(bits_words(walk->graph->n), sizeof *walk->seen);
     walk->scratch = mem_array(dim, sizeof *walk->scratch);
     walk->narrow = mem_array(dim, 1);
     walk->wide = mem_zeros(dim + 16, sizeof *walk->wide);

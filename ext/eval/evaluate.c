@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "../base/bits.h"
 #include "../base/memory.h"
 #include "../metrics/lists.h"
 #include "../metrics/samples.h"
@@ -28,10 +29,10 @@ static int64_t allow_unseen(const Work *w, int32_t user, uint64_t *bit) {
     const Model *model = w->model;
     const Csr *seen = w->holdout->has_seen ? &w->holdout->seen : &w->holdout->history;
     int64_t n = model->n_items;
-    model_allow_all(model, bit);
+    bits_fill(bit, model->n_items);
     if (!w->options->exclude_seen) return n;
     for (int64_t e = seen->row_start[user]; e < seen->row_start[user + 1]; e++, n--)
-        bit[seen->col[e] >> 6] &= ~((uint64_t)1 << (seen->col[e] & 63));
+        bits_remove(bit, seen->col[e]);
     return n;
 }
 

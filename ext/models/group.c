@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "../base/bits.h"
 #include "../base/memory.h"
 
 /* On the CPU a group's queries share what the cache holds; on a GPU many make a call worth
@@ -10,7 +11,7 @@
 enum { CPU_GROUP = 16, GPU_GROUP = 1024, GROUP_BYTES = 1 << 24 };
 
 int group_size(const Model *model, size_t k, int64_t lists, int threads, const GpuCopy *copy) {
-    size_t each = model_words(model) * sizeof(uint64_t) + k * sizeof(Ranked) + 1,
+    size_t each = bits_words(model->n_items) * sizeof(uint64_t) + k * sizeof(Ranked) + 1,
            room = GROUP_BYTES / each;
     if (!model->algorithm->index) return 1;
     int64_t most = copy ? GPU_GROUP : CPU_GROUP, share = lists / (2 * (int64_t)threads),
@@ -20,7 +21,7 @@ int group_size(const Model *model, size_t k, int64_t lists, int threads, const G
 }
 
 Status group_init(Group *group, const Model *model, int size, size_t k, Err *err) {
-    size_t n = (size_t)size, words = model_words(model);
+    size_t n = (size_t)size, words = bits_words(model->n_items);
     const AnnIndex *index = model->algorithm->index ? model->algorithm->index(model) : NULL;
     *group = (Group){.model = model, .size = size};
     group->list = mem_zeros(n, sizeof *group->list);

@@ -166,6 +166,28 @@ Status history_of_events(EventList *list, const HistoryRules *rules, OwnedHistor
     return ST_OK;
 }
 
+Status history_of_basket(
+    const int32_t *item, int64_t n, int32_t n_items, OwnedHistory *out, Err *err) {
+    float *count = mem_zeros((size_t)n_items, sizeof *count);
+    double *place = mem_array((size_t)n_items, sizeof *place);
+    Status status = count && place ? owned_history_reserve(out, n, err)
+                                   : fail_nomem(err, "the basket");
+    for (int64_t i = 0; i < n && status == ST_OK; i++) {
+        if (item[i] < 0) continue;
+        count[item[i]] += 1;
+        place[item[i]] = (double)i;
+    }
+    for (int32_t i = 0; i < n_items && status == ST_OK; i++) {
+        if (count[i] == 0) continue;
+        out->history.item[out->history.n] = i;
+        out->history.weight[out->history.n] = count[i];
+        out->history.time[out->history.n++] = place[i];
+    }
+    mem_free(count);
+    mem_free(place);
+    return status;
+}
+
 /* ---- everybody's ---- */
 
 void all_histories_clear(AllHistories *all) {

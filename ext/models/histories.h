@@ -56,6 +56,11 @@ Status owned_history_reserve(OwnedHistory *history, int64_t n, Err *err);
  * O(n log n). */
 Status history_of_events(EventList *list, const HistoryRules *rules, OwnedHistory *out, Err *err);
 
+/* A cart as a history: an item counts as often as it is in the list, and its time is its last place
+ * there. item: n of them, below 0 for none of the model's. O(n + n_items). */
+Status history_of_basket(
+    const int32_t *item, int64_t n, int32_t n_items, OwnedHistory *out, Err *err);
+
 /* Every user's history, by user in key order; items in the model's ids. */
 typedef struct AllHistories {
     KeyMap *users;

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "../base/bits.h"
 #include "../base/memory.h"
 #include "scoreboard.h"
 
@@ -187,24 +188,16 @@ double model_query_score(const ModelQuery *query, int32_t item) {
     return score < 0 && !algorithm->scores_all ? 0 : score;
 }
 
-void model_allow_all(const Model *model, uint64_t *bit) {
-    memset(bit, 0xff, model_words(model) * sizeof *bit);
-    if (model->n_items % 64)
-        bit[model_words(model) - 1] = ((uint64_t)1 << (model->n_items % 64)) - 1;
-}
-
 /* Fill up from the popular list, leaving out what is listed already. */
 static Status fill(
     const Model *model, const uint64_t *allowed, size_t k, Ranked *out, size_t *out_n, Err *err) {
     double score = *out_n == 0 ? score_of_stranger(model) : 0;
-    uint64_t *listed = mem_zeros(model_words(model), sizeof *listed);
+    uint64_t *listed = mem_zeros(bits_words(model->n_items), sizeof *listed);
     if (!listed) return fail_nomem(err, "the popular list");
-    for (size_t i = 0; i < *out_n; i++)
-        listed[out[i].item >> 6] |= (uint64_t)1 << (out[i].item & 63);
+    for (size_t i = 0; i < *out_n; i++) bits_add(listed, out[i].item);
     for (int32_t at = 0; at < model->n_items && *out_n < k; at++) {
         int32_t item = model->popular[at];
-        uint64_t bit = (uint64_t)1 << (item & 63);
-        if ((allowed && !(allowed[item >> 6] & bit)) || (listed[item >> 6] & bit)) continue;
+        if ((allowed && !bits_have(allowed, item)) || bits_have(listed, item)) continue;
         out[(*out_n)++] = (Ranked){.item = item, .from_popular = 1, .score = score};
     }
     mem_free(listed);

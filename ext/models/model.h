@@ -211,10 +211,6 @@ int model_query_speaks(const ModelQuery *query);
 Status model_query_history(ModelQuery *query, const History *history, Err *err);
 Status model_query_similar(ModelQuery *query, int32_t item, Err *err);
 
-/* A set of items has a bit per item: 64-bit words of it, and the set of all. */
-static inline size_t model_words(const Model *model) { return ((size_t)model->n_items + 63) / 64; }
-void model_allow_all(const Model *model, uint64_t *bit);
-
 typedef struct Ranked {
     int32_t item;
     /* filled from the popular list: score is 0, or the algorithm's for a stranger */

@@ -15,6 +15,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "../base/bits.h"
 #include "../base/memory.h"
 #include "algorithms.h"
 
@@ -111,7 +112,7 @@ static Status popular_rank(
     const double *score = query->model->state;
     (void)n_allowed, (void)err;
     for (int32_t i = 0; i < query->model->n_items; i++)
-        if (topk_wants(top, score[i], i) && (!allowed || (allowed[i >> 6] >> (i & 63) & 1)))
+        if (topk_wants(top, score[i], i) && (!allowed || bits_have(allowed, i)))
             topk_push(top, score[i], i);
     return ST_OK;
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "../base/bits.h"
 #include "../base/memory.h"
 
 Status scoreboard_init(Scoreboard *board, int32_t n_items, Err *err) {
@@ -31,8 +32,7 @@ void scoreboard_rank(const Scoreboard *board, const uint64_t *allowed, TopK *top
     for (int32_t k = 0; k < n; k++) {
         int32_t i = board->dense ? k : board->touched[k];
         double score = board->score[i];
-        if (score > 0 && topk_wants(top, score, i) &&
-            (!allowed || (allowed[i >> 6] >> (i & 63) & 1)))
+        if (score > 0 && topk_wants(top, score, i) && (!allowed || bits_have(allowed, i)))
             topk_push(top, score, i);
     }
 }

@@ -231,8 +231,6 @@ Status index_overlay_start(IndexTable *table, Err *err);
 /* Read again the rows that changed after the overlay's change, up to (seq, stamp). */
 Status index_overlay_catch_up(
     IndexTable *table, int64_t seq, const unsigned char stamp[STAMP], Err *err);
-/* Words of a set of base positions. */
-size_t index_live_words(const IndexBase *base);
 
 /* index_view.c: the loaded copy */
 Status index_view_sync(IndexTable *table, Err *err);

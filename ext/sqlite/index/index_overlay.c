@@ -1,6 +1,7 @@
 /* What changed since the base of a rec_index: this connection's own, row by row. */
 #include <string.h>
 
+#include "../../base/bits.h"
 #include "../../base/memory.h"
 #include "index.h"
 
@@ -13,13 +14,6 @@ void index_overlay_clear(IndexOverlay *overlay, int n_meta) {
     mem_free(overlay->kind);
     mem_free(overlay->live);
     *overlay = (IndexOverlay){0};
-}
-
-size_t index_live_words(const IndexBase *base) { return ((size_t)base->vectors.n + 63) / 64; }
-
-static void mark_all(uint64_t *bits, int64_t n) {
-    for (int64_t word = 0; word * 64 < n; word++)
-        bits[word] = n - word * 64 >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << (n - word * 64)) - 1;
 }
 
 /* Room for one slot more. The capacity grows only when all arrays have grown, so that each holds at
@@ -45,7 +39,7 @@ static Status overlay_grow(IndexTable *table, Err *err) {
 static void hide_base_row(IndexTable *table, int64_t position) {
     IndexOverlay *overlay = &table->overlay;
     if (position < 0 || !ann_allows(overlay->live, position)) return;
-    overlay->live[position >> 6] &= ~((uint64_t)1 << (position & 63));
+    bits_remove(overlay->live, position);
     overlay->n_live--;
 }
 
@@ -81,9 +75,9 @@ Status index_overlay_start(IndexTable *table, Err *err) {
     IndexOverlay *overlay = &table->overlay;
     index_overlay_clear(overlay, table->n_meta);
     overlay->slot = keymap_new();
-    overlay->live = mem_zeros(index_live_words(table->loaded), sizeof *overlay->live);
+    overlay->live = mem_zeros(bits_words(table->loaded->vectors.n), sizeof *overlay->live);
     if (!overlay->slot || !overlay->live) return fail_nomem(err, "the changes");
-    mark_all(overlay->live, table->loaded->vectors.n);
+    bits_fill(overlay->live, table->loaded->vectors.n);
     overlay->n_live = table->loaded->vectors.n;
     overlay->seq = table->loaded->seq;
     memcpy(overlay->stamp, table->loaded->stamp, STAMP);

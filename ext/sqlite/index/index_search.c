@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../../base/bits.h"
 #include "../../base/ids.h"
 #include "../../base/memory.h"
 #include "../../math/kernels.h"
@@ -41,14 +42,14 @@ static Status apply_conditions(
         if (overlay->kind[s] != SLOT_META) continue;
         int64_t at = index_base_position(table->loaded, keymap_key(overlay->slot, s).integer);
         if (at < 0 || !ann_allows(bits, at)) continue;
-        bits[at >> 6] &= ~((uint64_t)1 << (at & 63));
+        bits_remove(bits, at);
         if (conditions_hold(table, request, s)) again[kept++] = at;
     }
     Status status = ST_OK;
     for (size_t i = 0; i < request->n_conditions && status == ST_OK; i++)
         status = condition_apply(
             &request->condition[i], &table->loaded->meta[request->condition[i].column], bits, err);
-    for (int32_t i = 0; i < kept; i++) bits[again[i] >> 6] |= (uint64_t)1 << (again[i] & 63);
+    for (int32_t i = 0; i < kept; i++) bits_add(bits, again[i]);
     mem_free(again);
     return status;
 }
@@ -58,7 +59,7 @@ static Status allowed_positions(
     const IndexTable *table, const IndexRequest *request, uint64_t **out, int64_t *n, Err *err) {
     const IndexBase *base = table->loaded;
     const IndexOverlay *overlay = &table->overlay;
-    size_t words = ((size_t)base->vectors.n + 63) / 64;
+    size_t words = bits_words(base->vectors.n);
     Status status = ST_OK;
     *out = NULL;
     *n = base->vectors.n;
@@ -70,11 +71,11 @@ static Status allowed_positions(
     if (!request->only) memcpy(bits, overlay->live, words * sizeof *bits);
     for (size_t i = 0; request->only && i < request->n_only; i++) {
         int64_t at = index_base_position(base, request->only[i]);
-        if (at >= 0 && ann_allows(overlay->live, at)) bits[at >> 6] |= (uint64_t)1 << (at & 63);
+        if (at >= 0 && ann_allows(overlay->live, at)) bits_add(bits, at);
     }
     for (size_t i = 0; i < request->n_exclude; i++) {
         int64_t at = index_base_position(base, request->exclude[i]);
-        if (at >= 0) bits[at >> 6] &= ~((uint64_t)1 << (at & 63));
+        if (at >= 0) bits_remove(bits, at);
     }
     if (request->n_conditions) status = apply_conditions(table, request, bits, err);
     if (status != ST_OK) {

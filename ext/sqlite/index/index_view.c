@@ -8,6 +8,7 @@
  * and another process's commit is picked up. */
 #include <string.h>
 
+#include "../../base/bits.h"
 #include "../../base/ids.h"
 #include "../../base/memory.h"
 #include "../host/cache.h"
@@ -151,8 +152,7 @@ static Status find_present(IndexTable *table, uint64_t *there, uint8_t *slot_the
         if (status != ST_OK || !has_row) break;
         sqlite3_int64 id = sqlite3_column_int64(statement, ROW_ID);
         while (at < table->loaded->vectors.n && table->loaded->id[at] < id) at++;
-        if (at < table->loaded->vectors.n && table->loaded->id[at] == id)
-            there[at >> 6] |= (uint64_t)1 << (at & 63);
+        if (at < table->loaded->vectors.n && table->loaded->id[at] == id) bits_add(there, at);
         int32_t slot = keymap_find(table->overlay.slot, (Key){.integer = id});
         if (slot >= 0) slot_there[slot] = 1;
     }
@@ -163,7 +163,7 @@ static Status find_present(IndexTable *table, uint64_t *there, uint8_t *slot_the
 Status index_view_gone(IndexTable *table, int64_t **out, size_t *n, Err *err) {
     const IndexOverlay *overlay = &table->overlay;
     int32_t slots = keymap_count(overlay->slot);
-    uint64_t *there = mem_zeros(index_live_words(table->loaded), sizeof *there);
+    uint64_t *there = mem_zeros(bits_words(table->loaded->vectors.n), sizeof *there);
     uint8_t *slot_there = mem_zeros((size_t)slots, 1);
     *out = mem_array((size_t)(overlay->n_live + slots), sizeof **out);
     *n = 0;

@@ -1,10 +1,12 @@
 /* The categories of a model's items, for lists in another order: read from the items table when
  * they are first asked for, and again once the database has changed. */
+#include <string.h>
+
 #include "../../base/memory.h"
 #include "../host/guard.h"
 #include "../host/schema.h"
 #include "../host/values.h"
-#include "model_cursor.h"
+#include "model_list.h"
 
 /* Mix what a schema's pragmas say into the stamp. */
 static Status stamp_schema(
@@ -69,35 +71,38 @@ static Status read_categories(
     return status;
 }
 
-Status model_categories(
-    ModelTable *table, const ModelCursor *cursor, const int32_t **out, Err *err) {
+/* Does what was read hold still? A rollback leaves no trace in the stamp, so that nothing is kept
+ * inside a transaction; another version's items are read for this once. */
+static int is_fresh(const ModelTable *table, const Model *model, const sqlite3_int64 now[3]) {
+    return table->category && sqlite3_get_autocommit(table->definition.db) &&
+        model == table->loaded &&
+        memcmp(now, table->category_stamp, sizeof table->category_stamp) == 0;
+}
+
+Status model_categories(ModelTable *table, const Model *model, const RerankRules *rules,
+    const int32_t **out, Err *err) {
     const ModelDefinition *definition = &table->definition;
     sqlite3_int64 now[3];
     *out = NULL;
-    if (!rerank_needs_categories(&cursor->request.call.rerank)) return ST_OK;
+    if (!rerank_needs_categories(rules)) return ST_OK;
     if (!definition->item_category)
         return fail(err, ST_BADARG,
             "calibration and max_per_category need the model's items=, item_key= and "
             "item_category=");
     TRY(stamp(definition, now, err));
-    /* a rollback leaves no trace in the stamp */
-    int in_transaction = !sqlite3_get_autocommit(definition->db);
-    if (in_transaction || !table->category || cursor->model != table->loaded ||
-        now[0] != table->category_stamp[0] || now[1] != table->category_stamp[1] ||
-        now[2] != table->category_stamp[2]) {
+    if (!is_fresh(table, model, now)) {
         mem_free(table->category);
-        table->category = mem_array((size_t)cursor->model->n_items, sizeof *table->category);
+        table->category = mem_array((size_t)model->n_items, sizeof *table->category);
         if (!table->category) return fail_nomem(err, "the categories");
-        Status status = read_categories(definition, cursor->model, table->category, err);
+        Status status = read_categories(definition, model, table->category, err);
         if (status != ST_OK) {
             mem_free(table->category);
             table->category = NULL;
             return status;
         }
-        /* another version's items: for this once */
-        table->category_stamp[0] = in_transaction || cursor->model != table->loaded ? -1 : now[0];
-        table->category_stamp[1] = now[1];
-        table->category_stamp[2] = now[2];
+        memcpy(table->category_stamp, now, sizeof now);
+        if (!sqlite3_get_autocommit(definition->db) || model != table->loaded)
+            table->category_stamp[0] = -1;
     }
     *out = table->category;
     return ST_OK;

@@ -1,11 +1,11 @@
-/* What a query of a rec_model asks: the arguments of xFilter as a Request. */
+#include "model_request.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../../base/options.h"
 #include "../host/values.h"
-#include "model_cursor.h"
 
 static const OptSpec call_options[] = {
     {"exclude_seen", OPT_FLAG, offsetof(CallOptions, exclude_seen), 0, 0, -1, NULL,
@@ -103,7 +103,11 @@ static Status take_argument(const ModelDefinition *definition, Request *request,
         return take_integer(request, "LIMIT", value, &request->wanted.limit, err);
     case 'o': return take_integer(request, "OFFSET", value, &request->wanted.offset, err);
     case 'i': request->in[request->n_in++] = value; return ST_OK;
-    case '=': request->item = value; return ST_OK;
+    case '=':
+        request->has_item = 1;
+        request->item_is_key = value_key(
+            value, definition->item_affinity, request->item_buffer, &request->item);
+        return ST_OK;
     case 'O':
         return sqlite3_value_type(value) == SQLITE_NULL
             ? ST_OK
@@ -147,26 +151,41 @@ static sqlite3_uint64 hash_value(sqlite3_uint64 hash, sqlite3_value *value) {
     return data ? model_hash_bytes(hash, data, (size_t)sqlite3_value_bytes(value)) : hash;
 }
 
-Status model_read_request(ModelCursor *cursor, const ModelDefinition *definition, const char *plan,
-    sqlite3_value **argv, Err *err) {
-    options_default(call_options, &cursor->request.call);
-    cursor->request.function_form = strchr(plan, 'U') != NULL;
-    cursor->inputs_hash = 1469598103934665603u;
-    for (int i = 0; plan[i]; i++) {
-        int column = echo_column(plan[i]);
-        sqlite3_value *value = argv[i];
-        if (column >= 0) {
-            /* reading may convert: keep the original for the echo */
-            value = cursor->echo[column] = sqlite3_value_dup(argv[i]);
-            if (!value) return fail_nomem(err, "an input");
-            cursor->inputs_hash = hash_value(
-                model_hash_bytes(cursor->inputs_hash, &plan[i], 1), argv[i]);
-        }
-        TRY(take_argument(definition, &cursor->request, plan[i], argv[i], err));
-        if (cursor->request.user && (plan[i] == 'u' || plan[i] == 'U'))
-            cursor->request.user = value;
+/* Reading may convert a value: the echo keeps the original. */
+static Status read_argument(Request *request, RequestEcho *echo, const ModelDefinition *definition,
+    char letter, sqlite3_value *value, Err *err) {
+    int column = echo_column(letter);
+    sqlite3_value *kept = value;
+    if (column >= 0) {
+        kept = echo->column[column] = sqlite3_value_dup(value);
+        if (!kept) return fail_nomem(err, "an input");
+        echo->hash = hash_value(model_hash_bytes(echo->hash, &letter, 1), value);
     }
-    cursor->request.null_input |= cursor->request.function_form &&
-        !cursor->request.subject; /* recs(NULL, 10) */
+    TRY(take_argument(definition, request, letter, value, err));
+    if (letter == 'u' || letter == 'U') request->user = request->user ? kept : NULL;
     return ST_OK;
+}
+
+Status request_read(Request *out, RequestEcho *echo, const ModelDefinition *definition, int number,
+    const char *plan, sqlite3_value **argv, Err *err) {
+    options_default(call_options, &out->call);
+    out->because = (number & MODEL_PLAN_BECAUSE) != 0;
+    out->browses = (number & MODEL_PLAN_BROWSE) != 0;
+    out->function_form = strchr(plan, 'U') != NULL;
+    echo->hash = 1469598103934665603u;
+    for (int i = 0; plan[i]; i++) TRY(read_argument(out, echo, definition, plan[i], argv[i], err));
+    out->null_input |= out->function_form && !out->subject; /* recs(NULL, 10) */
+    return device_parse(out->call.device, &out->device, err);
+}
+
+void request_clear(Request *request) {
+    key_list_clear(&request->basket);
+    key_list_clear(&request->candidates);
+    key_list_clear(&request->exclude);
+    *request = (Request){0};
+}
+
+void request_echo_clear(RequestEcho *echo) {
+    for (int i = 0; i < N_MODEL_COLUMNS; i++) sqlite3_value_free(echo->column[i]);
+    *echo = (RequestEcho){0};
 }

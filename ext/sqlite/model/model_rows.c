@@ -1,26 +1,32 @@
-/* The rows of a rec_model's cursor: room for them, and how many are wanted. */
 #include "../../base/memory.h"
-#include "model_cursor.h"
+#include "model_list.h"
 
-Status model_reserve_rows(ModelCursor *cursor, size_t n, Err *err) {
-    if (n <= cursor->capacity) return ST_OK;
-    Row *grown = mem_resize(cursor->row, n, sizeof *grown);
+void list_rows_empty(ListRows *rows) {
+    for (size_t i = 0; i < rows->n; i++) mem_free(rows->row[i].because);
+    rows->n = 0;
+}
+
+void list_rows_clear(ListRows *rows) {
+    list_rows_empty(rows);
+    mem_free(rows->row);
+    *rows = (ListRows){0};
+}
+
+Status list_rows_reserve(ListRows *rows, size_t n, Err *err) {
+    if (n <= rows->capacity) return ST_OK;
+    ListRow *grown = mem_resize(rows->row, n, sizeof *grown);
     if (!grown) return fail_nomem(err, "the list");
-    cursor->row = grown;
-    cursor->capacity = n;
+    rows->row = grown;
+    rows->capacity = n;
     return ST_OK;
 }
 
-size_t model_pool_of(const Request *request, size_t k, int64_t available) {
-    const RerankRules *rules = &request->call.rerank;
-    size_t pool = rerank_is_on(rules) && (size_t)rules->pool > k ? (size_t)rules->pool : k;
-    /* who comes in for those that are too many may be far down */
-    if (rules->max_per_category > 0) pool = (size_t)available;
-    return pool > (size_t)available ? (size_t)available : pool;
-}
-
-void model_clear_rows(ModelCursor *cursor) {
-    for (size_t i = 0; i < cursor->n_rows; i++) mem_free(cursor->row[i].because);
-    cursor->n_rows = 0;
-    cursor->at = 0;
+void list_rows_add(
+    ListRows *rows, const Model *model, const Ranked *ranked, int64_t rank, int32_t user) {
+    rows->row[rows->n++] = (ListRow){.item = keymap_key(model->items, ranked->item),
+        .id = ranked->item,
+        .score = ranked->score,
+        .rank = rank,
+        .from_popular = ranked->from_popular,
+        .user = user};
 }

@@ -237,7 +237,7 @@ typedef struct ModelTable {
     Model *loaded; /* a reference into the cache */
     sqlite3_int64 loaded_version;
     int busy; /* guard.h */
-    /* per item of `loaded`, -1 for none; what model_rerank.c read at category_stamp */
+    /* per item of `loaded`, -1 for none; what model_categories.c read at category_stamp */
     int32_t *category;
     sqlite3_int64 category_stamp[3];
     ModelQuery *spare; /* a query of `loaded`, between uses */
