@@ -385,7 +385,6 @@ static Status check_duplicates(Check *check, Err *err) {
              "CASE WHEN typeof(e.\"%w\")='blob' THEN 'a BLOB' WHEN typeof(e.\"%w\")='real' AND "
              "abs(e.\"%w\")>1.7976931348623157e308 THEN 'infinite' ELSE e.\"%w\" END");
     sqlite3_stmt *rows = NULL;
-    int has_row = 1;
     Finding *finding = &check->finding[DUPLICATE];
     Status status = columns && shown
         ? sql_prepare(definition->db, &rows, err,
@@ -396,9 +395,7 @@ static Status check_duplicates(Check *check, Err *err) {
         : fail_nomem(err, "SQL");
     sqlite3_free(columns);
     sqlite3_free(shown);
-    while (status == ST_OK) {
-        status = sql_step(definition->db, rows, &has_row, err);
-        if (status != ST_OK || !has_row) break;
+    while (sql_next(definition->db, rows, &status, err)) {
         finding->count += sqlite3_column_int64(rows, 0) - 1;
         if (finding->n_examples == EXAMPLES) continue;
         bytes_format(&finding->examples, "%s{\"times\": %lld, \"row\": %s}",
@@ -441,15 +438,10 @@ static Status has_rowid(const ModelDefinition *definition, int *out, Err *err) {
 static Status check_all(Check *check, Err *err) {
     const ModelDefinition *definition = check->definition;
     sqlite3_stmt *rows = NULL;
-    int has_row = 1;
     TRY(guard_source(definition->db, definition->schema, definition->events, 0, err));
     TRY(has_rowid(definition, &check->has_rowid, err));
     Status status = prepare_rows(definition, check->has_rowid, &rows, err);
-    while (status == ST_OK) {
-        status = sql_step(definition->db, rows, &has_row, err);
-        if (status != ST_OK || !has_row) break;
-        status = check_row(check, rows, err);
-    }
+    while (sql_next(definition->db, rows, &status, err)) { status = check_row(check, rows, err); }
     sqlite3_finalize(rows);
     if (status == ST_OK) status = check_duplicates(check, err);
     if (status == ST_OK) status = check_users(check, err);

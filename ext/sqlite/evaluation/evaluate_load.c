@@ -232,14 +232,11 @@ static Status check_overlap(const HoldoutReading *reading, Err *err) {
 
 static Status read_rows(HoldoutReading *reading, const char *holdout, Err *err) {
     sqlite3_stmt *row = NULL;
-    int has_row = 1;
     DatasetRules as_they_are = {0};
     Task task = {0};
     TRY(prepare_holdout(reading->definition, holdout, reading->call->by, &row, err));
     Status status = ST_OK;
-    while (status == ST_OK) {
-        status = sql_step(reading->definition->db, row, &has_row, err);
-        if (status != ST_OK || !has_row) break;
+    while (sql_next(reading->definition->db, row, &status, err)) {
         status = read_row(reading, row, err);
     }
     sqlite3_finalize(row);

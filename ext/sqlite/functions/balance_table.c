@@ -55,7 +55,6 @@ static Status read_examples(Examples *examples, sqlite3 *db, const char *relatio
     const char *label, Err *err) {
     char *schema, *table;
     sqlite3_stmt *rows = NULL;
-    int has_row = 1;
     TRY(schema_find_table(db, "table or view", relation, "", &schema, &table, err));
     Status status = ST_OK;
     const char *const columns[] = {key, label};
@@ -68,9 +67,7 @@ static Status read_examples(Examples *examples, sqlite3 *db, const char *relatio
     if (status == ST_OK)
         status = sql_prepare(
             db, &rows, err, "SELECT \"%w\", \"%w\" FROM \"%w\".\"%w\"", key, label, schema, table);
-    while (status == ST_OK) {
-        status = sql_step(db, rows, &has_row, err);
-        if (status != ST_OK || !has_row) break;
+    while (sql_next(db, rows, &status, err)) {
         status = add_example(examples, rows, relation, err);
     }
     sqlite3_finalize(rows);

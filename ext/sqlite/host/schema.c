@@ -22,13 +22,10 @@ FileId schema_file_id(sqlite3 *db, const char *schema) {
 static Status find_schema(
     sqlite3 *db, const char *wanted, const char *table, const char *suffix, char **out, Err *err) {
     sqlite3_stmt *list;
-    int has_row = 1;
     TRY(sql_prepare(
         db, &list, err, "SELECT name FROM pragma_database_list ORDER BY name<>'temp', seq"));
     Status status = ST_OK;
-    while (status == ST_OK && !*out) {
-        status = sql_step(db, list, &has_row, err);
-        if (status != ST_OK || !has_row) break;
+    while (!*out && sql_next(db, list, &status, err)) {
         const char *schema = (const char *)sqlite3_column_text(list, 0);
         sqlite3_int64 found = 0;
         if (wanted && sqlite3_stricmp(wanted, schema) != 0) continue;

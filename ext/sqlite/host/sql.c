@@ -72,16 +72,26 @@ Status sql_step(sqlite3 *db, sqlite3_stmt *statement, int *has_row, Err *err) {
     return code == SQLITE_ROW || code == SQLITE_DONE ? ST_OK : sql_failed(err, db, code);
 }
 
+int sql_next(sqlite3 *db, sqlite3_stmt *rows, Status *status, Err *err) {
+    int has_row = 0;
+    if (*status == ST_OK) *status = sql_step(db, rows, &has_row, err);
+    return *status == ST_OK && has_row;
+}
+
+Status sql_finish(sqlite3 *db, sqlite3_stmt *statement, Err *err) {
+    Status status = ST_OK;
+    while (sql_next(db, statement, &status, err)) {}
+    sqlite3_finalize(statement);
+    return status;
+}
+
 Status sql_execute(sqlite3 *db, Err *err, const char *format, ...) {
     sqlite3_stmt *statement;
     va_list args;
-    int has_row = 1;
     va_start(args, format);
     Status status = prepare(db, &statement, err, format, args);
     va_end(args);
-    while (status == ST_OK && has_row) status = sql_step(db, statement, &has_row, err);
-    sqlite3_finalize(statement);
-    return status;
+    return status == ST_OK ? sql_finish(db, statement, err) : status;
 }
 
 Status sql_integer(

@@ -39,6 +39,13 @@ Status sql_execute(sqlite3 *db, Err *err, const char *format, ...);
 Status sql_integer(
     sqlite3 *db, sqlite3_int64 otherwise, sqlite3_int64 *out, Err *err, const char *format, ...);
 
+/* For each row: while (sql_next(db, rows, &status, err)) status = ...; It ends with the rows, or
+ * with *status an error, the caller's own or a step's. */
+int sql_next(sqlite3 *db, sqlite3_stmt *rows, Status *status, Err *err);
+
+/* Step a statement that is bound to its end, and finalize it. */
+Status sql_finish(sqlite3 *db, sqlite3_stmt *statement, Err *err);
+
 /* Step once: *has_row says whether a row came. */
 Status sql_step(sqlite3 *db, sqlite3_stmt *statement, int *has_row, Err *err);
 

@@ -85,14 +85,12 @@ Status index_base_finish(IndexBase *base, Err *err) {
 Status index_load_rows(IndexTable *table, IndexBase **out, Err *err) {
     sqlite3_stmt *statement;
     sqlite3_int64 n, at = 0;
-    int has_row = 1, is_null;
+    int is_null;
     *out = NULL;
     TRY(index_count_rows(table, &n, err));
     TRY(index_select_rows(table, &statement, "ORDER BY v.id", err));
     Status status = index_base_alloc(out, table, n, err);
-    while (status == ST_OK) {
-        status = sql_step(table->db, statement, &has_row, err);
-        if (status != ST_OK || !has_row) break;
+    while (sql_next(table->db, statement, &status, err)) {
         if (table->content && sqlite3_column_type(statement, ROW_VECTOR) == SQLITE_NULL) continue;
         if (at == n) status = fail(err, ST_CORRUPT, "the vectors changed while they were read");
         if (status == ST_OK)

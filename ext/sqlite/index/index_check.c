@@ -24,15 +24,13 @@ static int same_meta(const IndexTable *table, sqlite3_stmt *statement, int32_t s
  * table of ours; of content= it went without a word, and searches leave it out. */
 static Status compare_rows(IndexTable *table, Err *err) {
     sqlite3_stmt *statement;
-    int has_row = 1, is_null;
+    int is_null;
     int64_t rows = 0, n = 0;
     size_t bytes = ann_row_bytes(table->storage, table->dim);
     char *stored = sqlite3_malloc64(bytes);
     if (!stored) return fail_nomem(err, "a vector");
     Status status = index_select_rows(table, &statement, "ORDER BY v.id", err);
-    while (status == ST_OK) {
-        status = sql_step(table->db, statement, &has_row, err);
-        if (status != ST_OK || !has_row) break;
+    while (sql_next(table->db, statement, &status, err)) {
         status = index_take_vector(table, statement, ROW_VECTOR, stored, &is_null, err);
         if (status != ST_OK || is_null) continue;
         rows++;

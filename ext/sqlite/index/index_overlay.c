@@ -90,14 +90,11 @@ Status index_overlay_start(IndexTable *table, Err *err) {
 Status index_overlay_catch_up(
     IndexTable *table, int64_t seq, const unsigned char stamp[STAMP], Err *err) {
     sqlite3_stmt *statement;
-    int has_row;
     if (seq == table->overlay.seq) return ST_OK;
     TRY(index_statement(table, CHANGES_SINCE, &statement, err));
     sqlite3_bind_int64(statement, 1, table->overlay.seq);
     Status status = ST_OK;
-    while (status == ST_OK) {
-        status = sql_step(table->db, statement, &has_row, err);
-        if (status != ST_OK || !has_row) break;
+    while (sql_next(table->db, statement, &status, err)) {
         status = overlay_put(table, index_change(statement), err);
     }
     sqlite3_reset(statement);

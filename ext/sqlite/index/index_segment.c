@@ -154,13 +154,10 @@ static Status add_stale(IndexBase *base, int64_t *capacity, IndexChange change, 
  * stamp. */
 static Status note_stale(IndexTable *table, IndexBase *base, int64_t *capacity, Err *err) {
     sqlite3_stmt *statement;
-    int has_row = 1;
     TRY(index_statement(table, CHANGES_SINCE, &statement, err));
     sqlite3_bind_int64(statement, 1, base->seq);
     Status status = ST_OK;
-    while (status == ST_OK) {
-        status = sql_step(table->db, statement, &has_row, err);
-        if (status != ST_OK || !has_row) break;
+    while (sql_next(table->db, statement, &status, err)) {
         status = add_stale(base, capacity, index_change(statement), err);
     }
     sqlite3_reset(statement);
@@ -178,13 +175,11 @@ static Status gone_row(IndexBase *base, int64_t at, int64_t *capacity, Err *err)
  * are stale. */
 static Status read_segment_rows(IndexTable *table, IndexBase *base, int64_t *capacity, Err *err) {
     sqlite3_stmt *statement;
-    int has_row = 1, is_null;
+    int is_null;
     int64_t at = 0, n = base->vectors.n;
     TRY(index_select_rows(table, &statement, "ORDER BY v.id", err));
     Status status = ST_OK;
-    while (status == ST_OK && at < n) {
-        status = sql_step(table->db, statement, &has_row, err);
-        if (status != ST_OK || !has_row) break;
+    while (at < n && sql_next(table->db, statement, &status, err)) {
         sqlite3_int64 id = sqlite3_column_int64(statement, ROW_ID);
         while (at < n && base->id[at] < id && status == ST_OK)
             status = gone_row(base, at++, capacity, err);

@@ -143,13 +143,10 @@ int64_t index_view_count(const IndexTable *table) {
  * slots. */
 static Status find_present(IndexTable *table, uint64_t *there, uint8_t *slot_there, Err *err) {
     sqlite3_stmt *statement;
-    int has_row = 1;
     int64_t at = 0;
     TRY(index_select_rows(table, &statement, "WHERE v.vector IS NOT NULL ORDER BY v.id", err));
     Status status = ST_OK;
-    while (status == ST_OK) {
-        status = sql_step(table->db, statement, &has_row, err);
-        if (status != ST_OK || !has_row) break;
+    while (sql_next(table->db, statement, &status, err)) {
         sqlite3_int64 id = sqlite3_column_int64(statement, ROW_ID);
         while (at < table->loaded->vectors.n && table->loaded->id[at] < id) at++;
         if (at < table->loaded->vectors.n && table->loaded->id[at] == id) bits_add(there, at);

@@ -73,15 +73,10 @@ static Status sample_from_table(
     Sample *sample, const IndexTable *t, const char *name, const char *column, Err *err) {
     char *schema, *table;
     sqlite3_stmt *rows = NULL;
-    int has_row = 1;
     TRY(schema_find_table(t->db, "table or view", name, "", &schema, &table, err));
     Status status = sql_prepare(t->db, &rows, err, "SELECT q.\"%w\" FROM \"%w\".\"%w\" q",
         column ? column : t->column[t->vector_column].name, schema, table);
-    while (status == ST_OK) {
-        status = sql_step(t->db, rows, &has_row, err);
-        if (status != ST_OK || !has_row) break;
-        status = add_query(sample, t, table, rows, err);
-    }
+    while (sql_next(t->db, rows, &status, err)) { status = add_query(sample, t, table, rows, err); }
     sqlite3_finalize(rows);
     sqlite3_free(schema);
     sqlite3_free(table);

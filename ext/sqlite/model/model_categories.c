@@ -23,7 +23,6 @@ static Status stamp_schema(
  * that a view in it can read, but for a view in temp, which can read every schema. */
 static Status stamp(const ModelDefinition *definition, sqlite3_int64 out[3], Err *err) {
     sqlite3_stmt *schemas;
-    int has_row = 1;
     out[0] = sqlite3_total_changes64(definition->db);
     out[1] = out[2] = 0;
     if (sqlite3_stricmp(definition->schema, "temp") != 0)
@@ -31,9 +30,7 @@ static Status stamp(const ModelDefinition *definition, sqlite3_int64 out[3], Err
     TRY(sql_prepare(
         definition->db, &schemas, err, "SELECT name FROM pragma_database_list ORDER BY seq"));
     Status status = ST_OK;
-    while (status == ST_OK) {
-        status = sql_step(definition->db, schemas, &has_row, err);
-        if (status != ST_OK || !has_row) break;
+    while (sql_next(definition->db, schemas, &status, err)) {
         status = stamp_schema(definition, (const char *)sqlite3_column_text(schemas, 0), out, err);
     }
     sqlite3_finalize(schemas);
@@ -44,7 +41,6 @@ static Status stamp(const ModelDefinition *definition, sqlite3_int64 out[3], Err
 static Status read_categories(
     const ModelDefinition *definition, const Model *model, int32_t *category, Err *err) {
     sqlite3_stmt *rows = NULL;
-    int has_row = 1;
     TRY(guard_source(definition->db, definition->schema, definition->items, 0, err));
     KeyMap *names = keymap_new();
     Status status = names
@@ -53,11 +49,9 @@ static Status read_categories(
               definition->item_category, definition->schema, definition->items)
         : fail_nomem(err, "the categories");
     for (int32_t i = 0; i < model->n_items; i++) category[i] = -1;
-    while (status == ST_OK) {
+    while (sql_next(definition->db, rows, &status, err)) {
         char buffer[2 * KEY_BUFFER];
         Key item, name;
-        status = sql_step(definition->db, rows, &has_row, err);
-        if (status != ST_OK || !has_row) break;
         int32_t id = value_key(
                          sqlite3_column_value(rows, 0), definition->item_affinity, buffer, &item)
             ? keymap_find(model->items, item)

@@ -223,16 +223,13 @@ Status definition_load(
     ModelDefinition *definition, sqlite3 *db, const char *schema, const char *name, Err *err) {
     Arguments arguments = {0};
     sqlite3_stmt *statement = NULL;
-    int has_row = 1;
     sqlite3_int64 format = 0;
     Status status = definition_name(definition, db, schema, name, err);
     if (status == ST_OK) status = guard_shadow(db, schema, name, model_suffixes, N_OURS, err);
     if (status == ST_OK)
         status = sql_prepare(
             db, &statement, err, "SELECT key, value FROM \"%w\".\"%w_config\"", schema, name);
-    while (status == ST_OK) {
-        status = sql_step(db, statement, &has_row, err);
-        if (status != ST_OK || !has_row) break;
+    while (sql_next(db, statement, &status, err)) {
         if (arguments.n == MAX_ARGUMENTS) {
             status = fail(err, ST_CORRUPT, "%s_config has too many rows", name);
             break;

@@ -166,17 +166,15 @@ static Status visit_all(EventsReader *reader, int has_until, double until, RowVi
     const ModelDefinition *definition = reader->definition;
     sqlite3_stmt *rows = NULL;
     /* where a time is the number that stands there */
-    int has_row = 1, unit_to_check = definition->time && definition->time_unit == TIME_SECONDS;
+    int unit_to_check = definition->time && definition->time_unit == TIME_SECONDS;
     char buffer[2 * KEY_BUFFER];
     Status status = prepare_events(definition, &rows, "", err);
     reader->rows = 0;
     reader->span = (TimeSpan){0};
     reader->first = INFINITY;
-    while (status == ST_OK) {
+    while (sql_next(definition->db, rows, &status, err)) {
         Key user, item;
         double weight, time;
-        status = sql_step(definition->db, rows, &has_row, err);
-        if (status != ST_OK || !has_row) break;
         status = read_row(definition, rows, &user, &item, buffer, &weight, &time, err);
         if (status != ST_OK) break;
         reader->rows++;
@@ -290,14 +288,11 @@ static Status keep_event(HistoryReading *reading, sqlite3_stmt *row, Event event
 static Status read_one_user(EventsReader *reader, HistoryReading *reading, int32_t user, Err *err) {
     const ModelDefinition *definition = reader->definition;
     const HistoryRules *rules = reading->rules;
-    int has_row = 1;
     char buffer[2 * KEY_BUFFER];
     Status status = ST_OK;
-    while (status == ST_OK) {
+    while (sql_next(definition->db, reader->one_user, &status, err)) {
         Key key, item;
         double weight, time;
-        status = sql_step(definition->db, reader->one_user, &has_row, err);
-        if (status != ST_OK || !has_row) break;
         status = read_row(definition, reader->one_user, &key, &item, buffer, &weight, &time, err);
         int32_t id = status == ST_OK ? history_item(reading->model, rules, item) : -1;
         if (id < 0 || (rules->has_until && time >= rules->until)) continue;
@@ -376,15 +371,12 @@ Status events_read_histories(EventsReader *reader, const Model *model, const His
 static Status first_users(const EventsReader *reader, int32_t n, KeyMap *out, Err *err) {
     const ModelDefinition *definition = reader->definition;
     sqlite3_stmt *rows;
-    int has_row = 1;
     char buffer[KEY_BUFFER];
     TRY(prepare_events(definition, &rows, " LIMIT 1000", err));
     Status status = ST_OK;
-    while (status == ST_OK && keymap_count(out) < n) {
+    while (keymap_count(out) < n && sql_next(definition->db, rows, &status, err)) {
         Key user;
         int32_t id;
-        status = sql_step(definition->db, rows, &has_row, err);
-        if (status != ST_OK || !has_row) break;
         if (value_key(
                 sqlite3_column_value(rows, COLUMN_USER), definition->user_affinity, buffer, &user))
             status = keymap_add(out, user, &id, err);
@@ -419,14 +411,12 @@ Status events_read_first_users(EventsReader *reader, const Model *model, const H
 
 Status events_access(const ModelDefinition *definition, const char **out, Err *err) {
     sqlite3_stmt *statement;
-    int has_row = 1, scan = 0;
+    int scan = 0;
     TRY(sql_prepare(definition->db, &statement, err,
         "EXPLAIN QUERY PLAN SELECT e.\"%w\" FROM \"%w\".\"%w\" AS e WHERE e.\"%w\"=?1",
         definition->item, definition->schema, definition->events, definition->user));
     Status status = ST_OK;
-    while (status == ST_OK) {
-        status = sql_step(definition->db, statement, &has_row, err);
-        if (status != ST_OK || !has_row) break;
+    while (sql_next(definition->db, statement, &status, err)) {
         const char *detail = (const char *)sqlite3_column_text(statement, 3);
         scan |= detail && strncmp(detail, "SCAN", 4) == 0;
     }

@@ -93,11 +93,8 @@ static Status content_row(
 static Status each_item(const ModelDefinition *definition, Dataset *data,
     Status (*visit)(const ModelDefinition *, Dataset *, sqlite3_stmt *, Err *), Err *err) {
     sqlite3_stmt *rows = NULL;
-    int has_row = 1;
     Status status = prepare_items(definition, &rows, err);
-    while (status == ST_OK) {
-        status = sql_step(definition->db, rows, &has_row, err);
-        if (status != ST_OK || !has_row) break;
+    while (sql_next(definition->db, rows, &status, err)) {
         status = visit(definition, data, rows, err);
     }
     sqlite3_finalize(rows);

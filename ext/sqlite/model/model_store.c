@@ -175,7 +175,6 @@ Status store_lookup(const ModelDefinition *definition, sqlite3_stmt **cached, sq
 static Status read_blob(
     const ModelDefinition *definition, sqlite3_int64 version, Bytes *out, Err *err) {
     sqlite3_stmt *statement;
-    int has_row = 1;
     if (version < 1 || version > MAX_VERSION)
         return fail(err, ST_CORRUPT, "no version can have this number");
     TRY(sql_prepare(definition->db, &statement, err,
@@ -183,9 +182,7 @@ static Status read_blob(
         definition->schema, definition->name, version * CHUNKS_OF_A_VERSION,
         (version + 1) * CHUNKS_OF_A_VERSION - 1));
     Status status = ST_OK;
-    while (status == ST_OK) {
-        status = sql_step(definition->db, statement, &has_row, err);
-        if (status != ST_OK || !has_row) break;
+    while (sql_next(definition->db, statement, &status, err)) {
         bytes_append(
             out, sqlite3_column_blob(statement, 0), (size_t)sqlite3_column_bytes(statement, 0));
     }
@@ -344,17 +341,14 @@ Status store_rollback(const ModelDefinition *definition, Err *err) {
 
 Status store_check(const ModelDefinition *definition, Err *err) {
     sqlite3_stmt *statement;
-    int has_row = 1;
     sqlite3_int64 bad;
     TRY(sql_prepare(definition->db, &statement, err,
         "SELECT version, sha256, bytes FROM \"%w\".\"%w_versions\" ORDER BY version",
         definition->schema, definition->name));
     Status status = ST_OK;
-    while (status == ST_OK) {
+    while (sql_next(definition->db, statement, &status, err)) {
         Model *model;
         size_t bytes;
-        status = sql_step(definition->db, statement, &has_row, err);
-        if (status != ST_OK || !has_row) break;
         sqlite3_int64 version = sqlite3_column_int64(statement, 0);
         status = read_stored(definition, version, (const char *)sqlite3_column_text(statement, 1),
             &model, &bytes, err);

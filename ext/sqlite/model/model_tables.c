@@ -61,11 +61,8 @@ static Status visit_model(const ModelDefinition *definition, RowSink *sink, Err 
 /* Copy the rows of a statement over d's shadow tables, the model's name first. */
 static Status copy_rows(
     const ModelDefinition *definition, sqlite3_stmt *rows, RowSink *sink, Err *err) {
-    int has_row = 1;
     Status status = ST_OK;
-    while (status == ST_OK) {
-        status = sql_step(definition->db, rows, &has_row, err);
-        if (status != ST_OK || !has_row) break;
+    while (sql_next(definition->db, rows, &status, err)) {
         row_text(sink, definition->name);
         for (int i = 0; i < sqlite3_column_count(rows); i++) row_column(sink, rows, i);
         row_text(sink, definition->schema);
@@ -129,14 +126,11 @@ static Status log_rows(
 
 static Status visit_log(const ModelDefinition *definition, RowSink *sink, Err *err) {
     sqlite3_stmt *rows;
-    int has_row = 1;
     TRY(sql_prepare(definition->db, &rows, err,
         "SELECT version, log FROM \"%w\".\"%w_versions\" ORDER BY version", definition->schema,
         definition->name));
     Status status = ST_OK;
-    while (status == ST_OK) {
-        status = sql_step(definition->db, rows, &has_row, err);
-        if (status != ST_OK || !has_row) break;
+    while (sql_next(definition->db, rows, &status, err)) {
         status = log_rows(definition, rows, sink, err);
     }
     sqlite3_finalize(rows);

@@ -89,17 +89,12 @@ static Status load_row(sqlite3_stmt *row, TriedList *list, Err *err) {
 static Status load_trials(
     const ModelDefinition *definition, sqlite3_int64 tuning, TriedList *list, Err *err) {
     sqlite3_stmt *row;
-    int has_row = 1;
     TRY(sql_prepare(definition->db, &row, err,
         "SELECT algorithm, options, share, value, users, seconds FROM \"%w\".\"%w_trials\" WHERE "
         "tuning=%lld ORDER BY trial",
         definition->schema, definition->name, tuning));
     Status status = ST_OK;
-    while (status == ST_OK) {
-        status = sql_step(definition->db, row, &has_row, err);
-        if (status != ST_OK || !has_row) break;
-        status = load_row(row, list, err);
-    }
+    while (sql_next(definition->db, row, &status, err)) { status = load_row(row, list, err); }
     sqlite3_finalize(row);
     return status;
 }
