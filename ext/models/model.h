@@ -18,6 +18,7 @@
 #include "../base/bytes.h"
 #include "../base/keymap.h"
 #include "../base/options.h"
+#include "../base/sealed.h"
 #include "../base/status.h"
 #include "../base/task.h"
 #include "../base/topk.h"
@@ -53,9 +54,6 @@ typedef struct TrainingStep {
     double objective; /* what the algorithm minimises */
     double seconds;   /* since training began */
 } TrainingStep;
-
-/* A checksum as 64 digits and a 0. */
-enum { SHA256_TEXT = 65 };
 
 typedef struct Algorithm Algorithm;
 
@@ -196,7 +194,7 @@ double model_scaled(const Model *model, float weight);
 Status model_log_step(Model *model, double sweep, double objective, double seconds, Err *err);
 
 /* The stored form, and back (version_blob.c has the layout). */
-Status model_write(Model *model, Bytes *out, Err *err);
+Status model_write(const Model *model, Bytes *out, char sha256[SHA256_TEXT], Err *err);
 Status model_read(Model **out, const void *data, size_t len, Err *err);
 /* {"name":value,...} of all options, common ones included. */
 void model_options_json(const Model *model, Bytes *out);

@@ -19,32 +19,32 @@
 #include <string.h>
 
 #include "../base/memory.h"
+#include "../base/sealed.h"
 #include "model.h"
 
 static const char MAGIC[8] = {'R', 'E', 'C', 'M', 'O', 'D', 'E', 'L'};
-enum { FORMAT = 1, DIGEST = 32 };
+enum { FORMAT = 1 };
 
-void model_options_json(const Model *model, Bytes *out) {
+static void options_of(const Model *model, const CommonParams *common, Bytes *out) {
     bytes_append(out, "{", 1);
     options_json(model->algorithm->options, &model->params, out);
     if (model->algorithm->options->name) bytes_append(out, ",", 1);
-    options_json(model_common_options, &model->common, out);
+    options_json(model_common_options, common, out);
     bytes_append(out, "}", 1);
 }
 
-Status model_write(Model *model, Bytes *out, Err *err) {
-    Bytes options = {0};
-    uint8_t digest[DIGEST];
-    CommonParams common = model->common;
+void model_options_json(const Model *model, Bytes *out) { options_of(model, &model->common, out); }
 
-    model->common.threads = 0; /* how it was trained, not what it is */
-    model_options_json(model, &options);
-    model->common = common;
+static void write_content(const Model *model, Bytes *out) {
+    Bytes options = {0};
+    CommonParams common = model->common;
+    common.threads = 0; /* how it was trained, not what it is */
+    options_of(model, &common, &options);
     bytes_append(&options, "", 1);
-    bytes_append(out, MAGIC, sizeof MAGIC);
-    bytes_u32(out, FORMAT);
     bytes_text(out, model->algorithm->name);
     bytes_text(out, options.failed ? "" : (const char *)options.data);
+    if (options.failed) out->failed = 1;
+    bytes_clear(&options);
     bytes_u32(out, (uint32_t)model->n_items);
     bytes_u64(out, (uint64_t)model->n_users);
     bytes_u64(out, (uint64_t)model->n_events);
@@ -54,12 +54,12 @@ Status model_write(Model *model, Bytes *out, Err *err) {
     keymap_write(model->items, out);
     bytes_append(out, model->popularity, (size_t)model->n_items * sizeof *model->popularity);
     model->algorithm->write(model, out);
-    if (options.failed) out->failed = 1;
-    bytes_clear(&options);
-    if (out->failed) return fail_nomem(err, "the stored model");
-    bytes_sha256(out->data, out->len, digest);
-    bytes_hex(digest, DIGEST, model->sha256);
-    bytes_append(out, digest, DIGEST);
+}
+
+Status model_write(const Model *model, Bytes *out, char sha256[SHA256_TEXT], Err *err) {
+    sealed_begin(out, MAGIC, FORMAT);
+    write_content(model, out);
+    sealed_end(out, sha256);
     bytes_f64(out, model->trained_seconds);
     bytes_u64(out, (uint64_t)model->n_steps);
     for (int64_t i = 0; i < model->n_steps; i++) {
@@ -73,15 +73,7 @@ Status model_write(Model *model, Bytes *out, Err *err) {
 static Status read_header(Model *model, Reader *in, Err *err) {
     char name[64], *options;
     size_t len;
-    const char *magic = read_block(in, sizeof MAGIC, 1);
-    uint32_t format = read_u32(in);
-    if (in->failed || memcmp(magic, MAGIC, sizeof MAGIC) != 0)
-        return fail(err, ST_CORRUPT, "not a stored model");
-    if (format != FORMAT)
-        return fail(err, ST_CORRUPT,
-            "stored model has format %u (this library reads 1: train it again, or use the version "
-            "that wrote it)",
-            format);
+    TRY(sealed_open(in, MAGIC, FORMAT, "model", err));
     const char *text = read_text(in, &len);
     if (!text || len >= sizeof name) return fail(err, ST_CORRUPT, "stored model has no algorithm");
     memcpy(name, text, len);
@@ -156,21 +148,13 @@ static Status read_times(Model *model, Reader *in, Err *err) {
 
 Status model_read(Model **out, const void *data, size_t len, Err *err) {
     Reader in = reader_of(data, len);
-    uint8_t digest[DIGEST];
     Model *model = mem_zeros(1, sizeof *model);
 
     *out = NULL;
     if (!model) return fail_nomem(err, "the model");
     Status status = read_header(model, &in, err);
     if (status == ST_OK) status = read_body(model, &in, err);
-    if (status == ST_OK) {
-        size_t content = in.pos;
-        const void *stored = read_block(&in, DIGEST, 1);
-        bytes_sha256(data, content, digest);
-        if (!stored || memcmp(stored, digest, DIGEST) != 0)
-            status = fail(err, ST_CORRUPT, "stored model has a wrong checksum");
-        bytes_hex(digest, DIGEST, model->sha256);
-    }
+    if (status == ST_OK) status = sealed_check(&in, "model", model->sha256, err);
     if (status == ST_OK) status = read_times(model, &in, err);
     if (status != ST_OK) {
         model_free(model);

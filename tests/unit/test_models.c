@@ -102,10 +102,11 @@ TEST(models_have_the_same_bits_on_any_number_of_threads) {
         Bytes first = {0};
         for (int threads = 1; threads <= 4; threads++) {
             Bytes stored = {0};
+            char sha256[SHA256_TEXT];
             Model *model = trained(algorithm, threads);
             model->trained_seconds = 0;
             for (int64_t i = 0; i < model->n_steps; i++) model->step[i].seconds = 0;
-            CHECK(model_write(model, &stored, NULL) == ST_OK);
+            CHECK(model_write(model, &stored, sha256, NULL) == ST_OK);
             if (threads == 1) bytes_append(&first, stored.data, stored.len);
             CHECK(stored.len == first.len && memcmp(stored.data, first.data, stored.len) == 0);
             bytes_clear(&stored);
@@ -123,11 +124,12 @@ TEST(models_answer_the_same_after_storage) {
         Ranked before[ITEMS], after[ITEMS];
         size_t n_before, n_after;
         Bytes stored = {0};
+        char sha256[SHA256_TEXT];
         Model *model = trained(algorithm, 2), *back;
-        CHECK(model_write(model, &stored, NULL) == ST_OK);
+        CHECK(model_write(model, &stored, sha256, NULL) == ST_OK);
         CHECK(model_read(&back, stored.data, stored.len, NULL) == ST_OK);
         if (!back) continue;
-        CHECK_TEXT(back->sha256, model->sha256);
+        CHECK_TEXT(back->sha256, sha256);
         top(model, &history, before, &n_before, ITEMS);
         top(back, &history, after, &n_after, ITEMS);
         CHECK(n_before == n_after);
@@ -198,13 +200,14 @@ static Status whole_life(const Algorithm *algorithm, Err *err) {
     int32_t item[] = {1, 2};
     float weight[] = {1, 1};
     Bytes stored = {0};
+    char sha256[SHA256_TEXT];
     Model *model = NULL, *back = NULL;
     ModelQuery *query = NULL;
     Ranked list[ITEMS];
     size_t n;
     Task task = {0};
     Status status = train(&model, algorithm, 1, 12, &task, err);
-    if (status == ST_OK) status = model_write(model, &stored, err);
+    if (status == ST_OK) status = model_write(model, &stored, sha256, err);
     if (status == ST_OK) status = model_read(&back, stored.data, stored.len, err);
     if (status == ST_OK) status = model_query_new(&query, back, err);
     if (status == ST_OK)

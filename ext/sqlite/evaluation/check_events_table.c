@@ -17,7 +17,7 @@
 #include "../host/parts.h"
 #include "../host/row_table.h"
 #include "../host/values.h"
-#include "../model/model_table.h"
+#include "../model/model_events.h"
 
 enum { EXAMPLES = 5, COLUMN_ROWID = 5 };
 
@@ -387,15 +387,15 @@ static Status check_duplicates(Check *check, Err *err) {
     sqlite3_stmt *rows = NULL;
     Finding *finding = &check->finding[DUPLICATE];
     Status status = columns && shown
-        ? sql_prepare(definition->db, &rows, err,
+        ? sql_prepare(definition->id.db, &rows, err,
               "SELECT count(*), json_array(%s) FROM \"%w\".\"%w\" e WHERE typeof(e.\"%w\")<>'blob' "
               "AND typeof(e.\"%w\")<>'blob' GROUP BY %s HAVING count(*)>1",
-              shown, definition->schema, definition->events, definition->user, definition->item,
+              shown, definition->id.schema, definition->events, definition->user, definition->item,
               columns)
         : fail_nomem(err, "SQL");
     sqlite3_free(columns);
     sqlite3_free(shown);
-    while (sql_next(definition->db, rows, &status, err)) {
+    while (sql_next(definition->id.db, rows, &status, err)) {
         finding->count += sqlite3_column_int64(rows, 0) - 1;
         if (finding->n_examples == EXAMPLES) continue;
         bytes_format(&finding->examples, "%s{\"times\": %lld, \"row\": %s}",
@@ -415,10 +415,10 @@ static Status prepare_rows(
     char *time = definition->time ? sqlite3_mprintf("e.\"%w\"", definition->time)
                                   : sqlite3_mprintf("0");
     Status status = weight && time
-        ? sql_prepare(definition->db, out, err,
+        ? sql_prepare(definition->id.db, out, err,
               "SELECT e.\"%w\", e.\"%w\", %s, %s, 0, %s FROM \"%w\".\"%w\" AS e", definition->user,
-              definition->item, weight, time, with_rowid ? "e.rowid" : "NULL", definition->schema,
-              definition->events)
+              definition->item, weight, time, with_rowid ? "e.rowid" : "NULL",
+              definition->id.schema, definition->events)
         : fail_nomem(err, "SQL");
     sqlite3_free(weight);
     sqlite3_free(time);
@@ -427,10 +427,10 @@ static Status prepare_rows(
 
 static Status has_rowid(const ModelDefinition *definition, int *out, Err *err) {
     sqlite3_int64 found;
-    TRY(sql_integer(definition->db, 0, &found, err,
+    TRY(sql_integer(definition->id.db, 0, &found, err,
         "SELECT 1 FROM pragma_table_list(%Q) WHERE schema=%Q AND type='table' AND NOT wr AND NOT "
         "EXISTS(SELECT 1 FROM pragma_table_xinfo(%Q, %Q) WHERE name='rowid' COLLATE NOCASE)",
-        definition->events, definition->schema, definition->events, definition->schema));
+        definition->events, definition->id.schema, definition->events, definition->id.schema));
     *out = found != 0;
     return ST_OK;
 }
@@ -438,10 +438,12 @@ static Status has_rowid(const ModelDefinition *definition, int *out, Err *err) {
 static Status check_all(Check *check, Err *err) {
     const ModelDefinition *definition = check->definition;
     sqlite3_stmt *rows = NULL;
-    TRY(guard_source(definition->db, definition->schema, definition->events, 0, err));
+    TRY(guard_source(definition->id.db, definition->id.schema, definition->events, 0, err));
     TRY(has_rowid(definition, &check->has_rowid, err));
     Status status = prepare_rows(definition, check->has_rowid, &rows, err);
-    while (sql_next(definition->db, rows, &status, err)) { status = check_row(check, rows, err); }
+    while (sql_next(definition->id.db, rows, &status, err)) {
+        status = check_row(check, rows, err);
+    }
     sqlite3_finalize(rows);
     if (status == ST_OK) status = check_duplicates(check, err);
     if (status == ST_OK) status = check_users(check, err);

@@ -58,8 +58,8 @@ static Status crossval(
         status = fail(err, ST_BADARG, "rec_crossval judges one setting: give it as \"train\"");
     if (status == ST_OK) status = options_to_train(tuning->definition, train, &options, err);
     if (status == ST_OK)
-        status = job_begin(&tuning->job, "crossval", tuning->definition->name, &tuning->task,
-            tuning->definition->db, (int)tuning->call.progress, err);
+        status = job_begin(&tuning->job, "crossval", tuning->definition->id.name, &tuning->task,
+            tuning->definition->id.db, (int)tuning->call.progress, err);
     if (status == ST_OK) {
         status = each_fold(tuning, reader, options, sink, err);
         job_end(&tuning->job);

@@ -19,6 +19,7 @@
 #include "../host/schema.h"
 #include "../host/values.h"
 #include "../model/model_device.h"
+#include "../model/model_version.h"
 
 enum { UNKNOWN_SKIP, UNKNOWN_POPULAR };
 
@@ -127,17 +128,20 @@ static Status prepare_holdout(const ModelDefinition *definition, const char *hol
     const char *by, sqlite3_stmt **out, Err *err) {
     char *schema, *table;
     int has_user, has_item, has_relevance, has_time = 0, has_by = 1;
-    TRY(schema_find_table(definition->db, "table or view", holdout, "", &schema, &table, err));
+    TRY(schema_find_table(definition->id.db, "table or view", holdout, "", &schema, &table, err));
     Status status = schema_has_column(
-        definition->db, schema, table, definition->user, &has_user, err);
+        definition->id.db, schema, table, definition->user, &has_user, err);
     if (status == ST_OK)
-        status = schema_has_column(definition->db, schema, table, definition->item, &has_item, err);
+        status = schema_has_column(
+            definition->id.db, schema, table, definition->item, &has_item, err);
     if (status == ST_OK)
-        status = schema_has_column(definition->db, schema, table, "relevance", &has_relevance, err);
+        status = schema_has_column(
+            definition->id.db, schema, table, "relevance", &has_relevance, err);
     if (status == ST_OK && definition->time)
-        status = schema_has_column(definition->db, schema, table, definition->time, &has_time, err);
+        status = schema_has_column(
+            definition->id.db, schema, table, definition->time, &has_time, err);
     if (status == ST_OK && *by)
-        status = schema_has_column(definition->db, schema, table, by, &has_by, err);
+        status = schema_has_column(definition->id.db, schema, table, by, &has_by, err);
     if (status == ST_OK && !has_by)
         status = fail(err, ST_BADARG, "%s has no column '%.60s' (by)", table, by);
     if (status == ST_OK && (!has_user || !has_item))
@@ -148,7 +152,7 @@ static Status prepare_holdout(const ModelDefinition *definition, const char *hol
                               : sqlite3_mprintf("NULL");
         char *segment = *by ? sqlite3_mprintf("h.\"%w\"", by) : sqlite3_mprintf("NULL");
         status = time && segment
-            ? sql_prepare(definition->db, out, err,
+            ? sql_prepare(definition->id.db, out, err,
                   "SELECT h.\"%w\", h.\"%w\", %s, %s, %s FROM \"%w\".\"%w\" h", definition->user,
                   definition->item, has_relevance ? "h.relevance" : "1", time, segment, schema,
                   table)
@@ -236,7 +240,7 @@ static Status read_rows(HoldoutReading *reading, const char *holdout, Err *err) 
     Task task = {0};
     TRY(prepare_holdout(reading->definition, holdout, reading->call->by, &row, err));
     Status status = ST_OK;
-    while (sql_next(reading->definition->db, row, &status, err)) {
+    while (sql_next(reading->definition->id.db, row, &status, err)) {
         status = read_row(reading, row, err);
     }
     sqlite3_finalize(row);
@@ -301,11 +305,8 @@ static Status lay_out(HoldoutReading *reading, Holdout *out, JudgedUsers *users,
 
 static Status find_model(
     JudgedModel *out, sqlite3 *db, const char *name, EvaluateCall *call, Err *err) {
-    char sha256[SHA256_TEXT];
-    sqlite3_int64 version;
     TRY(definition_find(&out->definition, db, name, err));
-    TRY(store_lookup(&out->definition, NULL, call->version, &version, sha256, err));
-    TRY(store_model(&out->definition, version, sha256, &out->model, err));
+    TRY(model_of_version(&out->definition, call->version, &out->model, err));
     if (call->exclude_seen < 0) call->exclude_seen = !out->model->algorithm->keeps_seen;
     return ST_OK;
 }
@@ -355,7 +356,7 @@ Status evaluate_judge(Judgement *out, const JudgedModel *model, const Holdout *h
     GpuCopy *copy;
     *out = (Judgement){0};
     TRY(model_device_copy(
-        model->definition.db, model->model, device, holdout->n_users, &copy, err));
+        model->definition.id.db, model->model, device, holdout->n_users, &copy, err));
     Status status = judge(out, model->model, 0, copy, holdout, options, task, err);
     cache_release(copy);
     if (!copy || !device_gave_up(device, status, err)) return status;

@@ -4,7 +4,7 @@
 
 #include "../../ann/gpu.h"
 #include "../../eval/evaluate.h"
-#include "../model/model_table.h"
+#include "../model/model_events.h"
 
 typedef struct EvaluateCall {
     int64_t exclude_seen;

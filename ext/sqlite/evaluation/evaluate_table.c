@@ -83,7 +83,7 @@ static Status report_both(Report *report, Task *task, Err *err) {
     Status status = ST_OK;
     for (int popular = 0; popular < 2 && status == ST_OK; popular++) {
         Judgement judgement;
-        report->name = popular ? "popular" : report->model->definition.name;
+        report->name = popular ? "popular" : report->model->definition.id.name;
         status = popular
             ? judge(&judgement, model, 1, NULL, report->holdout, report->options, task, err)
             : evaluate_judge(&judgement, report->model, report->holdout, report->device,
@@ -117,7 +117,7 @@ static Status with_holdout(sqlite3 *db, sqlite3_value **argv, RowSink *sink,
     if (status == ST_OK && !all.series) status = fail_nomem(err, "the evaluation");
     if (status == ST_OK)
         status = job_begin(
-            &job, "evaluate", model.definition.name, &task, db, (int)call.progress, err);
+            &job, "evaluate", model.definition.id.name, &task, db, (int)call.progress, err);
     if (status == ST_OK) {
         status = report(&all, &task, err);
         job_end(&job);

@@ -7,8 +7,11 @@
  * library that is loaded late. DEEPEST leaves room for a view over a model over a view over a
  * model. */
 enum { DEEPEST = 8 };
+
 static pthread_key_t depth_key;
+
 static pthread_once_t depth_once = PTHREAD_ONCE_INIT;
+
 static int has_depth_key;
 
 static void make_depth_key(void) { has_depth_key = pthread_key_create(&depth_key, NULL) == 0; }
@@ -40,34 +43,6 @@ Status guard_enter_table(int *busy, Err *err) {
 void guard_leave_table(int *busy) {
     *busy = 0;
     guard_leave();
-}
-
-Status guard_shadow(sqlite3 *db, const char *schema, const char *name, const char *const *suffixes,
-    size_t n, Err *err) {
-    sqlite3_stmt *strange;
-    int has_row;
-    sqlite3_str *sql = sqlite3_str_new(db);
-    sqlite3_str_appendf(sql,
-        "SELECT name, type FROM \"%w\".sqlite_schema WHERE type IN ('table', 'view') AND NOT "
-        "(type='table' AND rootpage>0) AND lower(name) IN (",
-        schema);
-    for (size_t i = 0; i < n; i++)
-        sqlite3_str_appendf(sql, "%slower('%q_%q')", i ? ", " : "", name, suffixes[i]);
-    sqlite3_str_appendall(sql, ")");
-    char *text = sqlite3_str_finish(sql);
-    if (!text) return fail_nomem(err, "SQL");
-    Status status = sql_prepare(db, &strange, err, "%s", text);
-    sqlite3_free(text);
-    if (status == ST_OK) status = sql_step(db, strange, &has_row, err);
-    if (status == ST_OK && has_row)
-        status = fail(err, ST_CORRUPT,
-            "%.100s is a %s (an ordinary table, which nobody should touch)",
-            (const char *)sqlite3_column_text(strange, 0),
-            sqlite3_stricmp((const char *)sqlite3_column_text(strange, 1), "view") == 0
-                ? "view"
-                : "virtual table");
-    sqlite3_finalize(strange);
-    return status;
 }
 
 Status guard_source(sqlite3 *db, const char *schema, const char *table, int ordinary, Err *err) {

@@ -17,11 +17,6 @@ void guard_leave(void);
 Status guard_enter_table(int *busy, Err *err);
 void guard_leave_table(int *busy);
 
-/* Every shadow table name_<suffix> that is there must be an ordinary table of that schema: no view,
- * no virtual table. */
-Status guard_shadow(sqlite3 *db, const char *schema, const char *name, const char *const *suffixes,
-    size_t n, Err *err);
-
 /* A name that comes from stored rows must stand in that schema as a table or view (with ordinary:
  * as an ordinary table). SQLite's eponymous tables (sqlite_stmt, which holds the texts of all
  * prepared statements, pragma_..., rec_info) do not. */

@@ -23,6 +23,8 @@
 #include "../../ann/filter.h"
 #include "../../ann/gpu.h"
 #include "../../base/options.h"
+#include "../host/commands.h"
+#include "../host/shadow.h"
 #include "../host/sql.h"
 
 enum { INDEX_MAX_COLUMNS = 64, INDEX_MAX_DIM = 65536, STAMP = 16, FACTORY_LENGTH = 64 };
@@ -160,10 +162,12 @@ Status index_check(IndexTable *table, Err *err);
 
 /* index_commands.c */
 /* column: the declared ones, then the hidden ones. */
-Status index_command(IndexTable *table, const char *command, sqlite3_value **column, Err *err);
+Status index_command(IndexTable *table, sqlite3_value **column, Err *err);
 extern const char *const index_hidden_names[N_HIDDEN];
 
 /* index_store.c: the shadow tables */
+extern const ShadowSet index_shadow;
+ShadowOwner index_owner(const IndexTable *table);
 Status index_store_create(IndexTable *table, Err *err);
 Status index_statement(IndexTable *table, int which, sqlite3_stmt **out, Err *err);
 void index_finalize(IndexTable *table);

@@ -31,14 +31,15 @@ static const OptSpec build_options[] = {
     {0},
 };
 
-static Status command_build(IndexTable *table, BuildKind kind, sqlite3_value *argument, Err *err) {
+static Status build(const CommandCall *call, BuildKind kind, Err *err) {
+    IndexTable *table = call->table;
     BuildOptions options;
     OptTarget target = {build_options, &options};
     Task task = {0};
     Job job;
     options_default(build_options, &options);
-    if (sqlite3_value_type(argument) != SQLITE_NULL)
-        TRY(options_set_json(&target, 1, value_text(argument), err));
+    if (sqlite3_value_type(call->arg) != SQLITE_NULL)
+        TRY(options_set_json(&target, 1, value_text(call->arg), err));
     DeviceChoice device = table->device;
     if (*options.device) TRY(device_parse(options.device, &device, err));
     task.threads = (int)options.build_threads;
@@ -51,35 +52,49 @@ static Status command_build(IndexTable *table, BuildKind kind, sqlite3_value *ar
     return status;
 }
 
-/* A command reads its arg and nothing else: what is not read is refused. */
-static Status check_command(
-    const IndexTable *table, const char *command, int takes_arg, sqlite3_value **column, Err *err) {
-    for (int i = 0; i < table->n_columns + N_HIDDEN; i++) {
-        int hidden = i - table->n_columns;
-        int read = hidden == H_COMMAND || (hidden == H_ARG && takes_arg);
-        if (!read && sqlite3_value_type(column[i]) != SQLITE_NULL)
-            return fail(err, ST_BADARG, "command %s takes no %s", command,
-                hidden < 0 ? table->column[i].name : index_hidden_names[hidden]);
-    }
-    return ST_OK;
+static Status command_train(const CommandCall *call, Err *err) {
+    return build(call, BUILD_TRAIN, err);
 }
 
-Status index_command(IndexTable *table, const char *command, sqlite3_value **column, Err *err) {
-    int build = strcmp(command, "optimize") == 0 || strcmp(command, "rebuild") == 0 ||
-        strcmp(command, "train") == 0;
-    int check = strcmp(command, "integrity-check") == 0, drop = strcmp(command, "drop-cache") == 0;
-    if (!build && !check && !drop)
-        return fail(err, ST_BADARG,
-            "unknown command '%.60s' (train, rebuild, optimize, integrity-check, drop-cache)",
-            command);
-    TRY(check_command(table, command, build, column, err));
-    BuildKind kind = strcmp(command, "optimize") == 0 ? BUILD_OPTIMIZE
-        : strcmp(command, "train") == 0               ? BUILD_TRAIN
-                                                      : BUILD_ANEW;
-    if (build) return command_build(table, kind, column[table->n_columns + H_ARG], err);
-    if (check) return index_check(table, err);
-    index_view_clear(table);
+static Status command_rebuild(const CommandCall *call, Err *err) {
+    return build(call, BUILD_ANEW, err);
+}
+
+static Status command_optimize(const CommandCall *call, Err *err) {
+    return build(call, BUILD_OPTIMIZE, err);
+}
+
+static Status command_check(const CommandCall *call, Err *err) {
+    return index_check(call->table, err);
+}
+
+static Status command_drop_cache(const CommandCall *call, Err *err) {
+    (void)err;
+    index_view_clear(call->table);
     cache_drop_unused(NULL);
     device_forget();
     return ST_OK;
+}
+
+static const Command COMMANDS[] = {
+    {"train", READS_ARG, command_train},
+    {"rebuild", READS_ARG, command_rebuild},
+    {"optimize", READS_ARG, command_optimize},
+    {"integrity-check", READS_NOTHING, command_check},
+    {"drop-cache", READS_NOTHING, command_drop_cache},
+    {0},
+};
+
+static const char *column_name(const void *owner, int column) {
+    const IndexTable *table = owner;
+    return column < table->n_columns ? table->column[column].name
+                                     : index_hidden_names[column - table->n_columns];
+}
+
+Status index_command(IndexTable *table, sqlite3_value **column, Err *err) {
+    sqlite3_int64 rowid;
+    int hidden = table->n_columns;
+    CommandColumns columns = {column, hidden + N_HIDDEN, hidden + H_COMMAND, hidden + H_ARG,
+        hidden + H_OPTIONS, column_name};
+    return command_run(COMMANDS, table, &columns, &rowid, err);
 }

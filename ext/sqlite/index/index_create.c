@@ -7,7 +7,6 @@
 #include "../../base/options.h"
 #include "../../base/text.h"
 #include "../host/arguments.h"
-#include "../host/guard.h"
 #include "../host/parts.h"
 #include "../host/schema.h"
 #include "index.h"
@@ -173,6 +172,7 @@ enum {
     ARGUMENT_DEVICE,
     N_INDEX_ARGUMENTS
 };
+
 static const char *const ARGUMENTS[N_INDEX_ARGUMENTS] = {
     "metric", "index", "storage", "content", "content_rowid", "device"};
 
@@ -313,14 +313,11 @@ static Status table_new(
     return table->log ? set_definition(table, err) : fail_nomem(err, "the index");
 }
 
-/* The last is no shadow table to SQLite: see index_content.c. */
-static const char *const SUFFIXES[] = {"config", "vectors", "meta", "changes", "segment", "queue"};
-
 /* Its shadow tables are tables; and a database written by a newer library says so. */
 static Status check_stored(IndexTable *table, Err *err) {
+    ShadowOwner owner = index_owner(table);
     sqlite3_int64 format;
-    TRY(guard_shadow(
-        table->db, table->schema, table->name, SUFFIXES, sizeof SUFFIXES / sizeof *SUFFIXES, err));
+    TRY(shadow_check(&index_shadow, &owner, err));
     TRY(sql_integer(table->db, 0, &format, err,
         "SELECT value FROM \"%w\".\"%w_config\" WHERE key='format'", table->schema, table->name));
     if (format == 1)
@@ -328,10 +325,7 @@ static Status check_stored(IndexTable *table, Err *err) {
             "format 1, which no released version wrote: copy its rows from %.60s_vectors and "
             "%.60s_meta into a new rec_index",
             table->name, table->name);
-    if (format != 2)
-        return fail(err, ST_CORRUPT,
-            "format %lld (this library reads 2: use the version that wrote it)", (long long)format);
-    return ST_OK;
+    return shadow_check_format(&index_shadow, &owner, err);
 }
 
 /* What the triggers and the schema say now. The user's table may have gone: then searches say so,
@@ -396,30 +390,16 @@ int index_disconnect(sqlite3_vtab *vtab) {
     return SQLITE_OK;
 }
 
-int index_shadow_name(const char *suffix) {
-    for (size_t i = 0; i + 1 < sizeof SUFFIXES / sizeof *SUFFIXES; i++)
-        if (sqlite3_stricmp(suffix, SUFFIXES[i]) == 0) return 1;
-    return 0;
-}
-
-/* Has this table a shadow table with the suffix? */
-static int has_table(const IndexTable *table, const char *suffix) {
-    if (strcmp(suffix, "queue") == 0) return table->content != NULL;
-    if (strcmp(suffix, "vectors") == 0 || strcmp(suffix, "changes") == 0)
-        return table->content == NULL;
-    return strcmp(suffix, "meta") != 0 || (table->n_meta > 0 && !table->content);
-}
+int index_shadow_name(const char *suffix) { return shadow_is_suffix(&index_shadow, suffix); }
 
 int index_destroy(sqlite3_vtab *vtab) {
     IndexTable *table = (IndexTable *)vtab;
+    ShadowOwner owner = index_owner(table);
     Err err = {0};
     Status status = ST_OK;
     index_finalize(table);
     if (table->content) status = index_content_drop_triggers(table, &err);
-    for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES && status == ST_OK; i++)
-        if (has_table(table, SUFFIXES[i]))
-            status = sql_execute(table->db, &err, "DROP TABLE IF EXISTS \"%w\".\"%w_%s\"",
-                table->schema, table->name, SUFFIXES[i]);
+    if (status == ST_OK) status = shadow_drop(&index_shadow, &owner, &err);
     if (status != ST_OK) return sql_vtab_error(vtab, MODULE, table->name, status, &err);
     table_free(table);
     return SQLITE_OK;
@@ -427,15 +407,12 @@ int index_destroy(sqlite3_vtab *vtab) {
 
 int index_rename(sqlite3_vtab *vtab, const char *name) {
     IndexTable *table = (IndexTable *)vtab;
+    ShadowOwner owner = index_owner(table);
     Err err = {0};
     Status status = check_table_name(table, name, &err);
     index_finalize(table);
     if (status == ST_OK && table->content) status = index_content_drop_triggers(table, &err);
-    for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES && status == ST_OK; i++) {
-        if (!has_table(table, SUFFIXES[i])) continue;
-        status = sql_execute(table->db, &err, "ALTER TABLE \"%w\".\"%w_%s\" RENAME TO \"%w_%s\"",
-            table->schema, table->name, SUFFIXES[i], name, SUFFIXES[i]);
-    }
+    if (status == ST_OK) status = shadow_rename(&index_shadow, &owner, name, &err);
     char *copy = status == ST_OK ? sqlite3_mprintf("%s", name) : NULL;
     char *log = copy ? log_name(table, name) : NULL;
     if (status == ST_OK && !log) status = fail_nomem(&err, "a name");

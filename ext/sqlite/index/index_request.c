@@ -228,13 +228,25 @@ static Status take_distance(IndexInputs *inputs, sqlite3_value *value, Err *err)
     return ST_OK;
 }
 
+/* The hidden column that shows an input, or -1. */
+static int echo_of(char letter) {
+    switch (letter) {
+    case 'f': return H_COMMAND;
+    case 's': return H_SIMILAR_TO;
+    case 'k': return H_K;
+    case 'O': return H_OPTIONS;
+    case 'x': return H_EXCLUDE;
+    default: return -1;
+    }
+}
+
 /* Read the arguments by the plan string of index_plan.c. */
 Status index_read_inputs(IndexCursor *cursor, IndexTable *table, IndexInputs *inputs,
     const char *plan, sqlite3_value **argv, Err *err) {
     int function_form = strchr(plan, 'f') != NULL;
     inputs->request.device = table->device;
     for (int i = 0; *plan; plan++, i++) {
-        int echo = -1;
+        int echo = echo_of(*plan);
         Status status = ST_OK;
         /* t(:q, 10, NULL, NULL, '[7]'): NULL passes an argument over, in the function form */
         if (function_form && strchr("fs", *plan) && sqlite3_value_type(argv[i]) == SQLITE_NULL)
@@ -244,17 +256,12 @@ Status index_read_inputs(IndexCursor *cursor, IndexTable *table, IndexInputs *in
             status = take_query(table, inputs, argv[i], err);
             cursor->query = sqlite3_value_dup(argv[i]);
             break;
-        case 'f':
-            echo = H_COMMAND;
-            status = take_query(table, inputs, argv[i], err);
-            break;
+        case 'f': status = take_query(table, inputs, argv[i], err); break;
         case 's':
-            echo = H_SIMILAR_TO;
             inputs->similar_to = argv[i];
             inputs->empty |= sqlite3_value_type(argv[i]) == SQLITE_NULL;
             break;
         case 'k':
-            echo = H_K;
             inputs->wanted.by = WANTS_K;
             status = take_integer(inputs, "k", argv[i], 0, &inputs->wanted.k, err);
             break;
@@ -266,14 +273,8 @@ Status index_read_inputs(IndexCursor *cursor, IndexTable *table, IndexInputs *in
             status = take_integer(
                 inputs, "OFFSET", argv[i], INT64_MIN, &inputs->wanted.offset, err);
             break;
-        case 'O':
-            echo = H_OPTIONS;
-            status = take_options(table, inputs, argv[i], err);
-            break;
-        case 'x':
-            echo = H_EXCLUDE;
-            status = take_exclude(table, inputs, argv[i], err);
-            break;
+        case 'O': status = take_options(table, inputs, argv[i], err); break;
+        case 'x': status = take_exclude(table, inputs, argv[i], err); break;
         case 'd':
         case 'D': status = take_distance(inputs, argv[i], err); break;
         case 'i': status = take_rowids(inputs, argv[i], err); break;

@@ -8,9 +8,10 @@
 
 #include "../../base/memory.h"
 #include "../../base/text.h"
+#include "../host/chunks.h"
 #include "index.h"
 
-enum { SEGMENT_CHUNK = 1 << 20, SEGMENT_FORMAT = 2, CHECKSUM = 16 };
+enum { SEGMENT_FORMAT = 2, CHECKSUM = 16 };
 
 static void segment_header(const IndexBase *base, Bytes *out) {
     bytes_u32(out, SEGMENT_FORMAT);
@@ -22,19 +23,12 @@ static void segment_header(const IndexBase *base, Bytes *out) {
 }
 
 static Status store_chunks(IndexTable *table, const Bytes *bytes, Err *err) {
-    sqlite3_stmt *statement;
-    Status status = ST_OK;
-    TRY(sql_prepare(table->db, &statement, err, "INSERT INTO \"%w\".\"%w_segment\" VALUES(?1, ?2)",
-        table->schema, table->name));
-    for (size_t from = 0; status == ST_OK && from < bytes->len; from += SEGMENT_CHUNK) {
-        int has_row;
-        size_t len = bytes->len - from < SEGMENT_CHUNK ? bytes->len - from : SEGMENT_CHUNK;
-        sqlite3_bind_int64(statement, 1, (sqlite3_int64)(from / SEGMENT_CHUNK));
-        sqlite3_bind_blob64(statement, 2, bytes->data + from, len, SQLITE_STATIC);
-        status = sql_step(table->db, statement, &has_row, err);
-        sqlite3_reset(statement);
-    }
-    sqlite3_finalize(statement);
+    sqlite3_stmt *insert;
+    TRY(sql_prepare(table->db, &insert, err,
+        "INSERT INTO \"%w\".\"%w_segment\"(chunk, data) VALUES(?1, ?2)", table->schema,
+        table->name));
+    Status status = chunks_write(table->db, insert, 1, 2, 0, bytes->data, bytes->len, err);
+    sqlite3_finalize(insert);
     return status;
 }
 
@@ -87,7 +81,6 @@ Status index_segment_stamp(
 Status index_segment_read(IndexTable *table, Bytes *out, Err *err) {
     sqlite3_stmt *statement;
     sqlite3_int64 bytes;
-    int has_row = 1;
     uint8_t digest[CHECKSUM];
     TRY(sql_integer(table->db, 0, &bytes, err,
         "SELECT coalesce(sum(length(data)), 0) FROM \"%w\".\"%w_segment\"", table->schema,
@@ -95,15 +88,7 @@ Status index_segment_read(IndexTable *table, Bytes *out, Err *err) {
     bytes_reserve(out, (size_t)bytes);
     TRY(sql_prepare(table->db, &statement, err,
         "SELECT data FROM \"%w\".\"%w_segment\" ORDER BY chunk", table->schema, table->name));
-    Status status = ST_OK;
-    while (status == ST_OK && has_row) {
-        status = sql_step(table->db, statement, &has_row, err);
-        if (status == ST_OK && has_row)
-            bytes_append(
-                out, sqlite3_column_blob(statement, 0), (size_t)sqlite3_column_bytes(statement, 0));
-    }
-    sqlite3_finalize(statement);
-    if (status == ST_OK && out->failed) status = fail_nomem(err, "the stored index");
+    Status status = chunks_read(table->db, statement, "the stored index", out, err);
     if (status != ST_OK || out->len == 0) return status;
     if (out->len < sizeof digest)
         return fail(err, ST_CORRUPT, "the stored index is truncated (rebuild mends it)");

@@ -26,11 +26,8 @@ static const char *const STATEMENTS[N_INDEX_STATEMENTS] = {
     [DELETE_META] = "DELETE FROM \"%w\".\"%w_meta\" WHERE id=?1",
 };
 
-static Status create_rows(IndexTable *table, Err *err) {
-    TRY(sql_execute(table->db, err,
-        "CREATE TABLE \"%w\".\"%w_vectors\"(id INTEGER PRIMARY KEY, vector BLOB NOT NULL)",
-        table->schema, table->name));
-    if (table->n_meta == 0) return ST_OK;
+/* t_meta, whose columns are the table's own. */
+static Status create_meta(IndexTable *table, Err *err) {
     sqlite3_str *sql = sqlite3_str_new(table->db);
     sqlite3_str_appendf(
         sql, "CREATE TABLE \"%w\".\"%w_meta\"(id INTEGER PRIMARY KEY", table->schema, table->name);
@@ -46,22 +43,36 @@ static Status create_rows(IndexTable *table, Err *err) {
     return status;
 }
 
+/* Which tables an index has is its definition's. */
+static int has_rows(const void *owner) { return ((const IndexTable *)owner)->content == NULL; }
+static int has_queue(const void *owner) { return !has_rows(owner); }
+static int has_meta(const void *owner) {
+    return has_rows(owner) && ((const IndexTable *)owner)->n_meta > 0;
+}
+
+#define CHANGES_COLUMNS "seq INTEGER PRIMARY KEY, stamp BLOB NOT NULL, id INTEGER, meta INTEGER"
+
+/* t_queue is written by any program that writes to the user's own table: see index_content.c. */
+static const ShadowTable TABLES[] = {
+    {"vectors", "id INTEGER PRIMARY KEY, vector BLOB NOT NULL", has_rows, 0, 0},
+    {"meta", NULL, has_meta, 0, 0},
+    {"changes", CHANGES_COLUMNS, has_rows, 0, 0},
+    {"segment", "chunk INTEGER PRIMARY KEY, data BLOB NOT NULL", NULL, 0, 0},
+    {"queue", CHANGES_COLUMNS, has_queue, 1, 0},
+};
+const ShadowSet index_shadow = {2, TABLES, sizeof TABLES / sizeof *TABLES};
+
+ShadowOwner index_owner(const IndexTable *table) {
+    return (ShadowOwner){table->db, table->schema, table->name, table};
+}
+
 Status index_store_create(IndexTable *table, Err *err) {
-    TRY(sql_execute(table->db, err,
-        "CREATE TABLE \"%w\".\"%w_config\"(key TEXT PRIMARY KEY, value)", table->schema,
-        table->name));
-    TRY(sql_execute(table->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES('format', 2)",
-        table->schema, table->name));
-    TRY(sql_execute(table->db, err,
-        "CREATE TABLE \"%w\".\"%w\"(seq INTEGER PRIMARY KEY, stamp BLOB NOT NULL, id INTEGER, meta "
-        "INTEGER)",
-        table->schema, table->log));
+    ShadowOwner owner = index_owner(table);
+    TRY(shadow_create(&index_shadow, &owner, err));
+    if (has_meta(table)) TRY(create_meta(table, err));
     TRY(sql_execute(table->db, err, "INSERT INTO \"%w\".\"%w\"(stamp) VALUES(randomblob(16))",
         table->schema, table->log));
-    TRY(sql_execute(table->db, err,
-        "CREATE TABLE \"%w\".\"%w_segment\"(chunk INTEGER PRIMARY KEY, data BLOB NOT NULL)",
-        table->schema, table->name));
-    return table->content ? index_content_create_triggers(table, err) : create_rows(table, err);
+    return table->content ? index_content_create_triggers(table, err) : ST_OK;
 }
 
 /* "?2, ?3, ..." or "c0, c1, ...". */

@@ -216,9 +216,7 @@ static int update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_in
     Write write = {.is_update = sqlite3_value_type(argv[0]) != SQLITE_NULL, .column = argv + 2};
     sqlite3_value *command = write.column[table->n_columns + H_COMMAND];
     if (!write.is_update && sqlite3_value_type(command) != SQLITE_NULL) {
-        const char *text = (const char *)sqlite3_value_text(command);
-        status = text ? index_command(table, text, write.column, &err)
-                      : fail_nomem(&err, "a command");
+        status = index_command(table, write.column, &err);
         return sql_vtab_error(vtab, "rec_index", table->name, status, &err);
     }
     status = table->content ? refuse_write(table, &err) : check_hidden(table, write.column, &err);

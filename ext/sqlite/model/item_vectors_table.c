@@ -3,18 +3,16 @@
 #include "../host/parts.h"
 #include "../host/row_table.h"
 #include "../host/values.h"
-#include "model_table.h"
+#include "model_version.h"
 
 static Status vectors_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
     ModelDefinition definition = {0};
     Model *model = NULL;
-    char sha256[SHA256_TEXT];
     sqlite3_int64 version = argv[1] ? sqlite3_value_int64(argv[1]) : 0;
     if (argv[1] && sqlite3_value_numeric_type(argv[1]) != SQLITE_INTEGER)
         return fail(err, ST_BADARG, "the version must be a whole number");
     Status status = definition_find(&definition, db, value_text(argv[0]), err);
-    if (status == ST_OK) status = store_lookup(&definition, NULL, version, &version, sha256, err);
-    if (status == ST_OK) status = store_model(&definition, version, sha256, &model, err);
+    if (status == ST_OK) status = model_of_version(&definition, version, &model, err);
     if (status == ST_OK && !model->algorithm->item_vector)
         status = fail(
             err, ST_BADARG, "algorithm %s makes no vectors of its items", model->algorithm->name);

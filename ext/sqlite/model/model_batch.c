@@ -154,7 +154,7 @@ Status everybody_next(ListRows *out, Everybody *everybody, ModelTable *table, Mo
     batch.pool = list_pool(request, batch.k, model->n_items);
     int32_t users = users_of_a_batch(everybody->copy != NULL, batch.pool, batch.task.threads);
     Status status = model_categories(table, model, &request->call.rerank, &batch.category, err);
-    if (status == ST_OK) status = batch_init(&batch, table->definition.db, users, err);
+    if (status == ST_OK) status = batch_init(&batch, table->definition.id.db, users, err);
     list_rows_empty(out);
     while (status == ST_OK && out->n == 0 && everybody->next_user < n_users) {
         batch.first = everybody->next_user;
@@ -187,7 +187,7 @@ static Status begin_all(Everybody *everybody, ModelTable *table, const Model *mo
             model->algorithm->name);
     if (request->has_candidates) return fail(err, ST_BADARG, "candidates need a user or a basket");
     TRY(events_read_histories(&table->reader, model, rules, &everybody->all, err));
-    return model_device_copy(table->definition.db, model, request->device,
+    return model_device_copy(table->definition.id.db, model, request->device,
         keymap_count(everybody->all.users), &everybody->copy, err);
 }
 

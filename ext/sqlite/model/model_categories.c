@@ -12,9 +12,9 @@
 static Status stamp_schema(
     const ModelDefinition *definition, const char *schema, sqlite3_int64 out[3], Err *err) {
     sqlite3_int64 version;
-    TRY(sql_integer(definition->db, 0, &version, err, "PRAGMA \"%w\".schema_version", schema));
+    TRY(sql_integer(definition->id.db, 0, &version, err, "PRAGMA \"%w\".schema_version", schema));
     out[2] = (sqlite3_int64)model_hash_bytes((sqlite3_uint64)out[2], &version, sizeof version);
-    TRY(sql_integer(definition->db, 0, &version, err, "PRAGMA \"%w\".data_version", schema));
+    TRY(sql_integer(definition->id.db, 0, &version, err, "PRAGMA \"%w\".data_version", schema));
     out[1] = (sqlite3_int64)model_hash_bytes((sqlite3_uint64)out[1], &version, sizeof version);
     return ST_OK;
 }
@@ -23,14 +23,14 @@ static Status stamp_schema(
  * that a view in it can read, but for a view in temp, which can read every schema. */
 static Status stamp(const ModelDefinition *definition, sqlite3_int64 out[3], Err *err) {
     sqlite3_stmt *schemas;
-    out[0] = sqlite3_total_changes64(definition->db);
+    out[0] = sqlite3_total_changes64(definition->id.db);
     out[1] = out[2] = 0;
-    if (sqlite3_stricmp(definition->schema, "temp") != 0)
-        return stamp_schema(definition, definition->schema, out, err);
+    if (sqlite3_stricmp(definition->id.schema, "temp") != 0)
+        return stamp_schema(definition, definition->id.schema, out, err);
     TRY(sql_prepare(
-        definition->db, &schemas, err, "SELECT name FROM pragma_database_list ORDER BY seq"));
+        definition->id.db, &schemas, err, "SELECT name FROM pragma_database_list ORDER BY seq"));
     Status status = ST_OK;
-    while (sql_next(definition->db, schemas, &status, err)) {
+    while (sql_next(definition->id.db, schemas, &status, err)) {
         status = stamp_schema(definition, (const char *)sqlite3_column_text(schemas, 0), out, err);
     }
     sqlite3_finalize(schemas);
@@ -41,15 +41,15 @@ static Status stamp(const ModelDefinition *definition, sqlite3_int64 out[3], Err
 static Status read_categories(
     const ModelDefinition *definition, const Model *model, int32_t *category, Err *err) {
     sqlite3_stmt *rows = NULL;
-    TRY(guard_source(definition->db, definition->schema, definition->items, 0, err));
+    TRY(guard_source(definition->id.db, definition->id.schema, definition->items, 0, err));
     KeyMap *names = keymap_new();
     Status status = names
-        ? sql_prepare(definition->db, &rows, err,
+        ? sql_prepare(definition->id.db, &rows, err,
               "SELECT i.\"%w\", i.\"%w\" FROM \"%w\".\"%w\" AS i", definition->item_key,
-              definition->item_category, definition->schema, definition->items)
+              definition->item_category, definition->id.schema, definition->items)
         : fail_nomem(err, "the categories");
     for (int32_t i = 0; i < model->n_items; i++) category[i] = -1;
-    while (sql_next(definition->db, rows, &status, err)) {
+    while (sql_next(definition->id.db, rows, &status, err)) {
         char buffer[2 * KEY_BUFFER];
         Key item, name;
         int32_t id = value_key(
@@ -68,7 +68,7 @@ static Status read_categories(
 /* Does what was read hold still? A rollback leaves no trace in the stamp, so that nothing is kept
  * inside a transaction; another version's items are read for this once. */
 static int is_fresh(const ModelTable *table, const Model *model, const sqlite3_int64 now[3]) {
-    return table->category && sqlite3_get_autocommit(table->definition.db) &&
+    return table->category && sqlite3_get_autocommit(table->definition.id.db) &&
         model == table->loaded &&
         memcmp(now, table->category_stamp, sizeof table->category_stamp) == 0;
 }
@@ -95,7 +95,7 @@ Status model_categories(ModelTable *table, const Model *model, const RerankRules
             return status;
         }
         memcpy(table->category_stamp, now, sizeof now);
-        if (!sqlite3_get_autocommit(definition->db) || model != table->loaded)
+        if (!sqlite3_get_autocommit(definition->id.db) || model != table->loaded)
             table->category_stamp[0] = -1;
     }
     *out = table->category;

@@ -17,23 +17,36 @@ static void table_free(ModelTable *table) {
     cache_release(table->loaded);
     events_reader_clear(&table->reader);
     sqlite3_finalize(table->lookup);
-    sqlite3_free(table->base.zErrMsg);
+    sqlite3_free(table->versions.base.zErrMsg);
     definition_clear(&table->definition);
     mem_free(table);
 }
 
+/* A column's type as SQLite is told: those of user and item are the events' own, so that they
+ * compare as they do there. */
+static const char *declared_type(const ModelDefinition *definition, int column) {
+    static const char *const types[N_MODEL_COLUMNS] = {
+#define X(constant, name, type) type,
+        MODEL_COLUMNS(X)
+#undef X
+    };
+    if (strcmp(types[column], "user") == 0) return affinity_type(definition->user_affinity);
+    if (strcmp(types[column], "item") == 0) return affinity_type(definition->item_affinity);
+    return types[column];
+}
+
 static Status declare(ModelTable *table, Err *err) {
     const ModelDefinition *definition = &table->definition;
-    const char *user = affinity_type(definition->user_affinity),
-               *item = affinity_type(definition->item_affinity);
-    char *sql = sqlite3_mprintf(
-        "CREATE TABLE x(user %s, item %s, score REAL, rank INTEGER, because TEXT, version INTEGER, "
-        "\"%w\" %s HIDDEN, k INTEGER HIDDEN, similar_to %s HIDDEN, basket TEXT HIDDEN, candidates "
-        "TEXT HIDDEN, exclude TEXT HIDDEN, options TEXT HIDDEN, arg HIDDEN)",
-        user, item, definition->name, user, item);
-    int code = sql ? sqlite3_declare_vtab(definition->db, sql) : SQLITE_NOMEM;
+    sqlite3_str *text = sqlite3_str_new(NULL);
+    for (int i = 0; i < N_MODEL_COLUMNS; i++)
+        sqlite3_str_appendf(text, "%s\"%w\" %s%s", i ? ", " : "CREATE TABLE x(",
+            i == C_COMMAND ? definition->id.name : model_column_names[i],
+            declared_type(definition, i), i > C_VERSION ? " HIDDEN" : "");
+    sqlite3_str_appendall(text, ")");
+    char *sql = sqlite3_str_finish(text);
+    int code = sql ? sqlite3_declare_vtab(definition->id.db, sql) : SQLITE_NOMEM;
     sqlite3_free(sql);
-    return code ? sql_failed(err, definition->db, code) : ST_OK;
+    return code ? sql_failed(err, definition->id.db, code) : ST_OK;
 }
 
 static int open_table(
@@ -50,8 +63,9 @@ static int open_table(
         return sql_code(status, &err);
     }
     table->reader.definition = &table->definition;
+    table->versions.id = &table->definition.id;
     sqlite3_vtab_config(db, SQLITE_VTAB_INNOCUOUS);
-    *out = &table->base;
+    *out = &table->versions.base;
     return SQLITE_OK;
 }
 
@@ -72,6 +86,7 @@ static int model_disconnect(sqlite3_vtab *vtab) {
     return SQLITE_OK;
 }
 
+/* Statements would keep the shadow tables in use. */
 static void finalize(ModelTable *table) {
     events_reader_clear(&table->reader);
     table->reader.definition = &table->definition;
@@ -79,25 +94,13 @@ static void finalize(ModelTable *table) {
     table->lookup = NULL;
 }
 
-/* m_trials may be missing, or somebody else's. */
-static int is_ours(const ModelDefinition *definition, const char *suffix) {
-    TrialsState state;
-    Err err = {0};
-    return strcmp(suffix, "trials") != 0 ||
-        (trials_state(definition, &state, &err) == ST_OK && state != TRIALS_ABSENT);
-}
-
 static int model_destroy(sqlite3_vtab *vtab) {
     ModelTable *table = (ModelTable *)vtab;
-    ModelDefinition *definition = &table->definition;
+    ShadowOwner owner = definition_owner(&table->definition);
     Err err = {0};
-    Status status = ST_OK;
     finalize(table);
-    for (size_t i = 0; i < N_MODEL_SUFFIXES && status == ST_OK; i++)
-        if (is_ours(definition, model_suffixes[i]))
-            status = sql_execute(definition->db, &err, "DROP TABLE IF EXISTS \"%w\".\"%w_%s\"",
-                definition->schema, definition->name, model_suffixes[i]);
-    if (status != ST_OK) return sql_vtab_error(vtab, MODULE, definition->name, status, &err);
+    Status status = shadow_drop(&version_shadow, &owner, &err);
+    if (status != ST_OK) return sql_vtab_error(vtab, MODULE, owner.name, status, &err);
     table_free(table);
     return SQLITE_OK;
 }
@@ -105,26 +108,21 @@ static int model_destroy(sqlite3_vtab *vtab) {
 static int model_rename(sqlite3_vtab *vtab, const char *name) {
     ModelTable *table = (ModelTable *)vtab;
     ModelDefinition *definition = &table->definition;
+    ShadowOwner owner = definition_owner(definition);
     Err err = {0};
     finalize(table);
     Status status = definition_check_name(name, &err);
-    for (size_t i = 0; i < N_MODEL_SUFFIXES && status == ST_OK; i++)
-        status = !is_ours(definition, model_suffixes[i])
-            ? ST_OK
-            : sql_execute(definition->db, &err, "ALTER TABLE \"%w\".\"%w_%s\" RENAME TO \"%w_%s\"",
-                  definition->schema, definition->name, model_suffixes[i], name, model_suffixes[i]);
+    if (status == ST_OK) status = shadow_rename(&version_shadow, &owner, name, &err);
     char *copy = status == ST_OK ? sqlite3_mprintf("%s", name) : NULL;
     if (status == ST_OK && !copy) status = fail_nomem(&err, "a name");
-    if (status != ST_OK) return sql_vtab_error(vtab, MODULE, definition->name, status, &err);
-    sqlite3_free(definition->name);
-    definition->name = copy;
+    if (status != ST_OK) return sql_vtab_error(vtab, MODULE, owner.name, status, &err);
+    sqlite3_free(definition->id.name);
+    definition->id.name = copy;
     return SQLITE_OK;
 }
 
 static int model_shadow_name(const char *suffix) {
-    for (size_t i = 0; i < N_MODEL_SUFFIXES; i++)
-        if (sqlite3_stricmp(suffix, model_suffixes[i]) == 0) return 1;
-    return 0;
+    return shadow_is_suffix(&version_shadow, suffix);
 }
 
 int register_model(sqlite3 *db) {

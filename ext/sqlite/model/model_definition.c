@@ -1,25 +1,28 @@
 /* What CREATE said of a rec_model: read from its arguments, kept in m_config, read back. */
+#include "model_definition.h"
+
 #include <string.h>
 
 #include "../../base/options.h"
 #include "../host/arguments.h"
-#include "../host/guard.h"
 #include "../host/schema.h"
 #include "../host/values.h"
 #include "model_table.h"
+#include "model_version.h"
 #include "tune.h"
 
-const char *const model_suffixes[N_MODEL_SUFFIXES] = {
-    "config", "versions", "chunks", "deployments", "trials"};
-
-enum { N_OURS = 4 }; /* of an old database the last may be somebody else's: trials_state */
+const char *const model_column_names[N_MODEL_COLUMNS] = {
+#define X(constant, name, type) name,
+    MODEL_COLUMNS(X)
+#undef X
+};
 
 void definition_clear(ModelDefinition *definition) {
-    char **text[] = {&definition->schema, &definition->name, &definition->events, &definition->user,
-        &definition->item, &definition->weight, &definition->time, &definition->session,
-        &definition->items, &definition->item_key, &definition->item_text, &definition->item_vector,
-        &definition->item_category, &definition->user_type, &definition->item_type,
-        &definition->automatic};
+    char **text[] = {&definition->id.schema, &definition->id.name, &definition->events,
+        &definition->user, &definition->item, &definition->weight, &definition->time,
+        &definition->session, &definition->items, &definition->item_key, &definition->item_text,
+        &definition->item_vector, &definition->item_category, &definition->user_type,
+        &definition->item_type, &definition->automatic};
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
         sqlite3_free(*text[i]);
         *text[i] = NULL;
@@ -131,7 +134,7 @@ static Status set_columns_and_options(
         }
     }
     definition->time_unit = (TimeUnit)own.time_unit;
-    definition->keep = own.keep;
+    definition->id.keep = own.keep;
     return ST_OK;
 }
 
@@ -163,19 +166,19 @@ static Status column_type(
     ModelDefinition *definition, const char *table, const char *column, char **out, Err *err) {
     sqlite3_stmt *statement;
     int has_row;
-    TRY(sql_prepare(definition->db, &statement, err,
+    TRY(sql_prepare(definition->id.db, &statement, err,
         "SELECT type FROM pragma_table_xinfo(%Q, %Q) WHERE lower(name)=lower(%Q)", table,
-        definition->schema, column));
-    Status status = sql_step(definition->db, statement, &has_row, err);
+        definition->id.schema, column));
+    Status status = sql_step(definition->id.db, statement, &has_row, err);
     if (status == ST_OK && !has_row) {
         sqlite3_int64 exists = 0;
-        status = sql_integer(definition->db, 0, &exists, err,
-            "SELECT 1 FROM \"%w\".sqlite_schema WHERE lower(name)=lower(%Q)", definition->schema,
+        status = sql_integer(definition->id.db, 0, &exists, err,
+            "SELECT 1 FROM \"%w\".sqlite_schema WHERE lower(name)=lower(%Q)", definition->id.schema,
             table);
         if (status == ST_OK)
             status = exists ? fail(err, ST_BADARG, "%s has no column '%.60s'", table, column)
                             : fail(err, ST_BADARG, "no table or view '%.60s' in schema %s", table,
-                                  definition->schema);
+                                  definition->id.schema);
     }
     if (status == ST_OK && !(*out = sqlite3_mprintf("%s", sqlite3_column_text(statement, 0))))
         status = fail_nomem(err, "a type");
@@ -213,19 +216,22 @@ static void set_affinities(ModelDefinition *definition) {
 
 static Status definition_name(
     ModelDefinition *definition, sqlite3 *db, const char *schema, const char *name, Err *err) {
-    *definition = (ModelDefinition){.db = db};
-    definition->schema = sqlite3_mprintf("%s", schema);
-    definition->name = sqlite3_mprintf("%s", name);
-    return definition->schema && definition->name ? ST_OK : fail_nomem(err, "the model");
+    *definition = (ModelDefinition){.id = {.db = db, .kind = &model_kind}};
+    definition->id.schema = sqlite3_mprintf("%s", schema);
+    definition->id.name = sqlite3_mprintf("%s", name);
+    return definition->id.schema && definition->id.name ? ST_OK : fail_nomem(err, "the model");
 }
 
 Status definition_load(
     ModelDefinition *definition, sqlite3 *db, const char *schema, const char *name, Err *err) {
     Arguments arguments = {0};
     sqlite3_stmt *statement = NULL;
-    sqlite3_int64 format = 0;
     Status status = definition_name(definition, db, schema, name, err);
-    if (status == ST_OK) status = guard_shadow(db, schema, name, model_suffixes, N_OURS, err);
+    if (status == ST_OK) {
+        ShadowOwner owner = definition_owner(definition);
+        status = shadow_check(&version_shadow, &owner, err);
+        if (status == ST_OK) status = shadow_check_format(&version_shadow, &owner, err);
+    }
     if (status == ST_OK)
         status = sql_prepare(
             db, &statement, err, "SELECT key, value FROM \"%w\".\"%w_config\"", schema, name);
@@ -238,14 +244,9 @@ Status definition_load(
         arguments.value[arguments.n] = sqlite3_mprintf("%s", sqlite3_column_text(statement, 1));
         if (!arguments.key[arguments.n] || !arguments.value[arguments.n])
             status = fail_nomem(err, "the model");
-        if (status == ST_OK && strcmp(arguments.key[arguments.n], "format") == 0)
-            format = sqlite3_column_int64(statement, 1);
         arguments.n++;
     }
     sqlite3_finalize(statement);
-    if (status == ST_OK && format != 1)
-        status = fail(err, ST_CORRUPT,
-            "format %lld (this library reads 1: use the version that wrote it)", (long long)format);
     if (status == ST_OK) status = definition_set(definition, &arguments, err);
     arguments_clear(&arguments);
     if (status == ST_OK) set_affinities(definition);
@@ -263,25 +264,45 @@ Status definition_find(ModelDefinition *out, sqlite3 *db, const char *name, Err 
     return status;
 }
 
+static Status save_argument(
+    sqlite3_stmt *insert, sqlite3 *db, const char *key, const char *value, Err *err) {
+    int has_row;
+    sqlite3_bind_text(insert, 1, key, -1, SQLITE_STATIC);
+    sqlite3_bind_text(insert, 2, value, -1, SQLITE_STATIC);
+    Status status = sql_step(db, insert, &has_row, err);
+    sqlite3_reset(insert);
+    return status;
+}
+
 static Status save_arguments(
     const ModelDefinition *definition, const Arguments *arguments, Err *err) {
-    for (int i = 0; i < arguments->n; i++)
-        TRY(sql_execute(definition->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES(%Q, %Q)",
-            definition->schema, definition->name, arguments->key[i], arguments->value[i]));
-    TRY(sql_execute(definition->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES('user_type', %Q)",
-        definition->schema, definition->name, definition->user_type));
-    return sql_execute(definition->db, err,
-        "INSERT INTO \"%w\".\"%w_config\" VALUES('item_type', %Q)", definition->schema,
-        definition->name, definition->item_type);
+    sqlite3 *db = definition->id.db;
+    sqlite3_stmt *insert;
+    TRY(sql_prepare(db, &insert, err, "INSERT INTO \"%w\".\"%w_config\"(key, value) VALUES(?1, ?2)",
+        definition->id.schema, definition->id.name));
+    Status status = ST_OK;
+    for (int i = 0; i < arguments->n && status == ST_OK; i++)
+        status = save_argument(insert, db, arguments->key[i], arguments->value[i], err);
+    if (status == ST_OK)
+        status = save_argument(insert, db, "user_type", definition->user_type, err);
+    if (status == ST_OK)
+        status = save_argument(insert, db, "item_type", definition->item_type, err);
+    sqlite3_finalize(insert);
+    return status;
+}
+
+ShadowOwner definition_owner(const ModelDefinition *definition) {
+    return (ShadowOwner){
+        definition->id.db, definition->id.schema, definition->id.name, &definition->id};
 }
 
 Status definition_check_name(const char *name, Err *err) {
-    static const char *const columns[] = {"user", "item", "score", "rank", "because", "version",
-        "k", "similar_to", "basket", "candidates", "exclude", "options", "arg", "rowid"};
-    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
-        if (sqlite3_stricmp(name, columns[i]) == 0)
-            return fail(err, ST_BADARG,
-                "a rec_model cannot be named '%s', which is one of its columns", name);
+    int clash = sqlite3_stricmp(name, "rowid") == 0;
+    for (int i = 0; i < N_MODEL_COLUMNS; i++)
+        clash |= sqlite3_stricmp(name, model_column_names[i]) == 0;
+    if (clash)
+        return fail(
+            err, ST_BADARG, "a rec_model cannot be named '%s', which is one of its columns", name);
     return ST_OK;
 }
 
@@ -298,7 +319,10 @@ Status definition_create(
             status = unknown_argument(definition, arguments.key[i], err);
     if (status == ST_OK) status = definition_set(definition, &arguments, err);
     if (status == ST_OK) status = check_columns(definition, err);
-    if (status == ST_OK) status = store_create(definition, err);
+    if (status == ST_OK) {
+        ShadowOwner owner = definition_owner(definition);
+        status = shadow_create(&version_shadow, &owner, err);
+    }
     if (status == ST_OK) status = save_arguments(definition, &arguments, err);
     arguments_clear(&arguments);
     set_affinities(definition);

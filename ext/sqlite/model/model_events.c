@@ -2,6 +2,8 @@
  *
  * Every column is named e."col" of "schema"."events", so that no argument can become an expression
  * or a string, and a table of the same name in another schema is never read. */
+#include "model_events.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +11,6 @@
 #include "../../base/text.h"
 #include "../host/guard.h"
 #include "../host/values.h"
-#include "model_table.h"
 
 void events_reader_clear(EventsReader *reader) {
     sqlite3_finalize(reader->one_user);
@@ -27,7 +28,7 @@ enum { COLUMN_USER, COLUMN_ITEM, COLUMN_WEIGHT, COLUMN_TIME, COLUMN_SESSION };
 /* SELECT user, item, weight, time, session FROM events, with `where` after it. */
 static Status prepare_events(
     const ModelDefinition *definition, sqlite3_stmt **out, const char *where, Err *err) {
-    TRY(guard_source(definition->db, definition->schema, definition->events, 0, err));
+    TRY(guard_source(definition->id.db, definition->id.schema, definition->events, 0, err));
     char *weight = definition->weight ? sqlite3_mprintf("e.\"%w\"", definition->weight)
                                       : sqlite3_mprintf("1");
     char *time = definition->time ? sqlite3_mprintf("e.\"%w\"", definition->time)
@@ -35,9 +36,9 @@ static Status prepare_events(
     char *session = definition->session ? sqlite3_mprintf("e.\"%w\"", definition->session)
                                         : sqlite3_mprintf("0");
     Status status = weight && time && session
-        ? sql_prepare(definition->db, out, err,
+        ? sql_prepare(definition->id.db, out, err,
               "SELECT e.\"%w\", e.\"%w\", %s, %s, %s FROM \"%w\".\"%w\" AS e%s", definition->user,
-              definition->item, weight, time, session, definition->schema, definition->events,
+              definition->item, weight, time, session, definition->id.schema, definition->events,
               where)
         : fail_nomem(err, "SQL");
     sqlite3_free(weight);
@@ -68,7 +69,7 @@ static Status bad_value(const ModelDefinition *definition, sqlite3_stmt *row, in
     return fail(err, ST_BADARG,
         "%s.%s is %s (%s; SELECT * FROM rec_check_events('%s') lists such rows)",
         definition->events, name, shown(row, column, value, sizeof value), allowed,
-        definition->name);
+        definition->id.name);
 }
 
 int events_number(sqlite3_stmt *row, int column, double *out) {
@@ -123,7 +124,7 @@ Status events_time(const ModelDefinition *definition, sqlite3_stmt *row, int col
     return fail(err, ST_BADARG,
         "%s.%s is %s, which is no time (unix seconds, or a text such as '2024-01-31' or "
         "'2024-01-31 10:00:00'; SELECT * FROM rec_check_events('%s') lists such rows)",
-        table, definition->time, shown(row, column, value, sizeof value), definition->name);
+        table, definition->time, shown(row, column, value, sizeof value), definition->id.name);
 }
 
 /* weight and time of the present row, checked. */
@@ -172,7 +173,7 @@ static Status visit_all(EventsReader *reader, int has_until, double until, RowVi
     reader->rows = 0;
     reader->span = (TimeSpan){0};
     reader->first = INFINITY;
-    while (sql_next(definition->db, rows, &status, err)) {
+    while (sql_next(definition->id.db, rows, &status, err)) {
         Key user, item;
         double weight, time;
         status = read_row(definition, rows, &user, &item, buffer, &weight, &time, err);
@@ -290,7 +291,7 @@ static Status read_one_user(EventsReader *reader, HistoryReading *reading, int32
     const HistoryRules *rules = reading->rules;
     char buffer[2 * KEY_BUFFER];
     Status status = ST_OK;
-    while (sql_next(definition->db, reader->one_user, &status, err)) {
+    while (sql_next(definition->id.db, reader->one_user, &status, err)) {
         Key key, item;
         double weight, time;
         status = read_row(definition, reader->one_user, &key, &item, buffer, &weight, &time, err);
@@ -374,7 +375,7 @@ static Status first_users(const EventsReader *reader, int32_t n, KeyMap *out, Er
     char buffer[KEY_BUFFER];
     TRY(prepare_events(definition, &rows, " LIMIT 1000", err));
     Status status = ST_OK;
-    while (keymap_count(out) < n && sql_next(definition->db, rows, &status, err)) {
+    while (keymap_count(out) < n && sql_next(definition->id.db, rows, &status, err)) {
         Key user;
         int32_t id;
         if (value_key(
@@ -412,11 +413,11 @@ Status events_read_first_users(EventsReader *reader, const Model *model, const H
 Status events_access(const ModelDefinition *definition, const char **out, Err *err) {
     sqlite3_stmt *statement;
     int scan = 0;
-    TRY(sql_prepare(definition->db, &statement, err,
+    TRY(sql_prepare(definition->id.db, &statement, err,
         "EXPLAIN QUERY PLAN SELECT e.\"%w\" FROM \"%w\".\"%w\" AS e WHERE e.\"%w\"=?1",
-        definition->item, definition->schema, definition->events, definition->user));
+        definition->item, definition->id.schema, definition->events, definition->user));
     Status status = ST_OK;
-    while (sql_next(definition->db, statement, &status, err)) {
+    while (sql_next(definition->id.db, statement, &status, err)) {
         const char *detail = (const char *)sqlite3_column_text(statement, 3);
         scan |= detail && strncmp(detail, "SCAN", 4) == 0;
     }

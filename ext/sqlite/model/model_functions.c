@@ -4,7 +4,8 @@
 #include "../host/guard.h"
 #include "../host/parts.h"
 #include "../host/values.h"
-#include "model_table.h"
+#include "model_train.h"
+#include "model_tune.h"
 
 /* rec_train(model [, options]): the trained version as a BLOB, for INSERT INTO model(model, arg)
  * VALUES('load', blob). */
@@ -12,6 +13,7 @@ static void rec_train(sqlite3_context *context, int argc, sqlite3_value **argv) 
     ModelDefinition definition;
     EventsReader reader = {.definition = &definition};
     Model *model = NULL;
+    char sha256[SHA256_TEXT];
     Bytes blob = {0};
     PutWish wish;
     Err err = {0};
@@ -26,7 +28,7 @@ static void rec_train(sqlite3_context *context, int argc, sqlite3_value **argv) 
             : train_model(&definition, &reader, options, &model, &wish, &err);
         guard_leave();
     }
-    if (status == ST_OK) status = model_write(model, &blob, &err);
+    if (status == ST_OK) status = model_write(model, &blob, sha256, &err);
     if (status == ST_OK) sqlite3_result_blob64(context, blob.data, blob.len, SQLITE_TRANSIENT);
     else sql_function_error(context, "rec_train", status, &err);
     bytes_clear(&blob);

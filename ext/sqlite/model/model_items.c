@@ -1,5 +1,7 @@
 /* Reading the items table of a rec_model: the catalogue before the events, texts and vectors once
  * items have their ids. */
+#include "model_items.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -8,18 +10,18 @@
 #include "../../math/kernels.h"
 #include "../host/guard.h"
 #include "../host/values.h"
-#include "model_table.h"
 
 /* SELECT key, text, vector FROM items; NULL for what is not named. */
 static Status prepare_items(const ModelDefinition *definition, sqlite3_stmt **out, Err *err) {
-    TRY(guard_source(definition->db, definition->schema, definition->items, 0, err));
+    TRY(guard_source(definition->id.db, definition->id.schema, definition->items, 0, err));
     char *text = definition->item_text ? sqlite3_mprintf("i.\"%w\"", definition->item_text)
                                        : sqlite3_mprintf("NULL");
     char *vector = definition->item_vector ? sqlite3_mprintf("i.\"%w\"", definition->item_vector)
                                            : sqlite3_mprintf("NULL");
     Status status = text && vector
-        ? sql_prepare(definition->db, out, err, "SELECT i.\"%w\", %s, %s FROM \"%w\".\"%w\" AS i",
-              definition->item_key, text, vector, definition->schema, definition->items)
+        ? sql_prepare(definition->id.db, out, err,
+              "SELECT i.\"%w\", %s, %s FROM \"%w\".\"%w\" AS i", definition->item_key, text, vector,
+              definition->id.schema, definition->items)
         : fail_nomem(err, "SQL");
     sqlite3_free(text);
     sqlite3_free(vector);
@@ -94,7 +96,7 @@ static Status each_item(const ModelDefinition *definition, Dataset *data,
     Status (*visit)(const ModelDefinition *, Dataset *, sqlite3_stmt *, Err *), Err *err) {
     sqlite3_stmt *rows = NULL;
     Status status = prepare_items(definition, &rows, err);
-    while (sql_next(definition->db, rows, &status, err)) {
+    while (sql_next(definition->id.db, rows, &status, err)) {
         status = visit(definition, data, rows, err);
     }
     sqlite3_finalize(rows);

@@ -55,8 +55,9 @@ static char input_letter(int column) {
 static int seen_before(const Plan *plan, char letter) { return strchr(plan->text, letter) != NULL; }
 
 static int refuse(ModelTable *table, const char *text) {
-    sqlite3_free(table->base.zErrMsg);
-    table->base.zErrMsg = sqlite3_mprintf("rec_model %s: %s", table->definition.name, text);
+    sqlite3_free(table->versions.base.zErrMsg);
+    table->versions.base.zErrMsg = sqlite3_mprintf(
+        "rec_model %s: %s", table->definition.id.name, text);
     return SQLITE_ERROR;
 }
 

@@ -7,6 +7,7 @@
 #include "../host/cache.h"
 #include "../host/guard.h"
 #include "../host/values.h"
+#include "../versions/version_store.h"
 #include "model_cursor.h"
 
 Status model_table_take(ModelTable *table, sqlite3_int64 wanted, Model **out,
@@ -14,11 +15,11 @@ Status model_table_take(ModelTable *table, sqlite3_int64 wanted, Model **out,
     char sha256[SHA256_TEXT];
     *out = NULL;
     *out_query = NULL;
-    TRY(store_lookup(&table->definition, &table->lookup, wanted, out_version, sha256, err));
+    TRY(store_lookup(&table->definition.id, &table->lookup, wanted, out_version, sha256, err));
     if (!table->loaded || strcmp(table->loaded->sha256, sha256) != 0 ||
         table->loaded_version != *out_version) {
-        Model *model;
-        TRY(store_model(&table->definition, *out_version, sha256, &model, err));
+        void *model;
+        TRY(store_load(&table->definition.id, *out_version, sha256, &model, err));
         model_query_free(table->spare);
         table->spare = NULL;
         cache_release(table->loaded);
@@ -160,7 +161,7 @@ int model_filter(
         if (status == ST_OK && !cursor->request.null_input) status = answer(table, cursor, &err);
         guard_leave_table(&table->busy);
     }
-    return sql_vtab_error(base->pVtab, "rec_model", table->definition.name, status, &err);
+    return sql_vtab_error(base->pVtab, "rec_model", table->definition.id.name, status, &err);
 }
 
 int model_next(sqlite3_vtab_cursor *base) {
@@ -176,7 +177,7 @@ int model_next(sqlite3_vtab_cursor *base) {
             &cursor->rows, &cursor->everybody, table, cursor->query, &cursor->request, &err);
         guard_leave_table(&table->busy);
     }
-    return sql_vtab_error(base->pVtab, "rec_model", table->definition.name, status, &err);
+    return sql_vtab_error(base->pVtab, "rec_model", table->definition.id.name, status, &err);
 }
 
 int model_eof(sqlite3_vtab_cursor *base) {

@@ -1,9 +1,11 @@
 /* The options of a training, and the setting that they make of a model's definition. */
+#include "model_setting.h"
+
 #include <math.h>
 #include <string.h>
 
 #include "../../base/options.h"
-#include "model_table.h"
+#include "../versions/version_store.h"
 
 const OptSpec train_options[] = {
     {"until", OPT_TIME, offsetof(TrainOptions, until), -377705116800.0, 253402300799.0, INFINITY,
@@ -25,9 +27,9 @@ const OptSpec train_options[] = {
 static Status option_algorithm(ModelDefinition *definition, const char *options, Err *err) {
     sqlite3_stmt *statement;
     int has_row;
-    TRY(sql_prepare(definition->db, &statement, err,
+    TRY(sql_prepare(definition->id.db, &statement, err,
         "SELECT json_extract(%Q, '$.algorithm') WHERE json_valid(%Q)", options, options));
-    Status status = sql_step(definition->db, statement, &has_row, err);
+    Status status = sql_step(definition->id.db, statement, &has_row, err);
     const char *name = has_row ? (const char *)sqlite3_column_text(statement, 0) : NULL;
     const Algorithm *algorithm = name ? algorithm_find(name) : NULL;
     if (algorithm && algorithm != definition->algorithm) {

@@ -6,7 +6,9 @@
 #include "../host/parts.h"
 #include "../host/row_table.h"
 #include "../host/schema.h"
-#include "model_table.h"
+#include "../versions/version_store.h"
+#include "../versions/version_trials.h"
+#include "model_events.h"
 
 typedef struct Listing {
     sqlite3 *db;
@@ -43,18 +45,18 @@ static Status visit_model(const ModelDefinition *definition, RowSink *sink, Err 
     sqlite3_int64 active, versions;
     const char *access = NULL;
     Err reason = {0};
-    TRY(store_active(definition, &active, err));
-    TRY(sql_integer(definition->db, 0, &versions, err,
-        "SELECT count(*) FROM \"%w\".\"%w_versions\"", definition->schema, definition->name));
+    TRY(store_active(&definition->id, &active, err));
+    TRY(sql_integer(definition->id.db, 0, &versions, err,
+        "SELECT count(*) FROM \"%w\".\"%w_versions\"", definition->id.schema, definition->id.name));
     Status status = events_access(definition, &access, &reason);
-    row_text(sink, definition->name);
+    row_text(sink, definition->id.name);
     row_text(sink, definition->automatic ? "auto" : definition->algorithm->name);
     if (active) row_integer(sink, active);
     else row_null(sink);
     row_integer(sink, versions);
     row_text(sink, definition->events);
     row_text(sink, status == ST_OK ? access : reason.text);
-    row_text(sink, definition->schema);
+    row_text(sink, definition->id.schema);
     return ST_OK;
 }
 
@@ -62,10 +64,10 @@ static Status visit_model(const ModelDefinition *definition, RowSink *sink, Err 
 static Status copy_rows(
     const ModelDefinition *definition, sqlite3_stmt *rows, RowSink *sink, Err *err) {
     Status status = ST_OK;
-    while (sql_next(definition->db, rows, &status, err)) {
-        row_text(sink, definition->name);
+    while (sql_next(definition->id.db, rows, &status, err)) {
+        row_text(sink, definition->id.name);
         for (int i = 0; i < sqlite3_column_count(rows); i++) row_column(sink, rows, i);
-        row_text(sink, definition->schema);
+        row_text(sink, definition->id.schema);
     }
     sqlite3_finalize(rows);
     return status;
@@ -73,32 +75,32 @@ static Status copy_rows(
 
 static Status visit_versions(const ModelDefinition *definition, RowSink *sink, Err *err) {
     sqlite3_stmt *rows;
-    TRY(sql_prepare(definition->db, &rows, err,
+    TRY(sql_prepare(definition->id.db, &rows, err,
         "SELECT version, version IS (SELECT version FROM \"%w\".\"%w_deployments\" ORDER BY id "
         "DESC LIMIT 1), algorithm, options, events, users, items, until, trained_seconds, bytes, "
         "sha256 FROM \"%w\".\"%w_versions\" ORDER BY version",
-        definition->schema, definition->name, definition->schema, definition->name));
+        definition->id.schema, definition->id.name, definition->id.schema, definition->id.name));
     return copy_rows(definition, rows, sink, err);
 }
 
 static Status visit_deployments(const ModelDefinition *definition, RowSink *sink, Err *err) {
     sqlite3_stmt *rows;
-    TRY(sql_prepare(definition->db, &rows, err,
-        "SELECT id, version, action FROM \"%w\".\"%w_deployments\" ORDER BY id", definition->schema,
-        definition->name));
+    TRY(sql_prepare(definition->id.db, &rows, err,
+        "SELECT id, version, action FROM \"%w\".\"%w_deployments\" ORDER BY id",
+        definition->id.schema, definition->id.name));
     return copy_rows(definition, rows, sink, err);
 }
 
 static Status visit_trials(const ModelDefinition *definition, RowSink *sink, Err *err) {
     sqlite3_stmt *rows;
     TrialsState state;
-    TRY(trials_state(definition, &state, err));
+    TRY(trials_state(&definition->id, &state, err));
     if (state == TRIALS_ABSENT) return ST_OK;
-    TRY(sql_prepare(definition->db, &rows, err,
+    TRY(sql_prepare(definition->id.db, &rows, err,
         "SELECT trial, tuning, algorithm, options, metric, k, value, users, seconds, seed, %s, %s "
         "FROM \"%w\".\"%w_trials\" ORDER BY trial",
         state == TRIALS_OLD ? "1.0" : "share", state == TRIALS_PRESENT ? "note" : "NULL",
-        definition->schema, definition->name));
+        definition->id.schema, definition->id.name));
     return copy_rows(definition, rows, sink, err);
 }
 
@@ -112,13 +114,13 @@ static Status log_rows(
     if (!json_is_array(log)) {
         json_decref(log);
         return fail(err, ST_CORRUPT, "the training log of %s version %lld is malformed",
-            definition->name, sqlite3_column_int64(rows, 0));
+            definition->id.name, sqlite3_column_int64(rows, 0));
     }
     json_array_foreach(log, i, step) {
-        row_text(sink, definition->name);
+        row_text(sink, definition->id.name);
         row_column(sink, rows, 0);
         for (size_t j = 0; j < 3; j++) row_real(sink, json_number_value(json_array_get(step, j)));
-        row_text(sink, definition->schema);
+        row_text(sink, definition->id.schema);
     }
     json_decref(log);
     return ST_OK;
@@ -126,11 +128,11 @@ static Status log_rows(
 
 static Status visit_log(const ModelDefinition *definition, RowSink *sink, Err *err) {
     sqlite3_stmt *rows;
-    TRY(sql_prepare(definition->db, &rows, err,
-        "SELECT version, log FROM \"%w\".\"%w_versions\" ORDER BY version", definition->schema,
-        definition->name));
+    TRY(sql_prepare(definition->id.db, &rows, err,
+        "SELECT version, log FROM \"%w\".\"%w_versions\" ORDER BY version", definition->id.schema,
+        definition->id.name));
     Status status = ST_OK;
-    while (sql_next(definition->db, rows, &status, err)) {
+    while (sql_next(definition->id.db, rows, &status, err)) {
         status = log_rows(definition, rows, sink, err);
     }
     sqlite3_finalize(rows);

@@ -1,24 +1,24 @@
 /* Training: read the events, compute, hand over a model. The command `train` stores it; rec_train
  * returns its bytes and only reads, so that nobody's write waits. */
+#include "model_train.h"
+
 #include <math.h>
 #include <string.h>
 
 #include "../../base/options.h"
 #include "../host/cache.h"
 #include "../host/jobs.h"
-#include "model_table.h"
+#include "model_items.h"
+#include "model_setting.h"
+#include "model_version.h"
 
 /* The version that an option init_from names; *out stays NULL without one. The caller releases
  * it. */
 static Status take_start(const ModelDefinition *definition, Model **out, Err *err) {
     const OptSpec *spec = options_find(definition->algorithm->options, "init_from");
     int64_t version = 0;
-    sqlite3_int64 found;
-    char sha256[SHA256_TEXT];
     if (spec) memcpy(&version, definition->params.bytes + spec->offset, sizeof version);
-    if (!version) return ST_OK;
-    TRY(store_lookup(definition, NULL, version, &found, sha256, err));
-    return store_model(definition, found, sha256, out, err);
+    return version ? model_of_version(definition, version, out, err) : ST_OK;
 }
 
 Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options,
@@ -36,7 +36,7 @@ Status train_model(const ModelDefinition *definition, EventsReader *reader, cons
     int has_until = isfinite(train.until);
     if (has_until && !d.time) return fail(err, ST_BADARG, "until needs the model's time= column");
     *wish = (PutWish){train.activate == ACTIVATE_ALWAYS, train.keep};
-    TRY(job_begin(&job, "train", d.name, &task, d.db, (int)train.progress, err));
+    TRY(job_begin(&job, "train", d.id.name, &task, d.id.db, (int)train.progress, err));
     task_phase(&task, "reading events", "events", 0, 0);
     Status status = dataset_init(&data, err);
     if (status == ST_OK) status = items_list(&d, &data, err);

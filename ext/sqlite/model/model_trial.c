@@ -2,6 +2,8 @@
 #include <math.h>
 
 #include "../../base/memory.h"
+#include "model_items.h"
+#include "model_setting.h"
 #include "tune.h"
 
 Status tuning_open(Tuning *tuning, EventsReader *reader, int64_t parts, Err *err) {

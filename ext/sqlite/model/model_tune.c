@@ -6,6 +6,8 @@
  * The command runs inside one write statement: all of it or nothing is kept. rec_tune runs in a
  * statement that only reads: between its trials it holds no lock, and each is stored as it ends, so
  * that an interrupt or a kill loses one trial. */
+#include "model_tune.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,7 @@
 #include "../../base/memory.h"
 #include "../../base/text.h"
 #include "../../eval/choice.h"
+#include "model_train.h"
 #include "tune.h"
 
 typedef struct Run {
@@ -121,7 +124,7 @@ static Status judge_setting(void *context, const Algorithm *algorithm, const cha
     TRY(tried_add(&run->tried, &tried, err));
     forget_values(run, algorithm);
     report(run, &tried);
-    return run->store ? trials_put(run->tuning.definition, &run->key, &tried, err) : ST_OK;
+    return run->store ? trials_put(&run->tuning.definition->id, &run->key, &tried, err) : ST_OK;
 }
 
 static int out_of_time(void *context) {
@@ -216,8 +219,9 @@ static Status need_values(Run *run, Tried *tried, Err *err) {
 }
 
 static Status note(const Run *run, const Tried *tried, const char *text, Err *err) {
-    return run->store ? trials_note(run->tuning.definition, &run->key, tried->options, text, err)
-                      : ST_OK;
+    return run->store
+        ? trials_note(&run->tuning.definition->id, &run->key, tried->options, text, err)
+        : ST_OK;
 }
 
 /* A family's setting: its best, if that beats the algorithm as it is by more than chance on the
@@ -283,7 +287,7 @@ static Status choose(Run *run, Err *err) {
 static Status judge_active(Run *run, Err *err) {
     SettingResult result;
     Err own = {0};
-    TRY(store_active_options(run->tuning.definition, &run->active_options, err));
+    TRY(store_active_options(&run->tuning.definition->id, &run->active_options, err));
     if (!run->active_options) return ST_OK;
     Status status = tuning_judge(&run->tuning, run->active_options, 1, &result, NULL, &own);
     if (status == ST_OK) run->active = result.value;
@@ -303,7 +307,7 @@ static Status search(Run *run, EventsReader *reader, Err *err) {
     if (call->exclude_seen < 0) call->exclude_seen = own_rule(tuning);
     TRY(ask(run, err));
     if (run->store)
-        TRY(trials_begin(tuning->definition, &run->key, (int)call->resume, &run->tried, err));
+        TRY(trials_begin(&tuning->definition->id, &run->key, (int)call->resume, &run->tried, err));
     run->began_with = run->tried.n;
     if (call->activate == IF_BETTER || run->is_training) TRY(judge_active(run, err));
     TRY(explore(run, err));
@@ -322,7 +326,7 @@ static Status run_search(Run *run, const ModelDefinition *definition, EventsRead
     TRY(tune_call_read(&tuning->call, definition, options, NULL, NULL, err));
     if (tuning->call.resume && !store)
         return fail(err, ST_BADARG, "resume: no trials are kept here");
-    TRY(job_begin(&tuning->job, "tune", definition->name, &tuning->task, definition->db,
+    TRY(job_begin(&tuning->job, "tune", definition->id.name, &tuning->task, definition->id.db,
         (int)tuning->call.progress, err));
     atomic_store(&tuning->job.trials, tuning->call.trials);
     Status status = search(run, reader, err);
@@ -372,7 +376,7 @@ static Status train_winner(const Run *run, EventsReader *reader, Model **out, Er
  * interrupt takes all. */
 static void take_back(const Run *run, Status status) {
     if (status != ST_OK && status != ST_CANCELLED && run->store)
-        trials_take_back(run->tuning.definition, &run->key);
+        trials_take_back(&run->tuning.definition->id, &run->key);
 }
 
 Status tune_model(const ModelDefinition *definition, EventsReader *reader, const char *options,
@@ -382,7 +386,8 @@ Status tune_model(const ModelDefinition *definition, EventsReader *reader, const
     Status status = run_search(&run, definition, reader, options, 1, 0, err);
     if (status == ST_OK) status = train_winner(&run, reader, &model, err);
     if (status == ST_OK && model)
-        status = store_put(definition, model, &(PutWish){1, KEEP_AS_CREATED}, "tune", version, err);
+        status = store_put(
+            &definition->id, model, &(PutWish){1, KEEP_AS_CREATED}, "tune", version, err);
     take_back(&run, status);
     model_free(model);
     run_clear(&run);
@@ -412,7 +417,7 @@ static Status fall_back(Run *run, const char **setting, Err *err) {
         "item_knn as it is");
     job_print(&run->tuning.job, "%s", run->why);
     if (run->store && !find_tried(run, plain, 1))
-        TRY(trials_put(run->tuning.definition, &run->key, &tried, err));
+        TRY(trials_put(&run->tuning.definition->id, &run->key, &tried, err));
     return note(run, &tried, run->why, err);
 }
 
@@ -446,22 +451,23 @@ Status tune_and_train(const ModelDefinition *definition, EventsReader *reader, c
 static Status put_version(
     const ModelDefinition *definition, Model *model, sqlite3_int64 *version, Err *err) {
     Bytes blob = {0};
+    char sha256[SHA256_TEXT];
     sqlite3_stmt *statement = NULL;
     int has_row;
-    Status status = model_write(model, &blob, err);
+    Status status = model_write(model, &blob, sha256, err);
     if (status == ST_OK)
-        status = sql_prepare(definition->db, &statement, err,
+        status = sql_prepare(definition->id.db, &statement, err,
             "INSERT INTO \"%w\".\"%w\"(\"%w\", arg, options) VALUES('load', ?1, "
             "'{\"action\":\"tune\"}')",
-            definition->schema, definition->name, definition->name);
+            definition->id.schema, definition->id.name, definition->id.name);
     if (status == ST_OK) sqlite3_bind_blob64(statement, 1, blob.data, blob.len, SQLITE_STATIC);
-    if (status == ST_OK) status = sql_step(definition->db, statement, &has_row, err);
+    if (status == ST_OK) status = sql_step(definition->id.db, statement, &has_row, err);
     sqlite3_finalize(statement);
     bytes_clear(&blob);
     if (status == ST_OK)
-        status = sql_integer(definition->db, 0, version, err,
-            "SELECT value FROM \"%w\".\"%w_config\" WHERE key='last_version'", definition->schema,
-            definition->name);
+        status = sql_integer(definition->id.db, 0, version, err,
+            "SELECT value FROM \"%w\".\"%w_config\" WHERE key='last_version'",
+            definition->id.schema, definition->id.name);
     return status;
 }
 
@@ -507,7 +513,7 @@ Status tune_outside(const ModelDefinition *definition, EventsReader *reader, con
     Run run;
     Model *model = NULL;
     sqlite3_int64 version = 0;
-    TRY(check_statement(definition->db, definition->schema, err));
+    TRY(check_statement(definition->id.db, definition->id.schema, err));
     Status status = run_search(&run, definition, reader, options, 1, 0, err);
     if (status == ST_OK) status = train_winner(&run, reader, &model, err);
     if (status == ST_OK && model) status = put_version(definition, model, &version, err);

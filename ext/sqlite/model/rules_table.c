@@ -18,7 +18,7 @@
 #include "../host/parts.h"
 #include "../host/row_table.h"
 #include "../host/values.h"
-#include "model_table.h"
+#include "model_events.h"
 
 typedef struct Rules {
     ModelDefinition definition;
@@ -64,7 +64,7 @@ static Status read_data(Rules *r, Err *err) {
     Task task = {.poll = interrupt_poll, .host = &r->poll};
     DatasetRules rules = {.min_support = r->definition.common.min_support,
         .pair = {.max_history = r->definition.common.max_history}};
-    TRY(interrupt_poll_init(&r->poll, r->definition.db, err));
+    TRY(interrupt_poll_init(&r->poll, r->definition.id.db, err));
     TRY(dataset_init(&r->data, err));
     TRY(events_read_all(&r->reader, &r->definition, 0, 0, &r->data, err));
     TRY(dataset_finish(&r->data, &rules, &task, err));

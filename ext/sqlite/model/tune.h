@@ -1,5 +1,5 @@
 /* What tuning (model_tune.c) and rec_crossval share: the call, the events with their split, a
- * setting's trial; and the stored trials (model_trials.c). */
+ * setting's trial. */
 #ifndef REC_TUNE_H
 #define REC_TUNE_H
 
@@ -7,7 +7,8 @@
 
 #include "../../eval/search.h"
 #include "../../eval/trial.h"
-#include "model_table.h"
+#include "../versions/version_trials.h"
+#include "model_events.h"
 #include "../host/jobs.h"
 
 enum { IF_BETTER, ALWAYS, NEVER };
@@ -78,46 +79,5 @@ typedef struct SettingResult {
 } SettingResult;
 Status tuning_judge(Tuning *tuning, const char *options, double share, SettingResult *out,
     double *per_user, Err *err);
-
-/* ---- m_trials ---- */
-
-typedef struct Tried {
-    const Algorithm *algorithm;
-    char *options;
-    double share; /* of the users */
-    double value; /* NaN: could not be judged */
-    int32_t users;
-    double seconds;
-    double *per_user; /* each user's value, where it is kept; owned by the list */
-} Tried;
-
-typedef struct TriedList {
-    Tried *item;
-    int64_t n, capacity;
-} TriedList;
-/* options is copied; per_user becomes the list's. */
-Status tried_add(TriedList *list, const Tried *tried, Err *err);
-void tried_clear(TriedList *list);
-
-/* What a tuning is stored under. */
-typedef struct TuningKey {
-    sqlite3_int64 tuning;
-    /* question: a text that is the same where values can be compared */
-    const char *metric, *question;
-    int64_t k, seed;
-    sqlite3_int64 last_trial; /* before it began */
-} TuningKey;
-
-/* A new number for key->tuning; with resume that of the last tuning, whose trials go to list, and
- * an error if it asked something else. */
-Status trials_begin(
-    const ModelDefinition *definition, TuningKey *key, int resume, TriedList *list, Err *err);
-/* Of a command that failed inside BEGIN: the trials that it has put. */
-void trials_take_back(const ModelDefinition *definition, const TuningKey *key);
-Status trials_put(
-    const ModelDefinition *definition, const TuningKey *key, const Tried *tried, Err *err);
-/* What is said of a setting that was judged on all users. */
-Status trials_note(const ModelDefinition *definition, const TuningKey *key, const char *options,
-    const char *note, Err *err);
 
 #endif

@@ -1,0 +1,40 @@
+#include "commands.h"
+
+#include <string.h>
+
+static Status unknown_command(const Command *commands, const char *name, Err *err) {
+    Bytes names = {0};
+    for (const Command *command = commands; command->name; command++)
+        bytes_format(&names, "%s%s", command == commands ? "" : ", ", command->name);
+    Status status = names.failed ? fail_nomem(err, "the commands")
+                                 : fail(err, ST_BADARG, "unknown command '%.60s' (%.*s)", name,
+                                       (int)names.len, (const char *)names.data);
+    bytes_clear(&names);
+    return status;
+}
+
+static Status refuse_others(
+    const Command *command, const void *table, const CommandColumns *columns, Err *err) {
+    for (int i = 0; i < columns->n; i++) {
+        int is_read = i == columns->command || (i == columns->arg && command->reads & READS_ARG) ||
+            (i == columns->options && command->reads & READS_OPTIONS);
+        if (!is_read && sqlite3_value_type(columns->value[i]) != SQLITE_NULL)
+            return fail(
+                err, ST_BADARG, "command %s takes no %s", command->name, columns->name(table, i));
+    }
+    return ST_OK;
+}
+
+Status command_run(const Command *commands, void *table, const CommandColumns *columns,
+    sqlite3_int64 *rowid, Err *err) {
+    const char *name = (const char *)sqlite3_value_text(columns->value[columns->command]);
+    if (!name) return fail_nomem(err, "a command");
+    const Command *command = commands;
+    while (command->name && strcmp(command->name, name) != 0) command++;
+    if (!command->name) return unknown_command(commands, name, err);
+    TRY(refuse_others(command, table, columns, err));
+    CommandCall call = {
+        table, columns->value[columns->arg], columns->value[columns->options], rowid};
+    *rowid = 0;
+    return command->run(&call, err);
+}

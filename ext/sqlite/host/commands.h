@@ -1,0 +1,37 @@
+/* Commands of a virtual table: INSERT INTO t(t [, arg [, options]]) VALUES('name' [, ...]).
+ *
+ * A module lists its commands as rows of Command. A command reads what its row says, and nothing
+ * else: whatever else is given is refused. */
+#ifndef REC_COMMANDS_H
+#define REC_COMMANDS_H
+
+#include "sql.h"
+
+enum { READS_NOTHING = 0, READS_ARG = 1, READS_OPTIONS = 2 };
+
+typedef struct CommandCall {
+    void *table; /* the module's */
+    sqlite3_value *arg, *options;
+    sqlite3_int64 *rowid; /* becomes last_insert_rowid(); 0 at first */
+} CommandCall;
+
+typedef struct Command {
+    const char *name;
+    int reads;
+    Status (*run)(const CommandCall *call, Err *err);
+} Command;
+
+/* The columns of an INSERT as xUpdate has them. */
+typedef struct CommandColumns {
+    sqlite3_value **value;
+    int n;
+    int command, arg, options; /* their places */
+    /* A column's name, for the error. */
+    const char *(*name)(const void *table, int column);
+} CommandColumns;
+
+/* The command that the columns name. commands ends with an empty row. */
+Status command_run(const Command *commands, void *table, const CommandColumns *columns,
+    sqlite3_int64 *rowid, Err *err);
+
+#endif

@@ -1,0 +1,94 @@
+#include "shadow.h"
+
+static int is_there(const ShadowTable *table, const ShadowOwner *owner) {
+    return !table->is_there || table->is_there(owner->table);
+}
+
+Status shadow_create(const ShadowSet *set, const ShadowOwner *owner, Err *err) {
+    TRY(sql_execute(owner->db, err,
+        "CREATE TABLE \"%w\".\"%w_config\"(key TEXT PRIMARY KEY, value)", owner->schema,
+        owner->name));
+    TRY(sql_execute(owner->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES('format', %lld)",
+        owner->schema, owner->name, (sqlite3_int64)set->format));
+    for (size_t i = 0; i < set->n; i++)
+        if (set->table[i].columns && (set->table[i].may_be_odd || is_there(&set->table[i], owner)))
+            TRY(sql_execute(owner->db, err, "CREATE TABLE \"%w\".\"%w_%s\"(%s)", owner->schema,
+                owner->name, set->table[i].suffix, set->table[i].columns));
+    return ST_OK;
+}
+
+/* NAME_config is in every set, and in none of their lists. */
+static const ShadowTable CONFIG = {.suffix = "config"};
+
+static const ShadowTable *table_at(const ShadowSet *set, size_t i) {
+    return i < set->n ? &set->table[i] : &CONFIG;
+}
+
+Status shadow_drop(const ShadowSet *set, const ShadowOwner *owner, Err *err) {
+    for (size_t i = 0; i <= set->n; i++)
+        if (is_there(table_at(set, i), owner))
+            TRY(sql_execute(owner->db, err, "DROP TABLE IF EXISTS \"%w\".\"%w_%s\"", owner->schema,
+                owner->name, table_at(set, i)->suffix));
+    return ST_OK;
+}
+
+Status shadow_rename(
+    const ShadowSet *set, const ShadowOwner *owner, const char *new_name, Err *err) {
+    for (size_t i = 0; i <= set->n; i++)
+        if (is_there(table_at(set, i), owner))
+            TRY(sql_execute(owner->db, err, "ALTER TABLE \"%w\".\"%w_%s\" RENAME TO \"%w_%s\"",
+                owner->schema, owner->name, table_at(set, i)->suffix, new_name,
+                table_at(set, i)->suffix));
+    return ST_OK;
+}
+
+int shadow_is_suffix(const ShadowSet *set, const char *suffix) {
+    for (size_t i = 0; i <= set->n; i++)
+        if (!table_at(set, i)->is_open && sqlite3_stricmp(suffix, table_at(set, i)->suffix) == 0)
+            return 1;
+    return 0;
+}
+
+/* SELECT the tables of the set that are none, in one statement: a connection opens with it. */
+static char *strange_tables_sql(const ShadowSet *set, const ShadowOwner *owner) {
+    sqlite3_str *sql = sqlite3_str_new(owner->db);
+    sqlite3_str_appendf(sql,
+        "SELECT name, type FROM \"%w\".sqlite_schema WHERE type IN ('table', 'view') AND NOT "
+        "(type='table' AND rootpage>0) AND lower(name) IN (",
+        owner->schema);
+    for (size_t i = 0; i < set->n; i++)
+        if (!set->table[i].may_be_odd)
+            sqlite3_str_appendf(sql, "lower('%q_%q'), ", owner->name, set->table[i].suffix);
+    sqlite3_str_appendf(sql, "lower('%q_%q'))", owner->name, CONFIG.suffix);
+    return sqlite3_str_finish(sql);
+}
+
+Status shadow_check(const ShadowSet *set, const ShadowOwner *owner, Err *err) {
+    sqlite3_stmt *strange;
+    int has_row = 0;
+    char *sql = strange_tables_sql(set, owner);
+    if (!sql) return fail_nomem(err, "SQL");
+    Status status = sql_prepare(owner->db, &strange, err, "%s", sql);
+    sqlite3_free(sql);
+    if (status == ST_OK) status = sql_step(owner->db, strange, &has_row, err);
+    if (status == ST_OK && has_row)
+        status = fail(err, ST_CORRUPT,
+            "%.100s is a %s (an ordinary table, which nobody should touch)",
+            (const char *)sqlite3_column_text(strange, 0),
+            sqlite3_stricmp((const char *)sqlite3_column_text(strange, 1), "view") == 0
+                ? "view"
+                : "virtual table");
+    sqlite3_finalize(strange);
+    return status;
+}
+
+Status shadow_check_format(const ShadowSet *set, const ShadowOwner *owner, Err *err) {
+    sqlite3_int64 format;
+    TRY(sql_integer(owner->db, 0, &format, err,
+        "SELECT value FROM \"%w\".\"%w_config\" WHERE key='format'", owner->schema, owner->name));
+    return format == set->format
+        ? ST_OK
+        : fail(err, ST_CORRUPT,
+              "format %lld (this library reads %lld: use the version that wrote it)", format,
+              (sqlite3_int64)set->format);
+}

@@ -1,0 +1,13 @@
+/* Training: read the events, compute, hand over a model. */
+#ifndef REC_MODEL_TRAIN_H
+#define REC_MODEL_TRAIN_H
+
+#include "../versions/version_store.h"
+#include "model_events.h"
+
+/* Train by the definition and a JSON of options (or NULL); *wish gets what the options say of
+ * it. */
+Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options,
+    Model **out, PutWish *wish, Err *err);
+
+#endif

@@ -1,0 +1,46 @@
+/* Versions in their shadow tables (layout in versioned.h). */
+#ifndef REC_VERSION_STORE_H
+#define REC_VERSION_STORE_H
+
+#include "versioned.h"
+
+/* The active version, 0 when there is none. */
+Status store_active(const Versioned *versioned, sqlite3_int64 *out, Err *err);
+/* The options of the active version as {"algorithm":..., option: value, ...}, sqlite3_malloc'ed;
+ * NULL where there is none. */
+Status store_active_options(const Versioned *versioned, char **out, Err *err);
+
+/* What becomes of a version that is stored. */
+typedef struct PutWish {
+    int activate;
+    int64_t keep; /* of all versions so many, the newest; 0: all; KEEP_AS_CREATED: as CREATE says */
+} PutWish;
+enum { KEEP_AS_CREATED = -1 };
+
+/* Store an object as the next version, complete and looked at again; written last: the deployment,
+ * if it is to serve. Older versions beyond those to keep go, but for the active one and the one
+ * before it, which rollback goes back to. */
+Status store_put(const Versioned *versioned, const void *object, const PutWish *wish,
+    const char *action, sqlite3_int64 *out_version, Err *err);
+/* The same of a stored form, from wherever it comes: the bytes are stored as they are, once
+ * they have been read. */
+Status store_put_bytes(const Versioned *versioned, const void *data, size_t len,
+    const PutWish *wish, const char *action, sqlite3_int64 *out_version, Err *err);
+
+Status store_activate(const Versioned *versioned, sqlite3_int64 version, Err *err);
+Status store_rollback(const Versioned *versioned, Err *err);
+Status store_drop(const Versioned *versioned, sqlite3_int64 version, Err *err);
+/* Every version, read and compared with what m_versions says of it. */
+Status store_check(const Versioned *versioned, Err *err);
+
+/* Number and digest of the wanted version (0: the active one). cached: a statement to keep, or
+ * NULL. */
+Status store_lookup(const Versioned *versioned, sqlite3_stmt **cached, sqlite3_int64 wanted,
+    sqlite3_int64 *out, char sha256[SHA256_TEXT], Err *err);
+/* A reference into the cache (cache_release it); read where it is not there. */
+Status store_load(
+    const Versioned *versioned, sqlite3_int64 version, const char *sha256, void **out, Err *err);
+/* Both: the wanted version's object. */
+Status store_take(const Versioned *versioned, sqlite3_int64 wanted, void **out, Err *err);
+
+#endif
