@@ -5,7 +5,7 @@
 #   CC=clang            another compiler (gcc 12 and clang 14 are clean)
 #   WERROR=1            warnings are errors
 #   V=1                 print whole commands
-#   FAISS_SRC=, FAISS_PREFIX=   another FAISS: see tools/deps.sh
+#   FAISS_SRC=, FAISS_PREFIX=   another FAISS: see ext/tools/deps.sh
 
 VERSION := $(shell cat VERSION)
 SANITIZE ?=
@@ -38,7 +38,7 @@ LOADABLE_OBJECTS := $(HOUSE_OBJECTS) $(GLUE:%.c=$(BUILD)/obj/%.o)
 CORE_OBJECTS := $(HOUSE_OBJECTS) $(GLUE:%.c=$(BUILD)/core/%.o)
 FAISS_LIBS = $(BUILD)/faiss/libfaiss_c.a $(BUILD)/faiss/libfaiss.a
 
-.PHONY: all deps demo test bench lint fresh clean help docs
+.PHONY: all deps demo test bench lint fresh clean help docs flags
 all: $(BUILD)/recommend.so $(BUILD)/librecommend.a
 
 help:
@@ -65,6 +65,10 @@ help:
 	@echo 'make fresh       prove "make demo" and "make test" in a minimal Debian 12 root (needs root)'
 	@echo 'make clean       remove $(BUILD)'
 
+# How a source is compiled, for what compiles it in another way (tests/lint.sh).
+flags:
+	@printf '%s\n' '$(CSTD) $(CWARN) -DREC_VERSION="$(VERSION)" -isystem $(FAISS_DIR)/include -isystem $(FAISS_DIR)/include/faiss/c_api'
+
 deps: $(BUILD)/deps.mk
 # Rewritten only when another FAISS is asked for, so that everything that depends on it follows.
 FAISS_WISH := $(FAISS_SRC)|$(FAISS_PREFIX)
@@ -76,10 +80,10 @@ $(BUILD)/faiss.wish:
 	@printf '%s' '$(FAISS_WISH)' >$@
 .PHONY: FORCE
 FORCE:
-$(BUILD)/deps.mk: tools/deps.sh $(BUILD)/faiss.wish
+$(BUILD)/deps.mk: ext/tools/deps.sh $(BUILD)/faiss.wish
 	@mkdir -p $(BUILD)
-	@tools/deps.sh packages build
-	@printf 'FAISS_DIR := %s\n' "$$(tools/deps.sh faiss)" >$@.new
+	@ext/tools/deps.sh packages build
+	@printf 'FAISS_DIR := %s\n' "$$(ext/tools/deps.sh faiss)" >$@.new
 	@grep -q '/' $@.new && mv $@.new $@
 
 # What ext/ann/faiss_extra.cpp has in FAISS's place: its distance functions, how often it asks whether to go on (both
@@ -107,9 +111,9 @@ $(BUILD)/obj/%.o: %.cpp | $(BUILD)/deps.mk
 	$(call SHOW,CXX)$(CXX) -std=c++17 $(WARN) $(CODEGEN) -isystem $(FAISS_DIR)/include -MMD -MP -c $< -o $@
 
 # -z nodelete: threads and thread-local destructors must not outlive the code; -z defs: nothing is left to luck.
-$(BUILD)/recommend.so: $(LOADABLE_OBJECTS) $(FAISS_LIBS) tools/exports.map
+$(BUILD)/recommend.so: $(LOADABLE_OBJECTS) $(FAISS_LIBS) ext/tools/exports.map
 	$(call SHOW,LINK)$(CC) -shared -o $@ $(LOADABLE_OBJECTS) $(FAISS_LIBS) $(CODEGEN) $(LIBS) \
-	    -Wl,--version-script=tools/exports.map -Wl,--exclude-libs,ALL -Wl,-z,nodelete $(if $(SANITIZE),,-Wl,-z,defs) -Wl,--gc-sections
+	    -Wl,--version-script=ext/tools/exports.map -Wl,--exclude-libs,ALL -Wl,-z,nodelete $(if $(SANITIZE),,-Wl,-z,defs) -Wl,--gc-sections
 
 # One archive to link an application with: ours and FAISS. It needs $(LIBS) -lsqlite3 beside it.
 $(BUILD)/librecommend.a: $(CORE_OBJECTS) $(FAISS_LIBS)
@@ -118,35 +122,7 @@ $(BUILD)/librecommend.a: $(CORE_OBJECTS) $(FAISS_LIBS)
 	    $(BUILD)/faiss/libfaiss_c.a $(BUILD)/faiss/libfaiss.a | sed 's/\\n */\n/g' | ar -M
 	@ranlib $@
 
-# The GPU plug-in: a FAISS of its own with the GPU part (tools/deps.sh faiss-gpu; half an hour, once), CUDA's runtime inside, cuBLAS from
-# the machine or from the plug-in's folder. recommend.so links nothing of it.
-#   CUDA_HOME=DIR   the toolkit (default /usr/local/cuda)      CUDA_ARCHS='80;90'   architectures, as CMake takes them (default 90)
-CUDA_HOME ?= /usr/local/cuda
-GPU_OBJECTS := $(BUILD)/gpu/plugin.o $(BUILD)/gpu/faiss_state.o
-gpu: all
-	@dir=$$(tools/deps.sh faiss-gpu) && $(MAKE) --no-print-directory $(BUILD)/recommend_gpu.so FAISS_GPU_DIR=$$dir
-$(BUILD)/gpu/libfaiss.a: $(FAISS_GPU_DIR)/lib/libfaiss.a
-	@mkdir -p $(@D)
-	$(call SHOW,FAISS)objcopy $(foreach f,$(FAISS_SILENT),--redefine-sym $f=rec_silent_$f) $< $@
-$(BUILD)/gpu/plugin.o: ext/ann/gpu_plugin.cpp
-$(BUILD)/gpu/faiss_state.o: ext/ann/faiss_state.cpp
-$(GPU_OBJECTS):
-	@mkdir -p $(@D)
-	$(call SHOW,CXX)$(CXX) -std=c++17 $(WARN) $(CODEGEN) -isystem $(FAISS_GPU_DIR)/include -isystem $(CUDA_HOME)/include -MMD -MP -c $< -o $@
-# -Bsymbolic: whatever FAISS else is in the process, ours calls itself.
-$(BUILD)/recommend_gpu.so: $(GPU_OBJECTS) $(BUILD)/gpu/libfaiss.a tools/gpu_exports.map
-	$(call SHOW,LINK)$(CXX) -shared -o $@ $(GPU_OBJECTS) -Wl,--whole-archive $(BUILD)/gpu/libfaiss.a -Wl,--no-whole-archive -L$(CUDA_HOME)/lib64 -lcudart_static -lcublas -lopenblas -lgomp -ldl -lrt -pthread \
-	    -Wl,--version-script=tools/gpu_exports.map -Wl,-Bsymbolic -Wl,-z,nodelete -Wl,-z,defs -Wl,-rpath,'$$ORIGIN' -s
-# FAISS's own GPU API beside ours, and what a machine with a GPU needs, in one archive (proven here on the CPU alone).
-$(BUILD)/gpu_raw: tests/bench/gpu_raw.cpp $(BUILD)/recommend_gpu.so
-	$(call SHOW,CXX)$(CXX) -std=c++17 $(WARN) -O2 -isystem $(FAISS_GPU_DIR)/include -isystem $(CUDA_HOME)/include -o $@ $^ -L$(CUDA_HOME)/lib64 -lcudart_static -lcublas -ldl -lrt -pthread -Wl,-rpath,'$$ORIGIN' -s
-bench-gpu: gpu
-	@$(MAKE) --no-print-directory $(BUILD)/gpu_raw FAISS_GPU_DIR=$$(tools/deps.sh faiss-gpu)
-	@/usr/bin/python3 tests/bench/gpu.py $(BUILD) $(SIZE)
-gpu-archive: gpu
-	@$(MAKE) --no-print-directory $(BUILD)/gpu_raw FAISS_GPU_DIR=$$(tools/deps.sh faiss-gpu)
-	@tools/gpu_archive.sh $(BUILD)
-.PHONY: gpu bench-gpu gpu-archive
+include ext/tools/gpu.mk
 
 -include $(wildcard $(addprefix $(BUILD)/,obj/ext/*/*.d obj/ext/*/*/*.d core/ext/*/*.d core/ext/*/*/*.d gpu/*.d tests/*.d))
 

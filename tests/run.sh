@@ -17,7 +17,7 @@ suite_command() {
     behaviour) echo "/usr/bin/python3 tests/behaviour/run.py $build" ;;
     fault) echo "$build/tests/session" ;;
     asan) echo "tests/asan.sh" ;;
-    lint) echo "tools/lint.sh $build" ;;
+    lint) echo "tests/lint.sh $build" ;;
     esac
 }
 

@@ -19,16 +19,16 @@ $(BUILD)/tests/device/plugin.o $(BUILD)/tests/device/faiss_state.o: | $(BUILD)/d
 	@mkdir -p $(@D)
 	$(call SHOW,CXX)$(CXX) $(DEVICE_FLAGS) -MMD -MP -c $< -o $@
 -include $(wildcard $(BUILD)/tests/device/*.d)
-$(BUILD)/tests/device/recommend_gpu.so: $(BUILD)/tests/device/plugin.o $(BUILD)/tests/device/faiss_state.o $(BUILD)/faiss/libfaiss.a tools/gpu_exports.map
-	$(call SHOW,LINK)$(CXX) -shared -o $@ $(filter %.o %.a,$^) $(CODEGEN) -lopenblas -lgomp -pthread -Wl,--version-script=tools/gpu_exports.map -Wl,-Bsymbolic -Wl,-z,nodelete $(if $(SANITIZE),,-Wl,-z,defs)
+$(BUILD)/tests/device/recommend_gpu.so: $(BUILD)/tests/device/plugin.o $(BUILD)/tests/device/faiss_state.o $(BUILD)/faiss/libfaiss.a ext/tools/gpu_exports.map
+	$(call SHOW,LINK)$(CXX) -shared -o $@ $(filter %.o %.a,$^) $(CODEGEN) -lopenblas -lgomp -pthread -Wl,--version-script=ext/tools/gpu_exports.map -Wl,-Bsymbolic -Wl,-z,nodelete $(if $(SANITIZE),,-Wl,-z,defs)
 $(BUILD)/tests/device/recommend.so: $(BUILD)/recommend.so
 	@mkdir -p $(@D)
 	@cp $< $@
 DEVICE = $(BUILD)/tests/device/recommend.so $(BUILD)/tests/device/recommend_gpu.so
 
 # What tests need beside the build: Debian's Python with NumPy and SciPy.
-$(BUILD)/test-deps: tools/deps.sh
-	@tools/deps.sh packages test
+$(BUILD)/test-deps: ext/tools/deps.sh
+	@ext/tools/deps.sh packages test
 	@touch $@
 
 test: all $(BUILD)/tests/unit $(BUILD)/tests/session $(DEVICE) $(BUILD)/test-deps
@@ -77,7 +77,7 @@ bench-metrics: all $(BUILD)/test-deps $(BUILD)/golden-packages/ready
 COUNT ?= 2000
 SEED ?= 1
 fuzz: $(BUILD)/test-deps
-	@tools/deps.sh packages fuzz
+	@ext/tools/deps.sh packages fuzz
 	@$(MAKE) --no-print-directory SANITIZE=1 build/asan/recommend.so
 	@ASAN_OPTIONS=detect_leaks=0:abort_on_error=0:exitcode=99 LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so) $$(gcc -print-file-name=libstdc++.so)" /usr/bin/python3 tests/fuzz/shadow_rows.py build/asan $(COUNT) $(SEED)
 # The behaviour suite on the newest SQLite, which apsw (PyPI) carries: tests/newest/sqlite3.py.
@@ -90,13 +90,13 @@ test-newest: all $(DEVICE) $(BUILD)/test-deps $(BUILD)/newest-packages/ready
 	@PYTHONPATH=tests/newest:$(BUILD)/newest-packages /usr/bin/python3 tests/behaviour/run.py $(BUILD) $(PART)
 .PHONY: fuzz test-newest
 lint: all $(BUILD)/test-deps
-	@tools/deps.sh packages lint
-	@tools/lint.sh $(BUILD)
+	@ext/tools/deps.sh packages lint
+	@tests/lint.sh $(BUILD)
 format:
-	@tools/deps.sh packages lint
+	@ext/tools/deps.sh packages lint
 	@clang-format -i ext/*/*.[ch] ext/*/*/*.[ch] ext/*/*.cpp tests/*/*.[ch] tests/*/*.cpp
 .PHONY: format
 fresh:
-	@tools/fresh.sh
+	@tests/fresh.sh
 docs: all $(BUILD)/test-deps
-	@/usr/bin/python3 tools/option_tables.py $(BUILD)
+	@/usr/bin/python3 docs/option_tables.py $(BUILD)

@@ -1,21 +1,27 @@
-/* The algorithms by name, for registry.c. */
+/* Every algorithm, by name: an Algorithm `<name>_algorithm` in a file of that name. The order is
+ * that of rec_options and of the error that lists them. */
 #ifndef REC_ALGORITHMS_H
 #define REC_ALGORITHMS_H
 
 #include "model.h"
 
-extern const Algorithm popular_algorithm;
-extern const Algorithm item_knn_algorithm;
-extern const Algorithm ials_algorithm;
-extern const Algorithm bpr_algorithm;
-extern const Algorithm mf_algorithm;
-extern const Algorithm ease_algorithm;
-extern const Algorithm graph_algorithm;
-extern const Algorithm slim_algorithm;
-extern const Algorithm user_knn_algorithm;
-extern const Algorithm session_knn_algorithm;
-extern const Algorithm repeat_algorithm;
-extern const Algorithm content_algorithm;
-extern const Algorithm blend_algorithm;
+#define ALGORITHMS(X) \
+    X(popular) \
+    X(item_knn) \
+    X(ials) \
+    X(bpr) \
+    X(mf) \
+    X(ease) \
+    X(slim) \
+    X(graph) \
+    X(user_knn) \
+    X(session_knn) \
+    X(repeat) \
+    X(content) \
+    X(blend)
+
+#define X(name) extern const Algorithm name##_algorithm;
+ALGORITHMS(X)
+#undef X
 
 #endif

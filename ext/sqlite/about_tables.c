@@ -53,36 +53,16 @@ static const char *kind_name(OptKind kind) {
     return names[kind];
 }
 
-static Status option_rows(
-    const char *name, const OptSpec *specs, void *params, RowSink *sink, Err *err) {
+static void option_rows(const char *name, const OptSpec *specs, void *params, RowSink *sink) {
     options_default(specs, params);
     for (const OptSpec *spec = specs; spec->name; spec++) {
-        Bytes range = {0}, initial = {0};
-        options_range(spec, &range);
-        options_value_json(spec, params, &initial);
-        bytes_append(&range, "", 1);
-        bytes_append(&initial, "", 1);
-        int failed = range.failed || initial.failed;
-        if (!failed) {
-            row_text(sink, name);
-            row_text(sink, spec->name);
-            row_text(sink, kind_name(spec->kind));
-            row_text(sink, (const char *)range.data);
-            if (spec->kind == OPT_CHOICE) { /* without the JSON quotes */
-                initial.data[initial.len - 2] = 0;
-                row_text(sink, (const char *)initial.data + 1);
-            } else if (spec->kind == OPT_TEXT) {
-                row_text(sink, (const char *)params + spec->offset);
-            } else {
-                row_text(sink, (const char *)initial.data);
-            }
-            row_text(sink, spec->help);
-        }
-        bytes_clear(&range);
-        bytes_clear(&initial);
-        if (failed) return fail_nomem(err, "the options");
+        row_text(sink, name);
+        row_text(sink, spec->name);
+        row_text(sink, kind_name(spec->kind));
+        row_option_range(sink, spec);
+        row_option_initial(sink, spec, params);
+        row_text(sink, spec->help);
     }
-    return ST_OK;
 }
 
 static Status options_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
@@ -98,10 +78,11 @@ static Status options_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
     for (size_t i = 0; algorithm_registry[i]; i++) {
         const Algorithm *algorithm = algorithm_registry[i];
         if (wanted && strcmp(wanted, algorithm->name) != 0) continue;
-        TRY(option_rows(algorithm->name, algorithm->options, &params, sink, err));
-        TRY(option_rows(algorithm->name, model_common_options, &common, sink, err));
+        option_rows(algorithm->name, algorithm->options, &params, sink);
+        option_rows(algorithm->name, model_common_options, &common, sink);
     }
-    return automatic ? option_rows("auto", tune_options, &call, sink, err) : ST_OK;
+    if (automatic) option_rows("auto", tune_options, &call, sink);
+    return ST_OK;
 }
 
 static Status progress_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {

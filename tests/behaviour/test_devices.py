@@ -142,7 +142,7 @@ def test_the_plug_in_compiles(shop):
         faiss = file.read().split(":=")[1].strip()
     headers = shop.path("include")
     shutil.copytree(os.path.join(faiss, "include"), headers)
-    for folder, _, files in os.walk(headers):  # as tools/deps.sh does: the name that cuBLAS's header has now
+    for folder, _, files in os.walk(headers):  # as ext/tools/deps.sh does: the name that cuBLAS's header has now
         for name in files:
             path = os.path.join(folder, name)
             with open(path, encoding="utf-8") as file:

@@ -28,7 +28,8 @@
     X(rules) \
     X(balance) \
     X(check_events) \
-    X(info_tables)
+    X(info_tables) \
+    X(help)
 
 #define X(part) int register_##part(sqlite3 *db);
 SQL_PARTS(X)

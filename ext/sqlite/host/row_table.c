@@ -110,6 +110,32 @@ void row_value(RowSink *sink, sqlite3_value *value) {
     }
 }
 
+static void row_buffer(RowSink *sink, Bytes *bytes) {
+    if (bytes->failed) sink->failed = 1;
+    else row_bytes(sink, SQLITE_TEXT, (const char *)bytes->data, bytes->len);
+    bytes_clear(bytes);
+}
+
+void row_option_range(RowSink *sink, const OptSpec *spec) {
+    Bytes range = {0};
+    options_range(spec, &range);
+    row_buffer(sink, &range);
+}
+
+void row_option_initial(RowSink *sink, const OptSpec *spec, const void *params) {
+    Bytes initial = {0};
+    if (spec->kind == OPT_TEXT) {
+        row_text(sink, (const char *)params + spec->offset);
+        return;
+    }
+    options_value_json(spec, params, &initial);
+    if (spec->kind == OPT_CHOICE && !initial.failed) { /* "tpe" in quotes */
+        memmove(initial.data, initial.data + 1, initial.len - 2);
+        initial.len -= 2;
+    }
+    row_buffer(sink, &initial);
+}
+
 void row_column(RowSink *sink, sqlite3_stmt *statement, int column) {
     row_value(sink, sqlite3_column_value(statement, column));
 }

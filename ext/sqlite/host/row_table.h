@@ -5,6 +5,7 @@
 #ifndef REC_ROW_TABLE_H
 #define REC_ROW_TABLE_H
 
+#include "../../base/options.h"
 #include "sql.h"
 
 typedef struct RowSink RowSink;
@@ -38,6 +39,10 @@ void row_blob(RowSink *sink, const void *data, size_t len);
 void row_key(RowSink *sink, Key key);
 void row_null(RowSink *sink);
 void row_value(RowSink *sink, sqlite3_value *value);
+/* What an option may be, and what it is where params (as options_default leaves them) have it:
+ * texts, without the quotes of JSON. */
+void row_option_range(RowSink *sink, const OptSpec *spec);
+void row_option_initial(RowSink *sink, const OptSpec *spec, const void *params);
 /* The value of a column of a statement. */
 void row_column(RowSink *sink, sqlite3_stmt *statement, int column);
 

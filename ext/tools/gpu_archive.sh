@@ -2,7 +2,7 @@
 # Packs what a machine with a GPU needs into BUILD/gpu-machine.tar.xz (below 60 MB): the extension and the plug-in, the libraries that they
 # and Debian's Python need, that Python with NumPy, the tests of devices and of every index engine, and the benchmark. There: tar xf gpu-machine.tar.xz && gpu-machine/run
 # [tests|sanitize|20k|1m|10m ...] (default: tests 1m), with cuBLAS of the plug-in's CUDA version in the library path or under $CUDA_HOME (default /usr/local/cuda).
-#   tools/gpu_archive.sh BUILD
+#   ext/tools/gpu_archive.sh BUILD
 set -eu
 build=$1
 out=$build/gpu-machine

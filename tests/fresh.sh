@@ -1,7 +1,7 @@
 #!/bin/sh
 # Proves the two commands where nothing is installed: a minimal Debian 12 root with make alone, a clean clone of HEAD in
 # it, then `make demo`, `make test` and both again (now cached), by chroot. Needs root and debootstrap.
-#   tools/fresh.sh [ROOT]      default build/fresh; an existing ROOT is removed first
+#   tests/fresh.sh [ROOT]      default build/fresh; an existing ROOT is removed first
 set -eu
 root=${1:-build/fresh}
 [ "$(id -u)" = 0 ] || { echo "fresh: needs root"; exit 1; }

@@ -1,9 +1,9 @@
 #!/bin/sh
 # Installs what the project needs on Debian 12 and builds FAISS with its C API.
 #
-#   tools/deps.sh packages GROUP...   install the missing Debian packages of the groups build, test, lint
-#   tools/deps.sh faiss               build FAISS once, print the folder that holds lib/ and include/
-#   tools/deps.sh faiss-gpu           the same with FAISS's GPU part (needs the CUDA toolkit; half an hour on two cores), for
+#   ext/tools/deps.sh packages GROUP...   install the missing Debian packages of the groups build, test, lint
+#   ext/tools/deps.sh faiss               build FAISS once, print the folder that holds lib/ and include/
+#   ext/tools/deps.sh faiss-gpu           the same with FAISS's GPU part (needs the CUDA toolkit; half an hour on two cores), for
 #                                     the architectures CUDA_ARCHS, as CMake takes them (default 90: code for it, PTX for later ones)
 #
 # FAISS comes from the distribution's own source package and is cached outside the tree, in

@@ -4,7 +4,7 @@ Usage: option_tables.py BUILD_DIR [--check]     --check changes nothing and fail
 """
 import os, re, sqlite3, sys
 
-PAGE = os.path.join(os.path.dirname(__file__), "..", "docs", "reference", "algorithms.md")
+PAGE = os.path.join(os.path.dirname(__file__), "reference", "algorithms.md")
 
 
 def rows_of(db, algorithm):

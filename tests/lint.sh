@@ -1,6 +1,6 @@
 #!/bin/sh
 # The rules of the house that a program can check. Last line: "N passed, N failed".
-#   tools/lint.sh BUILD
+#   tests/lint.sh BUILD
 set -u
 build=$1
 passed=0 failed=0
@@ -61,23 +61,26 @@ else echo "SKIP no clang-format 14"
 fi
 
 # 7. The repository speaks of the project alone.
-found=$(git grep -nIE '(^|[^a-z.])/(work|root|home)/' -- . ':!tools/lint.sh' ':!.gitignore' 2>/dev/null || true)
+found=$(git grep -nIE '(^|[^a-z.])/(work|root|home)/' -- . ':!tests/lint.sh' ':!.gitignore' 2>/dev/null || true)
 [ -z "$found" ] && ok || bad "a machine's path: $found"
 
 # 8. Both compilers are silent (clang where it is installed).
+flags=$(make -s --no-print-directory BUILD="$build" flags)
 for compiler in gcc clang; do
     if ! command -v $compiler >/dev/null 2>&1; then echo "SKIP no $compiler"; continue; fi
-    faiss=$(sed -n 's/^FAISS_DIR := //p' "$build/deps.mk")
     noise=$(for file in ext/*/*.c ext/*/*/*.c; do
-        $compiler -std=c11 -D_POSIX_C_SOURCE=200809L -DREC_VERSION='"lint"' -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes \
-            -Wmissing-prototypes -Wvla -O1 -fsyntax-only -isystem "$faiss/include" -isystem "$faiss/include/faiss/c_api" "$file"
+        # shellcheck disable=SC2086 -- a list of words
+        $compiler $flags -O1 -fsyntax-only "$file"
     done 2>&1 | grep -E 'warning|error' | grep -v "omp.h" | head -n 5)
     [ -z "$noise" ] && ok || bad "$compiler: $noise"
 done
 
-# 9. The reference's option tables are those of the code.
+# 9. Every SQL name stands in the list, in the reference and in a test, and its example runs.
+found=$(/usr/bin/python3 tests/names.py "$build" 2>&1) && ok || bad "names: $found"
+
+# 10. The reference's option tables are those of the code.
 if [ -f docs/reference/algorithms.md ]; then
-    found=$(/usr/bin/python3 tools/option_tables.py "$build" --check 2>&1) && ok || bad "$found"
+    found=$(/usr/bin/python3 docs/option_tables.py "$build" --check 2>&1) && ok || bad "$found"
 fi
 
 echo "$passed passed, $failed failed"
