@@ -1,0 +1,11 @@
+SELECT user, item, score, rank, version FROM recs WHERE user = 7 AND k = 5;
+SELECT item, score FROM recs WHERE user = 7 AND k = 5 AND options = '{"version": 2}';
+SELECT item, because FROM recs WHERE basket = '["p1","p4"]' AND k = 2;
+SELECT item, rank FROM recs WHERE user = 3 AND k = 4 AND options = '{"max_per_category": 2}';
+SELECT model, version, active, algorithm, options, events, users, items, bytes, sha256 FROM rec_versions;
+SELECT version, action FROM rec_deployments;
+SELECT trial, options, value, users, note FROM rec_trials;
+SELECT rowid, code, distance, rank FROM near WHERE embedding MATCH '[1,2,0,1]' AND k = 4 AND price > 2;
+SELECT count(*), sum(price) FROM near;
+SELECT rowid, score FROM of_own WHERE v MATCH '[3,1]' AND k = 3;
+SELECT name, rows, engine, built_rows, changed_rows FROM rec_indexes ORDER BY name;
