@@ -168,9 +168,5 @@ int register_info_tables(sqlite3 *db) {
             .flags = SQLITE_VTAB_DIRECTONLY,
             .fill = devices_fill},
     };
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
-        int code = row_table_register(db, &tables[i]);
-        if (code) return code;
-    }
-    return SQLITE_OK;
+    return row_tables_register(db, tables, sizeof tables / sizeof *tables);
 }

@@ -175,9 +175,5 @@ int register_evaluate(sqlite3 *db) {
             .n_required = 2,
             .fill = users_fill},
     };
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
-        int code = row_table_register(db, &tables[i]);
-        if (code) return code;
-    }
-    return SQLITE_OK;
+    return row_tables_register(db, tables, sizeof tables / sizeof *tables);
 }

@@ -19,7 +19,8 @@
     X(model) \
     X(train_function) \
     X(tune_function) \
-    X(model_tables) \
+    X(models) \
+    X(version_tables) \
     X(evaluate) \
     X(compare) \
     X(crossval) \

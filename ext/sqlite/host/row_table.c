@@ -340,3 +340,9 @@ int row_table_register(sqlite3 *db, const RowTable *table) {
     };
     return sqlite3_create_module_v2(db, table->name, &module, (void *)(uintptr_t)table, NULL);
 }
+
+int row_tables_register(sqlite3 *db, const RowTable *table, size_t n) {
+    int code = SQLITE_OK;
+    for (size_t i = 0; i < n && !code; i++) code = row_table_register(db, &table[i]);
+    return code;
+}

@@ -28,6 +28,7 @@ typedef struct RowTable {
 } RowTable;
 
 int row_table_register(sqlite3 *db, const RowTable *table);
+int row_tables_register(sqlite3 *db, const RowTable *table, size_t n);
 
 /* Append cells from left to right; a row is complete after n_columns of them. Failures are sticky
  * and reported when fill returns. */

@@ -91,9 +91,5 @@ int register_index_tables(sqlite3 *db) {
             .flags = SQLITE_VTAB_DIRECTONLY,
             .fill = indexes_fill},
     };
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
-        int code = row_table_register(db, &tables[i]);
-        if (code) return code;
-    }
-    return SQLITE_OK;
+    return row_tables_register(db, tables, sizeof tables / sizeof *tables);
 }
