@@ -128,22 +128,22 @@ Status filter_column_set(FilterColumn *column, int64_t row, const Cell *cell, Er
     return ST_OK;
 }
 
-typedef struct Numbered {
+typedef struct ValueRow {
     Cell cell;
     uint32_t number;
-} Numbered;
+} ValueRow;
 
 static int by_value(const void *a, const void *b) {
-    return cell_compare(&((const Numbered *)a)->cell, &((const Numbered *)b)->cell);
+    return cell_compare(&((const ValueRow *)a)->cell, &((const ValueRow *)b)->cell);
 }
 
 Status filter_column_finish(FilterColumn *column, Err *err) {
     size_t n = (size_t)column->n_values;
-    Numbered *sorted = mem_array(n, sizeof *sorted);
+    ValueRow *sorted = mem_array(n, sizeof *sorted);
     uint32_t *rank_of = mem_array(n + 1, sizeof *rank_of);
     Status status = sorted && rank_of ? ST_OK : fail_nomem(err, "a column of metadata");
     if (status == ST_OK) {
-        for (size_t i = 0; i < n; i++) sorted[i] = (Numbered){column->value[i], (uint32_t)i + 1};
+        for (size_t i = 0; i < n; i++) sorted[i] = (ValueRow){column->value[i], (uint32_t)i + 1};
         if (n) qsort(sorted, n, sizeof *sorted, by_value);
         rank_of[0] = 0;
         for (size_t i = 0; i < n; i++) {

@@ -31,7 +31,7 @@ typedef struct Piece {
     int64_t wanted;
 } Piece;
 
-typedef struct Run {
+typedef struct GpuRun {
     GpuCopy *copy;
     const AnnIndex *index;
     const AnnSearch *searches;
@@ -43,10 +43,10 @@ typedef struct Run {
     int64_t nprobe;
     Task *task;
     TaskFailure failure;
-} Run;
+} GpuRun;
 
 /* The pieces' results do not matter any more. */
-static int is_over(const Run *r) { return r->task && task_cancelled(r->task); }
+static int is_over(const GpuRun *r) { return r->task && task_cancelled(r->task); }
 
 /* How many candidates a search wants: the size of a queue, or 0. */
 static int64_t queue_of(
@@ -84,17 +84,17 @@ static double score_error(const GpuCopy *c, const AnnVectors *vectors, double qu
 }
 
 /* What a part has found for a query. */
-typedef struct Found {
+typedef struct GpuHits {
     const GpuPart *part;
     const float *distance; /* wanted, best first */
     const int64_t *label;
     int64_t wanted;
-} Found;
+} GpuHits;
 
 /* Score a part's candidates. *bound: no other row of the part has a better score, up to the
  * device's error; -INFINITY: there is none. */
 static void score_candidates(const GpuCopy *c, const AnnVectors *vectors, const AnnSearch *search,
-    double norm, const Found *f, float *scratch, TopK *top, double *bound) {
+    double norm, const GpuHits *f, float *scratch, TopK *top, double *bound) {
     /* an IVF's rows keep their numbers */
     int64_t found = 0, first = c->is_exact ? f->part->from : 0;
     for (int64_t i = 0; i < f->wanted; i++) {
@@ -115,7 +115,7 @@ static void score_candidates(const GpuCopy *c, const AnnVectors *vectors, const 
 
 /* 0: a row that is not among the candidates may still belong to the best. */
 static int settle(const GpuCopy *c, const AnnVectors *vectors, const AnnSearch *search, double norm,
-    const Found *found, int n_found, float *scratch, TopK *top) {
+    const GpuHits *found, int n_found, float *scratch, TopK *top) {
     double least = INFINITY, bound, highest = -INFINITY;
     for (int f = 0; f < n_found; f++) {
         score_candidates(c, vectors, search, norm, &found[f], scratch, top, &bound);
@@ -131,7 +131,7 @@ static int settle(const GpuCopy *c, const AnnVectors *vectors, const AnnSearch *
 /* ---- a piece ---- */
 
 /* By the CPU: the searches with these numbers. A graph's answer would not be exact. */
-static Status answer_here(const Run *r, const int64_t *number, int64_t n, Err *err) {
+static Status answer_here(const GpuRun *r, const int64_t *number, int64_t n, Err *err) {
     const AnnIndex *index = r->index;
     int scan = !gpu_is_ivf(index) && index->engine != &ann_exact_engine;
     for (int64_t from = 0; from < n && !is_over(r); from += CPU_GROUP) {
@@ -181,7 +181,7 @@ static void answers_clear(Answers *a) {
 /* Ask one part of replicas, or all shards, beginning with another each time. found: where each
  * part's answers begin. */
 static Status ask(
-    const Run *r, const Piece *piece, Answers *a, Found *found, int n_found, Err *err) {
+    const GpuRun *r, const Piece *piece, Answers *a, GpuHits *found, int n_found, Err *err) {
     GpuCopy *c = r->copy;
     char text[300] = "";
     unsigned turn = atomic_fetch_add(&c->turn, 1u);
@@ -189,7 +189,7 @@ static Status ask(
         int p = (int)((turn + (unsigned)i) % (unsigned)c->n_parts);
         const GpuPart *part = &c->part[p];
         size_t at = (size_t)i * (size_t)piece->n * (size_t)piece->wanted;
-        found[i] = (Found){part, a->distance + at, a->label + at,
+        found[i] = (GpuHits){part, a->distance + at, a->label + at,
             piece->wanted < part->n ? piece->wanted : part->n};
         if (found[i].wanted == 0) continue;
         int code = gpu_api()->search(part->index, piece->n, a->query, found[i].wanted, r->nprobe,
@@ -199,11 +199,11 @@ static Status ask(
     return ST_OK;
 }
 
-static Status answer(const Run *r, const Piece *piece, Answers *a, Err *err) {
+static Status answer(const GpuRun *r, const Piece *piece, Answers *a, Err *err) {
     const AnnVectors *vectors = r->index->vectors;
     size_t dim = (size_t)vectors->dim;
     const int64_t *number = r->order + piece->from;
-    Found found[GPU_MAX_DEVICES];
+    GpuHits found[GPU_MAX_DEVICES];
     int n_found = r->copy->is_shards ? r->copy->n_parts : 1;
     int64_t n_left = 0;
     for (int64_t i = 0; i < piece->n; i++)
@@ -225,7 +225,7 @@ static Status answer(const Run *r, const Piece *piece, Answers *a, Err *err) {
 }
 
 static void run_piece(void *context, int64_t at, int worker) {
-    Run *r = context;
+    GpuRun *r = context;
     const Piece *piece = &r->piece[at];
     Answers a = {0};
     Err err = {0};
@@ -246,7 +246,7 @@ static void run_piece(void *context, int64_t at, int worker) {
 /* ---- all of them ---- */
 
 /* 0: for the CPU; 1 ..: by the size of the queue. */
-static int class_of(const Run *r, int64_t i, int64_t *nprobe) {
+static int class_of(const GpuRun *r, int64_t i, int64_t *nprobe) {
     const AnnVectors *vectors = r->index->vectors;
     int64_t queue = queue_of(r->index, &r->searches[i], r->copy->is_exact, nprobe);
     int fits = code_is_usual(r->norm[i]) &&
@@ -265,7 +265,7 @@ static int64_t piece_size(int class, int64_t n, int threads) {
     return share > most ? most : share > 1 ? share : 1;
 }
 
-static Status plan(Run *r, int64_t n, int threads, Err *err) {
+static Status plan(GpuRun *r, int64_t n, int threads, Err *err) {
     int64_t count[N_QUEUES + 1] = {0}, start[N_QUEUES + 1], at = 0, nprobe;
     unsigned char *class = mem_array((size_t)n, 1);
     r->norm = mem_array((size_t)n, sizeof *r->norm);
@@ -298,7 +298,7 @@ static Status plan(Run *r, int64_t n, int threads, Err *err) {
 
 Status gpu_copy_search(GpuCopy *copy, const AnnIndex *index, const AnnSearch *searches, TopK *tops,
     int64_t n, int threads, Task *task, Err *err) {
-    Run run = {.copy = copy, .index = index, .searches = searches, .tops = tops, .task = task};
+    GpuRun run = {.copy = copy, .index = index, .searches = searches, .tops = tops, .task = task};
     TRY(gpu_check(copy->part[copy->n_parts - 1].device, err));
     Status status = plan(&run, n, threads, err);
     if (status == ST_OK && threads) status = task_run(task, run.n_pieces, run_piece, &run, err);

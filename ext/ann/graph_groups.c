@@ -136,20 +136,20 @@ static Status mark_nodes(RowGroups *groups, int64_t n, Err *err) {
 }
 
 /* Groups by their nodes, which are not in order any more. */
-typedef struct Renamed {
+typedef struct GroupNode {
     int32_t node;
     int64_t group;
-} Renamed;
+} GroupNode;
 
 static int compare_renamed(const void *a, const void *b) {
-    const Renamed *x = a, *y = b;
+    const GroupNode *x = a, *y = b;
     return (x->node > y->node) - (x->node < y->node);
 }
 
 /* Give the groups these nodes (n), and put them in the order of them. */
 static Status rename_nodes(RowGroups *groups, const int32_t *node, Err *err) {
     size_t n = (size_t)groups->n;
-    Renamed *order = mem_array(n, sizeof *order);
+    GroupNode *order = mem_array(n, sizeof *order);
     RowGroups now = {.n = groups->n,
         .node = mem_array(n, sizeof *now.node),
         .start = mem_zeros(n + 1, sizeof *now.start),
@@ -158,7 +158,7 @@ static Status rename_nodes(RowGroups *groups, const int32_t *node, Err *err) {
     Status status = order && now.node && now.start && now.hash && now.row
         ? ST_OK
         : fail_nomem(err, "the graph");
-    for (size_t g = 0; g < n && status == ST_OK; g++) order[g] = (Renamed){node[g], (int64_t)g};
+    for (size_t g = 0; g < n && status == ST_OK; g++) order[g] = (GroupNode){node[g], (int64_t)g};
     if (status == ST_OK) qsort(order, n, sizeof *order, compare_renamed);
     for (size_t g = 0; g < n && status == ST_OK; g++) {
         int64_t from = groups->start[order[g].group],

@@ -9,7 +9,7 @@
 
 enum { POLL_MS = 20, MAX_THREADS = 64 };
 
-typedef struct Run {
+typedef struct TaskRun {
     Task *task;
     TaskWork work;
     void *context;
@@ -18,13 +18,13 @@ typedef struct Run {
     pthread_mutex_t mutex;
     pthread_cond_t ended;
     int running;
-} Run;
+} TaskRun;
 
-typedef struct Worker {
-    Run *run;
+typedef struct TaskWorker {
+    TaskRun *run;
     int index;
     pthread_t thread;
-} Worker;
+} TaskWorker;
 
 void task_phase(Task *task, const char *phase, const char *unit, int64_t units, int64_t total) {
     atomic_store(&task->done, 0);
@@ -55,7 +55,7 @@ int task_poll(Task *task) {
     return task_cancelled(task);
 }
 
-static void work_through(Run *run, int worker) {
+static void work_through(TaskRun *run, int worker) {
     while (!task_cancelled(run->task)) {
         int64_t piece = atomic_fetch_add(&run->next, 1);
         if (piece >= run->pieces) return;
@@ -65,8 +65,8 @@ static void work_through(Run *run, int worker) {
 }
 
 static void *worker_main(void *argument) {
-    Worker *worker = argument;
-    Run *run = worker->run;
+    TaskWorker *worker = argument;
+    TaskRun *run = worker->run;
     work_through(run, worker->index);
     pthread_mutex_lock(&run->mutex);
     run->running--;
@@ -75,7 +75,7 @@ static void *worker_main(void *argument) {
     return NULL;
 }
 
-static void wait_and_poll(Run *run) {
+static void wait_and_poll(TaskRun *run) {
     pthread_mutex_lock(&run->mutex);
     while (run->running > 0) {
         struct timespec until;
@@ -95,8 +95,8 @@ static void wait_and_poll(Run *run) {
 }
 
 Status task_run(Task *task, int64_t pieces, TaskWork work, void *context, Err *err) {
-    Run run = {.task = task, .work = work, .context = context, .pieces = pieces};
-    Worker worker[MAX_THREADS];
+    TaskRun run = {.task = task, .work = work, .context = context, .pieces = pieces};
+    TaskWorker worker[MAX_THREADS];
     int threads = task->threads < 1 ? 1 : task->threads > MAX_THREADS ? MAX_THREADS : task->threads;
     int started = 0;
 
@@ -105,7 +105,7 @@ Status task_run(Task *task, int64_t pieces, TaskWork work, void *context, Err *e
     pthread_cond_init(&run.ended, NULL);
     run.running = threads;
     for (; started < threads; started++) {
-        worker[started] = (Worker){.run = &run, .index = started};
+        worker[started] = (TaskWorker){.run = &run, .index = started};
         if (pthread_create(&worker[started].thread, NULL, worker_main, &worker[started])) break;
     }
     if (started < threads) { /* fewer threads than asked for: the work is the same */

@@ -6,16 +6,16 @@
 
 #include "../base/memory.h"
 
-enum { MAX_ALGORITHMS = 8, GRID_STEPS = 4, TPE_DRAWS = 50, DRAWS = 1000 };
+enum { GRID_STEPS = 4, TPE_DRAWS = 50, DRAWS = 1000 };
 
-typedef struct Candidate {
-    const Algorithm *algorithm;
-    char *options; /* json_dumps' */
+typedef struct Proposal {
+    const char *name; /* of the tunable */
+    char *options;    /* json_dumps' */
     double value;
     int64_t at;
-} Candidate;
+} Proposal;
 
-/* The draws of one algorithm. */
+/* The draws of one tunable. */
 typedef struct Explorer {
     Space space;
     Trial *known; /* of those with a place and a value */
@@ -27,9 +27,9 @@ typedef struct Explorer {
 typedef struct Search {
     const SearchRules *rules;
     const SearchHost *host;
-    Explorer explorer[MAX_ALGORITHMS];
+    Explorer explorer[SEARCH_MAX_TUNABLES];
     int n;
-    Candidate *candidate;
+    Proposal *candidate;
     int64_t n_candidates;
     double share; /* of the users, in this round */
 } Search;
@@ -75,8 +75,8 @@ static Status propose(
     return ST_OK;
 }
 
-static Status judge(Search *s, Candidate *c, Err *err) {
-    return s->host->judge(s->host->context, c->algorithm, c->options, s->share, &c->value, err);
+static Status judge(Search *s, Proposal *c, Err *err) {
+    return s->host->judge(s->host->context, c->name, c->options, s->share, &c->value, err);
 }
 
 static Status try_next(Search *s, int64_t i, Err *err) {
@@ -91,8 +91,8 @@ static Status try_next(Search *s, int64_t i, Err *err) {
         e->exhausted = 1;
         return ST_OK;
     }
-    Candidate *c = &s->candidate[s->n_candidates];
-    *c = (Candidate){e->space.algorithm, options, NAN, s->n_candidates};
+    Proposal *c = &s->candidate[s->n_candidates];
+    *c = (Proposal){e->space.tunable.name, options, NAN, s->n_candidates};
     s->n_candidates++;
     TRY(judge(s, c, err));
     if (isnan(c->value) || as_it_is) return ST_OK;
@@ -102,7 +102,7 @@ static Status try_next(Search *s, int64_t i, Err *err) {
 }
 
 static int best_first(const void *a, const void *b) {
-    const Candidate *x = a, *y = b;
+    const Proposal *x = a, *y = b;
     if (isnan(x->value) != isnan(y->value)) return isnan(x->value) ? 1 : -1;
     if (!isnan(x->value) && x->value != y->value) return x->value > y->value ? -1 : 1;
     return (x->at > y->at) - (x->at < y->at);
@@ -117,13 +117,13 @@ static int64_t promoted(Search *s, int64_t n) {
     return ((valued ? valued : n) + s->rules->halving - 1) / s->rules->halving;
 }
 
-/* What all settings of a single algorithm have to beat. */
+/* What all settings of a single tunable have to beat. */
 static Status judge_defaults(const Search *s, Err *err) {
     double value;
     char *options = space_setting(&s->explorer[0].space, NULL);
     if (!options) return fail_nomem(err, "the trials");
     Status status = s->host->judge(
-        s->host->context, s->explorer[0].space.algorithm, options, 1, &value, err);
+        s->host->context, s->explorer[0].space.tunable.name, options, 1, &value, err);
     free(options);
     return status;
 }
@@ -152,23 +152,23 @@ static Status run(Search *s, Err *err) {
     return ST_OK;
 }
 
-Status search_settings(const SearchRules *rules, const Algorithm *const *algorithm,
-    int n_algorithms, json_t *space, const SearchHost *host, Err *err) {
-    Search s = {.rules = rules, .host = host, .n = n_algorithms};
-    Status status = n_algorithms <= MAX_ALGORITHMS
+Status search_settings(const SearchRules *rules, const Tunable *tunable, int n_tunables,
+    json_t *space, const SearchHost *host, Err *err) {
+    Search s = {.rules = rules, .host = host, .n = n_tunables};
+    Status status = n_tunables <= SEARCH_MAX_TUNABLES
         ? ST_OK
-        : fail(err, ST_BADARG, "more than %d algorithms", MAX_ALGORITHMS);
-    for (int i = 0; status == ST_OK && i < n_algorithms; i++) {
-        status = space_init(&s.explorer[i].space, algorithm[i], space, err);
+        : fail(err, ST_BADARG, "more than %d algorithms", SEARCH_MAX_TUNABLES);
+    for (int i = 0; status == ST_OK && i < n_tunables; i++) {
+        status = space_init(&s.explorer[i].space, &tunable[i], space, err);
         s.explorer[i].known = mem_array(
-            (size_t)(rules->trials / n_algorithms + 1), sizeof *s.explorer[i].known);
+            (size_t)(rules->trials / n_tunables + 1), sizeof *s.explorer[i].known);
         if (status == ST_OK && !s.explorer[i].known) status = fail_nomem(err, "the trials");
     }
     s.candidate = mem_zeros((size_t)rules->trials, sizeof *s.candidate);
     if (status == ST_OK && !s.candidate) status = fail_nomem(err, "the trials");
     if (status == ST_OK) status = run(&s, err);
     for (int64_t i = 0; i < s.n_candidates; i++) free(s.candidate[i].options);
-    for (int i = 0; i < n_algorithms && i < MAX_ALGORITHMS; i++) {
+    for (int i = 0; i < n_tunables && i < SEARCH_MAX_TUNABLES; i++) {
         space_clear(&s.explorer[i].space);
         mem_free(s.explorer[i].known);
     }

@@ -6,6 +6,9 @@
 
 #include "space.h"
 
+/* That take turns. */
+enum { SEARCH_MAX_TUNABLES = 8 };
+
 typedef enum SearchSampler { SEARCH_TPE, SEARCH_RANDOM, SEARCH_GRID } SearchSampler;
 
 typedef struct SearchRules {
@@ -21,16 +24,16 @@ typedef struct SearchRules {
 
 typedef struct SearchHost {
     void *context;
-    /* *value: the more the better, NaN where the setting cannot be judged. */
-    Status (*judge)(void *context, const Algorithm *algorithm, const char *options, double share,
+    /* name: the tunable's. *value: the more the better, NaN where the setting cannot be judged. */
+    Status (*judge)(void *context, const char *name, const char *options, double share,
         double *value, Err *err);
     int (*enough)(void *context); /* no further trial */
 } SearchHost;
 
-/* Several algorithms take turns, each first as it is without options; a single one is judged as it
+/* Several tunables take turns, each first as it is without options; a single one is judged as it
  * is besides its trials, on all users. space belongs to a single one, NULL: its own. A setting is
  * tried once; a space without new ones ends its trials. */
-Status search_settings(const SearchRules *rules, const Algorithm *const *algorithm,
-    int n_algorithms, json_t *space, const SearchHost *host, Err *err);
+Status search_settings(const SearchRules *rules, const Tunable *tunable, int n_tunables,
+    json_t *space, const SearchHost *host, Err *err);
 
 #endif

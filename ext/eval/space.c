@@ -8,10 +8,10 @@
 #include "../base/text.h"
 
 static Status read_axis(Space *s, const char *name, json_t *value, Err *err) {
-    const OptSpec *spec = options_find(s->algorithm->options, name);
-    if (!spec) spec = options_find(model_common_options, name);
+    const OptSpec *spec = options_find(s->tunable.options, name);
+    if (!spec) spec = options_find(s->tunable.common, name);
     if (!spec) {
-        const OptSpec *tables[] = {s->algorithm->options, model_common_options, NULL};
+        const OptSpec *tables[] = {s->tunable.options, s->tunable.common, NULL};
         return options_unknown(tables, name, err);
     }
     if (strcmp(name, "init_from") == 0)
@@ -42,15 +42,15 @@ static Status read_axis(Space *s, const char *name, json_t *value, Err *err) {
     return ST_OK;
 }
 
-Status space_init(Space *s, const Algorithm *algorithm, json_t *own, Err *err) {
+Status space_init(Space *s, const Tunable *tunable, json_t *own, Err *err) {
     json_error_t json_error;
     const char *name;
     json_t *value;
-    *s = (Space){.algorithm = algorithm};
-    if (!own && !algorithm->tune_space)
-        return fail(err, ST_BADARG, "algorithm %s has no space of its own: give \"space\"",
-            algorithm->name);
-    s->root = own ? json_incref(own) : json_loads(algorithm->tune_space, 0, &json_error);
+    *s = (Space){.tunable = *tunable};
+    if (!own && !tunable->space)
+        return fail(
+            err, ST_BADARG, "algorithm %s has no space of its own: give \"space\"", tunable->name);
+    s->root = own ? json_incref(own) : json_loads(tunable->space, 0, &json_error);
     if (!s->root) return fail_nomem(err, "the space");
     if (!json_is_object(s->root) || json_object_size(s->root) == 0)
         return fail(
@@ -81,7 +81,7 @@ static json_t *axis_value(const Axis *axis, double place) {
 
 char *space_setting(const Space *s, const double *place) {
     json_t *root = json_object();
-    int failed = json_object_set_new(root, "algorithm", json_string(s->algorithm->name));
+    int failed = json_object_set_new(root, "algorithm", json_string(s->tunable.name));
     for (int i = 0; place && i < s->n; i++)
         failed |= json_object_set_new(root, s->axis[i].name, axis_value(&s->axis[i], place[i]));
     char *text = failed ? NULL : json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(15));

@@ -1,11 +1,12 @@
-/* A space of an algorithm's options, written as JSON:
+/* A space of options, written as JSON:
  * {"neighbours":[20,50,100],"shrink":{"min":1,"max":100,"log":true}}. */
 #ifndef REC_SPACE_H
 #define REC_SPACE_H
 
 #include <jansson.h>
 
-#include "../models/model.h"
+#include "../base/status.h"
+#include "../base/tunable.h"
 #include "sampler.h"
 
 typedef struct Axis {
@@ -17,14 +18,14 @@ typedef struct Axis {
 
 typedef struct Space {
     json_t *root;
-    const Algorithm *algorithm;
+    Tunable tunable;
     Axis axis[SAMPLER_MAX_DIMENSIONS];
     Dimension dimension[SAMPLER_MAX_DIMENSIONS];
     int n;
 } Space;
 
-/* space: a JSON object, or NULL for the algorithm's own. */
-Status space_init(Space *space, const Algorithm *algorithm, json_t *own, Err *err);
+/* space: a JSON object, or NULL for the tunable's own. */
+Status space_init(Space *space, const Tunable *tunable, json_t *own, Err *err);
 void space_clear(Space *space);
 
 /* {"algorithm":..., option: value, ...} of a point (sampler.h), to be free'd; NULL: no memory.

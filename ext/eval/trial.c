@@ -35,34 +35,34 @@ Status event_set_add(EventSet *set, Key user, Key item, double weight, double ti
 
 /* ---- splits ---- */
 
-typedef struct Placed {
+typedef struct EventPlace {
     Event event;
     int64_t at;
-} Placed;
+} EventPlace;
 
 static int by_time(const void *a, const void *b) {
-    const Placed *x = a, *y = b;
+    const EventPlace *x = a, *y = b;
     if (x->event.time != y->event.time) return x->event.time < y->event.time ? -1 : 1;
     return (x->at > y->at) - (x->at < y->at);
 }
 
 static int by_pair(const void *a, const void *b) {
-    const Placed *x = a, *y = b;
+    const EventPlace *x = a, *y = b;
     if (x->event.user != y->event.user) return x->event.user < y->event.user ? -1 : 1;
     if (x->event.item != y->event.item) return x->event.item < y->event.item ? -1 : 1;
     return by_time(a, b);
 }
 
-static Placed *placed_events(const EventSet *set, int (*compare)(const void *, const void *)) {
-    Placed *out = mem_array((size_t)set->n, sizeof *out);
-    for (int64_t i = 0; out && i < set->n; i++) out[i] = (Placed){set->event[i], i};
+static EventPlace *placed_events(const EventSet *set, int (*compare)(const void *, const void *)) {
+    EventPlace *out = mem_array((size_t)set->n, sizeof *out);
+    for (int64_t i = 0; out && i < set->n; i++) out[i] = (EventPlace){set->event[i], i};
     if (out && set->n > 1) qsort(out, (size_t)set->n, sizeof *out, compare);
     return out;
 }
 
 /* Events of one time go together: the cut is the time of the first that is held. */
 static Status split_by_time(const EventSet *set, double share, uint8_t *held, Err *err) {
-    Placed *placed = placed_events(set, by_time);
+    EventPlace *placed = placed_events(set, by_time);
     if (!placed) return fail_nomem(err, "the split");
     /* 1 - .8 is a little less than .2 */
     int64_t first = (int64_t)floor((1 - share) * (double)set->n + 1e-9);
@@ -79,7 +79,7 @@ static int later(const EventSet *set, const Event *a, const Event *b) {
 }
 
 static Status split_last(const EventSet *set, uint8_t *held, Err *err) {
-    Placed *placed = placed_events(set, by_pair);
+    EventPlace *placed = placed_events(set, by_pair);
     if (!placed) return fail_nomem(err, "the split");
     for (int64_t from = 0, to; from < set->n; from = to) { /* a user */
         int64_t latest = from, pairs = 0;

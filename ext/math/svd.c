@@ -85,14 +85,14 @@ static Status gram_of(float *gram, const float *x, int32_t n, int32_t width, Tas
 
 /* ---- the subspace ---- */
 
-typedef struct Rows {
+typedef struct SvdRows {
     float *z, *out;
     const float *gram;
     int32_t n, width, k;
-} Rows;
+} SvdRows;
 
 static void divide_piece(void *context, int64_t piece, int worker) {
-    const Rows *r = context;
+    const SvdRows *r = context;
     int32_t from = (int32_t)(piece * ROWS_A_PIECE);
     (void)worker;
     dense_divide_upper(
@@ -118,14 +118,14 @@ static Status factor(Subspace *s, Task *task, Err *err) {
 static Status orthonormalise(Subspace *s, Task *task, Err *err) {
     for (int pass = 0; pass < 2; pass++) {
         TRY(factor(s, task, err));
-        Rows rows = {.z = s->z, .gram = s->gram, .n = s->matrix->n_cols, .width = s->width};
+        SvdRows rows = {.z = s->z, .gram = s->gram, .n = s->matrix->n_cols, .width = s->width};
         TRY(task_run(task, pieces_of(rows.n), divide_piece, &rows, err));
     }
     return ST_OK;
 }
 
 static void rotate_piece(void *context, int64_t piece, int worker) {
-    const Rows *r = context;
+    const SvdRows *r = context;
     int32_t from = (int32_t)(piece * ROWS_A_PIECE);
     (void)worker;
     dense_multiply(&(DenseProduct){.m = piece_end(piece, r->n) - from,
@@ -158,7 +158,7 @@ static Status rotate(Subspace *s, float *out, int32_t k, int unit, Task *task, E
         for (size_t i = 0; i < width; i++)
             flipped[c * width + i] = (float)(scale * (double)s->gram[(width - 1 - c) * width + i]);
     }
-    Rows rows = {
+    SvdRows rows = {
         .z = s->z, .out = out, .gram = flipped, .n = s->matrix->n_cols, .width = s->width, .k = k};
     Status status = task_run(task, pieces_of(rows.n), rotate_piece, &rows, err);
     mem_free(flipped);

@@ -95,13 +95,14 @@ static double size_of(const Sample *row, size_t n, int which) {
 }
 
 /* Walks the values of sample 0 in sorted rows. */
-typedef struct Walk {
+typedef struct DistributionWalk {
     size_t at;
     double seen;
-} Walk;
+} DistributionWalk;
 
 /* The q-quantile of sample 0, linear between order statistics; q ascends from call to call. */
-static double reference_quantile(Walk *walk, const Sample *row, size_t n, double size, double q) {
+static double reference_quantile(
+    DistributionWalk *walk, const Sample *row, size_t n, double size, double q) {
     double place = q * (size - 1), low = floor(place);
     while (row[walk->at].y > 0 || walk->seen < low) walk->seen += row[walk->at++].y <= 0;
     size_t next = walk->at + 1;
@@ -118,7 +119,7 @@ static double shift(double expected, double actual) {
 double sample_psi(Sample *row, size_t n, double bins) {
     double size[2] = {size_of(row, n, 0), size_of(row, n, 1)}, count[2] = {0, 0}, sum = 0;
     double before = -INFINITY;
-    Walk walk = {0, 0};
+    DistributionWalk walk = {0, 0};
     size_t at = 0;
     if (size[0] == 0 || size[1] == 0) return NAN;
     sort_samples(row, n);

@@ -85,15 +85,15 @@ static const OptSpec graph_options[] = {
     {0},
 };
 
-typedef struct Worker {
+typedef struct GraphWorker {
     float *block[5]; /* items x WIDTH */
     float *users;    /* users x WIDTH */
     float *ideal;    /* WIDTH x items */
     float *row;      /* items */
     Scored *list;    /* items */
-} Worker;
+} GraphWorker;
 
-typedef struct Graph {
+typedef struct ItemGraph {
     GraphParams params;
     const Model *model;
     int32_t n_items, n_users;
@@ -102,18 +102,18 @@ typedef struct Graph {
     float *favour;        /* d_i^(1/2), of chebycf d_i^degree_power */
     float *v;             /* items x factors */
     double coefficient[MAX_ORDER + 1];
-    Worker *worker;
+    GraphWorker *worker;
     NeighbourRows rows;
     _Atomic int failed;
-} Graph;
+} ItemGraph;
 
 /* ---- the filters: block by block of WIDTH items j, with z_j = e_j; blocks are items x WIDTH
  * ---- */
 
-static size_t block_floats(const Graph *g) { return (size_t)g->n_items * WIDTH; }
+static size_t block_floats(const ItemGraph *g) { return (size_t)g->n_items * WIDTH; }
 
 /* out = P in. */
-static void times_p(const Graph *g, Worker *w, const float *in, float *out) {
+static void times_p(const ItemGraph *g, GraphWorker *w, const float *in, float *out) {
     for (int32_t u = 0; u < g->n_users; u++) {
         int64_t e = g->by_user.row_start[u];
         kernels()->sparse_row(g->by_user.col + e, g->by_user.val + e, csr_row_len(&g->by_user, u),
@@ -133,13 +133,13 @@ static void add(float *out, double a, const float *x, size_t n) {
 }
 
 /* z = the unit vectors of the items from..to-1. */
-static void unit_block(const Graph *g, int32_t from, int32_t to, float *z) {
+static void unit_block(const ItemGraph *g, int32_t from, int32_t to, float *z) {
     memset(z, 0, block_floats(g) * sizeof *z);
     for (int32_t j = from; j < to; j++) z[(size_t)j * WIDTH + (size_t)(j - from)] = 1;
 }
 
 /* out_ij += ideal_weight (d_i / d_j)^power (V V')_ij. */
-static void add_ideal(const Graph *g, Worker *w, int32_t from, int32_t to, float *out) {
+static void add_ideal(const ItemGraph *g, GraphWorker *w, int32_t from, int32_t to, float *out) {
     int32_t factors = (int32_t)g->params.factors;
     if (g->params.ideal_weight == 0 || factors == 0) return;
     dense_multiply(&(DenseProduct){.m = to - from,
@@ -159,13 +159,13 @@ static void add_ideal(const Graph *g, Worker *w, int32_t from, int32_t to, float
                 w->ideal[(size_t)(j - from) * (size_t)g->n_items + (size_t)i];
 }
 
-static float *gfcf_block(const Graph *g, Worker *w, int32_t from, int32_t to) {
+static float *gfcf_block(const ItemGraph *g, GraphWorker *w, int32_t from, int32_t to) {
     times_p(g, w, w->block[0], w->block[1]);
     add_ideal(g, w, from, to, w->block[1]);
     return w->block[1];
 }
 
-static float *turbocf_block(const Graph *g, Worker *w) {
+static float *turbocf_block(const ItemGraph *g, GraphWorker *w) {
     /* of P^0 .. P^3 */
     static const double weight[4][4] = {{0}, {0, 1}, {0, 2, -1}, {0, 1 - .29, .1, -.01}};
     size_t n = block_floats(g);
@@ -181,7 +181,7 @@ static float *turbocf_block(const Graph *g, Worker *w) {
     return sum;
 }
 
-static float *bspm_block(const Graph *g, Worker *w, int32_t from, int32_t to) {
+static float *bspm_block(const ItemGraph *g, GraphWorker *w, int32_t from, int32_t to) {
     size_t n = block_floats(g);
     double h = g->params.horizon, factor = 1;
     float *blurred = w->block[1], *y = w->block[2], *term = w->block[3], *sum = w->block[4];
@@ -204,7 +204,7 @@ static float *bspm_block(const Graph *g, Worker *w, int32_t from, int32_t to) {
 }
 
 /* T_k = 2 (Id - 2 P) T_(k-1) - T_(k-2). */
-static float *chebycf_block(const Graph *g, Worker *w, int32_t from, int32_t to) {
+static float *chebycf_block(const ItemGraph *g, GraphWorker *w, int32_t from, int32_t to) {
     size_t n = block_floats(g);
     float *before = w->block[0], *now = w->block[1], *term = w->block[2], *sum = w->block[3];
     for (size_t i = 0; i < n; i++) sum[i] = (float)g->coefficient[0] * before[i];
@@ -229,8 +229,8 @@ static float *chebycf_block(const Graph *g, Worker *w, int32_t from, int32_t to)
 }
 
 static void graph_piece(void *context, int64_t piece, int worker) {
-    Graph *g = context;
-    Worker *w = &g->worker[worker];
+    ItemGraph *g = context;
+    GraphWorker *w = &g->worker[worker];
     int32_t from = neighbour_from(piece), to = neighbour_to(&g->rows, piece);
     unit_block(g, from, to, w->block[0]);
     const float *f = g->params.filter == GFCF ? gfcf_block(g, w, from, to)
@@ -268,7 +268,7 @@ static Status complete(GraphParams *p, int32_t n_users, int32_t n_items, Err *er
 /* The coefficients of the plateau. As in the authors' code the plateau is taken at cos((K - j) pi /
  * K), the polynomials at the Chebyshev nodes cos((K + 1/2 - j) pi / (K + 1)); the published figures
  * are with that. */
-static void set_coefficients(Graph *g) {
+static void set_coefficients(ItemGraph *g) {
     const double pi = 3.14159265358979323846;
     int64_t order = g->params.order;
     for (int64_t k = 0; k <= order; k++) {
@@ -284,7 +284,7 @@ static void set_coefficients(Graph *g) {
 }
 
 /* N, its transpose, and D_i. */
-static Status normalise(Graph *g, const Dataset *data, Err *err) {
+static Status normalise(ItemGraph *g, const Dataset *data, Err *err) {
     const Csr *x = &data->by_user;
     double of_user = g->params.filter == TURBOCF ? g->params.alpha : .5,
            of_item = g->params.filter == TURBOCF ? 1 - g->params.alpha : .5;
@@ -310,12 +310,12 @@ static Status normalise(Graph *g, const Dataset *data, Err *err) {
     return csr_transpose(&g->by_item, &g->by_user, err);
 }
 
-static Status allocate(Graph *g, int threads, Err *err) {
+static Status allocate(ItemGraph *g, int threads, Err *err) {
     size_t items = (size_t)g->n_items;
     g->worker = mem_zeros((size_t)threads, sizeof *g->worker);
     if (!g->worker) return fail_nomem(err, "the filter");
     for (int t = 0; t < threads; t++) {
-        Worker *w = &g->worker[t];
+        GraphWorker *w = &g->worker[t];
         for (int b = 0; b < 5; b++)
             if (!(w->block[b] = mem_aligned(items, WIDTH * sizeof(float))))
                 return fail_nomem(err, "the filter");
@@ -328,7 +328,7 @@ static Status allocate(Graph *g, int threads, Err *err) {
     return neighbour_rows_init(&g->rows, g->n_items, err);
 }
 
-static void clear(Graph *g, int threads) {
+static void clear(ItemGraph *g, int threads) {
     for (int t = 0; g->worker && t < threads; t++) {
         for (int b = 0; b < 5; b++) mem_free(g->worker[t].block[b]);
         mem_free(g->worker[t].users);
@@ -345,7 +345,7 @@ static void clear(Graph *g, int threads) {
     neighbour_rows_clear(&g->rows);
 }
 
-static Status decompose(Graph *g, Task *task, Err *err) {
+static Status decompose(ItemGraph *g, Task *task, Err *err) {
     if (g->params.factors == 0) return ST_OK;
     task_phase(task, "singular vectors", "vectors", 0, 0);
     g->v = mem_aligned((size_t)g->n_items, (size_t)g->params.factors * sizeof *g->v);
@@ -355,7 +355,7 @@ static Status decompose(Graph *g, Task *task, Err *err) {
 }
 
 static Status graph_train(Model *model, const Dataset *data, Task *task, Err *err) {
-    Graph g = {.model = model, .n_items = model->n_items, .n_users = data->by_user.n_rows};
+    ItemGraph g = {.model = model, .n_items = model->n_items, .n_users = data->by_user.n_rows};
     memcpy(&g.params, &model->params, sizeof g.params);
     TRY(complete(&g.params, g.n_users, g.n_items, err));
     set_coefficients(&g);

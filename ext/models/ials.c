@@ -178,6 +178,7 @@ const Algorithm ials_algorithm = {
     .name = "ials",
     .summary = "matrix factorisation for implicit feedback by alternating least squares; a new "
                "purchase counts at once",
+    .in_auto = 1,
     .scores_all = 1,
     .options = ials_options,
     .tune_space =

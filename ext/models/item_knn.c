@@ -246,6 +246,7 @@ static Status knn_train(Model *model, const Dataset *data, Task *task, Err *err)
 const Algorithm item_knn_algorithm = {
     .name = "item_knn",
     .summary = "what buyers of the user's items also have; trains in seconds",
+    .in_auto = 1,
     .options = knn_options,
     .tune_space =
         "{\"similarity\":[\"bm25\",\"cosine\",\"tfidf\",\"rp3beta\"],\"neighbours\":{\"min\":20,"

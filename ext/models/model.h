@@ -22,6 +22,7 @@
 #include "../base/status.h"
 #include "../base/task.h"
 #include "../base/topk.h"
+#include "../base/tunable.h"
 #include "dataset.h"
 
 /* Options that every algorithm has; the others follow from the algorithm's own table. */
@@ -117,6 +118,7 @@ struct Algorithm {
     int own_items; /* scores nothing but what is in the history */
     /* predicts the weight itself, a rating; that a user has an item means nothing */
     int rates;
+    int in_auto;    /* one of those that algorithm=auto tries */
     int keeps_seen; /* offers what the asker has, unless exclude_seen says otherwise */
     const OptSpec *options;
     size_t params_size;
@@ -161,6 +163,15 @@ struct Algorithm {
     const struct AnnIndex *(*index)(const Model *model);
     const float *(*asker)(const ModelQuery *query);
 };
+
+/* What tuning needs to know of an algorithm. */
+static inline Tunable algorithm_tunable(const Algorithm *algorithm) {
+    return (Tunable){
+        algorithm->name, algorithm->options, model_common_options, algorithm->tune_space};
+}
+
+/* What a model has where nothing is said. */
+#define DEFAULT_ALGORITHM "item_knn"
 
 const Algorithm *algorithm_find(const char *name);
 /* NULL-terminated. */

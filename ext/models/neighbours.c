@@ -10,10 +10,10 @@
 /* ---- training ---- */
 
 /* A piece: for each row its Kept for itself, whose item is the row, a count, and so many Kept. */
-typedef struct Kept {
+typedef struct NeighbourEntry {
     int32_t item;
     float value;
-} Kept;
+} NeighbourEntry;
 
 Status neighbour_rows_init(NeighbourRows *rows, int32_t n_items, Err *err) {
     *rows = (NeighbourRows){
@@ -35,12 +35,13 @@ int neighbour_rows_keep(
     if (n > k) scored_select(list, n, k);
     if (n > k) n = k;
     for (size_t i = 0; i < n && l1; i++) sum += fabs(list[i].score);
-    bytes_append(out, &(Kept){row, (float)self}, sizeof(Kept));
+    bytes_append(out, &(NeighbourEntry){row, (float)self}, sizeof(NeighbourEntry));
     bytes_u32(out, (uint32_t)n);
     for (size_t i = 0; i < n; i++)
         bytes_append(out,
-            &(Kept){(int32_t)list[i].id, (float)(sum > 0 ? list[i].score / sum : list[i].score)},
-            sizeof(Kept));
+            &(NeighbourEntry){
+                (int32_t)list[i].id, (float)(sum > 0 ? list[i].score / sum : list[i].score)},
+            sizeof(NeighbourEntry));
     return !out->failed;
 }
 
@@ -65,8 +66,8 @@ int neighbour_rows_keep_dense(NeighbourRows *rows, int32_t row, const float *val
     return neighbour_rows_keep(rows, row, self, list, found, k, 0);
 }
 
-static Kept read_kept(Reader *in) {
-    Kept kept;
+static NeighbourEntry read_kept(Reader *in) {
+    NeighbourEntry kept;
     memcpy(&kept, read_block(in, 1, sizeof kept), sizeof kept);
     return kept;
 }
@@ -77,16 +78,16 @@ static Status join_pieces(NeighbourRows *rows, Csr *out, float *self, Err *err) 
     int64_t nnz = 0, at = 0;
     /* an upper bound */
     for (int64_t p = 0; p < rows->n_pieces; p++)
-        nnz += (int64_t)(rows->piece[p].len / sizeof(Kept));
+        nnz += (int64_t)(rows->piece[p].len / sizeof(NeighbourEntry));
     TRY(csr_alloc(out, rows->n_items, rows->n_items, nnz, err));
     for (int64_t p = 0; p < rows->n_pieces; p++) {
         Reader in = reader_of(rows->piece[p].data, rows->piece[p].len);
         while (in.pos < in.len) {
-            Kept own = read_kept(&in);
+            NeighbourEntry own = read_kept(&in);
             uint32_t n = read_u32(&in);
             self[own.item] = own.value;
             for (uint32_t i = 0; i < n; i++, at++) {
-                Kept kept = read_kept(&in);
+                NeighbourEntry kept = read_kept(&in);
                 out->col[at] = kept.item;
                 out->val[at] = kept.value;
             }

@@ -203,6 +203,7 @@ const Algorithm repeat_algorithm = {
     .name = "repeat",
     .summary = "what the customer buys again: her own items by how often and how lately, then the "
                "popular ones or her neighbours'",
+    .in_auto = 1,
     .no_similar = 1,
     .own_items = 1,
     .keeps_seen = 1,

@@ -5,12 +5,12 @@
 
 #include "../base/memory.h"
 
-typedef struct Candidate {
+typedef struct Contender {
     Ranked listed;
     double relevance;
     double closest; /* to what is chosen */
     int taken;
-} Candidate;
+} Contender;
 
 /* Shares of the categories: p of the history, counts of the list. */
 typedef struct Shares {
@@ -26,9 +26,9 @@ static double relevance_of(const Model *model, const Ranked *r, double penalty) 
     return r->score / pow(users > 1 ? users : 1, penalty);
 }
 
-static Candidate *candidates(
+static Contender *candidates(
     const Model *model, const RerankRules *rules, const Ranked *list, size_t n) {
-    Candidate *out = mem_zeros(n, sizeof *out);
+    Contender *out = mem_zeros(n, sizeof *out);
     double largest = 0;
     for (size_t i = 0; out && i < n; i++) {
         out[i].listed = list[i];
@@ -71,13 +71,13 @@ static int is_full(const Shares *s, const RerankRules *rules, int32_t category) 
         s->count[category] >= rules->max_per_category;
 }
 
-static int32_t category_of(const int32_t *category, const Candidate *c) {
+static int32_t category_of(const int32_t *category, const Contender *c) {
     return category ? category[c->listed.item] : -1;
 }
 
 /* The best of those that are left; -1 when nobody may come. */
 static int64_t next(const RerankRules *rules, const Shares *s, const int32_t *category,
-    const Candidate *c, size_t n) {
+    const Contender *c, size_t n) {
     int64_t best = -1;
     double best_value = -INFINITY;
     for (size_t i = 0; i < n; i++) {
@@ -94,7 +94,7 @@ static int64_t next(const RerankRules *rules, const Shares *s, const int32_t *ca
 }
 
 static void take(const ModelQuery *query, const RerankRules *rules, Shares *s,
-    const int32_t *category, Candidate *c, size_t n, size_t chosen) {
+    const int32_t *category, Contender *c, size_t n, size_t chosen) {
     int32_t own = category_of(category, &c[chosen]);
     c[chosen].taken = 1;
     if (own >= 0) {
@@ -116,7 +116,7 @@ Status rerank(const ModelQuery *query, const RerankRules *rules, const int32_t *
         return fail(err, ST_BADARG, "diversity: algorithm %s cannot tell how alike two items are",
             query->model->algorithm->name);
     size_t pool = *n < (size_t)rules->pool ? *n : (size_t)rules->pool;
-    Candidate *c = candidates(query->model, rules, list, pool);
+    Contender *c = candidates(query->model, rules, list, pool);
     Status status = c ? ST_OK : fail_nomem(err, "the list");
     if (status == ST_OK && category) status = shares_init(&shares, query, category, err);
     while (status == ST_OK && found < k) {

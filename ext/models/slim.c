@@ -40,13 +40,13 @@ static const OptSpec slim_options[] = {
     {0},
 };
 
-typedef struct Worker {
+typedef struct SlimWorker {
     double *dot;      /* items: x_j . x_i, zero between items */
     int32_t *touched; /* items */
     Scored *list;     /* items */
     double *residual; /* users, zero between items */
     double *w;        /* neighbours */
-} Worker;
+} SlimWorker;
 
 typedef struct Slim {
     SlimParams params;
@@ -54,13 +54,13 @@ typedef struct Slim {
     const Dataset *data;
     float *x_user, *x_item; /* X in by_user and by_item order */
     double *square;         /* items: |x_i|^2 */
-    Worker *worker;
+    SlimWorker *worker;
     NeighbourRows rows;
     _Atomic int failed;
 } Slim;
 
 /* The candidates of item j into w->list; returns how many. */
-static size_t candidates(const Slim *s, Worker *w, int32_t j) {
+static size_t candidates(const Slim *s, SlimWorker *w, int32_t j) {
     const Csr *by_user = &s->data->by_user, *by_item = &s->data->by_item;
     int32_t n = 0;
     size_t found = 0;
@@ -81,7 +81,7 @@ static size_t candidates(const Slim *s, Worker *w, int32_t j) {
 }
 
 /* One pass over the weights; returns the largest move. */
-static double descend(const Slim *s, Worker *w, size_t n) {
+static double descend(const Slim *s, SlimWorker *w, size_t n) {
     const Csr *by_item = &s->data->by_item;
     double largest = 0;
     for (size_t c = 0; c < n; c++) {
@@ -101,7 +101,7 @@ static double descend(const Slim *s, Worker *w, size_t n) {
     return largest;
 }
 
-static int fit_item(Slim *s, Worker *w, int32_t j) {
+static int fit_item(Slim *s, SlimWorker *w, int32_t j) {
     const Csr *by_item = &s->data->by_item;
     size_t n = candidates(s, w, j), kept = 0;
     memset(w->w, 0, n * sizeof *w->w);
@@ -129,7 +129,7 @@ static Status allocate(Slim *s, int threads, Err *err) {
     s->worker = mem_zeros((size_t)threads, sizeof *s->worker);
     if (!s->x_user || !s->x_item || !s->square || !s->worker) return fail_nomem(err, "the weights");
     for (int t = 0; t < threads; t++) {
-        Worker *w = &s->worker[t];
+        SlimWorker *w = &s->worker[t];
         w->dot = mem_zeros(items, sizeof *w->dot);
         w->touched = mem_array(items, sizeof *w->touched);
         w->list = mem_array(items, sizeof *w->list);
@@ -178,6 +178,7 @@ static Status slim_train(Model *model, const Dataset *data, Task *task, Err *err
 const Algorithm slim_algorithm = {
     .name = "slim",
     .summary = "a sparse linear model of every item from its likeliest neighbours",
+    .in_auto = 1,
     .options = slim_options,
     .tune_space = "{\"l1\":{\"min\":0.05,\"max\":2,\"log\":true},\"l2\":{\"min\":1,\"max\":300,"
                   "\"log\":true},\"neighbours\":[100,200]}",

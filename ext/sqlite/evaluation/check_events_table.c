@@ -101,7 +101,7 @@ static const ProblemText texts[N_PROBLEMS] = {
     [WEIGHT_RANGE] = {"weight is beyond -1e12..1e12",
         "no model can be trained: is %s the right column?"},
     [WEIGHT_ZERO] = {"weight is 0",
-        "such an event adds nothing, but for mf, where 0 is a rating: WHERE %s <> 0 in a view"},
+        "such an event adds nothing, unless it is a rating: WHERE %s <> 0 in a view"},
     [DUPLICATE] = {"exact duplicates",
         "weights are added up: if an event cannot happen twice, SELECT DISTINCT in a view (%s: the "
         "columns of the model)"},

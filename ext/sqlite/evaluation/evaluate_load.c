@@ -25,8 +25,8 @@ enum { UNKNOWN_SKIP, UNKNOWN_POPULAR };
 
 static const OptSpec evaluate_options[] = {
     {"exclude_seen", OPT_FLAG, offsetof(EvaluateCall, exclude_seen), 0, 0, -1, NULL,
-        "rank what is not in the history; false: everything (repeat purchases); default: true, for "
-        "session_knn and repeat false"},
+        "rank what is not in the history; false: everything (repeat purchases); default: true, "
+        "but false where the algorithm offers what one has"},
     {"version", OPT_INT, offsetof(EvaluateCall, version), 0, 1e12, 0, NULL,
         "judge this version; 0: the active one"},
     {"bootstrap", OPT_INT, offsetof(EvaluateCall, bootstrap), 0, 100000, 1000, NULL,
@@ -45,7 +45,7 @@ static const OptSpec evaluate_options[] = {
     {"version_b", OPT_INT, offsetof(EvaluateCall, version_b), 0, 1e12, 0, NULL,
         "of rec_compare: the version of the second model; 0: the active one"},
     {"device", OPT_TEXT, offsetof(EvaluateCall, device), 0, 16, 0, "cpu",
-        "lists are scored on: cpu, gpu, gpu:N, gpu:all or auto (ials, bpr, mf)"},
+        "lists are scored on: cpu, gpu, gpu:N, gpu:all or auto (by vectors)"},
     {0},
 };
 

@@ -101,17 +101,17 @@ typedef struct SampleFunction {
     Result result;
 } SampleFunction;
 
-typedef struct Rows {
+typedef struct SampleRows {
     Queue rows; /* Sample */
     double setting, seed;
     int has_setting;
-} Rows;
+} SampleRows;
 
 /* Arguments before settings. */
 static int n_values(const SampleFunction *f) { return f->layout == ONE_COUNT ? 1 : 2; }
 
-static int take_settings(
-    sqlite3_context *context, const SampleFunction *f, Rows *rows, int argc, sqlite3_value **argv) {
+static int take_settings(sqlite3_context *context, const SampleFunction *f, SampleRows *rows,
+    int argc, sqlite3_value **argv) {
     double *place[] = {&rows->setting, &rows->seed};
     if (rows->has_setting) return 1;
     rows->setting = f->setting;
@@ -165,7 +165,7 @@ static int take_row(sqlite3_context *context, const SampleFunction *f, int argc,
 
 static void sample_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
     const SampleFunction *f = sqlite3_user_data(context);
-    Rows *rows = sqlite3_aggregate_context(context, sizeof *rows);
+    SampleRows *rows = sqlite3_aggregate_context(context, sizeof *rows);
     Sample row;
     if (!rows) {
         sqlite3_result_error_nomem(context);
@@ -177,13 +177,13 @@ static void sample_step(sqlite3_context *context, int argc, sqlite3_value **argv
 }
 
 static void sample_inverse(sqlite3_context *context, int argc, sqlite3_value **argv) {
-    Rows *rows = sqlite3_aggregate_context(context, sizeof *rows);
+    SampleRows *rows = sqlite3_aggregate_context(context, sizeof *rows);
     Sample row;
     if (rows && take_row(context, sqlite3_user_data(context), argc, argv, &row) == 1)
         queue_drop(&rows->rows);
 }
 
-static void bootstrap_result(sqlite3_context *context, const Rows *rows, const Sample *row) {
+static void bootstrap_result(sqlite3_context *context, const SampleRows *rows, const Sample *row) {
     Interval interval;
     Err err = {0};
     Bytes json = {0};
@@ -205,7 +205,7 @@ static void bootstrap_result(sqlite3_context *context, const Rows *rows, const S
 }
 
 static void compute(
-    sqlite3_context *context, const SampleFunction *f, const Rows *rows, Sample *row) {
+    sqlite3_context *context, const SampleFunction *f, const SampleRows *rows, Sample *row) {
     Bytes json = {0};
     Welch welch;
     size_t n = rows->rows.n;
@@ -230,7 +230,7 @@ static void compute(
 
 /* The rows of a window are wanted again: a copy is sorted. */
 static void sample_value(sqlite3_context *context) {
-    const Rows *rows = sqlite3_aggregate_context(context, 0);
+    const SampleRows *rows = sqlite3_aggregate_context(context, 0);
     if (!rows || rows->rows.n == 0) return;
     Sample *copy = queue_copy(&rows->rows, sizeof *copy);
     if (copy) compute(context, sqlite3_user_data(context), rows, copy);
@@ -239,7 +239,7 @@ static void sample_value(sqlite3_context *context) {
 }
 
 static void sample_final(sqlite3_context *context) {
-    Rows *rows = sqlite3_aggregate_context(context, 0);
+    SampleRows *rows = sqlite3_aggregate_context(context, 0);
     if (!rows) return;
     if (rows->rows.n)
         compute(
@@ -320,7 +320,7 @@ static void scores_final(sqlite3_context *context) {
 
 static void parts_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
     const SampleFunction *f = sqlite3_user_data(context);
-    Rows *rows = sqlite3_aggregate_context(context, sizeof *rows);
+    SampleRows *rows = sqlite3_aggregate_context(context, sizeof *rows);
     Sample *part = NULL;
     size_t n = 0;
     Err err = {0};

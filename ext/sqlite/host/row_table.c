@@ -8,16 +8,16 @@
 #include "guard.h"
 #include "values.h"
 
-typedef struct Cell {
+typedef struct RowCell {
     int type; /* SQLITE_INTEGER, ... */
     sqlite3_int64 integer;
     double real;
     char *text; /* of a text or BLOB */
     size_t len;
-} Cell;
+} RowCell;
 
 struct RowSink {
-    Cell *cell;
+    RowCell *cell;
     size_t n;
     size_t capacity;
     int failed;
@@ -39,11 +39,11 @@ typedef struct Cursor {
     sqlite3_value *argument[8]; /* echoed */
 } Cursor;
 
-static Cell *append(RowSink *sink, int type) {
+static RowCell *append(RowSink *sink, int type) {
     if (sink->failed) return NULL;
     if (sink->n == sink->capacity) {
         size_t capacity = sink->capacity + sink->capacity / 2 + 64;
-        Cell *grown = mem_resize(sink->cell, capacity, sizeof *grown);
+        RowCell *grown = mem_resize(sink->cell, capacity, sizeof *grown);
         if (!grown) {
             sink->failed = 1;
             return NULL;
@@ -51,18 +51,18 @@ static Cell *append(RowSink *sink, int type) {
         sink->cell = grown;
         sink->capacity = capacity;
     }
-    Cell *cell = &sink->cell[sink->n++];
-    *cell = (Cell){.type = type};
+    RowCell *cell = &sink->cell[sink->n++];
+    *cell = (RowCell){.type = type};
     return cell;
 }
 
 void row_integer(RowSink *sink, sqlite3_int64 value) {
-    Cell *cell = append(sink, SQLITE_INTEGER);
+    RowCell *cell = append(sink, SQLITE_INTEGER);
     if (cell) cell->integer = value;
 }
 
 void row_real(RowSink *sink, double value) {
-    Cell *cell = append(sink, SQLITE_FLOAT);
+    RowCell *cell = append(sink, SQLITE_FLOAT);
     if (cell) cell->real = value;
 }
 
@@ -74,7 +74,7 @@ void row_number(RowSink *sink, double value) {
 void row_null(RowSink *sink) { append(sink, SQLITE_NULL); }
 
 static void row_bytes(RowSink *sink, int type, const char *text, size_t len) {
-    Cell *cell = append(sink, type);
+    RowCell *cell = append(sink, type);
     if (!cell) return;
     cell->len = len;
     if (!(cell->text = mem_text(text, len))) sink->failed = 1;
@@ -309,7 +309,7 @@ static int column(sqlite3_vtab_cursor *base, sqlite3_context *context, int i) {
             sqlite3_result_value(context, cursor->argument[i - n_columns]);
         return SQLITE_OK;
     }
-    const Cell *cell = &cursor->sink.cell[cursor->row * (size_t)n_columns + (size_t)i];
+    const RowCell *cell = &cursor->sink.cell[cursor->row * (size_t)n_columns + (size_t)i];
     if (cell->type == SQLITE_INTEGER) sqlite3_result_int64(context, cell->integer);
     if (cell->type == SQLITE_FLOAT) sqlite3_result_double(context, cell->real);
     if (cell->type == SQLITE_TEXT)

@@ -212,12 +212,12 @@ static Status search_once(IndexTable *table, const IndexRequest *request, TopK *
 /* ---- rows that have gone without a word ---- */
 
 /* Ids that a search leaves out besides those of its request. */
-typedef struct Left {
+typedef struct GoneRows {
     int64_t *id; /* ascending */
     size_t n;
-} Left;
+} GoneRows;
 
-static Status left_add(Left *left, const int64_t *id, size_t n, Err *err) {
+static Status left_add(GoneRows *left, const int64_t *id, size_t n, Err *err) {
     int64_t *grown = mem_resize(left->id, left->n + n, sizeof *grown);
     if (!grown) return fail_nomem(err, "the rows that have gone");
     left->id = grown;
@@ -229,7 +229,8 @@ static Status left_add(Left *left, const int64_t *id, size_t n, Err *err) {
 
 /* Found ids whose row is not there any more, or has no vector; *any says whether there were
  * some. */
-static Status leave_out_gone(IndexTable *table, const TopK *top, Left *left, int *any, Err *err) {
+static Status leave_out_gone(
+    IndexTable *table, const TopK *top, GoneRows *left, int *any, Err *err) {
     sqlite3_stmt *statement;
     int has_row;
     size_t before = left->n;
@@ -248,7 +249,7 @@ static Status leave_out_gone(IndexTable *table, const TopK *top, Left *left, int
 }
 
 /* All of them, by one pass over the table. */
-static Status leave_out_all_gone(IndexTable *table, Left *left, Err *err) {
+static Status leave_out_all_gone(IndexTable *table, GoneRows *left, Err *err) {
     int64_t *id;
     size_t n;
     Status status = index_view_gone(table, &id, &n, err);
@@ -263,7 +264,7 @@ static Status leave_out_all_gone(IndexTable *table, Left *left, Err *err) {
  * rollback leaves a change behind. */
 static Status without_gone(IndexTable *table, const IndexRequest *request, TopK *top, Err *err) {
     enum { ROUNDS = 3 };
-    Left left = {0};
+    GoneRows left = {0};
     int any = 0;
     Status status = leave_out_gone(table, top, &left, &any, err);
     if (status == ST_OK && any) status = left_add(&left, request->exclude, request->n_exclude, err);

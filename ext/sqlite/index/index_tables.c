@@ -55,13 +55,13 @@ static void damaged(RowSink *sink, const char *schema, const char *name, const E
     for (int i = 0; i < 6; i++) row_null(sink);
 }
 
-typedef struct Listing {
+typedef struct IndexListing {
     sqlite3 *db;
     RowSink *sink;
-} Listing;
+} IndexListing;
 
 static Status visit_named(void *context, const char *schema, const char *name, Err *err) {
-    const Listing *listing = context;
+    const IndexListing *listing = context;
     IndexTable *table = NULL;
     char *full = sqlite3_mprintf("%s.%s", schema, name);
     if (!full) return fail_nomem(err, "a name");
@@ -75,7 +75,7 @@ static Status visit_named(void *context, const char *schema, const char *name, E
 }
 
 static Status indexes_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
-    Listing listing = {db, sink};
+    IndexListing listing = {db, sink};
     (void)argv;
     return schema_each_table(db, "rec_index", "_segment", visit_named, &listing, err);
 }

@@ -15,7 +15,7 @@
 #include "../host/values.h"
 #include "index.h"
 
-typedef struct Sample {
+typedef struct RecallSample {
     int64_t n, capacity;
     int64_t k;
     /* of rows of the index, which are left out of their own answers; NULL: queries from
@@ -26,9 +26,9 @@ typedef struct Sample {
     Scored *nearest; /* n x k: the true ones */
     int64_t *n_nearest;
     double *seconds; /* n */
-} Sample;
+} RecallSample;
 
-static void sample_clear(Sample *sample) {
+static void sample_clear(RecallSample *sample) {
     mem_free(sample->id);
     mem_free(sample->vector);
     mem_free(sample->nearest);
@@ -37,7 +37,7 @@ static void sample_clear(Sample *sample) {
 }
 
 /* Room for the answers to n queries. */
-static Status sample_answers(Sample *sample, int64_t n, Err *err) {
+static Status sample_answers(RecallSample *sample, int64_t n, Err *err) {
     sample->nearest = mem_array((size_t)n, (size_t)sample->k * sizeof *sample->nearest);
     sample->n_nearest = mem_array((size_t)n, sizeof *sample->n_nearest);
     sample->seconds = mem_array((size_t)n, sizeof *sample->seconds);
@@ -46,7 +46,7 @@ static Status sample_answers(Sample *sample, int64_t n, Err *err) {
 }
 
 static Status add_query(
-    Sample *sample, const IndexTable *t, const char *table, sqlite3_stmt *rows, Err *err) {
+    RecallSample *sample, const IndexTable *t, const char *table, sqlite3_stmt *rows, Err *err) {
     const float *vector;
     float *owned;
     int dim;
@@ -70,7 +70,7 @@ static Status add_query(
 
 /* The vectors of a table; those that are NULL are left out. */
 static Status sample_from_table(
-    Sample *sample, const IndexTable *t, const char *name, const char *column, Err *err) {
+    RecallSample *sample, const IndexTable *t, const char *name, const char *column, Err *err) {
     char *schema, *table;
     sqlite3_stmt *rows = NULL;
     TRY(schema_find_table(t->db, "table or view", name, "", &schema, &table, err));
@@ -84,7 +84,8 @@ static Status sample_from_table(
 }
 
 /* Rows of the index that count, spread evenly over the base. */
-static Status sample_from_rows(Sample *sample, const IndexTable *table, int64_t wanted, Err *err) {
+static Status sample_from_rows(
+    RecallSample *sample, const IndexTable *table, int64_t wanted, Err *err) {
     const IndexBase *base = table->loaded;
     int64_t live = table->overlay.n_live, seen = 0;
     size_t n = (size_t)(wanted < live ? wanted : live);
@@ -104,7 +105,7 @@ static Status sample_from_rows(Sample *sample, const IndexTable *table, int64_t 
 
 /* Equal vectors are one place to a search: which of them comes back is decided by their numbers
  * alone. */
-static Status note_equal_rows(Sample *sample, const IndexTable *table, Err *err) {
+static Status note_equal_rows(RecallSample *sample, const IndexTable *table, Err *err) {
     RowGroups groups;
     TRY(row_groups_find(&groups, &table->loaded->vectors, NULL, NULL, err));
     if (groups.n)
@@ -117,7 +118,7 @@ static Status note_equal_rows(Sample *sample, const IndexTable *table, Err *err)
 }
 
 /* The k nearest of a query, a sample row itself left out; best first. */
-static Status ask(IndexTable *table, Sample *sample, int64_t i, const IndexRequest *options,
+static Status ask(IndexTable *table, RecallSample *sample, int64_t i, const IndexRequest *options,
     TopK *out, Err *err) {
     IndexRequest request = *options;
     request.query = sample->vector + i * table->dim;
@@ -143,8 +144,8 @@ static int64_t count_hits(const TopK *found, const Scored *nearest, int64_t n) {
 
 /* Ask for every query; the first time keeps the answers as the true ones, later times count how
  * many come that are as good. */
-static Status ask_all(IndexTable *table, Sample *sample, const IndexRequest *options, int keep,
-    int64_t *hits, InterruptPoll *poll, Err *err) {
+static Status ask_all(IndexTable *table, RecallSample *sample, const IndexRequest *options,
+    int keep, int64_t *hits, InterruptPoll *poll, Err *err) {
     Status status = ST_OK;
     *hits = 0;
     for (int64_t i = 0; i < sample->n && status == ST_OK; i++) {
@@ -163,7 +164,7 @@ static Status ask_all(IndexTable *table, Sample *sample, const IndexRequest *opt
 }
 
 /* By an exact engine over the same base and overlay. */
-static Status ask_exactly(IndexTable *table, Sample *sample, InterruptPoll *poll, Err *err) {
+static Status ask_exactly(IndexTable *table, RecallSample *sample, InterruptPoll *poll, Err *err) {
     int64_t hits;
     IndexBase twin = *table->loaded, *real = table->loaded;
     IndexRequest options = {0};
@@ -181,7 +182,7 @@ static int ascending(const void *a, const void *b) {
 }
 
 /* The q-th part of the times, in milliseconds. */
-static double quantile(Sample *sample, double q) {
+static double quantile(RecallSample *sample, double q) {
     qsort(sample->seconds, (size_t)sample->n, sizeof *sample->seconds, ascending);
     int64_t at = (int64_t)ceil(q * (double)sample->n) - 1;
     return sample->seconds[at < 0 ? 0 : at] * 1e3;
@@ -192,8 +193,8 @@ static void number_or_null(RowSink *sink, int64_t n, double value) {
     else row_null(sink);
 }
 
-static Status one_setting(IndexTable *table, Sample *sample, const char *text, double exact_ms,
-    InterruptPoll *poll, RowSink *sink, Err *err) {
+static Status one_setting(IndexTable *table, RecallSample *sample, const char *text,
+    double exact_ms, InterruptPoll *poll, RowSink *sink, Err *err) {
     IndexRequest request = {.k = 0};
     int64_t hits, all = 0;
     TRY(index_take_options(table, text, &request, err));
@@ -210,8 +211,8 @@ static Status one_setting(IndexTable *table, Sample *sample, const char *text, d
 }
 
 /* Settings of `options`: the object with each element of its one array in that array's place. */
-static Status each_setting(IndexTable *table, Sample *sample, json_t *options, double exact_ms,
-    InterruptPoll *poll, RowSink *sink, Err *err) {
+static Status each_setting(IndexTable *table, RecallSample *sample, json_t *options,
+    double exact_ms, InterruptPoll *poll, RowSink *sink, Err *err) {
     const char *key, *varied = NULL;
     json_t *value, *list = NULL;
     json_object_foreach(options, key, value) {
@@ -266,7 +267,7 @@ static Status measure(IndexTable *table, const RecallCall *call, RowSink *sink, 
         json_decref(options);
         return fail(err, ST_BADARG, "options: a JSON object such as {\"ef\": [16,64]}");
     }
-    Sample sample = {.k = k};
+    RecallSample sample = {.k = k};
     Status status = interrupt_poll_init(&poll, table->db, err);
     if (status == ST_OK) {
         status = call->table ? sample_from_table(&sample, table, call->table, call->column, err)

@@ -140,12 +140,12 @@ static Status set_columns_and_options(
 
 /* Set a definition from key-value pairs, the algorithm first. */
 static Status definition_set(ModelDefinition *definition, const Arguments *arguments, Err *err) {
-    const char *algorithm = "item_knn";
+    const char *algorithm = DEFAULT_ALGORITHM;
     Bytes json = {0};
     for (int i = 0; i < arguments->n; i++)
         if (strcmp(arguments->key[i], "algorithm") == 0) algorithm = arguments->value[i];
     int automatic = strcmp(algorithm, "auto") == 0;
-    TRY(set_algorithm(definition, automatic ? "item_knn" : algorithm, err));
+    TRY(set_algorithm(definition, automatic ? DEFAULT_ALGORITHM : algorithm, err));
     bytes_format(&json, "{\"algorithm\":\"auto\"");
     Status status = set_columns_and_options(definition, arguments, automatic ? &json : NULL, err);
     bytes_append(&json, "}", 2);

@@ -15,7 +15,7 @@ typedef struct ModelDefinition {
     char *items, *item_key, *item_text, *item_vector, *item_category;
     char *user_type, *item_type; /* declared types, "" where there is none */
     Affinity user_affinity, item_affinity;
-    const Algorithm *algorithm; /* of algorithm=auto, before a search: item_knn */
+    const Algorithm *algorithm; /* of algorithm=auto, before a search: the default one */
     char *automatic;            /* algorithm=auto: its options of tuning as JSON; else NULL */
     CommonParams common;
     AlgorithmParams params;

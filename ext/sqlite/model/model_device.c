@@ -12,16 +12,27 @@ static CacheKey copy_key(const Model *model, int device) {
     return key;
 }
 
+static Status not_by_vectors(const Algorithm *algorithm, Err *err) {
+    Bytes names = {0};
+    for (size_t i = 0; algorithm_registry[i]; i++)
+        if (algorithm_registry[i]->index)
+            bytes_format(&names, "%s%s", names.len ? ", " : "", algorithm_registry[i]->name);
+    Status status = names.failed
+        ? fail_nomem(err, "the algorithms")
+        : fail(err, ST_BADARG,
+              "device: algorithm %s is not scored on a GPU (those that score by vectors are: %.*s)",
+              algorithm->name, (int)names.len, (const char *)names.data);
+    bytes_clear(&names);
+    return status;
+}
+
 Status model_device_copy(
     sqlite3 *db, const Model *model, DeviceChoice device, int64_t users, GpuCopy **out, Err *err) {
     *out = NULL;
     if (device.kind == DEVICE_CPU) return ST_OK;
     if (!model->algorithm->index) {
         if (device.kind == DEVICE_AUTO) return ST_OK;
-        return fail(err, ST_BADARG,
-            "device: algorithm %s is not scored on a GPU (ials, bpr and mf are, which score by "
-            "vectors)",
-            model->algorithm->name);
+        return not_by_vectors(model->algorithm, err);
     }
     const AnnIndex *index = model->algorithm->index(model);
     CacheKey key = copy_key(model, device.number);

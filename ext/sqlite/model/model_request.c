@@ -9,8 +9,8 @@
 
 static const OptSpec call_options[] = {
     {"exclude_seen", OPT_FLAG, offsetof(CallOptions, exclude_seen), 0, 0, -1, NULL,
-        "leave out what is in the history (or in the cart); default: true, for session_knn and "
-        "repeat false"},
+        "leave out what is in the history (or in the cart); default: true, but false where the "
+        "algorithm offers what one has"},
     {"version", OPT_INT, offsetof(CallOptions, version), 0, 1e12, 0, NULL,
         "answer with this version; 0: the active one"},
     {"until", OPT_TIME, offsetof(CallOptions, until), -377705116800.0, 253402300799.0, INFINITY,
@@ -26,7 +26,7 @@ static const OptSpec call_options[] = {
     {"pool", OPT_INT, offsetof(CallOptions, rerank.pool), 1, 1e6, 200, NULL,
         "the first so many items of the list are put in a new order"},
     {"device", OPT_TEXT, offsetof(CallOptions, device), 0, 16, 0, "cpu",
-        "everybody's lists are scored on: cpu, gpu, gpu:N, gpu:all or auto (ials, bpr, mf)"},
+        "everybody's lists are scored on: cpu, gpu, gpu:N, gpu:all or auto (by vectors)"},
     {0},
 };
 

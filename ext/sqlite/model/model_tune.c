@@ -18,9 +18,9 @@
 #include "model_train.h"
 #include "tune.h"
 
-typedef struct Run {
+typedef struct TuningRun {
     Tuning tuning;
-    TriedList tried;
+    StoredTrials tried;
     TuningKey key;
     char *question; /* sqlite3_malloc'ed */
     int store;
@@ -33,11 +33,11 @@ typedef struct Run {
     char *chosen; /* the setting that won, sqlite3_malloc'ed; NULL: nothing could be judged */
     double chosen_value;
     char why[200]; /* it won */
-} Run;
+} TuningRun;
 
 /* ---- trials ---- */
 
-static Tried *find_tried(const Run *run, const char *options, double share) {
+static StoredTrial *find_tried(const TuningRun *run, const char *options, double share) {
     for (int64_t i = 0; i < run->tried.n; i++)
         if (fabs(run->tried.item[i].share - share) < 1e-9 &&
             strcmp(run->tried.item[i].options, options) == 0)
@@ -46,7 +46,7 @@ static Tried *find_tried(const Run *run, const char *options, double share) {
 }
 
 /* The algorithm as it is, without options. */
-static int is_plain(const Tried *tried) {
+static int is_plain(const StoredTrial *tried) {
     char plain[80];
     text_format(plain, sizeof plain, "{\"algorithm\":\"%s\"}", tried->algorithm->name);
     return strcmp(tried->options, plain) == 0;
@@ -54,10 +54,10 @@ static int is_plain(const Tried *tried) {
 
 /* The best that was judged on all users; of one family (NULL: of all), with or without the
  * algorithm as it is. */
-static Tried *best_tried(const Run *run, const Algorithm *family, int with_plain) {
-    Tried *best = NULL;
+static StoredTrial *best_tried(const TuningRun *run, const Algorithm *family, int with_plain) {
+    StoredTrial *best = NULL;
     for (int64_t i = 0; i < run->tried.n; i++) {
-        Tried *t = &run->tried.item[i];
+        StoredTrial *t = &run->tried.item[i];
         if (t->share < 1 || isnan(t->value) || (family && t->algorithm != family) ||
             (!with_plain && is_plain(t)))
             continue;
@@ -68,18 +68,18 @@ static Tried *best_tried(const Run *run, const Algorithm *family, int with_plain
 
 /* Each user's values are kept of what a family's choice compares: the algorithm as it is, and its
  * best setting. */
-static void forget_values(Run *run, const Algorithm *family) {
-    const Tried *best = best_tried(run, family, 0);
+static void forget_values(TuningRun *run, const Algorithm *family) {
+    const StoredTrial *best = best_tried(run, family, 0);
     for (int64_t i = 0; i < run->tried.n; i++) {
-        Tried *t = &run->tried.item[i];
+        StoredTrial *t = &run->tried.item[i];
         if (t->algorithm != family || t == best || is_plain(t)) continue;
         mem_free(t->per_user);
         t->per_user = NULL;
     }
 }
 
-static void report(const Run *run, const Tried *t) {
-    const Tried *best = best_tried(run, NULL, 1);
+static void report(const TuningRun *run, const StoredTrial *t) {
+    const StoredTrial *best = best_tried(run, NULL, 1);
     job_print(&run->tuning.job,
         "trial %lld, %.3g of the users: %s: %s@%lld %.5f (best %.5f), %.2f s to train",
         (long long)run->judged, t->share, t->options, run->key.metric, (long long)run->key.k,
@@ -87,7 +87,7 @@ static void report(const Run *run, const Tried *t) {
 }
 
 /* A setting that is refused is a trial without a value. */
-static Status run_trial(Run *run, Tried *tried, Err *err) {
+static Status run_trial(TuningRun *run, StoredTrial *tried, Err *err) {
     Tuning *tuning = &run->tuning;
     SettingResult result = {.value = NAN};
     Err own = {0};
@@ -109,26 +109,28 @@ static Status run_trial(Run *run, Tried *tried, Err *err) {
     return status;
 }
 
-static Status judge_setting(void *context, const Algorithm *algorithm, const char *options,
-    double share, double *value, Err *err) {
-    Run *run = context;
-    const Tried *known = find_tried(run, options, share);
+static Status judge_setting(
+    void *context, const char *name, const char *options, double share, double *value, Err *err) {
+    TuningRun *run = context;
+    const Algorithm *algorithm = algorithm_find(name);
+    const StoredTrial *known = find_tried(run, options, share);
     atomic_store(&run->tuning.job.trial, ++run->judged);
     if (known) {
         *value = known->value;
         return ST_OK;
     }
-    Tried tried = {.algorithm = algorithm, .options = (char *)(uintptr_t)options, .share = share};
+    StoredTrial tried = {
+        .algorithm = algorithm, .options = (char *)(uintptr_t)options, .share = share};
     TRY(run_trial(run, &tried, err));
     *value = tried.value;
-    TRY(tried_add(&run->tried, &tried, err));
+    TRY(trial_list_add(&run->tried, &tried, err));
     forget_values(run, algorithm);
     report(run, &tried);
     return run->store ? trials_put(&run->tuning.definition->id, &run->key, &tried, err) : ST_OK;
 }
 
 static int out_of_time(void *context) {
-    const Run *run = context;
+    const TuningRun *run = context;
     return run->tuning.call.seconds > 0 && task_clock() - run->started > run->tuning.call.seconds;
 }
 
@@ -138,29 +140,31 @@ static const Algorithm *asked_algorithm(const Tuning *tuning) {
                                    : tuning->definition->algorithm;
 }
 
-static Status explore(Run *run, Err *err) {
-    static const char *const automatic[] = {"popular", "item_knn", "ials", "slim", "repeat"};
-    enum { N = sizeof automatic / sizeof *automatic };
+static Status explore(TuningRun *run, Err *err) {
     const TuneCall *call = &run->tuning.call;
     const ModelDefinition *definition = run->tuning.definition;
-    const Algorithm *algorithm[N];
+    Tunable tunable[SEARCH_MAX_TUNABLES];
     int n = 1;
     SearchRules rules = {(SearchSampler)call->sampler, call->trials, (uint64_t)call->seed,
         call->halving, call->least_share};
     SearchHost host = {run, judge_setting, out_of_time};
     if (strcmp(call->algorithm, "auto") == 0) {
         if (call->space) return fail(err, ST_BADARG, "space belongs to one algorithm, not to auto");
-        for (n = 0; n < N; n++) algorithm[n] = algorithm_find(automatic[n]);
+        n = 0;
+        for (size_t i = 0; algorithm_registry[i] && n < SEARCH_MAX_TUNABLES; i++)
+            if (algorithm_registry[i]->in_auto)
+                tunable[n++] = algorithm_tunable(algorithm_registry[i]);
     } else {
-        algorithm[0] = asked_algorithm(&run->tuning);
-        if (!algorithm[0])
+        const Algorithm *algorithm = asked_algorithm(&run->tuning);
+        if (!algorithm)
             return fail(
                 err, ST_BADARG, "algorithm=%.40s (auto, or one of rec_options)", call->algorithm);
-        if (definition->session && algorithm[0]->by_session)
+        if (definition->session && algorithm->by_session)
             return fail(
-                err, ST_BADARG, "%s on a model with session= cannot be tuned", algorithm[0]->name);
+                err, ST_BADARG, "%s on a model with session= cannot be tuned", algorithm->name);
+        tunable[0] = algorithm_tunable(algorithm);
     }
-    return search_settings(&rules, algorithm, n, call->space, &host, err);
+    return search_settings(&rules, tunable, n, call->space, &host, err);
 }
 
 /* ---- what a tuning asks ---- */
@@ -174,7 +178,7 @@ static int own_rule(const Tuning *tuning) {
 
 /* Values under the same question can be compared: the same events, split, metric and rule for
  * repeats. */
-static Status ask(Run *run, Err *err) {
+static Status ask(TuningRun *run, Err *err) {
     const TuneCall *call = &run->tuning.call;
     uint64_t hash;
     char until[40] = "null";
@@ -196,10 +200,10 @@ static Status ask(Run *run, Err *err) {
 /* ---- which one wins ---- */
 
 /* Different settings of a family that were tried, on however many users. */
-static int64_t challengers(const Run *run, const Algorithm *family) {
+static int64_t challengers(const TuningRun *run, const Algorithm *family) {
     int64_t n = 0;
     for (int64_t i = 0; i < run->tried.n; i++) {
-        const Tried *t = &run->tried.item[i];
+        const StoredTrial *t = &run->tried.item[i];
         int64_t before = 0;
         while (before < i && strcmp(run->tried.item[before].options, t->options) != 0) before++;
         n += t->algorithm == family && !is_plain(t) && before == i;
@@ -208,7 +212,7 @@ static int64_t challengers(const Run *run, const Algorithm *family) {
 }
 
 /* Each user's value of a setting, from an earlier run or found again. */
-static Status need_values(Run *run, Tried *tried, Err *err) {
+static Status need_values(TuningRun *run, StoredTrial *tried, Err *err) {
     SettingResult result;
     if (tried->per_user) return ST_OK;
     tried->per_user = mem_array(
@@ -218,7 +222,7 @@ static Status need_values(Run *run, Tried *tried, Err *err) {
         : fail_nomem(err, "a trial");
 }
 
-static Status note(const Run *run, const Tried *tried, const char *text, Err *err) {
+static Status note(const TuningRun *run, const StoredTrial *tried, const char *text, Err *err) {
     return run->store
         ? trials_note(&run->tuning.definition->id, &run->key, tried->options, text, err)
         : ST_OK;
@@ -226,14 +230,16 @@ static Status note(const Run *run, const Tried *tried, const char *text, Err *er
 
 /* A family's setting: its best, if that beats the algorithm as it is by more than chance on the
  * same users; else the latter. */
-static Status choose_of_family(Run *run, const Algorithm *family, const Tried **out, Err *err) {
+static Status choose_of_family(
+    TuningRun *run, const Algorithm *family, const StoredTrial **out, Err *err) {
     char plain[80], text[200] = "the algorithm as it is";
     double value;
     text_format(plain, sizeof plain, "{\"algorithm\":\"%s\"}", family->name);
-    Tried *best = best_tried(run, family, 0);
+    StoredTrial *best = best_tried(run, family, 0);
     /* halving has left it behind */
-    if (best && !find_tried(run, plain, 1)) TRY(judge_setting(run, family, plain, 1, &value, err));
-    Tried *base = find_tried(run, plain, 1);
+    if (best && !find_tried(run, plain, 1))
+        TRY(judge_setting(run, family->name, plain, 1, &value, err));
+    StoredTrial *base = find_tried(run, plain, 1);
     best = best_tried(run, family, 0); /* the list may have moved */
     *out = base && !isnan(base->value) ? base : best;
     if (best && *out == base && best->value > base->value) {
@@ -263,10 +269,10 @@ static Status choose_of_family(Run *run, const Algorithm *family, const Tried **
 }
 
 /* Of the families' settings the one with the highest value. */
-static Status choose(Run *run, Err *err) {
+static Status choose(TuningRun *run, Err *err) {
     run->chosen_value = NAN;
     for (int f = 0; algorithm_registry[f]; f++) {
-        const Tried *own = NULL;
+        const StoredTrial *own = NULL;
         if (!best_tried(run, algorithm_registry[f], 1)) continue;
         TRY(choose_of_family(run, algorithm_registry[f], &own, err));
         if (!own || !(isnan(run->chosen_value) || own->value > run->chosen_value)) continue;
@@ -275,7 +281,7 @@ static Status choose(Run *run, Err *err) {
         if (!run->chosen) return fail_nomem(err, "the options");
         run->chosen_value = own->value;
     }
-    const Tried *winner = run->chosen ? find_tried(run, run->chosen, 1) : NULL;
+    const StoredTrial *winner = run->chosen ? find_tried(run, run->chosen, 1) : NULL;
     if (!winner) return ST_OK;
     char text[240];
     text_format(text, sizeof text, "chosen: %s", run->why);
@@ -284,7 +290,7 @@ static Status choose(Run *run, Err *err) {
 }
 
 /* A version that cannot be judged (by sessions, say) has no value, like a trial. */
-static Status judge_active(Run *run, Err *err) {
+static Status judge_active(TuningRun *run, Err *err) {
     SettingResult result;
     Err own = {0};
     TRY(store_active_options(&run->tuning.definition->id, &run->active_options, err));
@@ -297,7 +303,7 @@ static Status judge_active(Run *run, Err *err) {
 }
 
 /* Everything up to the last trial. */
-static Status search(Run *run, EventsReader *reader, Err *err) {
+static Status search(TuningRun *run, EventsReader *reader, Err *err) {
     Tuning *tuning = &run->tuning;
     TuneCall *call = &tuning->call;
     TRY(tuning_open(tuning, reader, call->split == SPLIT_RANDOM ? call->judged : 1, err));
@@ -314,9 +320,9 @@ static Status search(Run *run, EventsReader *reader, Err *err) {
     return choose(run, err);
 }
 
-static Status run_search(Run *run, const ModelDefinition *definition, EventsReader *reader,
+static Status run_search(TuningRun *run, const ModelDefinition *definition, EventsReader *reader,
     const char *options, int store, int is_training, Err *err) {
-    *run = (Run){.tuning = {.definition = definition},
+    *run = (TuningRun){.tuning = {.definition = definition},
         .store = store,
         .is_training = is_training,
         .started = task_clock(),
@@ -334,9 +340,9 @@ static Status run_search(Run *run, const ModelDefinition *definition, EventsRead
     return status;
 }
 
-static void run_clear(Run *run) {
+static void run_clear(TuningRun *run) {
     tuning_close(&run->tuning);
-    tried_clear(&run->tried);
+    trial_list_clear(&run->tried);
     sqlite3_free(run->question);
     sqlite3_free(run->active_options);
     sqlite3_free(run->chosen);
@@ -346,7 +352,7 @@ static void run_clear(Run *run) {
 
 /* Train by a setting on all events there are for this call. */
 static Status train_by(
-    const Run *run, EventsReader *reader, const char *setting, Model **out, Err *err) {
+    const TuningRun *run, EventsReader *reader, const char *setting, Model **out, Err *err) {
     const TuneCall *call = &run->tuning.call;
     json_error_t json_error;
     PutWish wish;
@@ -363,7 +369,7 @@ static Status train_by(
 }
 
 /* Where the best setting is to serve: train it. *out stays NULL where it is not. */
-static Status train_winner(const Run *run, EventsReader *reader, Model **out, Err *err) {
+static Status train_winner(const TuningRun *run, EventsReader *reader, Model **out, Err *err) {
     int64_t activate = run->tuning.call.activate;
     *out = NULL;
     if (!run->chosen || activate == NEVER ||
@@ -374,14 +380,14 @@ static Status train_winner(const Run *run, EventsReader *reader, Model **out, Er
 
 /* Inside BEGIN a failed INSERT ... VALUES takes nothing back by itself (model_store.c); an
  * interrupt takes all. */
-static void take_back(const Run *run, Status status) {
+static void take_back(const TuningRun *run, Status status) {
     if (status != ST_OK && status != ST_CANCELLED && run->store)
         trials_take_back(&run->tuning.definition->id, &run->key);
 }
 
 Status tune_model(const ModelDefinition *definition, EventsReader *reader, const char *options,
     sqlite3_int64 *version, Err *err) {
-    Run run;
+    TuningRun run;
     Model *model = NULL;
     Status status = run_search(&run, definition, reader, options, 1, 0, err);
     if (status == ST_OK) status = train_winner(&run, reader, &model, err);
@@ -405,16 +411,16 @@ int tune_before_train(const ModelDefinition *definition, const char *options) {
 
 /* Too few events, or users with a past, to judge anything: the model is trained all the same, as it
  * would be without a search, and the trials say so. */
-static Status fall_back(Run *run, const char **setting, Err *err) {
-    static const char plain[] = "{\"algorithm\":\"item_knn\"}";
-    Tried tried = {.algorithm = algorithm_find("item_knn"),
+static Status fall_back(TuningRun *run, const char **setting, Err *err) {
+    static const char plain[] = "{\"algorithm\":\"" DEFAULT_ALGORITHM "\"}";
+    StoredTrial tried = {.algorithm = algorithm_find(DEFAULT_ALGORITHM),
         .options = (char *)(uintptr_t)plain,
         .share = 1,
         .value = NAN};
     *setting = plain;
     text_format(run->why, sizeof run->why,
-        "too few events, or users with a past, to judge anything in the part that is held out: "
-        "item_knn as it is");
+        "too few events, or users with a past, to judge anything in the part that is held "
+        "out: " DEFAULT_ALGORITHM " as it is");
     job_print(&run->tuning.job, "%s", run->why);
     if (run->store && !find_tried(run, plain, 1))
         TRY(trials_put(&run->tuning.definition->id, &run->key, &tried, err));
@@ -425,7 +431,7 @@ static Status fall_back(Run *run, const char **setting, Err *err) {
  * still. */
 Status tune_and_train(const ModelDefinition *definition, EventsReader *reader, const char *options,
     int store, Model **out, PutWish *wish, Err *err) {
-    Run run;
+    TuningRun run;
     *out = NULL;
     Status status = run_search(&run, definition, reader, options, store, 1, err);
     *wish = (PutWish){status == ST_OK && run.tuning.call.activate != NEVER, KEEP_AS_CREATED};
@@ -494,7 +500,7 @@ static void append_number(Bytes *json, const char *name, double value) {
 }
 
 /* The result, as JSON text. */
-static Status summary(const Run *run, sqlite3_int64 version, Bytes *json, Err *err) {
+static Status summary(const TuningRun *run, sqlite3_int64 version, Bytes *json, Err *err) {
     bytes_format(json,
         "{\"tuning\":%lld,\"trials\":%lld,\"new_trials\":%lld,\"metric\":\"%s\",\"k\":%lld",
         run->key.tuning, (long long)run->tried.n, (long long)(run->tried.n - run->began_with),
@@ -510,7 +516,7 @@ static Status summary(const Run *run, sqlite3_int64 version, Bytes *json, Err *e
 
 Status tune_outside(const ModelDefinition *definition, EventsReader *reader, const char *options,
     Bytes *out, Err *err) {
-    Run run;
+    TuningRun run;
     Model *model = NULL;
     sqlite3_int64 version = 0;
     TRY(check_statement(definition->id.db, definition->id.schema, err));

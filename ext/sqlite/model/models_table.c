@@ -8,10 +8,10 @@
 #include "../versions/version_store.h"
 #include "model_events.h"
 
-typedef struct Listing {
+typedef struct ModelListing {
     sqlite3 *db;
     RowSink *sink;
-} Listing;
+} ModelListing;
 
 static Status visit_model(const ModelDefinition *definition, RowSink *sink, Err *err) {
     sqlite3_int64 active, versions;
@@ -42,7 +42,7 @@ static void damaged_model(RowSink *sink, const char *schema, const char *name, c
 
 /* One damaged model does not hide the others. */
 static Status visit_named(void *context, const char *schema, const char *name, Err *err) {
-    const Listing *listing = context;
+    const ModelListing *listing = context;
     ModelDefinition definition = {0};
     Status status = definition_load(&definition, listing->db, schema, name, err);
     if (status == ST_OK) {
@@ -56,7 +56,7 @@ static Status visit_named(void *context, const char *schema, const char *name, E
 }
 
 static Status models_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
-    Listing listing = {db, sink};
+    ModelListing listing = {db, sink};
     (void)argv;
     return schema_each_table(db, "rec_model", "_deployments", visit_named, &listing, err);
 }

@@ -87,16 +87,16 @@ static Status visit_log(const Versioned *versioned, RowSink *sink, Err *err) {
 
 typedef Status (*VisitVersions)(const Versioned *, RowSink *, Err *);
 
-typedef struct Listing {
+typedef struct VersionListing {
     sqlite3 *db;
     RowSink *sink;
     VisitVersions visit;
-} Listing;
+} VersionListing;
 
 /* Whose shadow tables are not what they should be is passed over: one damaged table does not hide
  * the others. */
 static Status visit_named(void *context, const char *schema, const char *name, Err *err) {
-    const Listing *listing = context;
+    const VersionListing *listing = context;
     Versioned versioned = {
         .db = listing->db, .schema = (char *)(uintptr_t)schema, .name = (char *)(uintptr_t)name};
     ShadowOwner owner = {listing->db, schema, name, &versioned};
@@ -110,7 +110,7 @@ static Status visit_named(void *context, const char *schema, const char *name, E
 static const char *const MODULES[] = {"rec_model"};
 
 static Status each_versioned(sqlite3 *db, RowSink *sink, VisitVersions visit, Err *err) {
-    Listing listing = {db, sink, visit};
+    VersionListing listing = {db, sink, visit};
     for (size_t i = 0; i < sizeof MODULES / sizeof *MODULES; i++)
         TRY(schema_each_table(db, MODULES[i], "_deployments", visit_named, &listing, err));
     return ST_OK;

@@ -9,10 +9,10 @@
 /* Nobody gets near it by tuning. */
 static const sqlite3_int64 MOST = (sqlite3_int64)1 << 62;
 
-Status tried_add(TriedList *list, const Tried *tried, Err *err) {
+Status trial_list_add(StoredTrials *list, const StoredTrial *tried, Err *err) {
     if (list->n == list->capacity) {
         int64_t capacity = list->capacity * 2 + 32;
-        Tried *grown = mem_resize(list->item, (size_t)capacity, sizeof *grown);
+        StoredTrial *grown = mem_resize(list->item, (size_t)capacity, sizeof *grown);
         if (!grown) return fail_nomem(err, "the trials");
         list->item = grown;
         list->capacity = capacity;
@@ -24,13 +24,13 @@ Status tried_add(TriedList *list, const Tried *tried, Err *err) {
     return ST_OK;
 }
 
-void tried_clear(TriedList *list) {
+void trial_list_clear(StoredTrials *list) {
     for (int64_t i = 0; i < list->n; i++) {
         sqlite3_free(list->item[i].options);
         mem_free(list->item[i].per_user);
     }
     mem_free(list->item);
-    *list = (TriedList){0};
+    *list = (StoredTrials){0};
 }
 
 Status trials_state(const Versioned *versioned, TrialsState *out, Err *err) {
@@ -74,20 +74,20 @@ static Status ensure_table(const Versioned *versioned, Err *err) {
 }
 
 /* A trial whose algorithm this library does not have is none that it would propose. */
-static Status load_row(sqlite3_stmt *row, TriedList *list, Err *err) {
+static Status load_row(sqlite3_stmt *row, StoredTrials *list, Err *err) {
     const char *name = (const char *)sqlite3_column_text(row, 0),
                *options = (const char *)sqlite3_column_text(row, 1);
-    Tried tried = {.algorithm = name ? algorithm_find(name) : NULL,
+    StoredTrial tried = {.algorithm = name ? algorithm_find(name) : NULL,
         .options = (char *)(uintptr_t)options,
         .share = sqlite3_column_double(row, 2),
         .users = sqlite3_column_int(row, 4),
         .seconds = sqlite3_column_double(row, 5)};
     tried.value = sqlite3_column_type(row, 3) == SQLITE_NULL ? NAN : sqlite3_column_double(row, 3);
-    return tried.algorithm && options ? tried_add(list, &tried, err) : ST_OK;
+    return tried.algorithm && options ? trial_list_add(list, &tried, err) : ST_OK;
 }
 
 static Status load_trials(
-    const Versioned *versioned, sqlite3_int64 tuning, TriedList *list, Err *err) {
+    const Versioned *versioned, sqlite3_int64 tuning, StoredTrials *list, Err *err) {
     sqlite3_stmt *row;
     TRY(sql_prepare(versioned->db, &row, err,
         "SELECT algorithm, options, share, value, users, seconds FROM \"%w\".\"%w_trials\" WHERE "
@@ -100,7 +100,7 @@ static Status load_trials(
 }
 
 Status trials_begin(
-    const Versioned *versioned, TuningKey *key, int resume, TriedList *list, Err *err) {
+    const Versioned *versioned, TuningKey *key, int resume, StoredTrials *list, Err *err) {
     sqlite3_int64 last, same = 0;
     TRY(ensure_table(versioned, err));
     TRY(sql_integer(versioned->db, 0, &last, err,
@@ -133,7 +133,8 @@ void trials_take_back(const Versioned *versioned, const TuningKey *key) {
             versioned->name, key->tuning, key->last_trial);
 }
 
-Status trials_put(const Versioned *versioned, const TuningKey *key, const Tried *tried, Err *err) {
+Status trials_put(
+    const Versioned *versioned, const TuningKey *key, const StoredTrial *tried, Err *err) {
     sqlite3_stmt *insert;
     TRY(sql_prepare(versioned->db, &insert, err,
         "INSERT INTO \"%w\".\"%w_trials\"(tuning, algorithm, options, metric, k, value, users, "

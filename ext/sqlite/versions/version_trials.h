@@ -21,7 +21,7 @@ typedef enum TrialsState {
 } TrialsState;
 Status trials_state(const Versioned *versioned, TrialsState *out, Err *err);
 
-typedef struct Tried {
+typedef struct StoredTrial {
     const Algorithm *algorithm;
     char *options;
     double share; /* of the users */
@@ -29,15 +29,15 @@ typedef struct Tried {
     int32_t users;
     double seconds;
     double *per_user; /* each user's value, where it is kept; owned by the list */
-} Tried;
+} StoredTrial;
 
-typedef struct TriedList {
-    Tried *item;
+typedef struct StoredTrials {
+    StoredTrial *item;
     int64_t n, capacity;
-} TriedList;
+} StoredTrials;
 /* options is copied; per_user becomes the list's. */
-Status tried_add(TriedList *list, const Tried *tried, Err *err);
-void tried_clear(TriedList *list);
+Status trial_list_add(StoredTrials *list, const StoredTrial *tried, Err *err);
+void trial_list_clear(StoredTrials *list);
 
 /* What a tuning is stored under. */
 typedef struct TuningKey {
@@ -51,10 +51,11 @@ typedef struct TuningKey {
 /* A new number for key->tuning; with resume that of the last tuning, whose trials go to list, and
  * an error if it asked something else. */
 Status trials_begin(
-    const Versioned *versioned, TuningKey *key, int resume, TriedList *list, Err *err);
+    const Versioned *versioned, TuningKey *key, int resume, StoredTrials *list, Err *err);
 /* Of a command that failed inside BEGIN: the trials that it has put. */
 void trials_take_back(const Versioned *versioned, const TuningKey *key);
-Status trials_put(const Versioned *versioned, const TuningKey *key, const Tried *tried, Err *err);
+Status trials_put(
+    const Versioned *versioned, const TuningKey *key, const StoredTrial *tried, Err *err);
 /* What is said of a setting that was judged on all users. */
 Status trials_note(const Versioned *versioned, const TuningKey *key, const char *options,
     const char *note, Err *err);
