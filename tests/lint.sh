@@ -53,6 +53,9 @@ found=$(awk '/^[A-Za-z_]/ && !/;$/ {start = FNR} /^}$/ && FNR - start >= 60 {
 [ -z "$found" ] && ok || bad "functions past 60 lines: $found"
 found=$(awk 'length > 100 {print FILENAME ":" FNR}' $with_tests)
 [ -z "$found" ] && ok || bad "lines past 100 columns: $found"
+found=$(git ls-files '*.md' | xargs awk 'FNR == 1 {code = 0} /^ *```/ {code = !code}
+    length > 100 && !code && !/^ *\|/ && !/^#/ {print FILENAME ":" FNR}')
+[ -z "$found" ] && ok || bad "prose past 100 columns: $found"
 if clang-format --version 2>/dev/null | grep -q 'version 14'; then # others lay out a little differently
     found=$(for file in $with_tests; do
         clang-format "$file" | cmp -s - "$file" || echo "$file"; done)
