@@ -3,7 +3,7 @@
 
 #include "../base/memory.h"
 #include "../math/kernels.h"
-#include "ann.h"
+#include "vectors.h"
 
 size_t ann_row_bytes(AnnStorage storage, int32_t dim) {
     size_t n = (size_t)dim;
@@ -123,25 +123,6 @@ double ann_score(
     if (metric == ANN_IP) return dot;
     double norms = x_norm * y_norm;
     return norms > 0 ? dot / norms : 0;
-}
-
-Status ann_scan(const AnnVectors *vectors, const AnnSearch *search, TopK *top, Err *err) {
-    double norm = sqrt(kernels()->dot(search->query, search->query, (size_t)vectors->dim));
-    float *scratch = vectors->storage == ANN_F32 ? NULL
-                                                 : mem_array((size_t)vectors->dim, sizeof *scratch);
-    if (vectors->storage != ANN_F32 && !scratch) return fail_nomem(err, "a vector");
-    for (int64_t word = 0; word * 64 < vectors->n; word++) {
-        uint64_t bits = search->allowed ? search->allowed[word] : ~(uint64_t)0;
-        for (; bits; bits &= bits - 1) {
-            int64_t at = word * 64 + __builtin_ctzll(bits);
-            if (at >= vectors->n) break;
-            double score = ann_score(vectors->metric, search->query, norm,
-                ann_vector(vectors, at, scratch), vectors->norm[at], vectors->dim);
-            if (score >= search->min_score) topk_push(top, score, at);
-        }
-    }
-    mem_free(scratch);
-    return ST_OK;
 }
 
 void ann_unit_row(const AnnVectors *vectors, int64_t position, float *out) {

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "../base/hash.h"
 #include "../base/memory.h"
 
 HistoryRules history_rules(const Model *model) {
@@ -34,14 +35,10 @@ int32_t history_item(const Model *model, const HistoryRules *rules, Key item) {
 
 /* ---- events as they are read ---- */
 
-/* FNV-1a of a session's key: sessions of one user are told apart by it. */
+/* Sessions of one user are told apart by a hash of the key. */
 static uint64_t session_hash(Key key) {
-    const unsigned char *text = (const unsigned char *)(key.text ? key.text
-                                                                 : (const char *)&key.integer);
-    uint64_t hash = key.text ? 1469598103934665603u : 7;
-    for (size_t i = 0; i < (key.text ? key.len : sizeof key.integer); i++)
-        hash = (hash ^ text[i]) * 1099511628211u;
-    return hash;
+    return key.text ? fnv1a(FNV_START, key.text, key.len)
+                    : fnv1a(7, &key.integer, sizeof key.integer);
 }
 
 static Status event_list_grow(EventList *list, int has_session, Err *err) {

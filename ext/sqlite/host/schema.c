@@ -3,6 +3,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../../base/hash.h"
+
 FileId schema_file_id(sqlite3 *db, const char *schema) {
     const char *path = sqlite3_db_filename(db, schema);
     struct stat info;
@@ -10,9 +12,7 @@ FileId schema_file_id(sqlite3 *db, const char *schema) {
     sqlite3_file_control(db, schema, SQLITE_FCNTL_HAS_MOVED, &moved);
     if (path && *path && !moved && stat(path, &info) == 0)
         return (FileId){{1, (sqlite3_uint64)info.st_dev, (sqlite3_uint64)info.st_ino}};
-    sqlite3_uint64 hash = 1469598103934665603u;
-    for (const char *c = schema; *c; c++)
-        hash = (hash ^ (sqlite3_uint64)(unsigned char)*c) * 1099511628211u;
+    sqlite3_uint64 hash = fnv1a(FNV_START, schema, strlen(schema));
     return (FileId){{2, (sqlite3_uint64)(uintptr_t)db, hash}};
 }
 

@@ -29,19 +29,30 @@
 
 enum { INDEX_MAX_COLUMNS = 64, INDEX_MAX_DIM = 65536, STAMP = 16, FACTORY_LENGTH = 64 };
 
-/* Hidden columns after the declared ones, in this order. */
+/* The log of changes keeps so many, the latest, and is cut every so many: whoever loaded an older
+ * state loads anew. */
+enum { KEEP_CHANGES = 16384, TRIM_EVERY = 1024 };
+
+/* Hidden columns after the declared ones: constant, name, type ("key" is that of the rowid or of
+ * the text key). The first bears the table's name. */
+#define INDEX_HIDDEN(X) \
+    X(H_COMMAND, "<the table's name>", "") \
+    X(H_K, "k", "INTEGER") \
+    X(H_OPTIONS, "options", "TEXT") \
+    X(H_SIMILAR_TO, "similar_to", "key") \
+    X(H_EXCLUDE, "exclude", "TEXT") \
+    X(H_ARG, "arg", "") \
+    X(H_SCORE, "score", "REAL") \
+    X(H_DISTANCE, "distance", "REAL") \
+    X(H_RANK, "rank", "INTEGER")
+
 enum {
-    H_COMMAND,
-    H_K,
-    H_OPTIONS,
-    H_SIMILAR_TO,
-    H_EXCLUDE,
-    H_ARG,
-    H_SCORE,
-    H_DISTANCE,
-    H_RANK,
-    N_HIDDEN
+#define X(constant, name, type) constant,
+    INDEX_HIDDEN(X)
+#undef X
+        N_HIDDEN
 };
+extern const char *const index_hidden_names[N_HIDDEN];
 
 typedef struct IndexColumn {
     char *name;
@@ -163,7 +174,6 @@ Status index_check(IndexTable *table, Err *err);
 /* index_commands.c */
 /* column: the declared ones, then the hidden ones. */
 Status index_command(IndexTable *table, sqlite3_value **column, Err *err);
-extern const char *const index_hidden_names[N_HIDDEN];
 
 /* index_store.c: the shadow tables */
 extern const ShadowSet index_shadow;

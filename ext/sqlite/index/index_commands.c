@@ -8,9 +8,6 @@
 #include "../host/values.h"
 #include "index.h"
 
-const char *const index_hidden_names[N_HIDDEN] = {"<the table's name>", "k", "options",
-    "similar_to", "exclude", "arg", "score", "distance", "rank"};
-
 typedef struct BuildOptions {
     int64_t build_threads;
     int64_t ef_construction;

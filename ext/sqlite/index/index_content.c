@@ -199,11 +199,11 @@ static void append_log(const IndexTable *table, sqlite3_str *sql, int event) {
  * A trigger appends one row or two. */
 static void append_trim(const IndexTable *table, sqlite3_str *sql) {
     sqlite3_str_appendf(sql,
-        " DELETE FROM \"%w\" WHERE seq<=(SELECT max(seq)-16384 FROM \"%w\") AND (SELECT max(seq) "
-        "FROM \"%w\")%%1024<2"
+        " DELETE FROM \"%w\" WHERE seq<=(SELECT max(seq)-%d FROM \"%w\") AND (SELECT max(seq) "
+        "FROM \"%w\")%%%d<2"
         " AND seq<coalesce((SELECT value FROM \"%w_config\" WHERE key='segment_seq'), "
         "9223372036854775807);",
-        table->log, table->log, table->log, table->name);
+        table->log, KEEP_CHANGES, table->log, table->log, TRIM_EVERY, table->name);
 }
 
 /* With the schema, to make it; without, as SQLite keeps it. */

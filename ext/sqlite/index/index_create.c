@@ -13,9 +13,6 @@
 
 static const char MODULE[] = "rec_index";
 
-static const char *const HIDDEN_NAMES[] = {
-    "k", "options", "similar_to", "exclude", "arg", "score", "distance", "rank", "rowid", NULL};
-
 typedef struct IndexArguments {
     int64_t metric;
     int64_t storage;
@@ -84,9 +81,15 @@ static Status bad_type(const IndexColumn *column, Err *err) {
         column->name, column->type);
 }
 
+/* Is it a hidden column's name, or the rowid's? */
+static int is_hidden(const char *name) {
+    int found = sqlite3_stricmp(name, "rowid") == 0;
+    for (int i = 0; i < N_HIDDEN; i++) found |= sqlite3_stricmp(name, index_hidden_names[i]) == 0;
+    return found;
+}
+
 static Status check_column_name(const IndexTable *table, const char *name, Err *err) {
-    int clash = !*name || sqlite3_stricmp(name, table->name) == 0;
-    for (int i = 0; HIDDEN_NAMES[i]; i++) clash |= sqlite3_stricmp(name, HIDDEN_NAMES[i]) == 0;
+    int clash = !*name || sqlite3_stricmp(name, table->name) == 0 || is_hidden(name);
     for (int i = 0; i < table->n_columns - 1; i++)
         clash |= sqlite3_stricmp(name, table->column[i].name) == 0;
     if (clash)
@@ -249,15 +252,21 @@ static Status parse(IndexTable *table, int argc, const char *const *argv, Err *e
 }
 
 static char *declaration(const IndexTable *table) {
+    static const char *const types[N_HIDDEN] = {
+#define X(constant, name, type) type,
+        INDEX_HIDDEN(X)
+#undef X
+    };
+    const char *key = table->key_column >= 0 ? "TEXT" : "INTEGER";
     sqlite3_str *sql = sqlite3_str_new(NULL);
     sqlite3_str_appendall(sql, "CREATE TABLE x(");
     for (int i = 0; i < table->n_columns; i++)
         sqlite3_str_appendf(sql, "\"%w\" %s, ", table->column[i].name,
             table->column[i].type ? table->column[i].type : "BLOB");
-    sqlite3_str_appendf(sql,
-        "\"%w\" HIDDEN, k INTEGER HIDDEN, options TEXT HIDDEN, similar_to %s HIDDEN, exclude TEXT "
-        "HIDDEN, arg HIDDEN, score REAL HIDDEN, distance REAL HIDDEN, rank INTEGER HIDDEN)",
-        table->name, table->key_column >= 0 ? "TEXT" : "INTEGER");
+    for (int i = 0; i < N_HIDDEN; i++)
+        sqlite3_str_appendf(sql, "\"%w\" %s HIDDEN%s",
+            i == H_COMMAND ? table->name : index_hidden_names[i],
+            strcmp(types[i], "key") == 0 ? key : types[i], i + 1 < N_HIDDEN ? ", " : ")");
     return sqlite3_str_finish(sql);
 }
 
@@ -269,8 +278,7 @@ static char *log_name(const IndexTable *table, const char *name) {
 
 /* May the table have this name, which is also its first hidden column's? */
 static Status check_table_name(const IndexTable *table, const char *name, Err *err) {
-    int clash = 0;
-    for (int i = 0; HIDDEN_NAMES[i]; i++) clash |= sqlite3_stricmp(name, HIDDEN_NAMES[i]) == 0;
+    int clash = is_hidden(name);
     for (int i = 0; i < table->n_columns; i++)
         clash |= sqlite3_stricmp(name, table->column[i].name) == 0;
     return clash ? fail(err, ST_BADARG,

@@ -5,7 +5,11 @@
 #include "../host/guard.h"
 #include "index.h"
 
-enum { KEEP_CHANGES = 16384 };
+const char *const index_hidden_names[N_HIDDEN] = {
+#define X(constant, name, type) name,
+    INDEX_HIDDEN(X)
+#undef X
+};
 
 /* Past the largest rowid SQLite draws a number that is free: changes would have no order. Nobody
  * gets near it by writing. */
@@ -45,7 +49,9 @@ static Status create_meta(IndexTable *table, Err *err) {
 
 /* Which tables an index has is its definition's. */
 static int has_rows(const void *owner) { return ((const IndexTable *)owner)->content == NULL; }
+
 static int has_queue(const void *owner) { return !has_rows(owner); }
+
 static int has_meta(const void *owner) {
     return has_rows(owner) && ((const IndexTable *)owner)->n_meta > 0;
 }
@@ -60,6 +66,7 @@ static const ShadowTable TABLES[] = {
     {"segment", "chunk INTEGER PRIMARY KEY, data BLOB NOT NULL", NULL, 0, 0},
     {"queue", CHANGES_COLUMNS, has_queue, 1, 0},
 };
+
 const ShadowSet index_shadow = {2, TABLES, sizeof TABLES / sizeof *TABLES};
 
 ShadowOwner index_owner(const IndexTable *table) {
@@ -195,7 +202,7 @@ Status index_log_change(IndexTable *table, sqlite3_int64 id, int only_meta, Err 
     Status status = sql_step(table->db, statement, &has_row, err);
     sqlite3_reset(statement);
     sqlite3_int64 seq = sqlite3_last_insert_rowid(table->db);
-    if (status != ST_OK || seq % 1024 || seq <= KEEP_CHANGES) return status;
+    if (status != ST_OK || seq % TRIM_EVERY || seq <= KEEP_CHANGES) return status;
     TRY(index_statement(table, TRIM_CHANGES, &statement, err));
     sqlite3_bind_int64(statement, 1, seq - KEEP_CHANGES);
     status = sql_step(table->db, statement, &has_row, err);

@@ -47,7 +47,7 @@ Status events_time(const ModelDefinition *definition, sqlite3_stmt *row, int col
 Status events_read_first_users(EventsReader *reader, const Model *model, const HistoryRules *rules,
     int32_t n_users, AllHistories *out, Err *err);
 
-/* "index", "scan", or an error's text: how a user's events are found. sqlite3_malloc'ed. */
+/* How a user's events are found: "index" or "scan", a string constant. */
 Status events_access(const ModelDefinition *definition, const char **out, Err *err);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../base/hash.h"
 #include "../../base/options.h"
 #include "../host/values.h"
 
@@ -131,8 +132,7 @@ static int echo_column(char letter) {
 }
 
 sqlite3_uint64 model_hash_bytes(sqlite3_uint64 hash, const void *data, size_t len) {
-    const unsigned char *c = data;
-    for (size_t i = 0; i < len; i++) hash = (hash ^ c[i]) * 1099511628211u;
+    hash = fnv1a(hash, data, len);
     return hash ^ (hash >> 31);
 }
 
@@ -172,7 +172,7 @@ Status request_read(Request *out, RequestEcho *echo, const ModelDefinition *defi
     out->because = (number & MODEL_PLAN_BECAUSE) != 0;
     out->browses = (number & MODEL_PLAN_BROWSE) != 0;
     out->function_form = strchr(plan, 'U') != NULL;
-    echo->hash = 1469598103934665603u;
+    echo->hash = FNV_START;
     for (int i = 0; plan[i]; i++) TRY(read_argument(out, echo, definition, plan[i], argv[i], err));
     out->null_input |= out->function_form && !out->subject; /* recs(NULL, 10) */
     return device_parse(out->call.device, &out->device, err);

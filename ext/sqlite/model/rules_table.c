@@ -1,19 +1,11 @@
-/* rec_rules(model [, min_confidence [, item]]): association rules "who has this also has that" over
- * the model's events.
- *
- * For items j and i with U users in all, d_j and d_i users of each and c > 0 users of both:
- *
- *     support     c / U
- *     confidence  c / d_j
- *     lift        c U / (d_j d_i)
- *     conviction  (1 - d_i / U) / (1 - c / d_j), NULL where all of j have i
- *
- * in the order of the keys; those with confidence of at least min_confidence (.1), from every item
- * or from one. The counts are those of the events now, netted, with the model's min_support and
- * max_history. Cost: that of training item_knn. (Agrawal et al. 1993; Brin et al. 1997) */
+/* rec_rules(model [, min_confidence [, item]]): association rules (models/rules.h) over the model's
+ * events, in the order of the keys: those with a confidence of at least min_confidence (.1), from
+ * every item or from one. The counts are those of the events now, netted, with the model's
+ * min_support and max_history. Cost: that of training item_knn. */
 #include <string.h>
 
 #include "../../base/memory.h"
+#include "../../models/rules.h"
 #include "../host/interrupt.h"
 #include "../host/parts.h"
 #include "../host/row_table.h"
@@ -30,33 +22,22 @@ typedef struct Rules {
     InterruptPoll poll;
 } Rules;
 
-static void emit(const Rules *rules, RowSink *sink, int32_t from, int32_t to, double shared) {
-    double users = rules->data.by_user.n_rows,
-           d_from = (double)csr_row_len(&rules->data.by_item, from),
-           d_to = (double)csr_row_len(&rules->data.by_item, to);
-    row_key(sink, keymap_key(rules->data.items, from));
-    row_key(sink, keymap_key(rules->data.items, to));
-    row_integer(sink, (sqlite3_int64)shared);
-    row_real(sink, shared / users);
-    row_real(sink, shared / d_from);
-    row_real(sink, shared * users / (d_from * d_to));
-    if (shared < d_from) row_real(sink, (1 - d_to / users) / (1 - shared / d_from));
-    else row_null(sink);
-}
-
 /* All rules from one item, the others in key order. */
 static void rules_of(Rules *rules, RowSink *sink, int32_t from, double min_confidence) {
-    const Csr *by_item = &rules->data.by_item, *by_user = &rules->data.by_user;
-    double users = (double)csr_row_len(by_item, from);
-    for (int64_t e = by_item->row_start[from]; e < by_item->row_start[from + 1]; e++) {
-        int32_t user = by_item->col[e];
-        for (int64_t f = by_user->row_start[user]; f < by_user->row_start[user + 1]; f++)
-            rules->shared[by_user->col[f]]++;
-    }
-    for (int32_t to = 0; to < by_user->n_cols; to++) {
-        if (rules->shared[to] && to != from && rules->shared[to] / users >= min_confidence)
-            emit(rules, sink, from, to, rules->shared[to]);
+    users_in_common(&rules->data, from, rules->shared);
+    for (int32_t to = 0; to < rules->data.by_user.n_cols; to++) {
+        int32_t shared = rules->shared[to];
         rules->shared[to] = 0;
+        if (!shared || to == from) continue;
+        Rule rule = rule_of(&rules->data, from, to, shared);
+        if (!(rule.confidence >= min_confidence)) continue;
+        row_key(sink, keymap_key(rules->data.items, from));
+        row_key(sink, keymap_key(rules->data.items, to));
+        row_integer(sink, shared);
+        row_real(sink, rule.support);
+        row_real(sink, rule.confidence);
+        row_real(sink, rule.lift);
+        row_number(sink, rule.conviction);
     }
 }
 
