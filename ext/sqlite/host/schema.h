@@ -21,7 +21,7 @@ Status schema_find_table(sqlite3 *db, const char *what, const char *name, const 
     char **out_schema, char **out_name, Err *err);
 
 /* Call visit for every virtual table of a module that has its shadow table name<suffix>, in all
- * schemas: temp, main, attached; by name. */
+ * schemas: temp, main, attached; by name. module: its name, or how it begins. */
 typedef Status (*SchemaVisit)(void *context, const char *schema, const char *name, Err *err);
 Status schema_each_table(sqlite3 *db, const char *module, const char *suffix, SchemaVisit visit,
     void *context, Err *err);

@@ -106,14 +106,10 @@ static Status visit_named(void *context, const char *schema, const char *name, E
     return status == ST_NOMEM || status == ST_CANCELLED ? status : ST_OK;
 }
 
-/* Modules whose tables have versions. */
-static const char *const MODULES[] = {"rec_model"};
-
+/* Of whatever module of ours: a table with versions is one that has deployments. */
 static Status each_versioned(sqlite3 *db, RowSink *sink, VisitVersions visit, Err *err) {
     VersionListing listing = {db, sink, visit};
-    for (size_t i = 0; i < sizeof MODULES / sizeof *MODULES; i++)
-        TRY(schema_each_table(db, MODULES[i], "_deployments", visit_named, &listing, err));
-    return ST_OK;
+    return schema_each_table(db, "rec_", "_deployments", visit_named, &listing, err);
 }
 
 static Status versions_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
