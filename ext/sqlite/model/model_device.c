@@ -12,15 +12,24 @@ static CacheKey copy_key(const Model *model, int device) {
     return key;
 }
 
+/* "ials, bpr and mf", by the algorithms' own flag. */
+static void name_those_by_vectors(Bytes *out) {
+    const Algorithm *named = NULL; /* the one before, which is not the last */
+    for (size_t i = 0; algorithm_registry[i]; i++) {
+        if (!algorithm_registry[i]->index) continue;
+        if (named) bytes_format(out, "%s%s", out->len ? ", " : "", named->name);
+        named = algorithm_registry[i];
+    }
+    if (named) bytes_format(out, "%s%s", out->len ? " and " : "", named->name);
+}
+
 static Status not_by_vectors(const Algorithm *algorithm, Err *err) {
     Bytes names = {0};
-    for (size_t i = 0; algorithm_registry[i]; i++)
-        if (algorithm_registry[i]->index)
-            bytes_format(&names, "%s%s", names.len ? ", " : "", algorithm_registry[i]->name);
+    name_those_by_vectors(&names);
     Status status = names.failed
         ? fail_nomem(err, "the algorithms")
         : fail(err, ST_BADARG,
-              "device: algorithm %s is not scored on a GPU (those that score by vectors are: %.*s)",
+              "device: algorithm %s is not scored on a GPU (%.*s are, which score by vectors)",
               algorithm->name, (int)names.len, (const char *)names.data);
     bytes_clear(&names);
     return status;
