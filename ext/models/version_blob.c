@@ -137,10 +137,13 @@ static Status read_body(Model *model, Reader *in, Err *err) {
 static Status read_times(Model *model, Reader *in, Err *err) {
     model->trained_seconds = read_f64(in);
     uint64_t n_steps = read_u64(in);
-    if (in->failed || n_steps != (in->len - in->pos) / 24 || (in->len - in->pos) % 24)
+    if (in->failed || !isfinite(model->trained_seconds) || n_steps != (in->len - in->pos) / 24 ||
+        (in->len - in->pos) % 24)
         return fail(err, ST_CORRUPT, "stored model has a malformed training log");
     for (uint64_t i = 0; i < n_steps; i++) {
         double sweep = read_f64(in), objective = read_f64(in), seconds = read_f64(in);
+        if (!isfinite(sweep) || !isfinite(objective) || !isfinite(seconds))
+            return fail(err, ST_CORRUPT, "stored model has a malformed training log");
         TRY(model_log_step(model, sweep, objective, seconds, err));
     }
     return ST_OK;

@@ -114,3 +114,33 @@ def test_a_blob_of_noise_is_no_version(shop):
         for blob in (draw.randbytes(length), (head + draw.randbytes(length))[:max(length, 8)], bytes(length), b"RECMODEL" + struct.pack("<I", 1) + bytes(length)):
             refused(db, "INSERT INTO m(m, arg) VALUES('load', ?)", blob, says=("rec_model m", "load"))
     equal(rows(db, "SELECT version FROM rec_versions"), [(1,)])
+
+
+def test_a_version_whose_row_a_trigger_swallows_or_changes_is_neither_stored_nor_served(shop):
+    """What is stored is looked at again, the row as well as the chunks, before it counts."""
+    for trigger, says in (
+        ("BEFORE INSERT ON {} BEGIN SELECT RAISE(IGNORE); END", "there is no version"),
+        ("AFTER INSERT ON {0} BEGIN UPDATE {0} SET sha256 = '" + 64 * "0" + "'; END", "not those that were"),
+    ):
+        db = shop.connect()
+        make_events(db)
+        make_model(db)
+        before = rows(db, "SELECT item, score FROM m WHERE user = 1 AND k = 5")
+        blob = one(db, "SELECT rec_train('m')")
+        db.execute("CREATE TRIGGER laid " + trigger.format("m_versions"))
+        refused(db, "INSERT INTO m(m) VALUES('train')", says=says)
+        refused(db, "INSERT INTO m(m, arg) VALUES('load', ?)", blob, says=says)
+        equal(rows(db, "SELECT version FROM rec_deployments"), [(1,)])
+        db.execute("DROP TRIGGER laid")
+        equal(rows(db, "SELECT item, score FROM m WHERE user = 1 AND k = 5"), before)
+
+
+def test_times_that_are_no_numbers_are_refused(shop):
+    """They stand behind the checksum, so that anybody can change them."""
+    db = shop.connect()
+    make_events(db)
+    make_model(db)
+    blob = one(db, "SELECT rec_train('m')")
+    for value in (float("nan"), float("inf")):
+        bad = blob[:-16] + struct.pack("<d", value) + blob[-8:]
+        refused(db, "INSERT INTO m(m, arg) VALUES('load', ?)", bad, says="malformed training log")

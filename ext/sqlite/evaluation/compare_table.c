@@ -59,7 +59,7 @@ static Status pair_users(SharedUsers *pairs, const Side *a, const Side *b, Err *
     pairs->series = mem_array(most * N_JUDGED, sizeof *pairs->series);
     if (!pairs->of_a || !pairs->of_b || !pairs->series) return fail_nomem(err, "the evaluation");
     /* both in the order of the users' keys */
-    for (int32_t u = 0, v = 0; u < a->judgement.n_users; u++) { /* both in the order of keys */
+    for (int32_t u = 0, v = 0; u < a->judgement.n_users; u++) {
         while (v < b->judgement.n_users && key_compare(user_of(b, v), user_of(a, u)) < 0) v++;
         if (v == b->judgement.n_users || key_compare(user_of(b, v), user_of(a, u)) != 0) continue;
         pairs->of_a[pairs->n] = u;

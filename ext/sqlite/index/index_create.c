@@ -84,7 +84,8 @@ static Status bad_type(const IndexColumn *column, Err *err) {
 /* Is it a hidden column's name, or the rowid's? */
 static int is_hidden(const char *name) {
     int found = sqlite3_stricmp(name, "rowid") == 0;
-    for (int i = 0; i < N_HIDDEN; i++) found |= sqlite3_stricmp(name, index_hidden_names[i]) == 0;
+    for (int i = H_COMMAND + 1; i < N_HIDDEN; i++)
+        found |= sqlite3_stricmp(name, index_hidden_names[i]) == 0;
     return found;
 }
 

@@ -1,4 +1,4 @@
-/* The shadow tables of a rec_index: layout in index_table.h. */
+/* The shadow tables of a rec_index: layout in index.h. */
 #include <stdlib.h>
 #include <string.h>
 

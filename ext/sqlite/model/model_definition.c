@@ -267,8 +267,9 @@ Status definition_find(ModelDefinition *out, sqlite3 *db, const char *name, Err 
 static Status save_argument(
     sqlite3_stmt *insert, sqlite3 *db, const char *key, const char *value, Err *err) {
     int has_row;
-    sqlite3_bind_text(insert, 1, key, -1, SQLITE_STATIC);
-    sqlite3_bind_text(insert, 2, value, -1, SQLITE_STATIC);
+    int code = sqlite3_bind_text(insert, 1, key, -1, SQLITE_STATIC);
+    if (!code) code = sqlite3_bind_text(insert, 2, value, -1, SQLITE_STATIC);
+    if (code) return sql_failed(err, db, code);
     Status status = sql_step(db, insert, &has_row, err);
     sqlite3_reset(insert);
     return status;
@@ -299,7 +300,7 @@ ShadowOwner definition_owner(const ModelDefinition *definition) {
 Status definition_check_name(const char *name, Err *err) {
     int clash = sqlite3_stricmp(name, "rowid") == 0;
     for (int i = 0; i < N_MODEL_COLUMNS; i++)
-        clash |= sqlite3_stricmp(name, model_column_names[i]) == 0;
+        clash |= i != C_COMMAND && sqlite3_stricmp(name, model_column_names[i]) == 0;
     if (clash)
         return fail(
             err, ST_BADARG, "a rec_model cannot be named '%s', which is one of its columns", name);

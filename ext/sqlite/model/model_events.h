@@ -39,7 +39,7 @@ Status events_read_histories(EventsReader *reader, const Model *model, const His
 int events_number(sqlite3_stmt *row, int column, double *out);
 
 /* The time in a column of a statement, a number in the model's unit or a date text, as unix
- * seconds. what: "events.at", for the error. */
+ * seconds. table: for the error. */
 Status events_time(const ModelDefinition *definition, sqlite3_stmt *row, int column,
     const char *table, double *out, Err *err);
 

@@ -378,7 +378,7 @@ static Status train_winner(const TuningRun *run, EventsReader *reader, Model **o
     return train_by(run, reader, run->chosen, out, err);
 }
 
-/* Inside BEGIN a failed INSERT ... VALUES takes nothing back by itself (model_store.c); an
+/* Inside BEGIN a failed INSERT ... VALUES takes nothing back by itself (version_store.c); an
  * interrupt takes all. */
 static void take_back(const TuningRun *run, Status status) {
     if (status != ST_OK && status != ST_CANCELLED && run->store)

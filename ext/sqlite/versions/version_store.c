@@ -78,10 +78,13 @@ static Status insert_version(const Versioned *versioned, sqlite3_int64 version,
         "until, trained_seconds, bytes, sha256, log) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, "
         "CAST(printf('%%!.6g', ?8) AS REAL), ?9, ?10, ?11)",
         versioned->schema, versioned->name));
+    int code = sqlite3_bind_text64(insert, 3, (const char *)facts->options.data, facts->options.len,
+        SQLITE_STATIC, SQLITE_UTF8);
+    if (!code)
+        code = sqlite3_bind_text64(
+            insert, 11, (const char *)facts->log.data, facts->log.len, SQLITE_STATIC, SQLITE_UTF8);
     sqlite3_bind_int64(insert, 1, version);
     sqlite3_bind_text(insert, 2, facts->algorithm, -1, SQLITE_STATIC);
-    sqlite3_bind_text64(insert, 3, (const char *)facts->options.data, facts->options.len,
-        SQLITE_STATIC, SQLITE_UTF8);
     sqlite3_bind_int64(insert, 4, facts->events);
     sqlite3_bind_int64(insert, 5, facts->users);
     sqlite3_bind_int64(insert, 6, facts->items);
@@ -89,9 +92,9 @@ static Status insert_version(const Versioned *versioned, sqlite3_int64 version,
     sqlite3_bind_double(insert, 8, facts->trained_seconds);
     sqlite3_bind_int64(insert, 9, (sqlite3_int64)bytes);
     sqlite3_bind_text(insert, 10, sha256, -1, SQLITE_STATIC);
-    sqlite3_bind_text64(
-        insert, 11, (const char *)facts->log.data, facts->log.len, SQLITE_STATIC, SQLITE_UTF8);
-    return sql_finish(versioned->db, insert, err);
+    if (!code) return sql_finish(versioned->db, insert, err);
+    sqlite3_finalize(insert);
+    return sql_failed(err, versioned->db, code); /* too long for the database, say */
 }
 
 static Status delete_version(const Versioned *versioned, sqlite3_int64 version, Err *err) {
@@ -145,15 +148,22 @@ Status store_lookup(const Versioned *versioned, sqlite3_stmt **cached, sqlite3_i
     return status;
 }
 
-static Status read_bytes(const Versioned *versioned, sqlite3_int64 version, Bytes *out, Err *err) {
-    sqlite3_stmt *rows;
+static Status prepare_chunks(
+    const Versioned *versioned, sqlite3_int64 version, sqlite3_stmt **out, Err *err) {
+    *out = NULL;
     if (version < 1 || version > MAX_VERSION)
         return fail(err, ST_CORRUPT, "no version can have this number");
-    TRY(sql_prepare(versioned->db, &rows, err,
+    TRY(sql_prepare(versioned->db, out, err,
         "SELECT data FROM \"%w\".\"%w_chunks\" WHERE chunk BETWEEN ?1 AND ?2 ORDER BY chunk",
         versioned->schema, versioned->name));
-    sqlite3_bind_int64(rows, 1, version * CHUNKS_OF_A_VERSION);
-    sqlite3_bind_int64(rows, 2, (version + 1) * CHUNKS_OF_A_VERSION - 1);
+    sqlite3_bind_int64(*out, 1, version * CHUNKS_OF_A_VERSION);
+    sqlite3_bind_int64(*out, 2, (version + 1) * CHUNKS_OF_A_VERSION - 1);
+    return ST_OK;
+}
+
+static Status read_bytes(const Versioned *versioned, sqlite3_int64 version, Bytes *out, Err *err) {
+    sqlite3_stmt *rows;
+    TRY(prepare_chunks(versioned, version, &rows, err));
     return chunks_read(versioned->db, rows, "the stored version", out, err);
 }
 
@@ -200,6 +210,14 @@ static Status keep_loaded(const Versioned *versioned, const char *sha256, void *
     return *object ? ST_OK : fail_nomem(err, "the version");
 }
 
+/* The next query finds it there; where there is no memory, it reads the rows. The command that made
+ * it has succeeded either way. */
+static void offer_to_cache(const Versioned *versioned, const char *sha256, void *object) {
+    CacheKey key = cache_key(versioned, sha256);
+    cache_release(
+        cache_put(&key, object, versioned->kind->memory(object), versioned->kind->free_object));
+}
+
 Status store_load(
     const Versioned *versioned, sqlite3_int64 version, const char *sha256, void **out, Err *err) {
     CacheKey key = cache_key(versioned, sha256);
@@ -231,16 +249,46 @@ static Status read_back(const Versioned *versioned, sqlite3_int64 version, Err *
     return ST_OK;
 }
 
-/* Do the rows hold these bytes? Somebody else's trigger may have changed them. */
-static Status check_stored(
-    const Versioned *versioned, sqlite3_int64 version, const void *data, size_t len, Err *err) {
-    Bytes stored = {0};
-    Status status = read_bytes(versioned, version, &stored, err);
-    if (status == ST_OK && (stored.len != len || memcmp(stored.data, data, len) != 0))
+/* A version that is to be stored: its object, and the bytes that say the same. */
+typedef struct NewVersion {
+    const void *object;
+    const void *data;
+    size_t len;
+    const char *sha256;
+} NewVersion;
+
+/* Do the chunks hold these bytes, one after the other? */
+static Status check_chunks(
+    const Versioned *versioned, sqlite3_int64 version, const char *data, size_t len, Err *err) {
+    sqlite3_stmt *rows;
+    size_t at = 0;
+    int same = 1;
+    TRY(prepare_chunks(versioned, version, &rows, err));
+    Status status = ST_OK;
+    while (same && sql_next(versioned->db, rows, &status, err)) {
+        size_t bytes = (size_t)sqlite3_column_bytes(rows, 0);
+        same = bytes <= len - at &&
+            (!bytes || memcmp(sqlite3_column_blob(rows, 0), data + at, bytes) == 0);
+        at += bytes;
+    }
+    sqlite3_finalize(rows);
+    if (status == ST_OK && !(same && at == len))
         status = fail(err, ST_CORRUPT,
             "version %lld: the stored bytes are not those that were trained", version);
-    bytes_clear(&stored);
     return status;
+}
+
+/* Is what was written there, row and chunks? Somebody else's trigger may have changed either, and
+ * a version that cannot be loaded must not be served. */
+static Status check_stored(
+    const Versioned *versioned, sqlite3_int64 version, const NewVersion *own, Err *err) {
+    sqlite3_int64 found;
+    char sha256[SHA256_TEXT];
+    TRY(store_lookup(versioned, NULL, version, &found, sha256, err));
+    if (strcmp(sha256, own->sha256) != 0)
+        return fail(err, ST_CORRUPT,
+            "version %lld: the stored bytes are not those that were trained", version);
+    return check_chunks(versioned, version, own->data, own->len, err);
 }
 
 /* Numbers are never used twice. */
@@ -254,15 +302,7 @@ static Status next_version(const Versioned *versioned, sqlite3_int64 *out, Err *
     return ST_OK;
 }
 
-/* A version that is to be stored: its object, and the bytes that say the same. */
-typedef struct NewVersion {
-    const void *object;
-    const void *data;
-    size_t len;
-    const char *sha256;
-} NewVersion;
-
-/* The rows of a version, looked at again. */
+/* The rows of a version, looked at again before it counts. */
 static Status write_version(
     const Versioned *versioned, sqlite3_int64 version, const NewVersion *own, Err *err) {
     VersionFacts facts = {0};
@@ -270,7 +310,7 @@ static Status write_version(
     if (status == ST_OK) status = insert_chunks(versioned, version, own->data, own->len, err);
     if (status == ST_OK)
         status = insert_version(versioned, version, &facts, own->len, own->sha256, err);
-    if (status == ST_OK) status = check_stored(versioned, version, own->data, own->len, err);
+    if (status == ST_OK) status = check_stored(versioned, version, own, err);
     bytes_clear(&facts.options);
     bytes_clear(&facts.log);
     return status;
@@ -337,8 +377,7 @@ Status store_put_bytes(const Versioned *versioned, const void *data, size_t len,
         versioned->kind->free_object(object);
         return status;
     }
-    TRY(keep_loaded(versioned, sha256, &object, err));
-    cache_release(object);
+    offer_to_cache(versioned, sha256, object);
     return ST_OK;
 }
 
@@ -358,8 +397,7 @@ Status store_put(const Versioned *versioned, const void *object, const PutWish *
         if (read) versioned->kind->free_object(read);
         return status;
     }
-    TRY(keep_loaded(versioned, sha256, &read, err));
-    cache_release(read);
+    offer_to_cache(versioned, sha256, read);
     return ST_OK;
 }
 

@@ -93,8 +93,8 @@ typedef struct VersionListing {
     VisitVersions visit;
 } VersionListing;
 
-/* Whose shadow tables are not what they should be is passed over: one damaged table does not hide
- * the others. */
+/* Whose shadow tables are not what they should be, or hold what they should not, is passed over:
+ * one damaged table does not hide the others. */
 static Status visit_named(void *context, const char *schema, const char *name, Err *err) {
     const VersionListing *listing = context;
     Versioned versioned = {
@@ -102,8 +102,9 @@ static Status visit_named(void *context, const char *schema, const char *name, E
     ShadowOwner owner = {listing->db, schema, name, &versioned};
     Status status = shadow_check(&version_shadow, &owner, err);
     if (status == ST_OK) status = shadow_check_format(&version_shadow, &owner, err);
-    if (status == ST_OK) return listing->visit(&versioned, listing->sink, err);
-    return status == ST_NOMEM || status == ST_CANCELLED ? status : ST_OK;
+    if (status != ST_OK) return status == ST_NOMEM || status == ST_CANCELLED ? status : ST_OK;
+    status = listing->visit(&versioned, listing->sink, err);
+    return status == ST_CORRUPT ? ST_OK : status;
 }
 
 /* Of whatever module of ours: a table with versions is one that has deployments. */

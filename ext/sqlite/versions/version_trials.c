@@ -143,7 +143,7 @@ Status trials_put(
         versioned->schema, versioned->name));
     sqlite3_bind_int64(insert, 1, key->tuning);
     sqlite3_bind_text(insert, 2, tried->algorithm->name, -1, SQLITE_STATIC);
-    sqlite3_bind_text(insert, 3, tried->options, -1, SQLITE_STATIC);
+    int code = sqlite3_bind_text(insert, 3, tried->options, -1, SQLITE_STATIC);
     sqlite3_bind_text(insert, 4, key->metric, -1, SQLITE_STATIC);
     sqlite3_bind_int64(insert, 5, key->k);
     if (!isnan(tried->value)) sqlite3_bind_double(insert, 6, tried->value);
@@ -152,7 +152,9 @@ Status trials_put(
     sqlite3_bind_int64(insert, 9, key->seed);
     sqlite3_bind_double(insert, 10, tried->share);
     sqlite3_bind_text(insert, 11, key->question, -1, SQLITE_STATIC);
-    return sql_finish(versioned->db, insert, err);
+    if (!code) return sql_finish(versioned->db, insert, err);
+    sqlite3_finalize(insert);
+    return sql_failed(err, versioned->db, code);
 }
 
 Status trials_note(const Versioned *versioned, const TuningKey *key, const char *options,
