@@ -38,7 +38,6 @@ static Status describe(const void *object, VersionFacts *out, Err *err) {
 }
 
 const VersionKind model_kind = {
-    .module = "rec_model",
     .tag = 'M',
     .write = write,
     .read = read,

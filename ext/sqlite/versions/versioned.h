@@ -35,8 +35,7 @@ typedef struct VersionFacts {
 } VersionFacts;
 
 typedef struct VersionKind {
-    const char *module; /* "rec_model" */
-    char tag;           /* of its entries in the cache: no other kind's, nor another module's */
+    char tag; /* of its entries in the cache: no other kind's, nor another module's */
     /* The stored form and its digest. The same object gives the same digest. */
     Status (*write)(const void *object, Bytes *out, char sha256[SHA256_TEXT], Err *err);
     /* Back, from untrusted bytes. */
