@@ -15,12 +15,13 @@ import sys
 from pathlib import Path
 
 # Every floor, the lowest first, and the floors below that it may use.
-BELOW_SQL = ["base", "math", "ann", "metrics", "models", "eval"]
+BELOW_SQL = ["base", "math", "ann", "metrics", "serve", "models", "eval"]
 ALLOWED = {
     "base": [],
     "math": ["base"],
     "ann": ["base", "math"],
     "metrics": ["base", "math"],
+    "serve": ["base"],
     "models": ["base", "math", "ann"],
     "eval": BELOW_SQL,
     "sqlite/host": BELOW_SQL,

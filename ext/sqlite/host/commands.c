@@ -17,7 +17,7 @@ static Status refuse_others(
     const Command *command, const void *table, const CommandColumns *columns, Err *err) {
     for (int i = 0; i < columns->n; i++) {
         int is_read = i == columns->command || (i == columns->arg && command->reads & READS_ARG) ||
-            (i == columns->options && command->reads & READS_OPTIONS);
+            (i == columns->options && command->reads & (READS_OPTIONS | HAS_EFFECT));
         if (!is_read && sqlite3_value_type(columns->value[i]) != SQLITE_NULL)
             return fail(
                 err, ST_BADARG, "command %s takes no %s", command->name, columns->name(table, i));
@@ -25,16 +25,19 @@ static Status refuse_others(
     return ST_OK;
 }
 
-Status command_run(const Command *commands, void *table, const CommandColumns *columns,
-    sqlite3_int64 *rowid, Err *err) {
+Status command_run(const Command *commands, const CommandHooks *hooks, void *table,
+    const CommandColumns *columns, sqlite3_int64 *rowid, Err *err) {
     const char *name = (const char *)sqlite3_value_text(columns->value[columns->command]);
     if (!name) return fail_nomem(err, "a command");
     const Command *command = commands;
     while (command->name && strcmp(command->name, name) != 0) command++;
     if (!command->name) return unknown_command(commands, name, err);
     TRY(refuse_others(command, table, columns, err));
-    CommandCall call = {
-        table, columns->value[columns->arg], columns->value[columns->options], rowid};
+    CommandCall call = {table, command->name, command->reads, columns->value[columns->arg],
+        columns->value[columns->options], rowid};
+    int is_noted = hooks && command->reads & HAS_EFFECT;
     *rowid = 0;
-    return command->run(&call, err);
+    if (is_noted) TRY(hooks->begin(&call, err));
+    TRY(command->run(&call, err));
+    return is_noted ? hooks->end(&call, err) : ST_OK;
 }

@@ -7,10 +7,13 @@
 
 #include "sql.h"
 
-enum { READS_NOTHING = 0, READS_ARG = 1, READS_OPTIONS = 2 };
+/* HAS_EFFECT: the hooks are called, which take the options of a note (who, when, why). */
+enum { READS_NOTHING = 0, READS_ARG = 1, READS_OPTIONS = 2, HAS_EFFECT = 4 };
 
 typedef struct CommandCall {
     void *table; /* the module's */
+    const char *name;
+    int reads;
     sqlite3_value *arg, *options;
     sqlite3_int64 *rowid; /* becomes last_insert_rowid(); 0 at first */
 } CommandCall;
@@ -21,6 +24,13 @@ typedef struct Command {
     Status (*run)(const CommandCall *call, Err *err);
 } Command;
 
+/* What a module does around each of its commands that has an effect: before anything is computed,
+ * and after all is written. */
+typedef struct CommandHooks {
+    Status (*begin)(const CommandCall *call, Err *err);
+    Status (*end)(const CommandCall *call, Err *err);
+} CommandHooks;
+
 /* The columns of an INSERT as xUpdate has them. */
 typedef struct CommandColumns {
     sqlite3_value **value;
@@ -30,8 +40,8 @@ typedef struct CommandColumns {
     const char *(*name)(const void *table, int column);
 } CommandColumns;
 
-/* The command that the columns name. commands ends with an empty row. */
-Status command_run(const Command *commands, void *table, const CommandColumns *columns,
-    sqlite3_int64 *rowid, Err *err);
+/* The command that the columns name. commands ends with an empty row. hooks: NULL for none. */
+Status command_run(const Command *commands, const CommandHooks *hooks, void *table,
+    const CommandColumns *columns, sqlite3_int64 *rowid, Err *err);
 
 #endif

@@ -21,6 +21,7 @@
     X(tune_function) \
     X(models) \
     X(version_tables) \
+    X(audit) \
     X(evaluate) \
     X(compare) \
     X(crossval) \

@@ -1,7 +1,50 @@
 #include "shadow.h"
 
+#include <string.h>
+
+/* What SQLite keeps of CREATE TABLE ends with the columns as they were given, whatever the table is
+ * called now: generated columns, checks and defaults of somebody else's show. */
+static Status has_table(const ShadowTable *table, const ShadowOwner *owner, int *out, Err *err) {
+    sqlite3_int64 found;
+    TRY(sql_integer(owner->db, 0, &found, err,
+        "SELECT 1 FROM \"%w\".sqlite_schema WHERE type='table' AND rootpage>0 AND "
+        "lower(name)=lower('%q_%q') AND substr(sql, -length('(%q)'))='(%q)' AND NOT EXISTS (SELECT "
+        "1 FROM \"%w\".sqlite_schema WHERE type='trigger' AND lower(tbl_name)=lower('%q_%q'))",
+        owner->schema, owner->name, table->suffix, table->columns, table->columns, owner->schema,
+        owner->name, table->suffix));
+    *out = found == 1;
+    return ST_OK;
+}
+
 static int is_there(const ShadowTable *table, const ShadowOwner *owner) {
+    int found = 0;
+    Err err = {0};
+    if (table->is_later) return has_table(table, owner, &found, &err) == ST_OK && found;
     return !table->is_there || table->is_there(owner->table);
+}
+
+static const ShadowTable *find_later(const ShadowSet *set, const char *suffix) {
+    size_t i = 0;
+    while (strcmp(set->table[i].suffix, suffix) != 0) i++;
+    return &set->table[i];
+}
+
+Status shadow_has(
+    const ShadowSet *set, const ShadowOwner *owner, const char *suffix, int *out, Err *err) {
+    return has_table(find_later(set, suffix), owner, out, err);
+}
+
+Status shadow_ensure(const ShadowSet *set, const ShadowOwner *owner, const char *suffix, Err *err) {
+    const ShadowTable *table = find_later(set, suffix);
+    int found;
+    TRY(has_table(table, owner, &found, err));
+    if (found) return ST_OK;
+    TRY(sql_execute(owner->db, err, "CREATE TABLE IF NOT EXISTS \"%w\".\"%w_%s\"(%s)",
+        owner->schema, owner->name, suffix, table->columns));
+    TRY(has_table(table, owner, &found, err));
+    return found ? ST_OK
+                 : fail(err, ST_BADARG, "%s_%s is not this model's table, or has a trigger",
+                       owner->name, suffix);
 }
 
 Status shadow_create(const ShadowSet *set, const ShadowOwner *owner, Err *err) {
@@ -11,7 +54,8 @@ Status shadow_create(const ShadowSet *set, const ShadowOwner *owner, Err *err) {
     TRY(sql_execute(owner->db, err, "INSERT INTO \"%w\".\"%w_config\" VALUES('format', %lld)",
         owner->schema, owner->name, (sqlite3_int64)set->format));
     for (size_t i = 0; i < set->n; i++)
-        if (set->table[i].columns && (set->table[i].may_be_odd || is_there(&set->table[i], owner)))
+        if (set->table[i].columns && !set->table[i].is_later &&
+            (set->table[i].may_be_odd || is_there(&set->table[i], owner)))
             TRY(sql_execute(owner->db, err, "CREATE TABLE \"%w\".\"%w_%s\"(%s)", owner->schema,
                 owner->name, set->table[i].suffix, set->table[i].columns));
     return ST_OK;
@@ -57,7 +101,7 @@ static char *strange_tables_sql(const ShadowSet *set, const ShadowOwner *owner) 
         "(type='table' AND rootpage>0) AND lower(name) IN (",
         owner->schema);
     for (size_t i = 0; i < set->n; i++)
-        if (!set->table[i].may_be_odd)
+        if (!set->table[i].may_be_odd && !set->table[i].is_later)
             sqlite3_str_appendf(sql, "lower('%q_%q'), ", owner->name, set->table[i].suffix);
     sqlite3_str_appendf(sql, "lower('%q_%q'))", owner->name, CONFIG.suffix);
     return sqlite3_str_finish(sql);

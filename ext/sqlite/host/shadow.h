@@ -17,6 +17,9 @@ typedef struct ShadowTable {
     int is_open; /* any program may write to it: no shadow table to SQLite */
     /* an old database may lack it, or have somebody else's table of that name: is_there looks */
     int may_be_odd;
+    /* shadow_ensure makes it when something is first put there: a database from before it existed
+     * has none, and somebody else's table of that name is left alone */
+    int is_later;
 } ShadowTable;
 
 typedef struct ShadowSet {
@@ -38,6 +41,13 @@ Status shadow_create(const ShadowSet *set, const ShadowOwner *owner, Err *err);
 Status shadow_drop(const ShadowSet *set, const ShadowOwner *owner, Err *err);
 Status shadow_rename(
     const ShadowSet *set, const ShadowOwner *owner, const char *new_name, Err *err);
+
+/* Is the table with the suffix, one that is_later, there and ours: an ordinary table with those
+ * columns and nothing else? */
+Status shadow_has(
+    const ShadowSet *set, const ShadowOwner *owner, const char *suffix, int *out, Err *err);
+/* Make it where there is none; an error where there is somebody else's. */
+Status shadow_ensure(const ShadowSet *set, const ShadowOwner *owner, const char *suffix, Err *err);
 
 /* xShadowName: is it a suffix of such a table? */
 int shadow_is_suffix(const ShadowSet *set, const char *suffix);

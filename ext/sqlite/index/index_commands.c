@@ -93,5 +93,5 @@ Status index_command(IndexTable *table, sqlite3_value **column, Err *err) {
     int hidden = table->n_columns;
     CommandColumns columns = {column, hidden + N_HIDDEN, hidden + H_COMMAND, hidden + H_ARG,
         hidden + H_OPTIONS, column_name};
-    return command_run(COMMANDS, table, &columns, &rowid, err);
+    return command_run(COMMANDS, NULL, table, &columns, &rowid, err);
 }

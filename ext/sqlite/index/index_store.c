@@ -60,11 +60,13 @@ static int has_meta(const void *owner) {
 
 /* t_queue is written by any program that writes to the user's own table: see index_content.c. */
 static const ShadowTable TABLES[] = {
-    {"vectors", "id INTEGER PRIMARY KEY, vector BLOB NOT NULL", has_rows, 0, 0},
-    {"meta", NULL, has_meta, 0, 0},
-    {"changes", CHANGES_COLUMNS, has_rows, 0, 0},
-    {"segment", "chunk INTEGER PRIMARY KEY, data BLOB NOT NULL", NULL, 0, 0},
-    {"queue", CHANGES_COLUMNS, has_queue, 1, 0},
+    {.suffix = "vectors",
+        .columns = "id INTEGER PRIMARY KEY, vector BLOB NOT NULL",
+        .is_there = has_rows},
+    {.suffix = "meta", .is_there = has_meta},
+    {.suffix = "changes", .columns = CHANGES_COLUMNS, .is_there = has_rows},
+    {.suffix = "segment", .columns = "chunk INTEGER PRIMARY KEY, data BLOB NOT NULL"},
+    {.suffix = "queue", .columns = CHANGES_COLUMNS, .is_there = has_queue, .is_open = 1},
 };
 
 const ShadowSet index_shadow = {2, TABLES, sizeof TABLES / sizeof *TABLES};

@@ -30,11 +30,17 @@ typedef struct Batch {
     TaskFailure failure;
 } Batch;
 
+/* The user at a place among those who are asked for. */
+static int32_t asked_user(const Everybody *everybody, int32_t place) {
+    return everybody->asked ? everybody->asked[place] : place;
+}
+
 static void take_user(const Batch *batch, int32_t user, GroupList *list) {
     int32_t n_items = batch->model->n_items;
     list->history = all_histories_row(&batch->everybody->all, user);
     memcpy(list->allowed, batch->everybody->allowed, bits_words(n_items) * sizeof *list->allowed);
-    if (batch->request->call.exclude_seen) allowed_without_history(list->allowed, &list->history);
+    if (request_hides_seen(batch->request, batch->model))
+        allowed_without_history(list->allowed, &list->history);
     list->n_allowed = bits_count(list->allowed, n_items);
 }
 
@@ -46,7 +52,8 @@ static void rank_group(void *context, int64_t piece, int worker) {
     int32_t from = (int32_t)piece * batch->size,
             n = batch->n_users - from < batch->size ? batch->n_users - from : batch->size;
     Err err = {0};
-    for (int32_t i = 0; i < n; i++) take_user(batch, batch->first + from + i, &group->list[i]);
+    for (int32_t i = 0; i < n; i++)
+        take_user(batch, asked_user(batch->everybody, batch->first + from + i), &group->list[i]);
     Status status = group_rank(
         group, batch->query[worker], n, batch->pool, batch->everybody->copy, &batch->task, &err);
     for (int32_t i = 0; i < n && status == ST_OK; i++) {
@@ -77,7 +84,7 @@ static Status batch_rows(ListRows *out, const Batch *batch, ModelQuery *query, E
     for (int32_t u = 0; u < batch->n_users && status == ST_OK; u++)
         for (size_t i = 0; i < batch->n[u] && status == ST_OK; i++) {
             list_rows_add(out, batch->model, &batch->ranked[(size_t)u * batch->pool + i],
-                (int64_t)i + 1, batch->first + u);
+                (int64_t)i + 1, asked_user(batch->everybody, batch->first + u));
             if (batch->request->because)
                 status = explain_row(&out->row[out->n - 1], batch->everybody, query, err);
         }
@@ -146,7 +153,7 @@ static int32_t users_of_a_batch(int on_gpu, size_t pool, int threads) {
 Status everybody_next(ListRows *out, Everybody *everybody, ModelTable *table, ModelQuery *query,
     const Request *request, Err *err) {
     const Model *model = query->model;
-    int32_t n_users = keymap_count(everybody->all.users);
+    int32_t n_users = everybody->asked ? everybody->n_asked : keymap_count(everybody->all.users);
     Batch batch = {.everybody = everybody, .model = model, .request = request};
     batch.task.threads = model->common.threads ? (int)model->common.threads
                                                : task_default_threads();
@@ -201,7 +208,20 @@ Status everybody_begin(Everybody *out, ModelTable *table, const Model *model, ui
     return ST_OK;
 }
 
+Status everybody_keep(Everybody *everybody, const Arms *arms, int arm, Err *err) {
+    int32_t n = keymap_count(everybody->all.users);
+    everybody->asked = mem_array((size_t)n, sizeof *everybody->asked);
+    if (!everybody->asked) return fail_nomem(err, "the users");
+    for (int32_t user = 0; user < n; user++) {
+        int is_asked;
+        TRY(answer_has_user(arms, arm, keymap_key(everybody->all.users, user), &is_asked, err));
+        if (is_asked) everybody->asked[everybody->n_asked++] = user;
+    }
+    return ST_OK;
+}
+
 void everybody_clear(Everybody *everybody) {
+    mem_free(everybody->asked);
     all_histories_clear(&everybody->all);
     mem_free(everybody->allowed);
     cache_release(everybody->copy);

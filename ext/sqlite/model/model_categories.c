@@ -66,16 +66,17 @@ static Status read_categories(
 }
 
 /* Does what was read hold still? A rollback leaves no trace in the stamp, so that nothing is kept
- * inside a transaction; another version's items are read for this once. */
-static int is_fresh(const ModelTable *table, const Model *model, const sqlite3_int64 now[3]) {
-    return table->category && sqlite3_get_autocommit(table->definition.id.db) &&
-        model == table->loaded &&
-        memcmp(now, table->category_stamp, sizeof table->category_stamp) == 0;
+ * inside a transaction. */
+static int is_fresh(
+    const LoadedVersion *loaded, const ModelDefinition *definition, const sqlite3_int64 now[3]) {
+    return loaded->category && sqlite3_get_autocommit(definition->id.db) &&
+        memcmp(now, loaded->category_stamp, sizeof loaded->category_stamp) == 0;
 }
 
 Status model_categories(ModelTable *table, const Model *model, const RerankRules *rules,
     const int32_t **out, Err *err) {
     const ModelDefinition *definition = &table->definition;
+    LoadedVersion *loaded = table->loaded;
     sqlite3_int64 now[3];
     *out = NULL;
     if (!rerank_needs_categories(rules)) return ST_OK;
@@ -84,20 +85,25 @@ Status model_categories(ModelTable *table, const Model *model, const RerankRules
             "calibration and max_per_category need the model's items=, item_key= and "
             "item_category=");
     TRY(stamp(definition, now, err));
-    if (!is_fresh(table, model, now)) {
-        mem_free(table->category);
-        table->category = mem_array((size_t)model->n_items, sizeof *table->category);
-        if (!table->category) return fail_nomem(err, "the categories");
-        Status status = read_categories(definition, model, table->category, err);
-        if (status != ST_OK) {
-            mem_free(table->category);
-            table->category = NULL;
-            return status;
-        }
-        memcpy(table->category_stamp, now, sizeof now);
-        if (!sqlite3_get_autocommit(definition->id.db) || model != table->loaded)
-            table->category_stamp[0] = -1;
+    for (int i = 0; i < MODEL_KEEPS; i++)
+        if (table->loaded[i].model == model) loaded = &table->loaded[i];
+    if (loaded->model == model && is_fresh(loaded, definition, now)) {
+        *out = loaded->category;
+        return ST_OK;
     }
-    *out = table->category;
+    mem_free(loaded->category);
+    loaded->category = mem_array((size_t)model->n_items, sizeof *loaded->category);
+    if (!loaded->category) return fail_nomem(err, "the categories");
+    Status status = read_categories(definition, model, loaded->category, err);
+    if (status != ST_OK) {
+        mem_free(loaded->category);
+        loaded->category = NULL;
+        return status;
+    }
+    memcpy(loaded->category_stamp, now, sizeof now);
+    /* of a version that the table has let go: read for this once */
+    if (!sqlite3_get_autocommit(definition->id.db) || loaded->model != model)
+        loaded->category_stamp[0] = -1;
+    *out = loaded->category;
     return ST_OK;
 }

@@ -14,6 +14,7 @@ static Status command_train(const CommandCall *call, Err *err) {
     const char *options = value_text(call->arg);
     Model *model;
     PutWish wish;
+    TRY(train_may_activate(definition, options, err));
     if (tune_before_train(definition, options))
         TRY(tune_and_train(definition, &table->reader, options, 1, &model, &wish, err));
     else TRY(train_model(definition, &table->reader, options, &model, &wish, err));
@@ -28,12 +29,18 @@ static Status command_tune(const CommandCall *call, Err *err) {
 }
 
 static const Command COMMANDS[] = {
-    {"train", READS_ARG, command_train},
-    {"tune", READS_ARG, command_tune},
-    {"load", READS_ARG | READS_OPTIONS, command_load},
-    {"activate", READS_ARG, command_activate},
-    {"rollback", READS_NOTHING, command_rollback},
-    {"drop-version", READS_ARG, command_drop_version},
+    {"train", READS_ARG | HAS_EFFECT, command_train},
+    {"tune", READS_ARG | HAS_EFFECT, command_tune},
+    {"load", READS_ARG | READS_OPTIONS | HAS_EFFECT, command_load},
+    {"activate", READS_ARG | HAS_EFFECT, command_activate},
+    {"rollback", HAS_EFFECT, command_rollback},
+    {"drop-version", READS_ARG | HAS_EFFECT, command_drop_version},
+    {"alias", READS_ARG | HAS_EFFECT, command_alias},
+    {"annotate", READS_ARG | HAS_EFFECT, command_annotate},
+    {"canary", READS_ARG | HAS_EFFECT, command_canary},
+    {"experiment", READS_ARG | HAS_EFFECT, command_experiment},
+    {"shares", READS_ARG | HAS_EFFECT, command_shares},
+    {"stop", READS_ARG | HAS_EFFECT, command_stop},
     {"integrity-check", READS_NOTHING, command_check_versions},
     {0},
 };
@@ -56,7 +63,8 @@ int model_update(sqlite3_vtab *vtab, int argc, sqlite3_value **argv, sqlite3_int
                                      "INTO %s(%s) VALUES('train')",
                                      name, name);
     if (status == ST_OK) {
-        status = command_run(COMMANDS, table, &columns, rowid, &err);
+        status = command_run(COMMANDS, &version_hooks, table, &columns, rowid, &err);
+        table->bad = (VersionName){0};
         guard_leave_table(&table->busy);
     }
     return sql_vtab_error(vtab, "rec_model", name, status, &err);

@@ -3,21 +3,19 @@
 #include <string.h>
 
 #include "../../base/memory.h"
-#include "../host/cache.h"
 #include "../host/parts.h"
 #include "../host/values.h"
-#include "model_table.h"
+#include "model_answer.h"
 
 static const char MODULE[] = "rec_model";
 
 static void table_free(ModelTable *table) {
     if (!table) return;
-    model_query_free(table->spare);
-    mem_free(table->category);
-    cache_release(table->loaded);
+    for (int i = 0; i < MODEL_KEEPS; i++) loaded_clear(&table->loaded[i]);
+    sqlite3_free(table->live.text);
     events_reader_clear(&table->reader);
     sqlite3_finalize(table->lookup);
-    sqlite3_free(table->versions.base.zErrMsg);
+    versioned_table_clear(&table->versions);
     definition_clear(&table->definition);
     mem_free(table);
 }
@@ -35,13 +33,22 @@ static const char *declared_type(const ModelDefinition *definition, int column) 
     return types[column];
 }
 
+/* A model of before a column came may have its name. */
+static const char *declared_name(const ModelDefinition *definition, int column, char buffer[32]) {
+    const char *name = model_column_names[column];
+    if (column == C_COMMAND) return definition->id.name;
+    if (column <= C_ARG || sqlite3_stricmp(name, definition->id.name) != 0) return name;
+    return sqlite3_snprintf(32, buffer, "%s_", name);
+}
+
 static Status declare(ModelTable *table, Err *err) {
     const ModelDefinition *definition = &table->definition;
     sqlite3_str *text = sqlite3_str_new(NULL);
+    char buffer[32];
     for (int i = 0; i < N_MODEL_COLUMNS; i++)
         sqlite3_str_appendf(text, "%s\"%w\" %s%s", i ? ", " : "CREATE TABLE x(",
-            i == C_COMMAND ? definition->id.name : model_column_names[i],
-            declared_type(definition, i), i > C_VERSION ? " HIDDEN" : "");
+            declared_name(definition, i, buffer), declared_type(definition, i),
+            i > C_VERSION ? " HIDDEN" : "");
     sqlite3_str_appendall(text, ")");
     char *sql = sqlite3_str_finish(text);
     int code = sql ? sqlite3_declare_vtab(definition->id.db, sql) : SQLITE_NOMEM;

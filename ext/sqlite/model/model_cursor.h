@@ -3,17 +3,22 @@
 #define REC_MODEL_CURSOR_H
 
 #include "model_batch.h"
+#include "model_subject.h"
 
 typedef struct ModelCursor {
     sqlite3_vtab_cursor base;
     Request request;
     RequestEcho echo;
-    Model *model; /* held while the rows are */
-    ModelQuery *query;
-    sqlite3_int64 version;
+    /* of one user, item or cart: the version that answers, and the one it is interleaved with, both
+     * held while the rows are */
+    Answering answering, other;
     ListRows rows; /* all, or those of the present batch */
     size_t at;
-    Everybody everybody; /* where no user, item or cart is given */
+    /* where no user, item or cart is given: arm after arm, each with what its lists may hold */
+    Arms arms;
+    int arm;
+    uint64_t **allowed;
+    Everybody everybody;
 } ModelCursor;
 
 #endif

@@ -233,8 +233,8 @@ Status definition_load(
         if (status == ST_OK) status = shadow_check_format(&version_shadow, &owner, err);
     }
     if (status == ST_OK)
-        status = sql_prepare(
-            db, &statement, err, "SELECT key, value FROM \"%w\".\"%w_config\"", schema, name);
+        status = sql_prepare(db, &statement, err,
+            "SELECT key, value FROM \"%w\".\"%w_config\" WHERE key<>'live'", schema, name);
     while (sql_next(db, statement, &status, err)) {
         if (arguments.n == MAX_ARGUMENTS) {
             status = fail(err, ST_CORRUPT, "%s_config has too many rows", name);

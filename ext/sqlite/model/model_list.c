@@ -63,7 +63,8 @@ static Status list_candidates(
             .id = candidate[i].item,
             .score = candidate[i].score,
             .rank = (sqlite3_int64)i + 1,
-            .from_popular = candidate[i].from_popular};
+            .from_popular = candidate[i].from_popular,
+            .propensity = -1};
     mem_free(candidate);
     return status;
 }

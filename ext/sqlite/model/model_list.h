@@ -11,9 +11,13 @@ typedef struct ListRow {
     double score;
     sqlite3_int64 rank;
     int from_popular;
-    int32_t user;  /* of everybody's lists: whose row */
-    char *because; /* JSON, or NULL; owned */
+    int32_t user;     /* of everybody's lists: whose row */
+    char *because;    /* JSON, or NULL; owned */
+    const char *team; /* TEAM_A or TEAM_B of an interleaved list, else NULL */
+    double
+        propensity; /* how often this item comes to this place for this asker; below 0: unknown */
 } ListRow;
+extern const char TEAM_A[], TEAM_B[];
 
 typedef struct ListRows {
     ListRow *row;

@@ -173,7 +173,8 @@ int model_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info) {
     /* dearer than a pair for each of any number of users */
     if (plan.unusable_user) info->estimatedCost = 1e40;
     info->idxNum = (info->colUsed >> C_BECAUSE & 1 ? MODEL_PLAN_BECAUSE : 0) |
-        (plan.asks_nothing ? MODEL_PLAN_BROWSE : 0);
+        (plan.asks_nothing ? MODEL_PLAN_BROWSE : 0) |
+        (info->colUsed >> C_PROPENSITY & 1 ? MODEL_PLAN_PROPENSITY : 0);
     info->idxStr = sqlite3_mprintf("%s", plan.text);
     info->needToFreeIdxStr = 1;
     return info->idxStr ? SQLITE_OK : SQLITE_NOMEM;

@@ -2,50 +2,12 @@
  * or cart is made at once; everybody's come in batches. */
 #include <string.h>
 
-#include "../../base/bits.h"
 #include "../../base/memory.h"
 #include "../host/cache.h"
 #include "../host/guard.h"
 #include "../host/values.h"
 #include "../versions/version_store.h"
 #include "model_cursor.h"
-
-Status model_table_take(ModelTable *table, sqlite3_int64 wanted, Model **out,
-    sqlite3_int64 *out_version, ModelQuery **out_query, Err *err) {
-    char sha256[SHA256_TEXT];
-    *out = NULL;
-    *out_query = NULL;
-    TRY(store_lookup(&table->definition.id, &table->lookup, wanted, out_version, sha256, err));
-    if (!table->loaded || strcmp(table->loaded->sha256, sha256) != 0 ||
-        table->loaded_version != *out_version) {
-        void *model;
-        TRY(store_load(&table->definition.id, *out_version, sha256, &model, err));
-        model_query_free(table->spare);
-        table->spare = NULL;
-        cache_release(table->loaded);
-        mem_free(table->category);
-        table->category = NULL;
-        table->loaded = model;
-        table->loaded_version = *out_version;
-    }
-    if (table->spare) { /* the reference and the scratch memory of the last query */
-        *out = table->loaded;
-        *out_query = table->spare;
-        table->spare = NULL;
-    } else {
-        TRY(model_query_new(out_query, table->loaded, err));
-        *out = table->loaded;
-    }
-    /* the cursor's own: the table may move on before the cursor is closed */
-    cache_retain(table->loaded);
-    return ST_OK;
-}
-
-void model_table_give_back(ModelTable *table, Model *model, ModelQuery *query) {
-    if (query && !table->spare && model == table->loaded) table->spare = query;
-    else model_query_free(query);
-    cache_release(model);
-}
 
 int model_open_cursor(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out) {
     ModelCursor *cursor = mem_zeros(1, sizeof *cursor);
@@ -56,15 +18,23 @@ int model_open_cursor(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out) {
 }
 
 static void cursor_reset(ModelCursor *cursor) {
+    ModelTable *table = (ModelTable *)cursor->base.pVtab;
     list_rows_empty(&cursor->rows);
     cursor->at = 0;
     everybody_clear(&cursor->everybody);
     request_clear(&cursor->request);
     request_echo_clear(&cursor->echo);
-    if (cursor->model)
-        model_table_give_back((ModelTable *)cursor->base.pVtab, cursor->model, cursor->query);
-    cursor->model = NULL;
-    cursor->query = NULL;
+    answer_give_back(table, &cursor->answering);
+    answer_give_back(table, &cursor->other);
+    for (int i = 0; cursor->arms.answering && i < cursor->arms.n; i++) {
+        answer_give_back(table, &cursor->arms.answering[i]);
+        if (cursor->allowed) mem_free(cursor->allowed[i]);
+    }
+    mem_free(cursor->arms.answering);
+    mem_free(cursor->allowed);
+    cursor->arms = (Arms){0};
+    cursor->allowed = NULL;
+    cursor->arm = 0;
 }
 
 int model_close_cursor(sqlite3_vtab_cursor *base) {
@@ -75,76 +45,55 @@ int model_close_cursor(sqlite3_vtab_cursor *base) {
     return SQLITE_OK;
 }
 
-/* The cart's items as places in the model; -1 for those that it does not know. */
-static Status read_basket(OwnedHistory *out, const Model *model, const KeyList *list, Err *err) {
-    int32_t *item = mem_array(list->n, sizeof *item);
-    if (!item) return fail_nomem(err, "the basket");
-    for (size_t i = 0; i < list->n; i++) item[i] = keymap_find(model->items, list->key[i]);
-    Status status = history_of_basket(item, (int64_t)list->n, model->n_items, out, err);
-    mem_free(item);
-    return status;
+/* ---- everybody ---- */
+
+/* What each version of the arms may list: an IN list can be read inside xFilter only. */
+static Status take_allowed(ModelCursor *cursor, ModelTable *table, Err *err) {
+    Arms *arms = &cursor->arms;
+    cursor->allowed = mem_zeros((size_t)arms->n, sizeof *cursor->allowed);
+    if (!cursor->allowed) return fail_nomem(err, "the arms");
+    for (int i = 0; i < arms->n; i++)
+        TRY(allowed_of_request(&cursor->allowed[i], &cursor->request, arms->answering[i].model,
+            &table->definition, err));
+    return ST_OK;
 }
 
-/* Prepare the query for the request's one subject, and leave out what has been seen. *known is 0
- * for an unknown similar_to. */
-static Status prepare_subject(ModelTable *table, ModelQuery *query, const Request *request,
-    OwnedHistory *history, uint64_t *allowed, int *known, Err *err) {
-    const Model *model = query->model;
-    *known = 1;
-    if (request->subject == SUBJECT_SIMILAR) {
-        int32_t item = keymap_find(model->items, request->similar);
-        if (model->algorithm->no_similar)
-            return fail(
-                err, ST_BADARG, "algorithm %s has no similar items", model->algorithm->name);
-        *known = item >= 0;
-        if (!*known) return ST_OK;
-        bits_remove(allowed, item);
-        return model_query_similar(query, item, err);
+static Status begin_arm(ModelCursor *cursor, ModelTable *table, Err *err) {
+    Answering *answering = &cursor->arms.answering[cursor->arm];
+    uint64_t *allowed = cursor->allowed[cursor->arm];
+    cursor->allowed[cursor->arm] = NULL;
+    everybody_clear(&cursor->everybody);
+    TRY(everybody_begin(
+        &cursor->everybody, table, answering->model, allowed, &cursor->request, err));
+    return cursor->arms.n > 1 ? everybody_keep(&cursor->everybody, &cursor->arms, cursor->arm, err)
+                              : ST_OK;
+}
+
+/* The next rows, arm after arm. */
+static Status next_rows(ModelCursor *cursor, ModelTable *table, Err *err) {
+    for (;;) {
+        TRY(everybody_next(&cursor->rows, &cursor->everybody, table,
+            cursor->arms.answering[cursor->arm].query, &cursor->request, err));
+        if (cursor->rows.n || cursor->arm + 1 == cursor->arms.n) return ST_OK;
+        cursor->arm++;
+        TRY(begin_arm(cursor, table, err));
     }
-    HistoryRules rules = history_rules_until(model, request->call.until);
-    if (request->subject == SUBJECT_BASKET) TRY(read_basket(history, model, &request->basket, err));
-    else TRY(events_read_user(&table->reader, model, &rules, request->user, history, err));
-    if (request->call.exclude_seen) allowed_without_history(allowed, &history->history);
-    return model_query_history(query, &history->history, err);
 }
 
-/* The list of one user, item or cart. */
-static Status list_of_subject(ListRows *out, ModelTable *table, ModelQuery *query,
-    const Request *request, uint64_t *allowed, Err *err) {
-    OwnedHistory history = {0};
-    const int32_t *category = NULL;
-    int known = 0;
-    Status status = prepare_subject(table, query, request, &history, allowed, &known, err);
-    if (status == ST_OK && known && !request->has_candidates)
-        status = model_categories(table, query->model, &request->call.rerank, &category, err);
-    if (status == ST_OK && known)
-        status = model_list_rows(out, query, request, allowed, category, err);
-    for (size_t i = 0; request->because && i < out->n && status == ST_OK; i++)
-        status = model_explain(&out->row[i], query, request->subject, err);
-    query->history = (History){0}; /* ours is about to go */
-    owned_history_clear(&history);
-    return status;
+static Status answer_everybodys(ModelCursor *cursor, ModelTable *table, Err *err) {
+    const CallOptions *call = &cursor->request.call;
+    if (*call->interleave || call->swap)
+        return fail(err, ST_BADARG, "interleave and swap are for the list of one user or cart");
+    TRY(answer_everybody(table, &cursor->request, &cursor->arms, err));
+    TRY(take_allowed(cursor, table, err));
+    TRY(begin_arm(cursor, table, err));
+    return next_rows(cursor, table, err);
 }
 
 static Status answer(ModelTable *table, ModelCursor *cursor, Err *err) {
-    Request *request = &cursor->request;
-    uint64_t *allowed = NULL;
-    TRY(model_table_take(
-        table, request->call.version, &cursor->model, &cursor->version, &cursor->query, err));
-    if (request->call.exclude_seen < 0)
-        request->call.exclude_seen = !cursor->model->algorithm->keeps_seen;
-    Status status = allowed_of_request(&allowed, request, cursor->model, &table->definition, err);
-    if (status == ST_OK && !request->subject) {
-        uint64_t *common = allowed;
-        allowed = NULL;
-        TRY(everybody_begin(&cursor->everybody, table, cursor->model, common, request, err));
-        return everybody_next(
-            &cursor->rows, &cursor->everybody, table, cursor->query, request, err);
-    }
-    if (status == ST_OK)
-        status = list_of_subject(&cursor->rows, table, cursor->query, request, allowed, err);
-    mem_free(allowed);
-    return status;
+    return cursor->request.subject ? answer_subject(&cursor->rows, table, &cursor->request,
+                                         &cursor->answering, &cursor->other, err)
+                                   : answer_everybodys(cursor, table, err);
 }
 
 int model_filter(
@@ -173,8 +122,7 @@ int model_next(sqlite3_vtab_cursor *base) {
     Status status = guard_enter_table(&table->busy, &err);
     if (status == ST_OK) {
         cursor->at = 0;
-        status = everybody_next(
-            &cursor->rows, &cursor->everybody, table, cursor->query, &cursor->request, &err);
+        status = next_rows(cursor, table, &err);
         guard_leave_table(&table->busy);
     }
     return sql_vtab_error(base->pVtab, "rec_model", table->definition.id.name, status, &err);
@@ -199,6 +147,12 @@ static void user_column(
     else if (user) sqlite3_result_value(context, user);
 }
 
+/* The version whose row it is. */
+static const Answering *answering_of(const ModelCursor *cursor, const ListRow *row) {
+    if (cursor->everybody.begun) return &cursor->arms.answering[cursor->arm];
+    return row->team == TEAM_B ? &cursor->other : &cursor->answering;
+}
+
 int model_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column) {
     const ModelCursor *cursor = (const ModelCursor *)base;
     const ModelDefinition *definition = &((ModelTable *)base->pVtab)->definition;
@@ -211,7 +165,17 @@ int model_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column
     case C_BECAUSE:
         if (row->because) sqlite3_result_text(context, row->because, -1, SQLITE_TRANSIENT);
         break;
-    case C_VERSION: sqlite3_result_int64(context, cursor->version); break;
+    case C_VERSION: sqlite3_result_int64(context, answering_of(cursor, row)->version); break;
+    case C_ARM:
+        if (*answering_of(cursor, row)->arm)
+            sqlite3_result_text(context, answering_of(cursor, row)->arm, -1, SQLITE_TRANSIENT);
+        break;
+    case C_TEAM:
+        if (row->team) sqlite3_result_text(context, row->team, -1, SQLITE_STATIC);
+        break;
+    case C_PROPENSITY:
+        if (row->propensity >= 0) sqlite3_result_double(context, row->propensity);
+        break;
     default:
         if (column < N_MODEL_COLUMNS && cursor->echo.column[column])
             sqlite3_result_value(context, cursor->echo.column[column]);

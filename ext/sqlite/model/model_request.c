@@ -28,6 +28,18 @@ static const OptSpec call_options[] = {
         "the first so many items of the list are put in a new order"},
     {"device", OPT_TEXT, offsetof(CallOptions, device), 0, 16, 0, "cpu",
         "everybody's lists are scored on: cpu, gpu, gpu:N, gpu:all or auto (by vectors)"},
+    {"at", OPT_TEXT, offsetof(CallOptions, at), 0, ROUTE_NAME, 0, "",
+        "answer with the version that has this alias"},
+    {"arm", OPT_TEXT, offsetof(CallOptions, arm), 0, ROUTE_NAME, 0, "",
+        "answer as this arm of the experiment that runs"},
+    {"unit", OPT_TEXT, offsetof(CallOptions, unit), 0, ROUTE_NAME, 0, "",
+        "who asks, for the experiment: of a cart, say, the session; default: the user"},
+    {"interleave", OPT_TEXT, offsetof(CallOptions, interleave), 0, ROUTE_NAME, 0, "",
+        "a list drawn from two versions by turns: the other one's number or alias"},
+    {"swap", OPT_INT, offsetof(CallOptions, swap), 0, 1000, 0, NULL,
+        "the first item changes places with that of a place drawn from the first so many"},
+    {"draw", OPT_TEXT, offsetof(CallOptions, draw), 0, ROUTE_NAME, 0, "",
+        "what chance (interleave, swap) is drawn anew for: the list's id, say"},
     {0},
 };
 
@@ -166,16 +178,28 @@ static Status read_argument(Request *request, RequestEcho *echo, const ModelDefi
     return ST_OK;
 }
 
+static Status check_version(const CallOptions *call, Err *err) {
+    int named = !!call->version + !!*call->at + !!*call->arm;
+    return named > 1 ? fail(err, ST_BADARG, "give one of version, at and arm") : ST_OK;
+}
+
 Status request_read(Request *out, RequestEcho *echo, const ModelDefinition *definition, int number,
     const char *plan, sqlite3_value **argv, Err *err) {
     options_default(call_options, &out->call);
     out->because = (number & MODEL_PLAN_BECAUSE) != 0;
+    out->propensity = (number & MODEL_PLAN_PROPENSITY) != 0;
     out->browses = (number & MODEL_PLAN_BROWSE) != 0;
     out->function_form = strchr(plan, 'U') != NULL;
     echo->hash = FNV_START;
     for (int i = 0; plan[i]; i++) TRY(read_argument(out, echo, definition, plan[i], argv[i], err));
     out->null_input |= out->function_form && !out->subject; /* recs(NULL, 10) */
+    TRY(check_version(&out->call, err));
     return device_parse(out->call.device, &out->device, err);
+}
+
+int request_hides_seen(const Request *request, const Model *model) {
+    int64_t said = request->call.exclude_seen;
+    return said < 0 ? !model->algorithm->keeps_seen : said != 0;
 }
 
 void request_clear(Request *request) {

@@ -15,6 +15,11 @@ typedef struct CallOptions {
     double until;
     RerankRules rerank;
     char device[16];
+    /* which version answers: an alias, an arm; and who asks, for the experiment, if no user */
+    char at[ROUTE_NAME], arm[ROUTE_NAME], unit[ROUTE_NAME];
+    char interleave[ROUTE_NAME]; /* with this version, by number or alias */
+    int64_t swap;                /* the first place with one of so many */
+    char draw[ROUTE_NAME];       /* of chance: what is drawn anew for each */
 } CallOptions;
 
 enum { SUBJECT_NONE, SUBJECT_USER, SUBJECT_SIMILAR, SUBJECT_BASKET };
@@ -39,7 +44,8 @@ typedef struct Request {
     CallOptions call;
     DeviceChoice device; /* call.device */
     int because;
-    int browses; /* SELECT * FROM recs: nothing is asked */
+    int propensity; /* it is read */
+    int browses;    /* SELECT * FROM recs: nothing is asked */
 } Request;
 
 /* The inputs as they came in, which columns show, and a hash of them. */
@@ -51,6 +57,8 @@ typedef struct RequestEcho {
 /* number: idxNum. *out and *echo are to be cleared, also after an error. */
 Status request_read(Request *out, RequestEcho *echo, const ModelDefinition *definition, int number,
     const char *plan, sqlite3_value **argv, Err *err);
+/* Are items of the history left out? By default what the algorithm says. */
+int request_hides_seen(const Request *request, const Model *model);
 void request_clear(Request *request);
 void request_echo_clear(RequestEcho *echo);
 

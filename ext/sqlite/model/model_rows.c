@@ -28,5 +28,6 @@ void list_rows_add(
         .score = ranked->score,
         .rank = rank,
         .from_popular = ranked->from_popular,
-        .user = user};
+        .user = user,
+        .propensity = -1};
 }

@@ -3,10 +3,12 @@
 #define REC_MODEL_TABLE_H
 
 #include "../versions/version_commands.h"
+#include "../versions/version_store.h"
 #include "model_events.h"
 
 /* The columns: constant, name (of the command column the table's), and type: "user" and "item" are
- * those of the events' columns. Those after `version` are hidden. */
+ * those of the events' columns. Those after `version` are hidden; those after `arg` are results all
+ * the same. */
 #define MODEL_COLUMNS(X) \
     X(C_USER, "user", "user") \
     X(C_ITEM, "item", "item") \
@@ -21,7 +23,10 @@
     X(C_CANDIDATES, "candidates", "TEXT") \
     X(C_EXCLUDE, "exclude", "TEXT") \
     X(C_OPTIONS, "options", "TEXT") \
-    X(C_ARG, "arg", "")
+    X(C_ARG, "arg", "") \
+    X(C_ARM, "arm", "TEXT") \
+    X(C_TEAM, "team", "TEXT") \
+    X(C_PROPENSITY, "propensity", "REAL")
 
 enum {
 #define X(constant, name, type) constant,
@@ -36,27 +41,30 @@ extern const char *const model_column_names[N_MODEL_COLUMNS];
 enum { MODEL_MAX_IN = 8 };
 
 /* Bits of a plan's number. */
-enum { MODEL_PLAN_BECAUSE = 1, MODEL_PLAN_BROWSE = 2 };
+enum { MODEL_PLAN_BECAUSE = 1, MODEL_PLAN_BROWSE = 2, MODEL_PLAN_PROPENSITY = 4 };
+
+/* A version that the table keeps at hand. */
+typedef struct LoadedVersion {
+    Model *model; /* a reference into the cache; NULL: an empty place */
+    sqlite3_int64 version;
+    ModelQuery *spare; /* a query of it, between uses */
+    /* per item, -1 for none; what model_categories.c read at category_stamp */
+    int32_t *category;
+    sqlite3_int64 category_stamp[3];
+} LoadedVersion;
+enum { MODEL_KEEPS = 4 }; /* an experiment asks two or three by turns */
 
 typedef struct ModelTable {
     VersionedTable versions; /* what the commands on versions see of it */
     ModelDefinition definition;
     EventsReader reader;
     sqlite3_stmt *lookup;
-    Model *loaded; /* a reference into the cache */
-    sqlite3_int64 loaded_version;
-    int busy; /* guard.h */
-    /* per item of `loaded`, -1 for none; what model_categories.c read at category_stamp */
-    int32_t *category;
-    sqlite3_int64 category_stamp[3];
-    ModelQuery *spare; /* a query of `loaded`, between uses */
+    LiveCache live;
+    LoadedVersion loaded[MODEL_KEEPS];
+    unsigned next_loaded;
+    VersionName bad; /* a version that did not load */
+    int busy;        /* guard.h */
 } ModelTable;
-
-/* The model to answer with: the active one or `version`; held by the caller until
- * model_table_give_back. */
-Status model_table_take(ModelTable *table, sqlite3_int64 version, Model **out,
-    sqlite3_int64 *out_version, ModelQuery **out_query, Err *err);
-void model_table_give_back(ModelTable *table, Model *model, ModelQuery *query);
 
 int model_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info);
 int model_open_cursor(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out);

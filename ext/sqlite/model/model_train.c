@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "../../base/json.h"
 #include "../../base/options.h"
 #include "../host/cache.h"
 #include "../host/jobs.h"
@@ -19,6 +20,15 @@ static Status take_start(const ModelDefinition *definition, Model **out, Err *er
     int64_t version = 0;
     if (spec) memcpy(&version, definition->params.bytes + spec->offset, sizeof version);
     return version ? model_of_version(definition, version, out, err) : ST_OK;
+}
+
+Status train_may_activate(const ModelDefinition *definition, const char *options, Err *err) {
+    json_error_t json_error;
+    json_t *root = options ? json_loads(options, 0, &json_error) : NULL;
+    const char *activate = json_string_value(json_object_get(root, "activate"));
+    int never = activate && strcmp(activate, "never") == 0;
+    json_decref(root);
+    return never ? ST_OK : live_may_activate(&definition->id, err);
 }
 
 Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options,

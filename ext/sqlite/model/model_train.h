@@ -10,4 +10,8 @@
 Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options,
     Model **out, PutWish *wish, Err *err);
 
+/* A training that would activate its version is refused while an experiment runs, before it begins
+ * (version_live.h). options: as above. */
+Status train_may_activate(const ModelDefinition *definition, const char *options, Err *err);
+
 #endif

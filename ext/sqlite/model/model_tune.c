@@ -332,6 +332,7 @@ static Status run_search(TuningRun *run, const ModelDefinition *definition, Even
     TRY(tune_call_read(&tuning->call, definition, options, NULL, NULL, err));
     if (tuning->call.resume && !store)
         return fail(err, ST_BADARG, "resume: no trials are kept here");
+    if (store && tuning->call.activate != NEVER) TRY(live_may_activate(&definition->id, err));
     TRY(job_begin(&tuning->job, "tune", definition->id.name, &tuning->task, definition->id.db,
         (int)tuning->call.progress, err));
     atomic_store(&tuning->job.trials, tuning->call.trials);

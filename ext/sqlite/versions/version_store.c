@@ -5,6 +5,7 @@
 #include "../host/cache.h"
 #include "../host/chunks.h"
 #include "../host/schema.h"
+#include "version_live.h"
 
 enum { CHUNKS_OF_A_VERSION = 1 << 20 };
 
@@ -102,50 +103,84 @@ static Status delete_version(const Versioned *versioned, sqlite3_int64 version, 
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         TRY(sql_execute(versioned->db, err, "DELETE FROM \"%w\".\"%w_%s\" WHERE version=%lld",
             versioned->schema, versioned->name, tables[i], version));
-    return ST_OK;
+    ShadowOwner owner = {versioned->db, versioned->schema, versioned->name, versioned};
+    int has_facts;
+    TRY(shadow_has(&version_shadow, &owner, "facts", &has_facts, err));
+    return has_facts
+        ? sql_execute(versioned->db, err, "DELETE FROM \"%w\".\"%w_facts\" WHERE version=%lld",
+              versioned->schema, versioned->name, version)
+        : ST_OK;
 }
 
 Status store_drop(const Versioned *versioned, sqlite3_int64 version, Err *err) {
     sqlite3_int64 active;
+    Live live;
     TRY(version_exists(versioned, version, err));
     TRY(store_active(versioned, &active, err));
     if (active == version)
         return fail(err, ST_BADARG, "version %lld is active (activate another first)", version);
+    TRY(live_read(versioned, &live, err));
+    if (live_uses(&live, version))
+        return fail(
+            err, ST_BADARG, "version %lld has an alias, or is an arm of an experiment", version);
     return delete_version(versioned, version, err);
 }
 
+/* One statement for all that a list asks: it is run with every one. */
+static Status prepare_lookup(const Versioned *versioned, sqlite3_stmt **out, Err *err) {
+    return sql_prepare(versioned->db, out, err,
+        "SELECT version, sha256, (SELECT value FROM \"%w\".\"%w_config\" WHERE key='live') FROM "
+        "\"%w\".\"%w_versions\" WHERE version=coalesce(?1, (SELECT version FROM "
+        "\"%w\".\"%w_deployments\" ORDER BY id DESC LIMIT 1))",
+        versioned->schema, versioned->name, versioned->schema, versioned->name, versioned->schema,
+        versioned->name);
+}
+
+static Status no_version(const Versioned *versioned, sqlite3_int64 wanted, Err *err) {
+    return wanted ? fail(err, ST_BADARG, "there is no version %lld", wanted)
+                  : fail(err, ST_BADARG,
+                        "no version is active: train one with INSERT INTO %s(%s) VALUES('train')",
+                        versioned->name, versioned->name);
+}
+
+static Status take_row(sqlite3_stmt *row, VersionName *out, LiveCache *live, Err *err) {
+    const char *text = (const char *)sqlite3_column_text(row, 1);
+    out->version = sqlite3_column_int64(row, 0);
+    if (!text || strlen(text) != SHA256_TEXT - 1)
+        return fail(err, ST_CORRUPT, "version %lld has no checksum", out->version);
+    memcpy(out->sha256, text, SHA256_TEXT);
+    return live ? live_cache_take(live, (const char *)sqlite3_column_text(row, 2), err) : ST_OK;
+}
+
 Status store_lookup(const Versioned *versioned, sqlite3_stmt **cached, sqlite3_int64 wanted,
-    sqlite3_int64 *out, char sha256[SHA256_TEXT], Err *err) {
+    VersionName *out, LiveCache *live, Err *err) {
     sqlite3_stmt *own = NULL, **statement = cached ? cached : &own;
     int has_row = 0;
     Status status = ST_OK;
-    *out = 0;
-    if (!*statement)
-        status = sql_prepare(versioned->db, statement, err,
-            "SELECT version, sha256 FROM \"%w\".\"%w_versions\" WHERE version=coalesce(?1, (SELECT "
-            "version FROM \"%w\".\"%w_deployments\" ORDER BY id DESC LIMIT 1))",
-            versioned->schema, versioned->name, versioned->schema, versioned->name);
+    *out = (VersionName){0};
+    if (!*statement) status = prepare_lookup(versioned, statement, err);
     if (status == ST_OK) {
         if (wanted) sqlite3_bind_int64(*statement, 1, wanted);
         else sqlite3_bind_null(*statement, 1);
         status = sql_step(versioned->db, *statement, &has_row, err);
     }
-    if (status == ST_OK && !has_row)
-        status = wanted
-            ? fail(err, ST_BADARG, "there is no version %lld", wanted)
-            : fail(err, ST_BADARG,
-                  "no version is active: train one with INSERT INTO %s(%s) VALUES('train')",
-                  versioned->name, versioned->name);
-    if (status == ST_OK) {
-        const char *text = (const char *)sqlite3_column_text(*statement, 1);
-        *out = sqlite3_column_int64(*statement, 0);
-        if (!text || strlen(text) != SHA256_TEXT - 1)
-            status = fail(err, ST_CORRUPT, "version %lld has no checksum", *out);
-        else memcpy(sha256, text, SHA256_TEXT);
-    }
+    if (status == ST_OK)
+        status = has_row ? take_row(*statement, out, live, err)
+                         : no_version(versioned, wanted, err);
     if (*statement) sqlite3_reset(*statement);
     sqlite3_finalize(own);
     return status;
+}
+
+Status store_earlier(
+    const Versioned *versioned, sqlite3_int64 *before, sqlite3_int64 *out, Err *err) {
+    sqlite3_int64 wanted = *before ? *before : INT64_MAX;
+    TRY(sql_integer(versioned->db, 0, before, err,
+        "SELECT max(id) FROM \"%w\".\"%w_deployments\" WHERE id<%lld", versioned->schema,
+        versioned->name, wanted));
+    return sql_integer(versioned->db, 0, out, err,
+        "SELECT version FROM \"%w\".\"%w_deployments\" WHERE id=%lld", versioned->schema,
+        versioned->name, *before);
 }
 
 static Status prepare_chunks(
@@ -218,33 +253,28 @@ static void offer_to_cache(const Versioned *versioned, const char *sha256, void 
         cache_put(&key, object, versioned->kind->memory(object), versioned->kind->free_object));
 }
 
-Status store_load(
-    const Versioned *versioned, sqlite3_int64 version, const char *sha256, void **out, Err *err) {
-    CacheKey key = cache_key(versioned, sha256);
+Status store_load(const Versioned *versioned, const VersionName *name, void **out, Err *err) {
+    CacheKey key = cache_key(versioned, name->sha256);
     size_t bytes;
     *out = cache_get(&key);
     if (*out) return ST_OK;
-    TRY(read_stored(versioned, version, sha256, out, &bytes, err));
-    return keep_loaded(versioned, sha256, out, err);
+    TRY(read_stored(versioned, name->version, name->sha256, out, &bytes, err));
+    return keep_loaded(versioned, name->sha256, out, err);
 }
 
 Status store_take(const Versioned *versioned, sqlite3_int64 wanted, void **out, Err *err) {
-    sqlite3_int64 version;
-    char sha256[SHA256_TEXT];
-    TRY(store_lookup(versioned, NULL, wanted, &version, sha256, err));
-    return store_load(versioned, version, sha256, out, err);
+    VersionName name;
+    TRY(store_lookup(versioned, NULL, wanted, &name, NULL, err));
+    return store_load(versioned, &name, out, err);
 }
 
-/* Can what is stored be read? It is what answers from now on, here and in other processes: a copy
- * in the cache does not count. What was read stays in the cache, where the next query finds it. */
-static Status read_back(const Versioned *versioned, sqlite3_int64 version, Err *err) {
+Status store_read_back(const Versioned *versioned, sqlite3_int64 version, Err *err) {
     void *object;
-    char sha256[SHA256_TEXT];
-    sqlite3_int64 found;
+    VersionName name;
     size_t bytes;
-    TRY(store_lookup(versioned, NULL, version, &found, sha256, err));
-    TRY(read_stored(versioned, version, sha256, &object, &bytes, err));
-    TRY(keep_loaded(versioned, sha256, &object, err));
+    TRY(store_lookup(versioned, NULL, version, &name, NULL, err));
+    TRY(read_stored(versioned, version, name.sha256, &object, &bytes, err));
+    TRY(keep_loaded(versioned, name.sha256, &object, err));
     cache_release(object);
     return ST_OK;
 }
@@ -282,10 +312,9 @@ static Status check_chunks(
  * a version that cannot be loaded must not be served. */
 static Status check_stored(
     const Versioned *versioned, sqlite3_int64 version, const NewVersion *own, Err *err) {
-    sqlite3_int64 found;
-    char sha256[SHA256_TEXT];
-    TRY(store_lookup(versioned, NULL, version, &found, sha256, err));
-    if (strcmp(sha256, own->sha256) != 0)
+    VersionName name;
+    TRY(store_lookup(versioned, NULL, version, &name, NULL, err));
+    if (strcmp(name.sha256, own->sha256) != 0)
         return fail(err, ST_CORRUPT,
             "version %lld: the stored bytes are not those that were trained", version);
     return check_chunks(versioned, version, own->data, own->len, err);
@@ -326,20 +355,30 @@ static Status version_before(const Versioned *versioned, sqlite3_int64 *out, Err
         versioned->name);
 }
 
-/* All versions but the newest `keep` (0: none goes), the active one, and the one that rollback
- * would go back to. */
+/* The first version after `after` that need not be kept: neither one of the newest `keep`, nor
+ * active, nor the one that rollback would go back to; 0: none. */
+static Status next_old_version(const Versioned *versioned, int64_t keep, sqlite3_int64 active,
+    sqlite3_int64 before, sqlite3_int64 after, sqlite3_int64 *out, Err *err) {
+    return sql_integer(versioned->db, 0, out, err,
+        "SELECT version FROM \"%w\".\"%w_versions\" WHERE version>%lld AND version NOT IN (%lld, "
+        "%lld) AND version NOT IN (SELECT version FROM \"%w\".\"%w_versions\" ORDER BY version "
+        "DESC LIMIT %lld) ORDER BY version LIMIT 1",
+        versioned->schema, versioned->name, after, active, before, versioned->schema,
+        versioned->name, (sqlite3_int64)keep);
+}
+
+/* keep 0: none goes. What an alias or an arm stands on stays, too. */
 static Status drop_old_versions(const Versioned *versioned, int64_t keep, Err *err) {
-    sqlite3_int64 active, before;
-    static const char *const tables[] = {"chunks", "versions"};
+    sqlite3_int64 active, before, old = 0;
+    Live live;
     if (keep <= 0) return ST_OK;
     TRY(store_active(versioned, &active, err));
     TRY(version_before(versioned, &before, err));
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
-        TRY(sql_execute(versioned->db, err,
-            "DELETE FROM \"%w\".\"%w_%s\" WHERE version NOT IN (%lld, %lld) AND version NOT IN "
-            "(SELECT version FROM \"%w\".\"%w_versions\" ORDER BY version DESC LIMIT %lld)",
-            versioned->schema, versioned->name, tables[i], active, before, versioned->schema,
-            versioned->name, (sqlite3_int64)keep));
+    TRY(live_read(versioned, &live, err));
+    do {
+        TRY(next_old_version(versioned, keep, active, before, old, &old, err));
+        if (old && !live_uses(&live, old)) TRY(delete_version(versioned, old, err));
+    } while (old);
     return ST_OK;
 }
 
@@ -401,17 +440,17 @@ Status store_put(const Versioned *versioned, const void *object, const PutWish *
     return ST_OK;
 }
 
-Status store_activate(const Versioned *versioned, sqlite3_int64 version, Err *err) {
-    TRY(version_exists(versioned, version, err));
-    TRY(read_back(versioned, version, err)); /* never point at what does not load */
-    return log_deployment(versioned, version, "activate", err);
+Status store_activate(
+    const Versioned *versioned, sqlite3_int64 version, const char *action, Err *err) {
+    TRY(store_read_back(versioned, version, err)); /* never point at what does not load */
+    return log_deployment(versioned, version, action, err);
 }
 
 Status store_rollback(const Versioned *versioned, Err *err) {
     sqlite3_int64 before;
     TRY(version_before(versioned, &before, err));
     if (!before) return fail(err, ST_BADARG, "no earlier version to go back to");
-    TRY(read_back(versioned, before, err));
+    TRY(store_read_back(versioned, before, err));
     return log_deployment(versioned, before, "rollback", err);
 }
 

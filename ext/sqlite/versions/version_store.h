@@ -2,7 +2,7 @@
 #ifndef REC_VERSION_STORE_H
 #define REC_VERSION_STORE_H
 
-#include "versioned.h"
+#include "version_live.h"
 
 /* The active version, 0 when there is none. */
 Status store_active(const Versioned *versioned, sqlite3_int64 *out, Err *err);
@@ -27,19 +27,32 @@ Status store_put(const Versioned *versioned, const void *object, const PutWish *
 Status store_put_bytes(const Versioned *versioned, const void *data, size_t len,
     const PutWish *wish, const char *action, sqlite3_int64 *out_version, Err *err);
 
-Status store_activate(const Versioned *versioned, sqlite3_int64 version, Err *err);
+/* action: what m_deployments says of it. */
+Status store_activate(
+    const Versioned *versioned, sqlite3_int64 version, const char *action, Err *err);
 Status store_rollback(const Versioned *versioned, Err *err);
 Status store_drop(const Versioned *versioned, sqlite3_int64 version, Err *err);
+/* Can what is stored be read? It is what answers from now on, here and in other processes: a copy
+ * in the cache does not count. What was read stays in the cache. */
+Status store_read_back(const Versioned *versioned, sqlite3_int64 version, Err *err);
 /* Every version, read and compared with what m_versions says of it. */
 Status store_check(const Versioned *versioned, Err *err);
 
-/* Number and digest of the wanted version (0: the active one). cached: a statement to keep, or
- * NULL. */
+/* Number and digest of a version. */
+typedef struct VersionName {
+    sqlite3_int64 version;
+    char sha256[SHA256_TEXT];
+} VersionName;
+/* Of the wanted version (0: the active one). cached: a statement to keep, or NULL; live: what is
+ * live besides, or NULL. */
 Status store_lookup(const Versioned *versioned, sqlite3_stmt **cached, sqlite3_int64 wanted,
-    sqlite3_int64 *out, char sha256[SHA256_TEXT], Err *err);
+    VersionName *out, LiveCache *live, Err *err);
+/* The version that was active before m_deployments' row `before` (exclusive; 0: the last one is
+ * where it begins) and is none of the same number; *before becomes its row, 0: there is none. */
+Status store_earlier(
+    const Versioned *versioned, sqlite3_int64 *before, sqlite3_int64 *out, Err *err);
 /* A reference into the cache (cache_release it); read where it is not there. */
-Status store_load(
-    const Versioned *versioned, sqlite3_int64 version, const char *sha256, void **out, Err *err);
+Status store_load(const Versioned *versioned, const VersionName *name, void **out, Err *err);
 /* Both: the wanted version's object. */
 Status store_take(const Versioned *versioned, sqlite3_int64 wanted, void **out, Err *err);
 

@@ -20,21 +20,60 @@ static Status copy_rows(const Versioned *versioned, sqlite3_stmt *rows, RowSink 
     return status;
 }
 
-static Status visit_versions(const Versioned *versioned, RowSink *sink, Err *err) {
-    sqlite3_stmt *rows;
-    TRY(sql_prepare(versioned->db, &rows, err,
-        "SELECT version, version IS (SELECT version FROM \"%w\".\"%w_deployments\" ORDER BY id "
-        "DESC LIMIT 1), algorithm, options, events, users, items, until, trained_seconds, bytes, "
-        "sha256 FROM \"%w\".\"%w_versions\" ORDER BY version",
-        versioned->schema, versioned->name, versioned->schema, versioned->name));
-    return copy_rows(versioned, rows, sink, err);
+/* Is a table that is made later there? */
+static Status has_later(const Versioned *versioned, const char *suffix, int *out, Err *err) {
+    ShadowOwner owner = {versioned->db, versioned->schema, versioned->name, versioned};
+    return shadow_has(&version_shadow, &owner, suffix, out, err);
 }
 
-static Status visit_deployments(const Versioned *versioned, RowSink *sink, Err *err) {
+/* Its aliases as a JSON array, tags as an object, and note. */
+static Status visit_versions(const Versioned *versioned, RowSink *sink, Err *err) {
+    static const char aliases[] =
+        "(SELECT json_group_array(key) FROM json_each((SELECT value FROM \"%w\".\"%w_config\" "
+        "WHERE key='live'), '$.aliases') WHERE value=v.version)";
+    static const char facts[] =
+        "(SELECT json_group_object(substr(key, 5), value) FROM \"%w\".\"%w_facts\" WHERE "
+        "version=v.version AND substr(key, 1, 4)='tag:'), (SELECT value FROM \"%w\".\"%w_facts\" "
+        "WHERE version=v.version AND key='note')";
+    const char *schema = versioned->schema, *name = versioned->name;
     sqlite3_stmt *rows;
-    TRY(sql_prepare(versioned->db, &rows, err,
-        "SELECT id, version, action FROM \"%w\".\"%w_deployments\" ORDER BY id", versioned->schema,
-        versioned->name));
+    int has_facts;
+    TRY(has_later(versioned, "facts", &has_facts, err));
+    char *own_aliases = sqlite3_mprintf(aliases, schema, name),
+         *own_facts = has_facts ? sqlite3_mprintf(facts, schema, name, schema, name)
+                                : sqlite3_mprintf("'{}', NULL");
+    Status status = own_aliases && own_facts
+        ? sql_prepare(versioned->db, &rows, err,
+              "SELECT version, version IS (SELECT version FROM \"%w\".\"%w_deployments\" ORDER BY "
+              "id DESC LIMIT 1), algorithm, options, events, users, items, until, trained_seconds, "
+              "bytes, sha256, %s, %s FROM \"%w\".\"%w_versions\" v ORDER BY version",
+              schema, name, own_aliases, own_facts, schema, name)
+        : fail_nomem(err, "SQL");
+    sqlite3_free(own_aliases);
+    sqlite3_free(own_facts);
+    return status == ST_OK ? copy_rows(versioned, rows, sink, err) : status;
+}
+
+/* When, by whom: from the audit's first row that has the deployment. */
+static Status visit_deployments(const Versioned *versioned, RowSink *sink, Err *err) {
+    const char *schema = versioned->schema, *name = versioned->name;
+    sqlite3_stmt *rows;
+    int has_audit;
+    TRY(has_later(versioned, "audit", &has_audit, err));
+    if (has_audit)
+        TRY(sql_prepare(versioned->db, &rows, err,
+            "SELECT d.id, d.version, d.action, a.at, a.author FROM \"%w\".\"%w_deployments\" d "
+            "LEFT "
+            "JOIN (SELECT json_extract(live, '$.deployment') AS deployment, min(id), at, author "
+            "FROM "
+            "\"%w\".\"%w_audit\" WHERE live IS NOT NULL GROUP BY 1) a ON a.deployment=d.id ORDER "
+            "BY "
+            "d.id",
+            schema, name, schema, name));
+    else
+        TRY(sql_prepare(versioned->db, &rows, err,
+            "SELECT id, version, action, NULL, NULL FROM \"%w\".\"%w_deployments\" ORDER BY id",
+            schema, name));
     return copy_rows(versioned, rows, sink, err);
 }
 
@@ -136,10 +175,11 @@ static Status trials_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err 
 int register_version_tables(sqlite3 *db) {
     static const RowTable tables[] = {
         {.name = "rec_versions",
-            .columns = "model TEXT, version INTEGER, active INTEGER, algorithm TEXT, options TEXT, "
-                       "events INTEGER, users INTEGER, items INTEGER, until REAL, trained_seconds "
-                       "REAL, bytes INTEGER, sha256 TEXT, schema TEXT",
-            .n_columns = 13,
+            .columns =
+                "model TEXT, version INTEGER, active INTEGER, algorithm TEXT, options TEXT, "
+                "events INTEGER, users INTEGER, items INTEGER, until REAL, trained_seconds "
+                "REAL, bytes INTEGER, sha256 TEXT, aliases TEXT, tags TEXT, note TEXT, schema TEXT",
+            .n_columns = 16,
             .arguments = "",
             .fill = versions_fill},
         {.name = "rec_training_log",
@@ -149,8 +189,9 @@ int register_version_tables(sqlite3 *db) {
             .arguments = "",
             .fill = log_fill},
         {.name = "rec_deployments",
-            .columns = "model TEXT, deployment INTEGER, version INTEGER, action TEXT, schema TEXT",
-            .n_columns = 5,
+            .columns = "model TEXT, deployment INTEGER, version INTEGER, action TEXT, at REAL, "
+                       "author TEXT, schema TEXT",
+            .n_columns = 7,
             .arguments = "",
             .fill = deployments_fill},
         {.name = "rec_trials",

@@ -168,24 +168,3 @@ Status trials_note(const Versioned *versioned, const TuningKey *key, const char 
     sqlite3_bind_text(update, 3, options, -1, SQLITE_STATIC);
     return sql_finish(versioned->db, update, err);
 }
-
-/* ---- the shadow tables of versions ---- */
-
-/* m_trials may be missing, or somebody else's. */
-static int has_trials(const void *owner) {
-    TrialsState state;
-    Err err = {0};
-    return trials_state(owner, &state, &err) == ST_OK && state != TRIALS_ABSENT;
-}
-
-static const ShadowTable TABLES[] = {
-    {"versions",
-        "version INTEGER PRIMARY KEY, algorithm TEXT, options TEXT, events INTEGER, users INTEGER, "
-        "items INTEGER, until REAL, trained_seconds REAL, bytes INTEGER, sha256 TEXT, log TEXT",
-        NULL, 0, 0},
-    {"chunks", "chunk INTEGER PRIMARY KEY, version INTEGER, data BLOB", NULL, 0, 0},
-    {"deployments", "id INTEGER PRIMARY KEY, version INTEGER, action TEXT", NULL, 0, 0},
-    {"trials", TRIALS_COLUMNS, has_trials, 0, 1},
-};
-
-const ShadowSet version_shadow = {1, TABLES, sizeof TABLES / sizeof *TABLES};

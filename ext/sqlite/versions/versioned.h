@@ -15,7 +15,20 @@
  *         append-only; the last row's version is active
  *     m_trials     (trial INTEGER PRIMARY KEY, tuning, algorithm, options, metric, k, value, users,
  *                   seconds, seed, share, question, note)
- *         of an earlier database: made or extended by the first tuning */
+ *         of an earlier database: made or extended by the first tuning
+ *
+ * and, made by the first command that puts something there:
+ *
+ *     m_audit      (id INTEGER PRIMARY KEY, at, command, detail, author, note, live, hash)
+ *         append-only; live: what served after it, where it changed (version_live.h); hash:
+ *         SHA-256 of the row and the hash before it (version_audit.c)
+ *     m_facts      (version, key, value): tags, notes, author of a version
+ *     m_lists      (id INTEGER PRIMARY KEY, list, user, at, scenario, experiment, arm, version)
+ *     m_shown      (list, rank, item, team, version, propensity)
+ *     m_outcomes   (id INTEGER PRIMARY KEY, at, list, user, item, kind, value)
+ *         what was shown, and what followed (life/); list is m_lists' id
+ *
+ * m_config has, beside format and last_version, `live`: aliases and the experiment that runs. */
 #ifndef REC_VERSIONED_H
 #define REC_VERSIONED_H
 

@@ -1,0 +1,234 @@
+#include "model_answer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../base/memory.h"
+#include "../host/cache.h"
+#include "../versions/version_store.h"
+
+void loaded_clear(LoadedVersion *loaded) {
+    model_query_free(loaded->spare);
+    cache_release(loaded->model);
+    mem_free(loaded->category);
+    *loaded = (LoadedVersion){0};
+}
+
+/* ---- what the table keeps ---- */
+
+static LoadedVersion *find_loaded(ModelTable *table, const VersionName *name) {
+    for (int i = 0; i < MODEL_KEEPS; i++) {
+        LoadedVersion *loaded = &table->loaded[i];
+        if (loaded->model && loaded->version == name->version &&
+            strcmp(loaded->model->sha256, name->sha256) == 0)
+            return loaded;
+    }
+    return NULL;
+}
+
+/* In the place that was filled longest ago. */
+static Status load(ModelTable *table, const VersionName *name, LoadedVersion **out, Err *err) {
+    void *model;
+    *out = find_loaded(table, name);
+    if (*out) return ST_OK;
+    TRY(store_load(&table->definition.id, name, &model, err));
+    *out = &table->loaded[table->next_loaded++ % MODEL_KEEPS];
+    loaded_clear(*out);
+    (*out)->model = model;
+    (*out)->version = name->version;
+    return ST_OK;
+}
+
+/* The reference and the scratch memory of the last query, or new ones. */
+static Status hold(ModelTable *table, const VersionName *name, Answering *out, Err *err) {
+    LoadedVersion *loaded;
+    TRY(load(table, name, &loaded, err));
+    if (loaded->spare) {
+        out->query = loaded->spare;
+        loaded->spare = NULL;
+    } else {
+        TRY(model_query_new(&out->query, loaded->model, err));
+    }
+    /* the cursor's own: the table may move on before the cursor is closed */
+    cache_retain(loaded->model);
+    out->model = loaded->model;
+    out->version = name->version;
+    return ST_OK;
+}
+
+void answer_give_back(ModelTable *table, Answering *answering) {
+    ModelQuery *query = answering->query;
+    for (int i = 0; i < MODEL_KEEPS && query; i++) {
+        LoadedVersion *loaded = &table->loaded[i];
+        if (loaded->model != answering->model || loaded->spare) continue;
+        loaded->spare = query;
+        query = NULL;
+    }
+    model_query_free(query);
+    cache_release(answering->model);
+    *answering = (Answering){0};
+}
+
+/* ---- the last good version ---- */
+
+static int is_damage(Status status) { return status == ST_CORRUPT || status == ST_BADARG; }
+
+/* The versions that were active before, the last one first, until one loads. */
+static Status hold_earlier(ModelTable *table, sqlite3_int64 bad, Answering *out, Err *err) {
+    const Versioned *versioned = &table->definition.id;
+    sqlite3_int64 deployment = 0, version;
+    for (;;) {
+        VersionName name;
+        Err own = {0};
+        TRY(store_earlier(versioned, &deployment, &version, err));
+        if (!deployment) return ST_BADARG; /* err is the caller's first one */
+        if (version == bad) continue;
+        Status status = store_lookup(versioned, &table->lookup, version, &name, NULL, &own);
+        if (status == ST_OK) status = hold(table, &name, out, &own);
+        if (status == ST_OK) return ST_OK;
+        if (is_damage(status)) continue;
+        *err = own;
+        return status;
+    }
+}
+
+/* A version that was found bad is not read again with every query, until a command has run. */
+static int is_known_bad(const ModelTable *table, const VersionName *name) {
+    return table->bad.version == name->version && strcmp(table->bad.sha256, name->sha256) == 0;
+}
+
+/* The version, or where it is damaged the last good one; then no arm has answered. */
+static Status hold_or_fall_back(
+    ModelTable *table, const VersionName *name, Answering *out, Err *err) {
+    Err own = {0};
+    Status status = is_known_bad(table, name) ? ST_CORRUPT : hold(table, name, out, &own);
+    if (!is_damage(status)) {
+        if (status != ST_OK) *err = own;
+        return status;
+    }
+    Err later = {0};
+    Status other = hold_earlier(table, name->version, out, &later);
+    if (other != ST_OK) {
+        *err = other == ST_BADARG ? own : later;
+        if (is_known_bad(table, name)) fail(err, status, "version %lld is damaged", name->version);
+        return other == ST_BADARG ? status : other;
+    }
+    table->bad = *name;
+    table->versions.fall_back = (FallBack){name->version, out->version};
+    *out->arm = 0;
+    return ST_OK;
+}
+
+/* ---- routing ---- */
+
+static void set_arm(Answering *out, const Experiment *experiment, int arm) {
+    out->share = 1;
+    out->place = arm;
+    out->is_routed = experiment->n > 0;
+    if (arm < 0) return;
+    memcpy(out->arm, experiment->arm[arm].name, sizeof out->arm);
+    memcpy(out->experiment, experiment->name, sizeof out->experiment);
+    out->share = (double)experiment->arm[arm].share / ROUTE_WHOLE;
+}
+
+static double now_for(const Experiment *experiment) {
+    return experiment_is_timed(experiment) ? live_clock() : 0;
+}
+
+int answer_unit(const ModelTable *table, const Request *request, char *buffer, Key *out) {
+    const char *unit = request->call.unit;
+    if (*unit) {
+        *out = value_convert_key(
+            (Key){.text = unit, .len = strlen(unit)}, table->definition.user_affinity, buffer);
+        return 1;
+    }
+    *out = request->similar; /* which holds a user's key, too */
+    return request->subject == SUBJECT_USER;
+}
+
+/* The arm of the request, -1 for none. */
+static Status route(const ModelTable *table, const Request *request, int *out, Err *err) {
+    const Experiment *experiment = &table->live.live.experiment;
+    char buffer[KEY_BUFFER];
+    Key unit;
+    *out = -1;
+    if (*request->call.arm) {
+        *out = experiment_find_arm(experiment, request->call.arm);
+        return *out >= 0
+            ? ST_OK
+            : fail(err, ST_BADARG, "no arm '%s' is in an experiment that runs", request->call.arm);
+    }
+    /* what two lists are drawn from is the same for all */
+    if (*request->call.interleave || !experiment->n || !answer_unit(table, request, buffer, &unit))
+        return ST_OK;
+    return experiment_arm(experiment, unit, now_for(experiment), out) ? ST_OK
+                                                                      : fail_nomem(err, "the arm");
+}
+
+Status answer_version(ModelTable *table, const char *name, Answering *out, Err *err) {
+    const Versioned *versioned = &table->definition.id;
+    Live live;
+    VersionName found;
+    char *end;
+    *out = (Answering){.share = 1, .place = -1};
+    sqlite3_int64 version = strtoll(name, &end, 10);
+    if (*end || version < 1) {
+        TRY(live_read(versioned, &live, err));
+        version = live_alias(&live, name);
+    }
+    if (version < 1) return fail(err, ST_BADARG, "there is no alias '%.60s'", name);
+    TRY(store_lookup(versioned, &table->lookup, version, &found, NULL, err));
+    return hold(table, &found, out, err);
+}
+
+Status answer_request(ModelTable *table, const Request *request, Answering *out, Err *err) {
+    const Versioned *versioned = &table->definition.id;
+    const Experiment *experiment = &table->live.live.experiment;
+    VersionName name;
+    int arm;
+    *out = (Answering){.share = 1};
+    if (*request->call.at) return answer_version(table, request->call.at, out, err);
+    TRY(store_lookup(versioned, &table->lookup, request->call.version, &name, &table->live, err));
+    if (request->call.version) return hold(table, &name, out, err);
+    TRY(route(table, request, &arm, err));
+    set_arm(out, experiment, arm);
+    if (arm >= 0 && experiment->version[arm] != name.version)
+        TRY(store_lookup(versioned, &table->lookup, experiment->version[arm], &name, NULL, err));
+    return hold_or_fall_back(table, &name, out, err);
+}
+
+static Status answer_arms(ModelTable *table, Arms *arms, Err *err) {
+    const Experiment *experiment = &arms->experiment;
+    for (int i = 0; i < arms->n; i++) {
+        VersionName name;
+        set_arm(&arms->answering[i], experiment, i - 1);
+        TRY(store_lookup(&table->definition.id, &table->lookup, i ? experiment->version[i - 1] : 0,
+            &name, NULL, err));
+        TRY(hold_or_fall_back(table, &name, &arms->answering[i], err));
+    }
+    return ST_OK;
+}
+
+Status answer_everybody(ModelTable *table, const Request *request, Arms *out, Err *err) {
+    const CallOptions *call = &request->call;
+    VersionName name;
+    *out = (Arms){.n = 1};
+    int is_named = call->version || *call->at || *call->arm || *call->unit;
+    if (!is_named)
+        TRY(store_lookup(&table->definition.id, &table->lookup, 0, &name, &table->live, err));
+    if (!is_named) out->experiment = table->live.live.experiment;
+    out->now = now_for(&out->experiment);
+    if (out->experiment.n) out->n += out->experiment.n;
+    out->answering = mem_zeros((size_t)out->n, sizeof *out->answering);
+    if (!out->answering) return fail_nomem(err, "the arms");
+    return out->n > 1 ? answer_arms(table, out, err)
+                      : answer_request(table, request, out->answering, err);
+}
+
+Status answer_has_user(const Arms *arms, int i, Key user, int *out, Err *err) {
+    int place;
+    if (!experiment_arm(&arms->experiment, user, arms->now, &place))
+        return fail_nomem(err, "the arm");
+    *out = place == arms->answering[i].place;
+    return ST_OK;
+}
