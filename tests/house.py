@@ -28,8 +28,10 @@ ALLOWED = {
     "sqlite/functions": BELOW_SQL + ["sqlite/host"],
     "sqlite/index": BELOW_SQL + ["sqlite/host"],
     "sqlite/versions": BELOW_SQL + ["sqlite/host"],
-    "sqlite/model": BELOW_SQL + ["sqlite/host", "sqlite/versions"],
-    "sqlite/evaluation": BELOW_SQL + ["sqlite/host", "sqlite/versions", "sqlite/model"],
+    "sqlite/life": BELOW_SQL + ["sqlite/host", "sqlite/versions"],
+    "sqlite/model": BELOW_SQL + ["sqlite/host", "sqlite/versions", "sqlite/life"],
+    "sqlite/evaluation": BELOW_SQL
+    + ["sqlite/host", "sqlite/versions", "sqlite/life", "sqlite/model"],
 }
 ALLOWED["sqlite"] = list(ALLOWED)
 

@@ -22,6 +22,9 @@
     X(models) \
     X(version_tables) \
     X(audit) \
+    X(log) \
+    X(experiment_tables) \
+    X(interleaving) \
     X(evaluate) \
     X(compare) \
     X(crossval) \

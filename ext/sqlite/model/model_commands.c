@@ -2,6 +2,8 @@
  * Everything is read and computed before the first write (version_store.c). */
 #include "../host/guard.h"
 #include "../host/values.h"
+#include "../life/bandit.h"
+#include "../life/shown_log.h"
 #include "../versions/version_commands.h"
 #include "../versions/version_store.h"
 #include "model_table.h"
@@ -40,7 +42,11 @@ static const Command COMMANDS[] = {
     {"canary", READS_ARG | HAS_EFFECT, command_canary},
     {"experiment", READS_ARG | HAS_EFFECT, command_experiment},
     {"shares", READS_ARG | HAS_EFFECT, command_shares},
+    {"bandit", READS_ARG | HAS_EFFECT, command_bandit},
     {"stop", READS_ARG | HAS_EFFECT, command_stop},
+    {"shown", READS_ARG, command_shown},
+    {"outcome", READS_ARG, command_outcome},
+    {"merge-user", READS_ARG | HAS_EFFECT, command_merge_user},
     {"integrity-check", READS_NOTHING, command_check_versions},
     {0},
 };

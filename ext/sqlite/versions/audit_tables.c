@@ -115,12 +115,12 @@ static Status live_at_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
     double at;
     Key user;
     char buffer[KEY_BUFFER];
-    Affinity affinity;
+    KeyKinds kinds;
     TRY(take_moment(argv[1], &at, err));
     TRY(version_find(&versioned, db, value_text(argv[0]), err));
-    Status status = version_user_affinity(&versioned, &affinity, err);
+    Status status = version_key_kinds(&versioned, &kinds, err);
     int has_user = argv[2] && sqlite3_value_type(argv[2]) != SQLITE_NULL;
-    if (status == ST_OK && has_user && !value_key(argv[2], affinity, buffer, &user))
+    if (status == ST_OK && has_user && !value_key(argv[2], kinds.user, buffer, &user))
         status = value_no_key("user", argv[2], err);
     if (status == ST_OK) status = live_at_rows(&versioned, at, has_user ? &user : NULL, sink, err);
     version_found_clear(&versioned);

@@ -17,17 +17,20 @@ void version_found_clear(Versioned *versioned) {
     versioned->schema = versioned->name = NULL;
 }
 
-Status version_user_affinity(const Versioned *versioned, Affinity *out, Err *err) {
-    sqlite3_stmt *row;
-    int has_row;
-    *out = AFFINITY_NONE;
-    TRY(sql_prepare(versioned->db, &row, err,
-        "SELECT value FROM \"%w\".\"%w_config\" WHERE key='user_type'", versioned->schema,
-        versioned->name));
-    Status status = sql_step(versioned->db, row, &has_row, err);
-    const char *type = status == ST_OK && has_row ? (const char *)sqlite3_column_text(row, 0)
-                                                  : NULL;
-    if (type) *out = affinity_of(type);
-    sqlite3_finalize(row);
+Status version_key_kinds(const Versioned *versioned, KeyKinds *out, Err *err) {
+    sqlite3_stmt *rows;
+    *out = (KeyKinds){AFFINITY_NONE, AFFINITY_NONE};
+    TRY(sql_prepare(versioned->db, &rows, err,
+        "SELECT key='user_type', value FROM \"%w\".\"%w_config\" WHERE key IN ('user_type', "
+        "'item_type')",
+        versioned->schema, versioned->name));
+    Status status = ST_OK;
+    while (sql_next(versioned->db, rows, &status, err)) {
+        const char *type = (const char *)sqlite3_column_text(rows, 1);
+        if (!type) continue;
+        if (sqlite3_column_int(rows, 0)) out->user = affinity_of(type);
+        else out->item = affinity_of(type);
+    }
+    sqlite3_finalize(rows);
     return status;
 }

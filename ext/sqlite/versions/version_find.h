@@ -11,7 +11,10 @@
 Status version_find(Versioned *out, sqlite3 *db, const char *name, Err *err);
 void version_found_clear(Versioned *versioned);
 
-/* How its events' user column compares (m_config's user_type). */
-Status version_user_affinity(const Versioned *versioned, Affinity *out, Err *err);
+/* How its events' user and item columns compare. */
+typedef struct KeyKinds {
+    Affinity user, item;
+} KeyKinds;
+Status version_key_kinds(const Versioned *versioned, KeyKinds *out, Err *err);
 
 #endif
