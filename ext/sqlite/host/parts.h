@@ -25,6 +25,8 @@
     X(log) \
     X(experiment_tables) \
     X(interleaving) \
+    X(off_policy) \
+    X(clicks) \
     X(evaluate) \
     X(compare) \
     X(crossval) \

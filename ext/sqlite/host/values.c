@@ -114,6 +114,12 @@ Status value_whole(const char *what, sqlite3_value *value, int64_t *out, Err *er
     return fail(err, ST_BADARG, "%s%s (a whole number%s)", what, given, hint_of(value));
 }
 
+void value_bind_key(sqlite3_stmt *statement, int parameter, Key key) {
+    if (key.text)
+        sqlite3_bind_text64(statement, parameter, key.text, key.len, SQLITE_TRANSIENT, SQLITE_UTF8);
+    else sqlite3_bind_int64(statement, parameter, key.integer);
+}
+
 void result_key(sqlite3_context *context, Key key) {
     if (key.text) sqlite3_result_text64(context, key.text, key.len, SQLITE_TRANSIENT, SQLITE_UTF8);
     else sqlite3_result_int64(context, key.integer);

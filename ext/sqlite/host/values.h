@@ -37,6 +37,8 @@ Status value_whole(const char *what, sqlite3_value *value, int64_t *out, Err *er
 const char *value_text(sqlite3_value *value);
 
 void result_key(sqlite3_context *context, Key key);
+/* The text is copied. */
+void value_bind_key(sqlite3_stmt *statement, int parameter, Key key);
 
 /* A list of keys from a JSON array such as [17, "x"]. Texts live in the list. */
 typedef struct KeyList {

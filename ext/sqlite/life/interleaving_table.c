@@ -55,8 +55,7 @@ static Status add_user(Tally *tally, int64_t lists_a, int64_t lists_b, Err *err)
 static Status prepare(
     const Versioned *versioned, const LogScope *scope, sqlite3_stmt **out, Err *err) {
     TRY(sql_prepare(versioned->db, out, err,
-        "WITH c AS MATERIALIZED (SELECT DISTINCT list, item FROM \"%w\".\"%w_outcomes\" WHERE "
-        "kind=?1 AND list IS NOT NULL), l AS (SELECT coalesce(l.user, 'list-' || l.id) AS user, "
+        "WITH " LOG_CREDITS ", l AS (SELECT coalesce(l.user, 'list-' || l.id) AS user, "
         "sum(s.team='a' AND c.list IS NOT NULL) AS a, sum(s.team='b' AND c.list IS NOT NULL) AS b, "
         "max(CASE s.team WHEN 'a' THEN s.version END) AS va, max(CASE s.team WHEN 'b' THEN "
         "s.version END) AS vb FROM \"%w\".\"%w_lists\" l JOIN \"%w\".\"%w_shown\" s ON s.list=l.id "

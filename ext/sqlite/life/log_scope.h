@@ -28,4 +28,10 @@ void log_scope_bind(sqlite3_stmt *statement, const LogScope *scope);
 /* SQL of a condition on m_lists l with those parameters. */
 #define LOG_SCOPE_LISTS "l.at>=?2 AND l.at<?3 AND (?4 IS NULL OR l.scenario=?4)"
 
+/* What is credited, as the table c: list, item and the sum of values, of outcomes that name both.
+ * In sql_prepare's form: takes schema and name. */
+#define LOG_CREDITS \
+    "c AS MATERIALIZED (SELECT list, item, total(value) AS value FROM \"%w\".\"%w_outcomes\" " \
+    "WHERE kind=?1 AND list IS NOT NULL AND item IS NOT NULL GROUP BY list, item)"
+
 #endif

@@ -51,12 +51,6 @@ static int json_key(json_t *value, Affinity affinity, char *buffer, Key *out) {
     return 1;
 }
 
-static void bind_key(sqlite3_stmt *statement, int at, Key key) {
-    if (key.text)
-        sqlite3_bind_text64(statement, at, key.text, key.len, SQLITE_TRANSIENT, SQLITE_UTF8);
-    else sqlite3_bind_int64(statement, at, key.integer);
-}
-
 static Status take_key(const CommandCall *call, json_t *object, const char *name, Affinity affinity,
     char *buffer, Key *out, Err *err) {
     return json_key(json_object_get(object, name), affinity, buffer, out)
@@ -147,8 +141,8 @@ static Status insert_list(
         "INSERT OR IGNORE INTO \"%w\".\"%w_lists\"(list, user, at, scenario, experiment, arm, "
         "version) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         versioned->schema, versioned->name));
-    bind_key(insert, 1, list->list);
-    if (list->has_user) bind_key(insert, 2, list->user);
+    value_bind_key(insert, 1, list->list);
+    if (list->has_user) value_bind_key(insert, 2, list->user);
     sqlite3_bind_double(insert, 3, list->at);
     sqlite3_bind_text(insert, 4, list->scenario, -1, SQLITE_STATIC);
     sqlite3_bind_text(insert, 5, list->experiment, -1, SQLITE_STATIC);
@@ -195,7 +189,7 @@ static Status insert_item(
     int has_row;
     sqlite3_bind_int64(insert, 1, list);
     sqlite3_bind_int64(insert, 2, item->rank);
-    bind_key(insert, 3, item->item);
+    value_bind_key(insert, 3, item->item);
     sqlite3_bind_text(insert, 4, item->team, -1, SQLITE_STATIC);
     if (item->version) sqlite3_bind_int64(insert, 5, item->version);
     else sqlite3_bind_null(insert, 5);
@@ -268,7 +262,7 @@ static Status find_list(
     TRY(sql_prepare(versioned->db, &row, err,
         "SELECT id, user FROM \"%w\".\"%w_lists\" WHERE list=?1", versioned->schema,
         versioned->name));
-    bind_key(row, 1, list);
+    value_bind_key(row, 1, list);
     Status status = sql_step(versioned->db, row, &has_row, err);
     if (status == ST_OK && !has_row)
         status = fail(err, ST_BADARG, "outcome: the log has no such list");
@@ -325,9 +319,9 @@ static Status insert_outcome(const CommandCall *call, const Outcome *outcome, Er
         versioned->schema, versioned->name));
     sqlite3_bind_double(insert, 1, outcome->at);
     if (outcome->list) sqlite3_bind_int64(insert, 2, outcome->list);
-    if (outcome->has_user) bind_key(insert, 3, outcome->user);
+    if (outcome->has_user) value_bind_key(insert, 3, outcome->user);
     else if (outcome->users_list) sqlite3_bind_value(insert, 3, outcome->users_list);
-    if (outcome->has_item) bind_key(insert, 4, outcome->item);
+    if (outcome->has_item) value_bind_key(insert, 4, outcome->item);
     sqlite3_bind_text(insert, 5, outcome->kind, -1, SQLITE_STATIC);
     sqlite3_bind_double(insert, 6, outcome->value);
     TRY(sql_finish(versioned->db, insert, err));
@@ -358,8 +352,8 @@ static Status move_rows(const Versioned *versioned, const char *suffix, Key from
     TRY(sql_prepare(versioned->db, &update, err,
         "UPDATE \"%w\".\"%w_%s\" SET user=?2 WHERE user=?1", versioned->schema, versioned->name,
         suffix));
-    bind_key(update, 1, from);
-    bind_key(update, 2, to);
+    value_bind_key(update, 1, from);
+    value_bind_key(update, 2, to);
     TRY(sql_finish(versioned->db, update, err));
     *moved += sqlite3_changes64(versioned->db);
     return ST_OK;
