@@ -33,3 +33,24 @@ double text_to_double(const char *text, char **end) {
     pthread_once(&once, make_locale);
     return c_locale ? strtod_l(text, end, c_locale) : strtod(text, end);
 }
+
+/* Bytes of the UTF-8 sequence at text, 0 when it is malformed or cut off. */
+static size_t sequence_length(const unsigned char *text) {
+    size_t len = text[0] < 0x80             ? 1
+        : text[0] >= 0xc2 && text[0] < 0xe0 ? 2
+        : text[0] >= 0xe0 && text[0] < 0xf0 ? 3
+        : text[0] >= 0xf0 && text[0] < 0xf5 ? 4
+                                            : 0;
+    for (size_t i = 1; i < len; i++)
+        if ((text[i] & 0xc0) != 0x80) return 0;
+    return len;
+}
+
+void text_keep_utf8(char *text) {
+    unsigned char *at = (unsigned char *)text;
+    while (*at) {
+        size_t len = sequence_length(at);
+        if (len == 0) *at = '?';
+        at += len ? len : 1;
+    }
+}

@@ -17,6 +17,9 @@ int text_format(char *out, size_t size, const char *format, ...)
 int text_vformat(char *out, size_t size, const char *format, va_list args)
     __attribute__((format(printf, 3, 0)));
 
+/* What is no UTF-8 becomes '?': a text may quote stored bytes, or end within a character. */
+void text_keep_utf8(char *text);
+
 /* strtod: the number at text, and where it ends (text itself: there is none). */
 double text_to_double(const char *text, char **end);
 

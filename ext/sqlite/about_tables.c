@@ -32,9 +32,8 @@ static void number(RowSink *sink, const char *key, long long value) {
 }
 
 static Status info_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
-    size_t entries, bytes;
+    CacheUsage cache = cache_usage();
     (void)db, (void)argv, (void)err;
-    cache_usage(&entries, &bytes);
     pair(sink, "version", REC_VERSION);
     pair(sink, "sqlite", sqlite3_libversion());
     pair(sink, "faiss", ann_faiss_version());
@@ -43,8 +42,10 @@ static Status info_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *e
     pair(sink, "simd", kernels()->name);
     number(sink, "threads", task_default_threads());
     pair(sink, "device", "cpu");
-    number(sink, "cache_entries", (long long)entries);
-    number(sink, "cache_bytes", (long long)bytes);
+    number(sink, "cache_entries", (long long)cache.entries);
+    number(sink, "cache_bytes", (long long)cache.bytes);
+    number(sink, "cache_hits", (long long)cache.hits);
+    number(sink, "cache_misses", (long long)cache.misses);
     return ST_OK;
 }
 

@@ -27,8 +27,8 @@ group_packages() {
     case "$1" in
     build) # compiler, SQLite headers and shell, OpenBLAS, JSON, SHA-256, XXH3, what builds FAISS, the data's gzip
         echo gcc g++ libc6-dev cmake libsqlite3-dev sqlite3 libopenblas-dev libjansson-dev libmd-dev libxxhash-dev dpkg-dev gzip ca-certificates ;;
-    test) # Debian's Python loads extensions; NumPy and SciPy are the oracles; git lists the files for lint; a decimal comma is made from locales
-        echo python3 python3-numpy python3-scipy git locales ;;
+    test) # Debian's Python loads extensions; NumPy and SciPy are the oracles; git lists the files for lint; a decimal comma is made from locales; prometheus (with promtool) reads our counters
+        echo python3 python3-numpy python3-scipy git locales prometheus ;;
     lint) echo clang clang-format cppcheck ;;
     fuzz) echo python3-xxhash ;; # mends the checksums of what it changes
     *) die "unknown package group '$1' (build, test, lint, fuzz)" ;;

@@ -1,7 +1,7 @@
 """make bench: timings against peers and limits, medians of several, all in one run. Usage: run.py BUILD_DIR
 
 Peers are installed from PyPI into BUILD/peers when they can be had; what is missing is skipped with a word."""
-import os, random, sqlite3, statistics, struct, subprocess, sys, threading, time
+import os, re, random, sqlite3, statistics, struct, subprocess, sys, threading, time
 
 BUILD = sys.argv[1]
 EXTENSION = os.path.abspath(os.path.join(BUILD, "recommend"))
@@ -43,6 +43,14 @@ def serving():
     for name, path in (("sample (ials, 64 factors)", sample), ("made shop (ials, 64 factors, 100,000 items)", big)):
         lines = [subprocess.run([serve, path, "recs"], check=True, capture_output=True, text=True).stdout.strip() for _ in range(3)]
         print(f"{name}: {sorted(lines)[1]}")
+    for name, path in (("sample", sample), ("made shop", big)):
+        found = {"1": [], "0": []}
+        for _ in range(7):  # by turns
+            for counters in found:
+                line = subprocess.run([serve, "--threads", "8", path, "recs"], check=True, capture_output=True, text=True, env=os.environ | {"REC_COUNTERS": counters}).stdout
+                found[counters].append([float(x) for x in re.findall(r"p\d+ ([\d.]+) us", line)])
+        (p50, p99), (bare50, bare99) = ([sorted(column)[3] for column in zip(*found[counters])] for counters in found)
+        print(f"{name}, eight threads: p50 {p50:.1f} us, p99 {p99:.1f} us; without counters {bare50:.1f}, {bare99:.1f} (medians of 7)")
     for name, path, user in (("sample", sample, "customer_id"), ("made shop", big, "user")):
         db = connect(path)
         users = [row[0] for row in db.execute(f"SELECT DISTINCT {user} FROM events WHERE {user} IS NOT NULL LIMIT 4000")]

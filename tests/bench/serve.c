@@ -1,14 +1,15 @@
-/* serve: one user's top 10 through a prepared statement, warm, on this thread. Prints p50 and p99
- * in microseconds.
+/* serve: one user's top 10 through a prepared statement, warm. Prints p50 and p99 in microseconds.
  *
- *     serve DATABASE MODEL_TABLE          over the users of its events; adds a brute-force check
- *                                         for ials
+ *     serve [--threads N] DATABASE MODEL_TABLE
+ *                                         over the users of its events, each thread with a
+ *                                         connection; with one adds a brute-force check for ials
  *     serve --make DATABASE ITEMS USERS   writes a made shop with a long-tailed catalogue and
  *                                         trains ials on it
  *
  * The made shop: items fall into 200 tastes, popularity within a taste follows 1 / (rank + 3); a
  * user draws 5 to 60 purchases, 80 % from two tastes of hers. */
 #include <math.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,14 +150,12 @@ static int check(const Model *model, int n_users) {
     return wrong;
 }
 
-static void serve(const char *path, const char *table) {
-    sqlite3 *db = open_database(path);
-    sqlite3_stmt *users, *query;
-    char sql[300];
-    static sqlite3_int64 user[20000];
-    static double time[20000];
+enum { MOST_USERS = 20000, MOST_THREADS = 16 };
+
+/* The sample and the made shop name their user column differently. */
+static int read_users(sqlite3 *db, sqlite3_int64 *user) {
+    sqlite3_stmt *users;
     int n = 0;
-    /* the sample and the made shop name their user column differently */
     if (sqlite3_prepare_v2(
             db, "SELECT DISTINCT user FROM events ORDER BY 1 LIMIT 20000", -1, &users, NULL))
         must(sqlite3_prepare_v2(db,
@@ -166,10 +165,28 @@ static void serve(const char *path, const char *table) {
             db);
     while (sqlite3_step(users) == SQLITE_ROW) user[n++] = sqlite3_column_int64(users, 0);
     sqlite3_finalize(users);
-    snprintf(sql, sizeof sql, "SELECT item, score FROM %s WHERE user = ?1 AND k = 10", table);
+    return n;
+}
+
+/* A connection that asks for everybody's list, twice: the first time warms. */
+typedef struct Asker {
+    const char *path, *table;
+    int n;
+    double time[MOST_USERS]; /* of the second */
+} Asker;
+
+static void *ask(void *context) {
+    Asker *asker = context;
+    static _Thread_local sqlite3_int64 user[MOST_USERS];
+    sqlite3 *db = open_database(asker->path);
+    sqlite3_stmt *query;
+    char sql[300];
+    asker->n = read_users(db, user);
+    snprintf(
+        sql, sizeof sql, "SELECT item, score FROM %s WHERE user = ?1 AND k = 10", asker->table);
     must(sqlite3_prepare_v2(db, sql, -1, &query, NULL), db);
-    for (int round = 0; round < 2; round++) /* the first warms */
-        for (int i = 0; i < n; i++) {
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < asker->n; i++) {
             double begin = microseconds();
             sqlite3_bind_int64(query, 1, user[i]);
             int rows = 0, code;
@@ -177,14 +194,34 @@ static void serve(const char *path, const char *table) {
                 rows += sqlite3_column_bytes(query, 0) > 0;
             must(code, db);
             sqlite3_reset(query);
-            time[i] = microseconds() - begin;
+            asker->time[i] = microseconds() - begin;
             if (rows != 10)
                 fprintf(stderr, "serve: user %lld got %d rows\n", (long long)user[i], rows);
         }
     sqlite3_finalize(query);
+    sqlite3_close(db);
+    return NULL;
+}
+
+static void serve(const char *path, const char *table, int threads) {
+    static Asker asker[MOST_THREADS];
+    static double time[MOST_THREADS * MOST_USERS];
+    pthread_t thread[MOST_THREADS];
+    int n = 0;
+    for (int i = 0; i < threads; i++) {
+        asker[i].path = path;
+        asker[i].table = table;
+        pthread_create(&thread[i], NULL, ask, &asker[i]);
+    }
+    for (int i = 0; i < threads; i++) {
+        pthread_join(thread[i], NULL);
+        memcpy(time + n, asker[i].time, (size_t)asker[i].n * sizeof *time);
+        n += asker[i].n;
+    }
     qsort(time, (size_t)n, sizeof *time, ascending);
     printf("%d users: p50 %.1f us, p99 %.1f us", n, time[n / 2], time[n * 99 / 100]);
-    Model *model = read_model(db, table);
+    sqlite3 *db = open_database(path);
+    Model *model = threads == 1 ? read_model(db, table) : NULL;
     if (model)
         printf(", %d items, top 10 of 200 baskets unlike brute force: %d", model->n_items,
             check(model, 200));
@@ -194,10 +231,14 @@ static void serve(const char *path, const char *table) {
 }
 
 int main(int argc, char **argv) {
+    int threads = argc == 5 && strcmp(argv[1], "--threads") == 0 ? atoi(argv[2]) : 0;
     if (argc == 5 && strcmp(argv[1], "--make") == 0) make(argv[2], atoll(argv[3]), atoll(argv[4]));
-    else if (argc == 3) serve(argv[1], argv[2]);
+    else if (threads >= 1 && threads <= MOST_THREADS) serve(argv[3], argv[4], threads);
+    else if (argc == 3) serve(argv[1], argv[2], 1);
     else
-        return fprintf(stderr, "usage: serve DATABASE TABLE | serve --make DATABASE ITEMS USERS\n"),
+        return fprintf(stderr,
+                   "usage: serve [--threads N] DATABASE TABLE | serve --make DATABASE ITEMS "
+                   "USERS\n"),
                2;
     return 0;
 }

@@ -20,7 +20,7 @@ typedef struct Entry {
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static Entry *entries;
-static unsigned long long tick;
+static unsigned long long tick, hits, misses;
 static size_t budget;
 
 static void lock(void) { pthread_mutex_lock(&mutex); }
@@ -85,6 +85,9 @@ void *cache_get(const CacheKey *key) {
     if (entry) {
         entry->references++;
         entry->used = ++tick;
+        hits++;
+    } else {
+        misses++;
     }
     unlock();
     return entry ? entry->object : NULL;
@@ -141,12 +144,13 @@ void cache_drop_unused(void (*free_object)(void *)) {
     free_entries(out);
 }
 
-void cache_usage(size_t *out_entries, size_t *out_bytes) {
-    *out_entries = *out_bytes = 0;
+CacheUsage cache_usage(void) {
     enter();
+    CacheUsage usage = {.hits = hits, .misses = misses};
     for (Entry *entry = entries; entry; entry = entry->next) {
-        ++*out_entries;
-        *out_bytes += entry->bytes;
+        usage.entries++;
+        usage.bytes += entry->bytes;
     }
     unlock();
+    return usage;
 }

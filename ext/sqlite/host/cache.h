@@ -32,7 +32,11 @@ void cache_release(void *object);
 /* Forget everything that nobody uses; what this function frees alone, where it is given. */
 void cache_drop_unused(void (*free_object)(void *));
 
-/* Entries and bytes now. */
-void cache_usage(size_t *entries, size_t *bytes);
+/* Entries and bytes now; how often an entry was asked for and there, or not, so far. */
+typedef struct CacheUsage {
+    size_t entries, bytes;
+    unsigned long long hits, misses;
+} CacheUsage;
+CacheUsage cache_usage(void);
 
 #endif

@@ -27,6 +27,7 @@
     X(interleaving) \
     X(off_policy) \
     X(clicks) \
+    X(stats) \
     X(evaluate) \
     X(compare) \
     X(crossval) \

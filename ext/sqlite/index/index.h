@@ -24,6 +24,7 @@
 #include "../../ann/gpu.h"
 #include "../../base/options.h"
 #include "../host/commands.h"
+#include "../host/counting.h"
 #include "../host/shadow.h"
 #include "../host/sql.h"
 
@@ -141,6 +142,7 @@ typedef struct IndexTable {
     sqlite3_stmt *statement[N_INDEX_STATEMENTS];
     IndexBase *loaded; /* a reference into the cache */
     IndexOverlay overlay;
+    CounterBlock *counters;
     int busy; /* guard.h */
 } IndexTable;
 

@@ -38,6 +38,7 @@ static void table_free(IndexTable *table) {
     index_view_clear(table);
     index_finalize(table);
     free_columns(table);
+    counters_close(table->counters);
     sqlite3_free(table->base.zErrMsg);
     sqlite3_free(table->schema);
     sqlite3_free(table->name);
@@ -420,6 +421,8 @@ int index_rename(sqlite3_vtab *vtab, const char *name) {
     Err err = {0};
     Status status = check_table_name(table, name, &err);
     index_finalize(table);
+    counters_close(table->counters); /* they bear the name */
+    table->counters = NULL;
     if (status == ST_OK && table->content) status = index_content_drop_triggers(table, &err);
     if (status == ST_OK) status = shadow_rename(&index_shadow, &owner, name, &err);
     char *copy = status == ST_OK ? sqlite3_mprintf("%s", name) : NULL;

@@ -80,6 +80,14 @@ static Status filter_scan(
     return sql_step(table->db, cursor->scan, &cursor->has_row, err);
 }
 
+static void count_search(IndexTable *table, const IndexCursor *cursor, uint64_t begun, int failed) {
+    CounterLabels labels = {0, "", OPERATION_SEARCH};
+    CounterEvent event = {
+        .failed = failed, .rows = cursor->found.len, .nanoseconds = counters_clock() - begun};
+    counters_add(
+        counting_block(&table->counters, table->db, table->schema, table->name), &labels, &event);
+}
+
 int index_filter(
     sqlite3_vtab_cursor *base, int search, const char *plan, int argc, sqlite3_value **argv) {
     IndexCursor *cursor = (IndexCursor *)base;
@@ -88,12 +96,14 @@ int index_filter(
     (void)argc;
     cursor_reset(cursor);
     cursor->search = search;
+    uint64_t begun = search ? counters_clock() : 0;
     Status status = guard_enter_table(&table->busy, &err);
     if (status == ST_OK) {
         status = search ? filter_search(table, cursor, plan, argv, &err)
                         : filter_scan(table, cursor, plan, argv, &err);
         guard_leave_table(&table->busy);
     }
+    if (search) count_search(table, cursor, begun, status != ST_OK);
     return sql_vtab_error(base->pVtab, "rec_index", table->name, status, &err);
 }
 

@@ -116,6 +116,7 @@ static Status hold_or_fall_back(
     table->bad = *name;
     table->versions.fall_back = (FallBack){name->version, out->version};
     *out->arm = 0;
+    out->fell_back = 1;
     return ST_OK;
 }
 

@@ -13,6 +13,7 @@ typedef struct Answering {
     char arm[ROUTE_NAME]; /* "": none */
     char experiment[ROUTE_NAME];
     double share;  /* of the units that the arm has; 1 where there is none */
+    int fell_back; /* it answers in the place of one that does not load */
     int is_routed; /* an experiment has decided, be it that no arm has her */
     int place; /* of the arm whose units it answers, whatever it fell back to; -1: of the rest */
 } Answering;

@@ -4,6 +4,7 @@
 #include "../host/values.h"
 #include "../life/bandit.h"
 #include "../life/shown_log.h"
+#include "../life/stats_flush.h"
 #include "../versions/version_commands.h"
 #include "../versions/version_store.h"
 #include "model_table.h"
@@ -47,6 +48,7 @@ static const Command COMMANDS[] = {
     {"shown", READS_ARG, command_shown},
     {"outcome", READS_ARG, command_outcome},
     {"merge-user", READS_ARG | HAS_EFFECT, command_merge_user},
+    {"flush-stats", READS_NOTHING, command_flush_stats},
     {"integrity-check", READS_NOTHING, command_check_versions},
     {0},
 };

@@ -12,6 +12,7 @@ static const char MODULE[] = "rec_model";
 static void table_free(ModelTable *table) {
     if (!table) return;
     for (int i = 0; i < MODEL_KEEPS; i++) loaded_clear(&table->loaded[i]);
+    counters_close(table->counters);
     sqlite3_free(table->live.text);
     events_reader_clear(&table->reader);
     sqlite3_finalize(table->lookup);
@@ -123,6 +124,8 @@ static int model_rename(sqlite3_vtab *vtab, const char *name) {
     char *copy = status == ST_OK ? sqlite3_mprintf("%s", name) : NULL;
     if (status == ST_OK && !copy) status = fail_nomem(&err, "a name");
     if (status != ST_OK) return sql_vtab_error(vtab, MODULE, owner.name, status, &err);
+    counters_close(table->counters); /* they bear the name */
+    table->counters = NULL;
     sqlite3_free(definition->id.name);
     definition->id.name = copy;
     return SQLITE_OK;

@@ -19,6 +19,7 @@ typedef struct ModelCursor {
     int arm;
     uint64_t **allowed;
     Everybody everybody;
+    CounterEvent event; /* what is counted of the request so far */
 } ModelCursor;
 
 #endif

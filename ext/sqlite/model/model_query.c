@@ -17,8 +17,38 @@ int model_open_cursor(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out) {
     return SQLITE_OK;
 }
 
+/* ---- what is counted ---- */
+
+static void count_rows(ModelCursor *cursor, uint64_t begun, Status status) {
+    CounterEvent *event = &cursor->event;
+    event->nanoseconds += counters_clock() - begun;
+    event->failed |= status != ST_OK;
+    event->rows += cursor->rows.n;
+    for (size_t i = 0; i < cursor->rows.n; i++)
+        event->filled += cursor->rows.row[i].from_popular != 0;
+}
+
+/* A list of one is counted when it is made, everybody's when they have been read. */
+static void count_request(ModelCursor *cursor, ModelTable *table) {
+    static const Operation operation[] = {[SUBJECT_NONE] = OPERATION_EVERYBODY,
+        [SUBJECT_USER] = OPERATION_USER,
+        [SUBJECT_SIMILAR] = OPERATION_SIMILAR,
+        [SUBJECT_BASKET] = OPERATION_BASKET};
+    const Versioned *versioned = &table->definition.id;
+    const Answering *answering = &cursor->answering;
+    if (cursor->arms.answering) answering = cursor->arms.answering;
+    CounterLabels labels = {answering->version, answering->arm, operation[cursor->request.subject]};
+    cursor->event.fell_back = answering->fell_back;
+    cursor->event.candidates = cursor->request.candidates.n;
+    counters_add(
+        counting_block(&table->counters, versioned->db, versioned->schema, versioned->name),
+        &labels, &cursor->event);
+    cursor->event = (CounterEvent){0};
+}
+
 static void cursor_reset(ModelCursor *cursor) {
     ModelTable *table = (ModelTable *)cursor->base.pVtab;
+    if (cursor->event.nanoseconds) count_request(cursor, table);
     list_rows_empty(&cursor->rows);
     cursor->at = 0;
     everybody_clear(&cursor->everybody);
@@ -103,12 +133,17 @@ int model_filter(
     Err err = {0};
     (void)argc;
     cursor_reset(cursor);
+    uint64_t begun = counters_clock();
     Status status = guard_enter_table(&table->busy, &err);
     if (status == ST_OK) {
         status = request_read(
             &cursor->request, &cursor->echo, &table->definition, number, plan, argv, &err);
         if (status == ST_OK && !cursor->request.null_input) status = answer(table, cursor, &err);
         guard_leave_table(&table->busy);
+    }
+    if (!cursor->request.null_input) {
+        count_rows(cursor, begun, status);
+        if (cursor->request.subject || status != ST_OK) count_request(cursor, table);
     }
     return sql_vtab_error(base->pVtab, "rec_model", table->definition.id.name, status, &err);
 }
@@ -119,12 +154,14 @@ int model_next(sqlite3_vtab_cursor *base) {
     Err err = {0};
     cursor->at++;
     if (cursor->at < cursor->rows.n || !cursor->everybody.begun) return SQLITE_OK;
+    uint64_t begun = counters_clock();
     Status status = guard_enter_table(&table->busy, &err);
     if (status == ST_OK) {
         cursor->at = 0;
         status = next_rows(cursor, table, &err);
         guard_leave_table(&table->busy);
     }
+    count_rows(cursor, begun, status);
     return sql_vtab_error(base->pVtab, "rec_model", table->definition.id.name, status, &err);
 }
 

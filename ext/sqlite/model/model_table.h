@@ -2,6 +2,7 @@
 #ifndef REC_MODEL_TABLE_H
 #define REC_MODEL_TABLE_H
 
+#include "../host/counting.h"
 #include "../versions/version_commands.h"
 #include "../versions/version_store.h"
 #include "model_events.h"
@@ -63,7 +64,8 @@ typedef struct ModelTable {
     LoadedVersion loaded[MODEL_KEEPS];
     unsigned next_loaded;
     VersionName bad; /* a version that did not load */
-    int busy;        /* guard.h */
+    CounterBlock *counters;
+    int busy; /* guard.h */
 } ModelTable;
 
 int model_best_index(sqlite3_vtab *vtab, sqlite3_index_info *info);

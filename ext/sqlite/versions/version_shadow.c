@@ -31,6 +31,11 @@ static const ShadowTable TABLES[] = {
         .columns = "list INTEGER, rank INTEGER, item, team TEXT, version INTEGER, propensity REAL, "
                    "PRIMARY KEY(list, rank)",
         .is_later = 1},
+    {.suffix = "stats",
+        .columns = "id INTEGER PRIMARY KEY, at REAL, process TEXT, version INTEGER, arm TEXT, "
+                   "operation TEXT, requests INTEGER, errors INTEGER, fall_backs INTEGER, rows "
+                   "INTEGER, filled INTEGER, candidates INTEGER, seconds REAL, buckets TEXT",
+        .is_later = 1},
     {.suffix = "outcomes",
         .columns = "id INTEGER PRIMARY KEY, at REAL, list INTEGER, user, item, kind TEXT, value "
                    "REAL",

@@ -27,6 +27,8 @@
  *     m_shown      (list, rank, item, team, version, propensity)
  *     m_outcomes   (id INTEGER PRIMARY KEY, at, list, user, item, kind, value)
  *         what was shown, and what followed (life/); list is m_lists' id
+ *     m_stats      (id INTEGER PRIMARY KEY, at, process, version, arm, operation, requests, ...)
+ *         what a process had counted by then (life/stats_flush.c)
  *
  * m_config has, beside format and last_version, `live`: aliases and the experiment that runs. */
 #ifndef REC_VERSIONED_H
