@@ -5,7 +5,7 @@
 #include "../../serve/counters.h"
 #include "../host/row_table.h"
 
-/* {"10e-6": n, ...} of the buckets that have any, as a JSON array of numbers. */
+/* The buckets as a JSON array of counts, with its NUL, and back. */
 void stats_buckets_json(const CounterSeries *series, Bytes *out);
 Status stats_buckets_parse(const char *json, CounterSeries *series, Err *err);
 
