@@ -23,7 +23,7 @@ SANITIZERS := -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize
 CODEGEN := -O2 -g1 -fPIC -fvisibility=hidden -ffp-contract=off -pthread \
     $(if $(SANITIZE),$(SANITIZERS))
 DEFINES := -DREC_VERSION='"$(VERSION)"'
-LIBS := -lopenblas -ljansson -lmd -lstdc++ -lgomp -lm -pthread
+LIBS := -lopenblas -ljansson -lmd -lsodium -lstdc++ -lgomp -lm -pthread
 
 QUIET_GOALS := help clean fresh
 ifneq ($(filter-out $(QUIET_GOALS),$(if $(MAKECMDGOALS),$(MAKECMDGOALS),all)),)

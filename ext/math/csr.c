@@ -36,6 +36,16 @@ int64_t csr_find(const Csr *matrix, int32_t row, int32_t col) {
     return low < end && matrix->col[low] == col ? low : -1;
 }
 
+void csr_remove_row(Csr *matrix, int32_t row) {
+    int64_t from = matrix->row_start[row + 1], gone = csr_row_len(matrix, row),
+            rest = csr_nnz(matrix) - from;
+    memmove(matrix->col + from - gone, matrix->col + from, (size_t)rest * sizeof *matrix->col);
+    memmove(matrix->val + from - gone, matrix->val + from, (size_t)rest * sizeof *matrix->val);
+    for (int32_t r = row; r < matrix->n_rows; r++)
+        matrix->row_start[r] = matrix->row_start[r + 1] - gone;
+    matrix->n_rows--;
+}
+
 Status csr_copy(Csr *out, const Csr *matrix, Err *err) {
     size_t nnz = (size_t)csr_nnz(matrix);
     TRY(csr_alloc(out, matrix->n_rows, matrix->n_cols, (int64_t)nnz, err));

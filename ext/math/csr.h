@@ -30,6 +30,9 @@ static inline int64_t csr_row_len(const Csr *matrix, int32_t row) {
 /* The entry of (row, col), or -1. O(log of the row's length). */
 int64_t csr_find(const Csr *matrix, int32_t row, int32_t col);
 
+/* Take a row out; those below move up. O(rows + nnz). */
+void csr_remove_row(Csr *matrix, int32_t row);
+
 Status csr_copy(Csr *out, const Csr *matrix, Err *err);
 
 /* out = the transpose of matrix; columns of a row ascend because rows are walked in order. O(rows +

@@ -353,6 +353,29 @@ static double blend_alike(const Model *model, int32_t a, int32_t b) {
     return 0;
 }
 
+static int blend_keeps_rows(const Model *model) {
+    const Blend *blend = model->state;
+    for (int c = 0; c < blend->n; c++) {
+        const Algorithm *algorithm = blend->part[c].algorithm;
+        if (algorithm->keeps_rows && algorithm->keeps_rows(blend->model[c])) return 1;
+    }
+    return 0;
+}
+
+/* From all parts that keep rows: all have her, or none. */
+static Status blend_forget(Model *model, const History *history, int *removed, Err *err) {
+    Blend *blend = model->state;
+    *removed = 1;
+    for (int c = 0; c < blend->n; c++) {
+        const Algorithm *algorithm = blend->part[c].algorithm;
+        int own;
+        if (!algorithm->keeps_rows || !algorithm->keeps_rows(blend->model[c])) continue;
+        TRY(algorithm->forget(blend->model[c], history, &own, err));
+        *removed &= own;
+    }
+    return ST_OK;
+}
+
 const Algorithm blend_algorithm = {
     .name = "blend",
     .wants_items = 1,
@@ -364,6 +387,8 @@ const Algorithm blend_algorithm = {
     .train = blend_train,
     .write = blend_write,
     .read = blend_read,
+    .keeps_rows = blend_keeps_rows,
+    .forget = blend_forget,
     .free_state = blend_free,
     .memory = blend_memory,
     .query_new = blend_query_new,

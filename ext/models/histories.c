@@ -70,6 +70,22 @@ void event_list_clear(EventList *list) {
 
 /* ---- one user's events become her pairs ---- */
 
+Status event_list_take_session(EventList *list, EventList *one, Err *err) {
+    int64_t left = 0;
+    uint64_t wanted = list->session && list->n ? list->session[0] : 0;
+    one->n = 0;
+    for (int64_t i = 0; i < list->n; i++) {
+        if (!list->session || list->session[i] == wanted) {
+            TRY(event_list_add(one, list->event[i], NULL, err));
+            continue;
+        }
+        list->event[left] = list->event[i];
+        list->session[left++] = list->session[i];
+    }
+    list->n = left;
+    return ST_OK;
+}
+
 /* Of n events and their sessions, only those of the session with the latest event stay; returns how
  * many. */
 static int64_t latest_session(Event *event, const uint64_t *session, int64_t n) {

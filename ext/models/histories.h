@@ -41,6 +41,9 @@ typedef struct EventList {
 /* session: NULL, for all events or for none. Amortised O(1). */
 Status event_list_add(EventList *list, Event event, const Key *session, Err *err);
 void event_list_clear(EventList *list);
+/* Move the events of the first one's session, or all where sessions do not count, to *one, which
+ * becomes a list without sessions. O(n). */
+Status event_list_take_session(EventList *list, EventList *one, Err *err);
 
 /* A user's history: owned arrays, summed and netted; items unknown to the model are left out. */
 typedef struct OwnedHistory {

@@ -158,6 +158,12 @@ struct Algorithm {
     double (*alike)(const Model *model, int32_t a, int32_t b);
     /* An item's vector of *dim numbers, for a rec_index of one's own; NULL: the model has none. */
     const float *(*item_vector)(const Model *model, int32_t item, int32_t *dim);
+    /* Does this version keep users' rows (docs/decisions/0009-rows-without-keys.md)? NULL: none. */
+    int (*keeps_rows)(const Model *model);
+    /* Take out the row that this history was when it was trained on, by its items; of several the
+     * one of the closest weights. *removed: was there one? What follows from the rows is stale
+     * until the model has been written and read. */
+    Status (*forget)(Model *model, const History *history, int *removed, Err *err);
     /* Where score and rank for a history are those of an inner product: the index over the items'
      * vectors, and after query_prepare the asker's vector. NULL: they are not. */
     const struct AnnIndex *(*index)(const Model *model);
@@ -207,6 +213,8 @@ Status model_log_step(Model *model, double sweep, double objective, double secon
 /* The stored form, and back (version_blob.c has the layout). */
 Status model_write(const Model *model, Bytes *out, char sha256[SHA256_TEXT], Err *err);
 Status model_read(Model **out, const void *data, size_t len, Err *err);
+/* A model of one's own, which may be changed: written and read. */
+Status model_copy(const Model *model, Model **out, Err *err);
 /* {"name":value,...} of all options, common ones included. */
 void model_options_json(const Model *model, Bytes *out);
 

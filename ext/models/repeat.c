@@ -111,6 +111,19 @@ static Status repeat_read(Model *model, Reader *in, Err *err) {
     return finish_state(state, err);
 }
 
+static int repeat_keeps_rows(const Model *model) {
+    return ((const Repeat *)model->state)->params.variant == TIFU;
+}
+
+static Status repeat_forget(Model *model, const History *history, int *removed, Err *err) {
+    Repeat *state = model->state;
+    (void)err;
+    int32_t row = user_rows_find(&state->by_user, history, NULL, model);
+    *removed = row >= 0;
+    if (*removed) csr_remove_row(&state->by_user, row);
+    return ST_OK;
+}
+
 static void repeat_free(Model *model) {
     Repeat *state = model->state;
     if (!state) return;
@@ -214,6 +227,8 @@ const Algorithm repeat_algorithm = {
     .train = repeat_train,
     .write = repeat_write,
     .read = repeat_read,
+    .keeps_rows = repeat_keeps_rows,
+    .forget = repeat_forget,
     .free_state = repeat_free,
     .memory = repeat_memory,
     .query_new = repeat_query_new,

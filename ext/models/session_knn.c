@@ -226,6 +226,33 @@ static Status session_read(Model *model, Reader *in, Err *err) {
     return finish_state(state, err);
 }
 
+static int session_keeps_rows(const Model *model) {
+    (void)model;
+    return 1;
+}
+
+/* The session with these items that ended with the latest of them; without times, any with these
+ * items. */
+static Status session_forget(Model *model, const History *history, int *removed, Err *err) {
+    Sessions *state = model->state;
+    double end = -INFINITY;
+    (void)err;
+    *removed = 0;
+    for (int64_t i = 0; history->time && i < history->n; i++) end = fmax(end, history->time[i]);
+    for (int32_t s = 0; s < state->by_session.n_rows && !*removed; s++) {
+        const int32_t *item = state->by_session.col + state->by_session.row_start[s];
+        if ((history->time && state->end[s] != end) ||
+            csr_row_len(&state->by_session, s) != history->n ||
+            memcmp(item, history->item, (size_t)history->n * sizeof *item) != 0)
+            continue;
+        *removed = 1;
+        int32_t rest = state->by_session.n_rows - s - 1;
+        csr_remove_row(&state->by_session, s);
+        memmove(state->end + s, state->end + s + 1, (size_t)rest * sizeof *state->end);
+    }
+    return ST_OK;
+}
+
 static void session_free(Model *model) {
     Sessions *state = model->state;
     if (!state) return;
@@ -426,6 +453,8 @@ const Algorithm session_knn_algorithm = {
     .train = session_train,
     .write = session_write,
     .read = session_read,
+    .keeps_rows = session_keeps_rows,
+    .forget = session_forget,
     .free_state = session_free,
     .memory = session_memory,
     .query_new = session_query_new,

@@ -132,6 +132,20 @@ static Status user_knn_read(Model *model, Reader *in, Err *err) {
     return finish_state(state, err);
 }
 
+static int user_knn_keeps_rows(const Model *model) {
+    (void)model;
+    return 1;
+}
+
+static Status user_knn_forget(Model *model, const History *history, int *removed, Err *err) {
+    UserKnn *state = model->state;
+    (void)err;
+    int32_t row = user_rows_find(&state->by_user, history, model_scaled, model);
+    *removed = row >= 0;
+    if (*removed) csr_remove_row(&state->by_user, row);
+    return ST_OK;
+}
+
 static void user_knn_free(Model *model) {
     UserKnn *state = model->state;
     if (!state) return;
@@ -224,6 +238,8 @@ const Algorithm user_knn_algorithm = {
     .train = user_knn_train,
     .write = user_knn_write,
     .read = user_knn_read,
+    .keeps_rows = user_knn_keeps_rows,
+    .forget = user_knn_forget,
     .free_state = user_knn_free,
     .memory = user_knn_memory,
     .query_new = user_knn_query_new,

@@ -1,5 +1,8 @@
 #include "user_rows.h"
 
+#include <math.h>
+#include <string.h>
+
 #include "../base/memory.h"
 
 void user_rows_write(const Csr *by_user, Bytes *out) {
@@ -14,6 +17,28 @@ Status user_rows_read(Csr *by_user, int32_t n_items, Reader *in, Err *err) {
     for (int64_t e = 0; e < csr_nnz(by_user); e++)
         if (!(by_user->val[e] > 0)) return fail(err, ST_CORRUPT, "a user's weight is not above 0");
     return ST_OK;
+}
+
+int32_t user_rows_find(const Csr *by_user, const History *history,
+    double (*scale)(const Model *model, float weight), const Model *model) {
+    int32_t best = -1;
+    double least = INFINITY;
+    for (int32_t row = 0; row < by_user->n_rows; row++) {
+        int64_t from = by_user->row_start[row];
+        double distance = 0;
+        if (csr_row_len(by_user, row) != history->n || !history->n ||
+            memcmp(by_user->col + from, history->item,
+                (size_t)history->n * sizeof *history->item) != 0)
+            continue;
+        for (int64_t i = 0; i < history->n; i++) {
+            double weight = scale ? scale(model, history->weight[i]) : (double)history->weight[i];
+            distance += fabs(weight - (double)by_user->val[from + i]);
+        }
+        if (distance >= least) continue;
+        least = distance;
+        best = row;
+    }
+    return best;
 }
 
 Status user_query_new(ModelQuery *query, int32_t n_users, Err *err) {

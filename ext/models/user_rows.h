@@ -11,6 +11,12 @@
 void user_rows_write(const Csr *by_user, Bytes *out);
 Status user_rows_read(Csr *by_user, int32_t n_items, Reader *in, Err *err);
 
+/* The row with the items of the history; of several the one whose values are closest to the
+ * history's weights, each as scale makes it (NULL: as it is). -1: none. O(rows + what they have in
+ * common). */
+int32_t user_rows_find(const Csr *by_user, const History *history,
+    double (*scale)(const Model *model, float weight), const Model *model);
+
 /* The scratch of the algorithm. */
 typedef struct UserQuery {
     Scoreboard items;

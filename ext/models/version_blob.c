@@ -166,3 +166,13 @@ Status model_read(Model **out, const void *data, size_t len, Err *err) {
     *out = model;
     return ST_OK;
 }
+
+Status model_copy(const Model *model, Model **out, Err *err) {
+    Bytes bytes = {0};
+    char sha256[SHA256_TEXT];
+    *out = NULL;
+    Status status = model_write(model, &bytes, sha256, err);
+    if (status == ST_OK) status = model_read(out, bytes.data, bytes.len, err);
+    bytes_clear(&bytes);
+    return status;
+}

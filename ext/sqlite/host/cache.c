@@ -13,6 +13,7 @@ typedef struct Entry {
     size_t bytes;
     void (*free_object)(void *);
     int references;
+    int is_forgotten;        /* has no key any more; goes with its last reference */
     unsigned long long used; /* tick of the last use */
     struct Entry *next;
 } Entry;
@@ -64,6 +65,21 @@ static Entry *trim(size_t limit, void (*free_object)(void *)) {
     }
 }
 
+/* Those that are forgotten and not in use, before `out`. */
+static Entry *take_forgotten(Entry *out) {
+    for (Entry **link = &entries; *link;) {
+        Entry *entry = *link;
+        if (!entry->is_forgotten || entry->references) {
+            link = &entry->next;
+            continue;
+        }
+        *link = entry->next;
+        entry->next = out;
+        out = entry;
+    }
+    return out;
+}
+
 static void free_entries(Entry *entry) {
     while (entry) {
         Entry *next = entry->next;
@@ -75,7 +91,7 @@ static void free_entries(Entry *entry) {
 
 static Entry *find(const CacheKey *key) {
     for (Entry *entry = entries; entry; entry = entry->next)
-        if (memcmp(&entry->key, key, sizeof *key) == 0) return entry;
+        if (!entry->is_forgotten && memcmp(&entry->key, key, sizeof *key) == 0) return entry;
     return NULL;
 }
 
@@ -132,7 +148,16 @@ void cache_release(void *object) {
             entry->references--;
             break;
         }
-    Entry *out = trim(budget, NULL);
+    Entry *out = take_forgotten(trim(budget, NULL));
+    unlock();
+    free_entries(out);
+}
+
+void cache_forget(const CacheKey *key) {
+    enter();
+    Entry *entry = find(key);
+    if (entry) entry->is_forgotten = 1;
+    Entry *out = take_forgotten(NULL);
     unlock();
     free_entries(out);
 }

@@ -29,6 +29,9 @@ void cache_retain(void *object);
 /* Give a reference back. */
 void cache_release(void *object);
 
+/* Forget the entry, now or when its last reference is given back: nobody gets it any more. */
+void cache_forget(const CacheKey *key);
+
 /* Forget everything that nobody uses; what this function frees alone, where it is given. */
 void cache_drop_unused(void (*free_object)(void *));
 

@@ -28,6 +28,9 @@
     X(off_policy) \
     X(clicks) \
     X(stats) \
+    X(forget) \
+    X(privacy) \
+    X(pseudonym) \
     X(evaluate) \
     X(compare) \
     X(crossval) \

@@ -26,11 +26,22 @@ static LoadedVersion *find_loaded(ModelTable *table, const VersionName *name) {
     return NULL;
 }
 
+/* A version with other content than it had: somebody was forgotten. */
+static void drop_rewritten(ModelTable *table, const VersionName *name) {
+    for (int i = 0; i < MODEL_KEEPS; i++) {
+        LoadedVersion *loaded = &table->loaded[i];
+        if (!loaded->model || loaded->version != name->version) continue;
+        store_forget_loaded(&table->definition.id, loaded->model->sha256);
+        loaded_clear(loaded);
+    }
+}
+
 /* In the place that was filled longest ago. */
 static Status load(ModelTable *table, const VersionName *name, LoadedVersion **out, Err *err) {
     void *model;
     *out = find_loaded(table, name);
     if (*out) return ST_OK;
+    drop_rewritten(table, name);
     TRY(store_load(&table->definition.id, name, &model, err));
     *out = &table->loaded[table->next_loaded++ % MODEL_KEEPS];
     loaded_clear(*out);

@@ -3,10 +3,13 @@
 #include "../host/guard.h"
 #include "../host/values.h"
 #include "../life/bandit.h"
+#include "../life/forget.h"
+#include "../life/privacy.h"
 #include "../life/shown_log.h"
 #include "../life/stats_flush.h"
 #include "../versions/version_commands.h"
 #include "../versions/version_store.h"
+#include "model_forget.h"
 #include "model_table.h"
 #include "model_train.h"
 #include "model_tune.h"
@@ -48,6 +51,10 @@ static const Command COMMANDS[] = {
     {"shown", READS_ARG, command_shown},
     {"outcome", READS_ARG, command_outcome},
     {"merge-user", READS_ARG | HAS_EFFECT, command_merge_user},
+    {"forget", READS_ARG | HAS_EFFECT, command_forget},
+    {"retain", READS_ARG | HAS_EFFECT, command_retain},
+    {"privacy-budget", READS_ARG | HAS_EFFECT, command_privacy_budget},
+    {"release", READS_ARG | HAS_EFFECT, command_release},
     {"flush-stats", READS_NOTHING, command_flush_stats},
     {"integrity-check", READS_NOTHING, command_check_versions},
     {0},

@@ -317,17 +317,25 @@ static Status prepare_one_user(EventsReader *reader, Err *err) {
     return status;
 }
 
-Status events_read_user(EventsReader *reader, const Model *model, const HistoryRules *rules,
-    sqlite3_value *user, OwnedHistory *out, Err *err) {
+Status events_read_user_list(EventsReader *reader, const Model *model, const HistoryRules *rules,
+    sqlite3_value *user, EventList *out, Err *err) {
     HistoryReading reading = {.definition = reader->definition, .model = model, .rules = rules};
-    out->history.n = 0;
     Status status = prepare_one_user(reader, err);
     if (status == ST_OK) {
         sqlite3_bind_value(reader->one_user, 1, user);
         status = read_one_user(reader, &reading, 0, err);
     }
-    if (status == ST_OK) status = history_of_events(&reading.list, rules, out, err);
-    event_list_clear(&reading.list);
+    *out = reading.list;
+    return status;
+}
+
+Status events_read_user(EventsReader *reader, const Model *model, const HistoryRules *rules,
+    sqlite3_value *user, OwnedHistory *out, Err *err) {
+    EventList list;
+    out->history.n = 0;
+    Status status = events_read_user_list(reader, model, rules, user, &list, err);
+    if (status == ST_OK) status = history_of_events(&list, rules, out, err);
+    event_list_clear(&list);
     return status;
 }
 

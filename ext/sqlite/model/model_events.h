@@ -22,6 +22,10 @@ void events_reader_clear(EventsReader *reader);
 Status events_read_user(EventsReader *reader, const Model *model, const HistoryRules *rules,
     sqlite3_value *user, OwnedHistory *out, Err *err);
 
+/* Her events, as they stand in the table: those that the rules take. */
+Status events_read_user_list(EventsReader *reader, const Model *model, const HistoryRules *rules,
+    sqlite3_value *user, EventList *out, Err *err);
+
 /* All events before until (if has_until) into a dataset, not yet finished. definition: the
  * reader's, or a copy with another algorithm. */
 Status events_read_all(EventsReader *reader, const ModelDefinition *definition, int has_until,

@@ -36,6 +36,10 @@ static const ShadowTable TABLES[] = {
                    "operation TEXT, requests INTEGER, errors INTEGER, fall_backs INTEGER, rows "
                    "INTEGER, filled INTEGER, candidates INTEGER, seconds REAL, buckets TEXT",
         .is_later = 1},
+    {.suffix = "ledger",
+        .columns = "id INTEGER PRIMARY KEY, at REAL, name TEXT, rho REAL, deviation REAL",
+        .is_later = 1},
+    {.suffix = "released", .columns = "release INTEGER, key, value REAL", .is_later = 1},
     {.suffix = "outcomes",
         .columns = "id INTEGER PRIMARY KEY, at REAL, list INTEGER, user, item, kind TEXT, value "
                    "REAL",

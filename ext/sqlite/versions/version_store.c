@@ -262,6 +262,11 @@ Status store_load(const Versioned *versioned, const VersionName *name, void **ou
     return keep_loaded(versioned, name->sha256, out, err);
 }
 
+void store_forget_loaded(const Versioned *versioned, const char *sha256) {
+    CacheKey key = cache_key(versioned, sha256);
+    cache_forget(&key);
+}
+
 Status store_take(const Versioned *versioned, sqlite3_int64 wanted, void **out, Err *err) {
     VersionName name;
     TRY(store_lookup(versioned, NULL, wanted, &name, NULL, err));
@@ -438,6 +443,40 @@ Status store_put(const Versioned *versioned, const void *object, const PutWish *
     }
     offer_to_cache(versioned, sha256, read);
     return ST_OK;
+}
+
+static Status replace_content(
+    const Versioned *versioned, sqlite3_int64 version, const NewVersion *own, Err *err) {
+    sqlite3_stmt *update;
+    TRY(sql_execute(versioned->db, err, "DELETE FROM \"%w\".\"%w_chunks\" WHERE version=%lld",
+        versioned->schema, versioned->name, version));
+    TRY(insert_chunks(versioned, version, own->data, own->len, err));
+    TRY(sql_prepare(versioned->db, &update, err,
+        "UPDATE \"%w\".\"%w_versions\" SET sha256=?2, bytes=?3 WHERE version=?1", versioned->schema,
+        versioned->name));
+    sqlite3_bind_int64(update, 1, version);
+    sqlite3_bind_text(update, 2, own->sha256, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(update, 3, (sqlite3_int64)own->len);
+    TRY(sql_finish(versioned->db, update, err));
+    return check_stored(versioned, version, own, err);
+}
+
+Status store_rewrite(
+    const Versioned *versioned, sqlite3_int64 version, const void *object, Err *err) {
+    Bytes bytes = {0};
+    char sha256[SHA256_TEXT];
+    void *read = NULL;
+    VersionName old;
+    TRY(store_lookup(versioned, NULL, version, &old, NULL, err));
+    Status status = versioned->kind->write(object, &bytes, sha256, err);
+    if (status == ST_OK) status = versioned->kind->read(&read, bytes.data, bytes.len, sha256, err);
+    NewVersion own = {object, bytes.data, bytes.len, sha256};
+    if (status == ST_OK) status = replace_content(versioned, version, &own, err);
+    bytes_clear(&bytes);
+    if (read) versioned->kind->free_object(read);
+    if (status == ST_OK && strcmp(old.sha256, sha256) != 0)
+        store_forget_loaded(versioned, old.sha256);
+    return status;
 }
 
 Status store_activate(

@@ -35,6 +35,10 @@ Status store_drop(const Versioned *versioned, sqlite3_int64 version, Err *err);
 /* Can what is stored be read? It is what answers from now on, here and in other processes: a copy
  * in the cache does not count. What was read stays in the cache. */
 Status store_read_back(const Versioned *versioned, sqlite3_int64 version, Err *err);
+/* The same version with other content, looked at again: what was learnt stays, what was kept of
+ * somebody goes. */
+Status store_rewrite(
+    const Versioned *versioned, sqlite3_int64 version, const void *object, Err *err);
 /* Every version, read and compared with what m_versions says of it. */
 Status store_check(const Versioned *versioned, Err *err);
 
@@ -53,6 +57,8 @@ Status store_earlier(
     const Versioned *versioned, sqlite3_int64 *before, sqlite3_int64 *out, Err *err);
 /* A reference into the cache (cache_release it); read where it is not there. */
 Status store_load(const Versioned *versioned, const VersionName *name, void **out, Err *err);
+/* Nobody in this process gets what was loaded of this digest any more. */
+void store_forget_loaded(const Versioned *versioned, const char *sha256);
 /* Both: the wanted version's object. */
 Status store_take(const Versioned *versioned, sqlite3_int64 wanted, void **out, Err *err);
 

@@ -27,6 +27,9 @@
  *     m_shown      (list, rank, item, team, version, propensity)
  *     m_outcomes   (id INTEGER PRIMARY KEY, at, list, user, item, kind, value)
  *         what was shown, and what followed (life/); list is m_lists' id
+ *     m_ledger     (id INTEGER PRIMARY KEY, at, name, rho, deviation)
+ *     m_released   (release, key, value)
+ *         what was told with noise, and what it cost (life/privacy.c); id 0 is the budget
  *     m_stats      (id INTEGER PRIMARY KEY, at, process, version, arm, operation, requests, ...)
  *         what a process had counted by then (life/stats_flush.c)
  *
