@@ -20,7 +20,10 @@ CREATE VIRTUAL TABLE recs USING rec_model(
     events=purchases, user=customer_id, item=product_code, algorithm=item_knn);
 CREATE VIRTUAL TABLE factors USING rec_model(
     events=purchases, user=customer_id, item=product_code, algorithm=ials, factors=4, sweeps=2);
+CREATE VIRTUAL TABLE timed USING rec_model(
+    events=purchases, user=customer_id, item=product_code, time=bought_at);
 INSERT INTO recs(recs) VALUES('train');
+INSERT INTO timed(timed) VALUES('train');
 INSERT INTO factors(factors) VALUES('train');
 CREATE VIRTUAL TABLE near USING rec_index(embedding float[2], index=HNSW8);
 INSERT INTO near(rowid, embedding) VALUES(1, '[1, 0]'), (2, '[0, 1]'), (3, '[1, 1]');

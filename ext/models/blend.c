@@ -378,6 +378,7 @@ static Status blend_forget(Model *model, const History *history, int *removed, E
 
 const Algorithm blend_algorithm = {
     .name = "blend",
+    .least_events = 1000,
     .wants_items = 1,
     .summary = "several models as one: weighted scores, reciprocal ranks, or switched by the "
                "length of the history",

@@ -304,6 +304,7 @@ static Status bpr_prepare(ModelQuery *query, Err *err) {
 
 const Algorithm bpr_algorithm = {
     .name = "bpr",
+    .least_events = 20000,
     .summary = "matrix factorisation that ranks what a user has above what she has not, by "
                "gradient descent",
     .scores_all = 1,

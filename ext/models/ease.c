@@ -353,6 +353,7 @@ static Status ease_train(Model *model, const Dataset *data, Task *task, Err *err
 
 const Algorithm ease_algorithm = {
     .name = "ease",
+    .least_events = 5000,
     .summary = "the best linear model of every item from all others, in closed form; for "
                "catalogues up to some ten thousand items",
     .options = ease_options,

@@ -374,6 +374,7 @@ static Status graph_train(Model *model, const Dataset *data, Task *task, Err *er
 
 const Algorithm graph_algorithm = {
     .name = "graph",
+    .least_events = 5000,
     .summary = "filters of the user-item graph (GF-CF, Turbo-CF, BSPM, ChebyCF): the best accuracy "
                "on sparse data, no training loop",
     .options = graph_options,

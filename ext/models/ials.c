@@ -176,6 +176,7 @@ static Status ials_contributions(const ModelQuery *query, int32_t item, double *
 
 const Algorithm ials_algorithm = {
     .name = "ials",
+    .least_events = 5000,
     .summary = "matrix factorisation for implicit feedback by alternating least squares; a new "
                "purchase counts at once",
     .in_auto = 1,

@@ -245,6 +245,7 @@ static Status knn_train(Model *model, const Dataset *data, Task *task, Err *err)
 
 const Algorithm item_knn_algorithm = {
     .name = "item_knn",
+    .least_events = 1000,
     .summary = "what buyers of the user's items also have; trains in seconds",
     .in_auto = 1,
     .options = knn_options,

@@ -302,6 +302,7 @@ static double mf_stranger(const Model *model) { return ((const MfState *)model->
 
 const Algorithm mf_algorithm = {
     .name = "mf",
+    .least_events = 5000,
     .summary =
         "matrix factorisation of ratings (the weight column), with biases; predicts the rating",
     .scores_all = 1,

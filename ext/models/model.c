@@ -40,6 +40,7 @@ void model_free(Model *model) {
     mem_free(model->popularity);
     mem_free(model->popular);
     mem_free(model->step);
+    mem_free(model->trained_on);
     mem_free(model);
 }
 

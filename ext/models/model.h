@@ -76,7 +76,9 @@ typedef struct Model {
     double trained_seconds;
     TrainingStep *step;
     int64_t n_steps;
-    char sha256[SHA256_TEXT]; /* of the stored form, without the times */
+    /* what it was trained on (eval/profile.h), JSON; NULL: of before 2026-12 */
+    char *trained_on;
+    char sha256[SHA256_TEXT]; /* of the stored form, without the times and trained_on */
 } Model;
 
 /* What a user has, or what is in a cart: distinct items in ascending id, weights > 0. */
@@ -107,10 +109,11 @@ typedef struct ModelQuery {
 
 struct Algorithm {
     const char *name;
-    const char *summary; /* one line for rec_options and the reference */
-    int impersonal;      /* ranks without a history */
-    int scores_all;      /* has something to say about every item: nothing is filled in */
-    int no_similar;      /* has no neighbours of an item */
+    const char *summary;  /* one line for rec_options and the reference */
+    int impersonal;       /* ranks without a history */
+    int scores_all;       /* has something to say about every item: nothing is filled in */
+    int no_similar;       /* has no neighbours of an item */
+    int32_t least_events; /* below, by rule of thumb, the popular list is hard to beat */
     /* reads texts and vectors of the items table, and knows its items without events */
     int wants_items;
     /* trains on sessions, and a history is the asker's latest session (where there is session=) */

@@ -214,6 +214,7 @@ static Status repeat_contributions(const ModelQuery *query, int32_t item, double
 
 const Algorithm repeat_algorithm = {
     .name = "repeat",
+    .least_events = 500,
     .summary = "what the customer buys again: her own items by how often and how lately, then the "
                "popular ones or her neighbours'",
     .in_auto = 1,

@@ -442,6 +442,7 @@ static const Scoreboard *session_board(const ModelQuery *query) {
 
 const Algorithm session_knn_algorithm = {
     .name = "session_knn",
+    .least_events = 1000,
     .summary = "what sessions like the asker's went on to; no training to speak of, the order of "
                "the events counts",
     .by_session = 1,

@@ -177,6 +177,7 @@ static Status slim_train(Model *model, const Dataset *data, Task *task, Err *err
 
 const Algorithm slim_algorithm = {
     .name = "slim",
+    .least_events = 5000,
     .summary = "a sparse linear model of every item from its likeliest neighbours",
     .in_auto = 1,
     .options = slim_options,

@@ -229,6 +229,7 @@ static Status user_knn_prepare(ModelQuery *query, Err *err) {
 
 const Algorithm user_knn_algorithm = {
     .name = "user_knn",
+    .least_events = 1000,
     .summary = "what the users most like this one have",
     .no_similar = 1,
     .options = user_knn_options,

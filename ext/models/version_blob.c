@@ -12,9 +12,10 @@
  *          algorithm's own  see the algorithm's file
  *     32   SHA-256          of all bytes above
  *     f64  trained_seconds  u64 n_steps   n_steps x (f64 sweep, f64 objective, f64 seconds)
+ *     u32  what it was trained on: length, then JSON; missing in a form of before 2026-12
  *
- * The times stand after the checksum, so that the same data, seed and options give the same
- * checksum. Everything is checked before it is used. */
+ * The times and that stand after the checksum, so that the same data, seed and options give the
+ * same checksum. Everything is checked before it is used. */
 #include <math.h>
 #include <string.h>
 
@@ -67,6 +68,7 @@ Status model_write(const Model *model, Bytes *out, char sha256[SHA256_TEXT], Err
         bytes_f64(out, model->step[i].objective);
         bytes_f64(out, model->step[i].seconds);
     }
+    if (model->trained_on) bytes_text(out, model->trained_on);
     return out->failed ? fail_nomem(err, "the stored model") : ST_OK;
 }
 
@@ -137,8 +139,7 @@ static Status read_body(Model *model, Reader *in, Err *err) {
 static Status read_times(Model *model, Reader *in, Err *err) {
     model->trained_seconds = read_f64(in);
     uint64_t n_steps = read_u64(in);
-    if (in->failed || !isfinite(model->trained_seconds) || n_steps != (in->len - in->pos) / 24 ||
-        (in->len - in->pos) % 24)
+    if (in->failed || !isfinite(model->trained_seconds) || n_steps > (in->len - in->pos) / 24)
         return fail(err, ST_CORRUPT, "stored model has a malformed training log");
     for (uint64_t i = 0; i < n_steps; i++) {
         double sweep = read_f64(in), objective = read_f64(in), seconds = read_f64(in);
@@ -147,6 +148,16 @@ static Status read_times(Model *model, Reader *in, Err *err) {
         TRY(model_log_step(model, sweep, objective, seconds, err));
     }
     return ST_OK;
+}
+
+static Status read_trained_on(Model *model, Reader *in, Err *err) {
+    size_t len;
+    if (in->pos == in->len) return ST_OK;
+    const char *text = read_text(in, &len);
+    if (!text || in->pos != in->len)
+        return fail(err, ST_CORRUPT, "stored model has a malformed end");
+    model->trained_on = mem_text(text, len);
+    return model->trained_on ? ST_OK : fail_nomem(err, "the model");
 }
 
 Status model_read(Model **out, const void *data, size_t len, Err *err) {
@@ -159,6 +170,7 @@ Status model_read(Model **out, const void *data, size_t len, Err *err) {
     if (status == ST_OK) status = read_body(model, &in, err);
     if (status == ST_OK) status = sealed_check(&in, "model", model->sha256, err);
     if (status == ST_OK) status = read_times(model, &in, err);
+    if (status == ST_OK) status = read_trained_on(model, &in, err);
     if (status != ST_OK) {
         model_free(model);
         return status;

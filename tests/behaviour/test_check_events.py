@@ -4,8 +4,12 @@ import json, os, subprocess, time
 from support import EXTENSION, equal, make_events, make_model, one, refused, rows
 
 
-def checked(db, model="m"):
-    return {problem: (count, json.loads(first), advice) for problem, count, first, advice in rows(db, "SELECT problem, count, first, advice FROM rec_check_events(?)", model)}
+AMOUNT = ("nothing new for a month", "days without events", "few events for the algorithm")  # of the whole, whatever the rows are
+
+
+def checked(db, model="m", amount=False):
+    return {problem: (count, json.loads(first), advice) for problem, count, first, advice in rows(db, "SELECT problem, count, first, advice FROM rec_check_events(?)", model)
+            if (problem in AMOUNT) == amount}
 
 
 def clean(db, n=600):
@@ -55,6 +59,31 @@ def test_a_clean_table_has_no_problems_and_a_view_is_told_by_keys(shop):
     equal(checked(db, "m_v")["item is NULL"][:2], (1, [{"user": 3, "item": None, "value": None}]))
     refused(db, "SELECT * FROM rec_check_events('nosuch')", says="no rec_model named 'nosuch'")
     refused(db, "SELECT * FROM rec_check_events()", says="argument")
+
+
+def test_freshness_pauses_and_amounts(shop):
+    now = int(time.time())
+    day = now // 86400 - 100
+    closed = {30, 31, 32, 33, 34, 35, 36, 37, 60, 61}  # eight days, and two, which every shop has
+    for age, lost, algorithm in ((0, True, "item_knn"), (0, False, "popular"), (40, True, "bpr")):
+        db = shop.connect()
+        db.execute("CREATE TABLE ev(u, i, n, t)")
+        listed = [(k % 60 + 1, k * 7 % 29 + 1, 1, (day - age + d) * 86400 + k % 86400) for d in range(101) if d % 7 < 5 and (not lost or d not in closed) for k in range(d, d + 60)]
+        db.executemany("INSERT INTO ev VALUES(?, ?, ?, ?)", [row for row in listed if row[3] <= now])
+        db.execute(f"CREATE VIRTUAL TABLE m USING rec_model(events=ev, user=u, item=i, weight=n, time=t, algorithm={algorithm})")
+        got = checked(db, amount=True)
+        newest, n = rows(db, "SELECT max(t), count(*) FROM ev")[0]
+        equal("nothing new for a month" in got, age == 40)
+        if age:
+            equal(got["nothing new for a month"][:2], ((now - newest) // 86400, [{"newest": newest}]))
+        equal("few events for the algorithm" in got, algorithm == "bpr")
+        if algorithm == "bpr":
+            equal(got["few events for the algorithm"][:2], (n, [{"algorithm": "bpr", "wants": 20000}]))
+        equal("days without events" in got, lost)
+        if lost:
+            last_open = max(d for d in range(30) if d % 7 < 5)
+            first_open = min(d for d in range(38, 101) if d % 7 < 5)
+            equal(got["days without events"][:2], (first_open - last_open - 1, [{"after": (day - age + last_open + 1) * 86400, "days": first_open - last_open - 1}]))
 
 
 def test_duplicates_robots_guests_and_single_items(shop):

@@ -23,6 +23,9 @@ enum { EXAMPLES = 5, COLUMN_ROWID = 5 };
 
 /* A robot has MANY events, and so many times the median user's; a guest who is everybody has a
  * share of all events that no single person has. Items need TWO users to be like another item. */
+/* A table is stale after a month; pauses are looked at from two weeks of days on. */
+enum { STALE_DAYS = 31, LEAST_DAYS = 14, GAP_LEAST = 3, GAP_TIMES = 2 };
+
 enum { ROBOT_EVENTS = 500, ROBOT_TIMES_MEDIAN = 100, GUEST_LEAST_EVENTS = 50 };
 
 static const double GUEST_SHARE = .05, NAMELESS_SHARE = .01;
@@ -56,6 +59,9 @@ typedef enum Problem {
     ROBOT,
     GUEST,
     ITEM_ONCE,
+    STALE,
+    GAPS,
+    TOO_LITTLE,
     N_PROBLEMS
 } Problem;
 
@@ -119,6 +125,12 @@ static const ProblemText texts[N_PROBLEMS] = {
     [ITEM_ONCE] = {"items of a single user",
         "they are like nothing else: min_support=2 leaves them out, or text and vectors (content) "
         "know them; %s"},
+    [STALE] = {"nothing new for a month",
+        "count: days since the newest event by %s. Is the table still filled?"},
+    [GAPS] = {"days without events", "closed, or lost? Longer than this shop's usual pauses by %s"},
+    [TOO_LITTLE] = {"few events for the algorithm",
+        "count: events. Below some thousands the popular list is hard to beat: evaluate before you "
+        "serve, and keep %s coming"},
 };
 
 typedef struct Finding {
@@ -145,6 +157,9 @@ typedef struct Check {
     ItemCount *item;
     int32_t user_capacity, item_capacity;
     TimeSpan span;
+    KeyMap *days; /* with events, counted from 1970 */
+    int64_t last_day;
+    double newest;
     int64_t rows;
     double now;
     int has_rowid;
@@ -238,28 +253,40 @@ static void check_weight(Check *check, sqlite3_stmt *row) {
     else if (weight == 0) note_row(check, WEIGHT_ZERO, row, 2);
 }
 
-static void check_time(Check *check, sqlite3_stmt *row) {
+/* Rows of one day tend to follow one another. */
+static Status count_day(Check *check, double seconds, Err *err) {
+    int64_t day = (int64_t)floor(seconds / 86400);
+    int32_t id;
+    check->newest = fmax(check->newest, seconds);
+    if (check->rows && day == check->last_day) return ST_OK;
+    check->last_day = day;
+    return keymap_add(check->days, (Key){.integer = day}, &id, err);
+}
+
+static Status check_time(Check *check, sqlite3_stmt *row, Err *err) {
     double number, seconds;
-    if (!check->definition->time) return;
+    if (!check->definition->time) return ST_OK;
     if (sqlite3_column_type(row, 3) == SQLITE_NULL) {
         note_row(check, TIME_MISSING, row, 3);
-        return;
+        return ST_OK;
     }
     if (events_number(row, 3, &number)) {
         if (sqlite3_column_type(row, 3) != SQLITE_TEXT) time_span_add(&check->span, number);
         seconds = date_from_number(number, check->definition->time_unit);
         if (!date_is_possible(seconds)) {
             note_row(check, TIME_UNIT, row, 3);
-            return;
+            return ST_OK;
         }
     } else if (sqlite3_column_type(row, 3) != SQLITE_TEXT ||
         !date_parse((const char *)sqlite3_column_text(row, 3), (size_t)sqlite3_column_bytes(row, 3),
             &seconds)) {
         note_row(check, TIME_NONSENSE, row, 3);
-        return;
+        return ST_OK;
     }
     if (seconds > check->now + 86400) note_row(check, TIME_FUTURE, row, 3);
-    if (seconds < ANCIENT) note_row(check, TIME_ANCIENT, row, 3);
+    else if (seconds < ANCIENT) note_row(check, TIME_ANCIENT, row, 3);
+    else return count_day(check, seconds, err);
+    return ST_OK;
 }
 
 static Status grow(void **array, int32_t *capacity, int32_t wanted, size_t size, Err *err) {
@@ -294,7 +321,7 @@ static Status check_row(Check *check, sqlite3_stmt *row, Err *err) {
     int has_item = check_key(check, row, 1, ITEM_NULL, ITEM_BLANKS, definition->item_affinity,
         buffer + KEY_BUFFER, &item);
     check_weight(check, row);
-    check_time(check, row);
+    TRY(check_time(check, row, err));
     check->rows++;
     return has_user && has_item ? count_pair(check, user, item, err) : ST_OK;
 }
@@ -352,6 +379,46 @@ static Status check_users(Check *check, Err *err) {
 static void check_items(Check *check) {
     for (int32_t i = 0; i < keymap_count(check->items); i++)
         if (!check->item[i].more) note_key(check, ITEM_ONCE, keymap_key(check->items, i), -1);
+}
+
+/* Pauses between days with events that are longer than three days and GAP_TIMES the usual longest
+ * ones (of ten the longest). */
+static Status check_gaps(Check *check, Err *err) {
+    int32_t n = keymap_count(check->days), *new_id;
+    Finding *finding = &check->finding[GAPS];
+    if (n < LEAST_DAYS) return ST_OK;
+    TRY(keymap_sort(check->days, &new_id, err));
+    mem_free(new_id);
+    int64_t *gap = mem_array((size_t)n, sizeof *gap);
+    if (!gap) return fail_nomem(err, "the check");
+    for (int32_t i = 1; i < n; i++)
+        gap[i - 1] = keymap_key(check->days, i).integer - keymap_key(check->days, i - 1).integer;
+    qsort(gap, (size_t)n - 1, sizeof *gap, ascending);
+    int64_t usual = gap[(n - 2) * 9 / 10];
+    mem_free(gap);
+    for (int32_t i = 1; i < n; i++) {
+        int64_t day = keymap_key(check->days, i - 1).integer,
+                days = keymap_key(check->days, i).integer - day - 1;
+        if (days < GAP_LEAST || days + 1 < GAP_TIMES * usual) continue;
+        finding->count += days;
+        if (finding->n_examples == EXAMPLES) continue;
+        bytes_format(&finding->examples, "%s{\"after\": %lld, \"days\": %lld}",
+            finding->n_examples++ ? ", " : "", (long long)(day + 1) * 86400, (long long)days);
+    }
+    return ST_OK;
+}
+
+static void check_amounts(Check *check) {
+    double age = floor((check->now - check->newest) / 86400);
+    if (keymap_count(check->days) && age >= STALE_DAYS) {
+        check->finding[STALE].count = (int64_t)age;
+        bytes_format(&check->finding[STALE].examples, "{\"newest\": %.0f}", check->newest);
+    }
+    const Algorithm *algorithm = check->definition->algorithm;
+    if (check->rows >= algorithm->least_events) return;
+    check->finding[TOO_LITTLE].count = check->rows;
+    bytes_format(&check->finding[TOO_LITTLE].examples, "{\"algorithm\": \"%s\", \"wants\": %d}",
+        algorithm->name, (int)algorithm->least_events);
 }
 
 static void check_span(Check *check) {
@@ -448,6 +515,8 @@ static Status check_all(Check *check, Err *err) {
     if (status == ST_OK) status = check_duplicates(check, err);
     if (status == ST_OK) status = check_users(check, err);
     if (status != ST_OK) return status; /* the arrays may be shorter than the keys */
+    TRY(check_gaps(check, err));
+    check_amounts(check);
     check_items(check);
     check_both(check, check->users, USER_BOTH);
     check_both(check, check->items, ITEM_BOTH);
@@ -459,9 +528,10 @@ static const char *column_of(const ModelDefinition *definition, Problem problem)
     if (problem <= USER_FRACTION || problem == USER_BOTH || problem == USER_BLANKS ||
         problem == ROBOT || problem == GUEST)
         return definition->user;
-    if (problem >= TIME_MISSING && problem <= TIME_ANCIENT) return definition->time;
+    if ((problem >= TIME_MISSING && problem <= TIME_ANCIENT) || problem == STALE || problem == GAPS)
+        return definition->time;
     if (problem >= WEIGHT_MISSING && problem <= WEIGHT_ZERO) return definition->weight;
-    return problem == DUPLICATE ? definition->events : definition->item;
+    return problem == DUPLICATE || problem == TOO_LITTLE ? definition->events : definition->item;
 }
 
 static Status emit(const Check *check, RowSink *sink, Err *err) {
@@ -496,8 +566,10 @@ static Status check_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *
     Check check = {.definition = &definition,
         .users = keymap_new(),
         .items = keymap_new(),
+        .days = keymap_new(),
+        .newest = -INFINITY,
         .now = (double)time(NULL)};
-    Status status = check.users && check.items
+    Status status = check.users && check.items && check.days
         ? definition_find(&definition, db, value_text(argv[0]), err)
         : fail_nomem(err, "the check");
     if (status == ST_OK) status = check_all(&check, err);
@@ -505,6 +577,7 @@ static Status check_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *
     for (int p = 0; p < N_PROBLEMS; p++) bytes_clear(&check.finding[p].examples);
     keymap_free(check.users);
     keymap_free(check.items);
+    keymap_free(check.days);
     mem_free(check.user);
     mem_free(check.item);
     definition_clear(&definition);

@@ -31,6 +31,9 @@
     X(forget) \
     X(privacy) \
     X(pseudonym) \
+    X(verify) \
+    X(drift) \
+    X(describe) \
     X(evaluate) \
     X(compare) \
     X(crossval) \

@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "../../base/json.h"
+#include "../../base/memory.h"
 #include "../../base/options.h"
 #include "../host/cache.h"
 #include "../host/jobs.h"
 #include "model_items.h"
+#include "model_profile.h"
 #include "model_setting.h"
 #include "model_version.h"
 
@@ -31,41 +33,66 @@ Status train_may_activate(const ModelDefinition *definition, const char *options
     return never ? ST_OK : live_may_activate(&definition->id, err);
 }
 
-Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options,
-    Model **out, PutWish *wish, Err *err) {
-    ModelDefinition d = *definition; /* options change a copy; the texts stay the definition's */
-    TrainOptions train;
+/* Everything that is read, and the training. */
+static Status read_and_train(const ModelDefinition *definition, EventsReader *reader,
+    const TrainWindow *window, Dataset *data, Task *task, Model **out, Err *err) {
+    DatasetRules rules = model_rules(
+        definition->algorithm, &definition->common, &definition->params);
+    Profile *profile = NULL;
+    Model *start = NULL;
+    TRY(dataset_init(data, err));
+    TRY(items_list(definition, data, err));
+    reader->task = task;
+    Status status = events_read_all(
+        reader, definition, window->has_until, window->until, data, err);
+    reader->task = NULL;
+    if (status == ST_OK && !(profile = mem_array(1, sizeof *profile)))
+        status = fail_nomem(err, "the days");
+    if (status == ST_OK) status = profile_training(profile, definition, data, err);
+    if (status == ST_OK) status = dataset_finish(data, &rules, task, err);
+    if (status == ST_OK && task_poll(task)) status = fail(err, ST_CANCELLED, "interrupted");
+    if (status == ST_OK) status = items_read(definition, data, err);
+    if (status == ST_OK) status = take_start(definition, &start, err);
+    if (status == ST_OK)
+        status = model_train(out, definition->algorithm, &definition->common, &definition->params,
+            start, data, task, err);
+    cache_release(start);
+    if (status == ST_OK) status = profile_trained(profile, *out, data, err);
+    mem_free(profile);
+    return status;
+}
+
+Status train_definition(const ModelDefinition *definition, EventsReader *reader,
+    const TrainWindow *window, int progress, Model **out, Err *err) {
     Dataset data = {0};
     Task task = {0};
     Job job;
-    Model *start = NULL;
-
     *out = NULL;
-    options_default(train_options, &train);
-    if (options) TRY(train_read_options(&d, &train, options, err));
-    int has_until = isfinite(train.until);
-    if (has_until && !d.time) return fail(err, ST_BADARG, "until needs the model's time= column");
-    *wish = (PutWish){train.activate == ACTIVATE_ALWAYS, train.keep};
-    TRY(job_begin(&job, "train", d.id.name, &task, d.id.db, (int)train.progress, err));
+    TRY(job_begin(&job, "train", definition->id.name, &task, definition->id.db, progress, err));
     task_phase(&task, "reading events", "events", 0, 0);
-    Status status = dataset_init(&data, err);
-    if (status == ST_OK) status = items_list(&d, &data, err);
-    reader->task = &task;
-    if (status == ST_OK) status = events_read_all(reader, &d, has_until, train.until, &data, err);
-    reader->task = NULL;
-    DatasetRules rules = model_rules(d.algorithm, &d.common, &d.params);
-    if (status == ST_OK) status = dataset_finish(&data, &rules, &task, err);
-    if (status == ST_OK && task_poll(&task)) status = fail(err, ST_CANCELLED, "interrupted");
-    if (status == ST_OK) status = items_read(&d, &data, err);
-    if (status == ST_OK) status = take_start(&d, &start, err);
-    if (status == ST_OK)
-        status = model_train(out, d.algorithm, &d.common, &d.params, start, &data, &task, err);
-    cache_release(start);
+    Status status = read_and_train(definition, reader, window, &data, &task, out, err);
     if (status == ST_OK) {
-        (*out)->has_until = has_until;
-        (*out)->until = has_until ? train.until : 0;
+        (*out)->has_until = window->has_until;
+        (*out)->until = window->has_until ? window->until : 0;
+    } else {
+        model_free(*out);
+        *out = NULL;
     }
     dataset_clear(&data);
     job_end(&job);
     return status;
+}
+
+Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options,
+    Model **out, PutWish *wish, Err *err) {
+    ModelDefinition d = *definition; /* options change a copy; the texts stay the definition's */
+    TrainOptions train;
+    *out = NULL;
+    options_default(train_options, &train);
+    if (options) TRY(train_read_options(&d, &train, options, err));
+    TrainWindow window = {isfinite(train.until), train.until};
+    if (window.has_until && !d.time)
+        return fail(err, ST_BADARG, "until needs the model's time= column");
+    *wish = (PutWish){train.activate == ACTIVATE_ALWAYS, train.keep};
+    return train_definition(&d, reader, &window, (int)train.progress, out, err);
 }

@@ -10,6 +10,15 @@
 Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options,
     Model **out, PutWish *wish, Err *err);
 
+/* Events before until (if has_until). */
+typedef struct TrainWindow {
+    int has_until;
+    double until;
+} TrainWindow;
+/* The definition as it stands. progress: as of the option. */
+Status train_definition(const ModelDefinition *definition, EventsReader *reader,
+    const TrainWindow *window, int progress, Model **out, Err *err);
+
 /* A training that would activate its version is refused while an experiment runs, before it begins
  * (version_live.h). options: as above. */
 Status train_may_activate(const ModelDefinition *definition, const char *options, Err *err);

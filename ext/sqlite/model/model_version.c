@@ -27,7 +27,8 @@ static Status describe(const void *object, VersionFacts *out, Err *err) {
         .items = model->n_items,
         .has_until = model->has_until,
         .until = model->until,
-        .trained_seconds = model->trained_seconds};
+        .trained_seconds = model->trained_seconds,
+        .trained_on = model->trained_on};
     model_options_json(model, &out->options);
     bytes_append(&out->log, "[", 1);
     for (int64_t i = 0; i < model->n_steps; i++)

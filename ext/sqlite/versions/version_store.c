@@ -336,6 +336,20 @@ static Status next_version(const Versioned *versioned, sqlite3_int64 *out, Err *
     return ST_OK;
 }
 
+static Status insert_trained_on(
+    const Versioned *versioned, sqlite3_int64 version, const char *text, Err *err) {
+    ShadowOwner owner = {versioned->db, versioned->schema, versioned->name, versioned};
+    sqlite3_stmt *insert;
+    if (!text) return ST_OK;
+    TRY(shadow_ensure(&version_shadow, &owner, "facts", err));
+    TRY(sql_prepare(versioned->db, &insert, err,
+        "REPLACE INTO \"%w\".\"%w_facts\" VALUES(?1, 'trained_on', ?2)", versioned->schema,
+        versioned->name));
+    sqlite3_bind_int64(insert, 1, version);
+    sqlite3_bind_text(insert, 2, text, -1, SQLITE_STATIC);
+    return sql_finish(versioned->db, insert, err);
+}
+
 /* The rows of a version, looked at again before it counts. */
 static Status write_version(
     const Versioned *versioned, sqlite3_int64 version, const NewVersion *own, Err *err) {
@@ -344,6 +358,7 @@ static Status write_version(
     if (status == ST_OK) status = insert_chunks(versioned, version, own->data, own->len, err);
     if (status == ST_OK)
         status = insert_version(versioned, version, &facts, own->len, own->sha256, err);
+    if (status == ST_OK) status = insert_trained_on(versioned, version, facts.trained_on, err);
     if (status == ST_OK) status = check_stored(versioned, version, own, err);
     bytes_clear(&facts.options);
     bytes_clear(&facts.log);

@@ -34,14 +34,15 @@ static Status visit_versions(const Versioned *versioned, RowSink *sink, Err *err
     static const char facts[] =
         "(SELECT json_group_object(substr(key, 5), value) FROM \"%w\".\"%w_facts\" WHERE "
         "version=v.version AND substr(key, 1, 4)='tag:'), (SELECT value FROM \"%w\".\"%w_facts\" "
-        "WHERE version=v.version AND key='note')";
+        "WHERE version=v.version AND key='note'), (SELECT value FROM \"%w\".\"%w_facts\" WHERE "
+        "version=v.version AND key='trained_on')";
     const char *schema = versioned->schema, *name = versioned->name;
     sqlite3_stmt *rows;
     int has_facts;
     TRY(has_later(versioned, "facts", &has_facts, err));
     char *own_aliases = sqlite3_mprintf(aliases, schema, name),
-         *own_facts = has_facts ? sqlite3_mprintf(facts, schema, name, schema, name)
-                                : sqlite3_mprintf("'{}', NULL");
+         *own_facts = has_facts ? sqlite3_mprintf(facts, schema, name, schema, name, schema, name)
+                                : sqlite3_mprintf("'{}', NULL, NULL");
     Status status = own_aliases && own_facts
         ? sql_prepare(versioned->db, &rows, err,
               "SELECT version, version IS (SELECT version FROM \"%w\".\"%w_deployments\" ORDER BY "
@@ -175,11 +176,11 @@ static Status trials_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err 
 int register_version_tables(sqlite3 *db) {
     static const RowTable tables[] = {
         {.name = "rec_versions",
-            .columns =
-                "model TEXT, version INTEGER, active INTEGER, algorithm TEXT, options TEXT, "
-                "events INTEGER, users INTEGER, items INTEGER, until REAL, trained_seconds "
-                "REAL, bytes INTEGER, sha256 TEXT, aliases TEXT, tags TEXT, note TEXT, schema TEXT",
-            .n_columns = 16,
+            .columns = "model TEXT, version INTEGER, active INTEGER, algorithm TEXT, options TEXT, "
+                       "events INTEGER, users INTEGER, items INTEGER, until REAL, trained_seconds "
+                       "REAL, bytes INTEGER, sha256 TEXT, aliases TEXT, tags TEXT, note TEXT, "
+                       "trained_on TEXT, schema TEXT",
+            .n_columns = 17,
             .arguments = "",
             .fill = versions_fill},
         {.name = "rec_training_log",

@@ -22,7 +22,7 @@
  *     m_audit      (id INTEGER PRIMARY KEY, at, command, detail, author, note, live, hash)
  *         append-only; live: what served after it, where it changed (version_live.h); hash:
  *         SHA-256 of the row and the hash before it (version_audit.c)
- *     m_facts      (version, key, value): tags, notes, author of a version
+ *     m_facts      (version, key, value): tags, note, and what a version was trained on
  *     m_lists      (id INTEGER PRIMARY KEY, list, user, at, scenario, experiment, arm, version)
  *     m_shown      (list, rank, item, team, version, propensity)
  *     m_outcomes   (id INTEGER PRIMARY KEY, at, list, user, item, kind, value)
@@ -49,7 +49,8 @@ typedef struct VersionFacts {
     int has_until;
     double until;
     double trained_seconds;
-    Bytes log; /* JSON */
+    Bytes log;              /* JSON */
+    const char *trained_on; /* JSON, the object's; NULL: it does not say */
 } VersionFacts;
 
 typedef struct VersionKind {
