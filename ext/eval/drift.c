@@ -41,7 +41,7 @@ static Days days_of(const Profile *reference, DayNumber number) {
         degrees++;
     }
     days.variance = degrees >= 1 ? days.variance / degrees : NAN;
-    if (!days.n) days.mean = NAN;
+    if (!(days.n > 0)) days.mean = NAN;
     return days;
 }
 
@@ -57,13 +57,13 @@ static NewDays new_days_of(const Profile *current, const Days *old, DayNumber nu
     for (int d = 0; d < current->n_days; d++) {
         double x = current->day[d].number[number];
         int kind = kind_of_new(old, d);
-        if (!isfinite(x) || !old->n_of[kind]) continue;
+        if (!isfinite(x) || !(old->n_of[kind] > 0)) continue;
         new.n++;
         n_of[kind]++;
         new.mean += x;
         new.off += x - old->mean_of[kind];
     }
-    if (!new.n) return (NewDays){0, NAN, NAN, NAN};
+    if (!(new.n > 0)) return (NewDays){0, NAN, NAN, NAN};
     new.mean /= new.n;
     new.off /= new.n;
     new.error2 = 1 / new.n;

@@ -32,6 +32,7 @@
     X(privacy) \
     X(pseudonym) \
     X(verify) \
+    X(explain) \
     X(drift) \
     X(describe) \
     X(evaluate) \
