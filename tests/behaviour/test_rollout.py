@@ -1,5 +1,5 @@
 """Aliases, canaries, experiments, interleaving, the log of commands: who was answered by which version, and when."""
-import collections, json, math, multiprocessing, sqlite3
+import collections, json, math, multiprocessing, random, sqlite3
 
 from support import EXTENSION, Shop, equal, make_events, make_model, one, refused, rows, same_rows, shadow
 
@@ -481,3 +481,35 @@ def test_reading_writes_nothing(shop):
     equal(one(reader, "SELECT json_extract(rec_audit_verify('m'), '$.ok')"), 1)
     equal(len(rows(reader, "SELECT * FROM rec_live_at('m', '2100-01-01', 1)")), 1)
     refused(reader, "INSERT INTO m(m) VALUES('stop')", says="readonly")
+
+
+# ---- if-better ----
+
+
+def test_a_version_that_is_no_better_is_stored_and_not_served(shop):
+    db = shop.connect()
+    draw = random.Random(9)
+    db.execute("CREATE TABLE events(user INTEGER, item INTEGER, n REAL, t INTEGER)")
+    for user in range(400):  # two tastes: neighbours know them, the popular list does not
+        for item in draw.sample(range(20), 6):
+            db.execute("INSERT INTO events VALUES(?, ?, 1, ?)", (user, item + 20 * (user % 2), draw.randrange(1000)))
+    make_model(db, train=False, algorithm="popular")
+    note(db, "train", {"activate": "if-better"}, at=10)
+    equal(one(db, "SELECT version FROM rec_versions WHERE active"), 1, "nothing served before")
+    note(db, "train", {"algorithm": "item_knn", "activate": "if-better"}, at=11)
+    equal(one(db, "SELECT version FROM rec_versions WHERE active"), 2)
+    detail = json.loads(one(db, "SELECT detail FROM rec_audit('m') ORDER BY id DESC LIMIT 1"))
+    assert detail["activated"] and detail["candidate"] > detail["active"] and detail["p"] < 0.05 and detail["users"] > 100, detail
+    tags = json.loads(one(db, "SELECT tags FROM rec_versions WHERE version = 2"))
+    assert abs(tags["validation.ndcg.10"] - detail["candidate"]) < 1e-6
+    note(db, "train", {"algorithm": "popular", "activate": "if-better"}, at=12)
+    equal(rows(db, "SELECT version, active FROM rec_versions"), [(1, 0), (2, 1), (3, 0)])
+    equal(json.loads(one(db, "SELECT detail FROM rec_audit('m') ORDER BY id DESC LIMIT 1"))["activated"], False)
+    note(db, "tune", {"algorithm": "item_knn", "trials": 1, "activate": "never"}, at=12)
+    assert abs(one(db, "SELECT value FROM rec_trials WHERE options = '{\"algorithm\":\"item_knn\"}'") - detail["candidate"]) < 1e-8, "the same question as a tuning's"
+    # the same setting again: newer events are better without a trial
+    db.execute("INSERT INTO events VALUES(3, 3, 1, 1001)")
+    note(db, "train", {"algorithm": "item_knn", "activate": "if-better"}, at=13)
+    equal(one(db, "SELECT version FROM rec_versions WHERE active"), 4)
+    note(db, "experiment", {"name": "x", "arms": {"a": 1, "b": 2}}, at=14)
+    refused(db, "INSERT INTO m(m, arg) VALUES('train', '{\"activate\": \"if-better\"}')", says="the experiment 'x' runs")

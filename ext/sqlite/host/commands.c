@@ -41,3 +41,34 @@ Status command_run(const Command *commands, const CommandHooks *hooks, void *tab
     TRY(command->run(&call, err));
     return is_noted ? hooks->end(&call, err) : ST_OK;
 }
+
+/* Is it one of "a|b|c"? */
+static int is_among(const char *allowed, const char *key) {
+    size_t len = strlen(key);
+    for (const char *word = allowed; len; word++) {
+        const char *end = strchr(word, '|');
+        size_t own = end ? (size_t)(end - word) : strlen(word);
+        if (own == len && memcmp(word, key, len) == 0) return 1;
+        if (!end) return 0;
+        word = end;
+    }
+    return 0;
+}
+
+Status command_object(const CommandCall *call, const char *allowed, json_t **out, Err *err) {
+    json_error_t json_error;
+    const char *text = (const char *)sqlite3_value_text(call->arg), *key;
+    json_t *value;
+    *out = text ? json_loads(text, JSON_REJECT_DUPLICATES, &json_error) : NULL;
+    Status status = json_is_object(*out)
+        ? ST_OK
+        : fail(err, ST_BADARG, "%s: arg must be a JSON object", call->name);
+    json_object_foreach(*out, key, value) {
+        if (status == ST_OK && allowed && !is_among(allowed, key))
+            status = fail(err, ST_BADARG, "%s: unknown '%.60s' (%s)", call->name, key, allowed);
+    }
+    if (status == ST_OK) return ST_OK;
+    json_decref(*out);
+    *out = NULL;
+    return status;
+}

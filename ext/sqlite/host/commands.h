@@ -5,6 +5,7 @@
 #ifndef REC_COMMANDS_H
 #define REC_COMMANDS_H
 
+#include "../../base/json.h"
 #include "sql.h"
 
 /* HAS_EFFECT: the hooks are called, which take the options of a note (who, when, why). */
@@ -43,5 +44,9 @@ typedef struct CommandColumns {
 /* The command that the columns name. commands ends with an empty row. hooks: NULL for none. */
 Status command_run(const Command *commands, const CommandHooks *hooks, void *table,
     const CommandColumns *columns, sqlite3_int64 *rowid, Err *err);
+
+/* arg as a JSON object whose members are among allowed ("version|tags|note"; NULL: any), which the
+ * caller json_decrefs. */
+Status command_object(const CommandCall *call, const char *allowed, json_t **out, Err *err);
 
 #endif

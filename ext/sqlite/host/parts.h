@@ -33,6 +33,7 @@
     X(pseudonym) \
     X(verify) \
     X(explain) \
+    X(shadow) \
     X(drift) \
     X(describe) \
     X(evaluate) \

@@ -20,28 +20,6 @@ static Status ensure(const Versioned *versioned, Err *err) {
 
 /* ---- JSON into rows ---- */
 
-/* The argument, whose members are among allowed. */
-static Status read_arg(
-    const CommandCall *call, const char *const *allowed, json_t **out, Err *err) {
-    json_error_t json_error;
-    const char *text = value_text(call->arg), *key;
-    json_t *value;
-    *out = text ? json_loads(text, 0, &json_error) : NULL;
-    Status status = json_is_object(*out)
-        ? ST_OK
-        : fail(err, ST_BADARG, "%s: arg must be a JSON object", call->name);
-    json_object_foreach(*out, key, value) {
-        int i = 0;
-        while (allowed[i] && strcmp(allowed[i], key) != 0) i++;
-        if (!allowed[i] && status == ST_OK)
-            status = fail(err, ST_BADARG, "%s: unknown '%.60s'", call->name, key);
-    }
-    if (status == ST_OK) return ST_OK;
-    json_decref(*out);
-    *out = NULL;
-    return status;
-}
-
 static int json_key(json_t *value, Affinity affinity, char *buffer, Key *out) {
     if (json_is_integer(value)) *out = (Key){.integer = json_integer_value(value)};
     else if (json_is_string(value))
@@ -231,15 +209,14 @@ static Status insert_items(
 }
 
 Status command_shown(const CommandCall *call, Err *err) {
-    static const char *const allowed[] = {
-        "list", "user", "at", "scenario", "experiment", "arm", "version", "items", NULL};
+    static const char allowed[] = "list|user|at|scenario|experiment|arm|version|items";
     const Versioned *versioned = versioned_of(call);
     json_t *object;
     KeyKinds kinds;
     ShownList list = {0};
     sqlite3_int64 id = 0;
     TRY(version_key_kinds(versioned, &kinds, err));
-    TRY(read_arg(call, allowed, &object, err));
+    TRY(command_object(call, allowed, &object, err));
     Status status = take_list(call, object, &kinds, &list, err);
     if (status == ST_OK) status = ensure(versioned, err);
     if (status == ST_OK) status = insert_list(versioned, &list, &id, err);
@@ -330,12 +307,12 @@ static Status insert_outcome(const CommandCall *call, const Outcome *outcome, Er
 }
 
 Status command_outcome(const CommandCall *call, Err *err) {
-    static const char *const allowed[] = {"list", "user", "item", "kind", "value", "at", NULL};
+    static const char allowed[] = "list|user|item|kind|value|at";
     json_t *object;
     KeyKinds kinds;
     Outcome outcome = {0};
     TRY(version_key_kinds(versioned_of(call), &kinds, err));
-    TRY(read_arg(call, allowed, &object, err));
+    TRY(command_object(call, allowed, &object, err));
     Status status = ensure(versioned_of(call), err);
     if (status == ST_OK) status = take_outcome(call, object, &kinds, &outcome, err);
     if (status == ST_OK) status = insert_outcome(call, &outcome, err);
@@ -361,7 +338,7 @@ static Status move_rows(const Versioned *versioned, const char *suffix, Key from
 
 /* The audit says how much was moved, and not whose: it outlives a forgotten user. */
 Status command_merge_user(const CommandCall *call, Err *err) {
-    static const char *const allowed[] = {"from", "to", NULL};
+    static const char allowed[] = "from|to";
     const Versioned *versioned = versioned_of(call);
     json_t *object;
     KeyKinds kinds;
@@ -369,7 +346,7 @@ Status command_merge_user(const CommandCall *call, Err *err) {
     char buffer[2 * KEY_BUFFER];
     sqlite3_int64 moved = 0;
     TRY(version_key_kinds(versioned, &kinds, err));
-    TRY(read_arg(call, allowed, &object, err));
+    TRY(command_object(call, allowed, &object, err));
     Status status = take_key(call, object, "from", kinds.user, buffer, &from, err);
     if (status == ST_OK)
         status = take_key(call, object, "to", kinds.user, buffer + KEY_BUFFER, &to, err);

@@ -9,22 +9,60 @@
 #include "../life/stats_flush.h"
 #include "../versions/version_commands.h"
 #include "../versions/version_store.h"
+#include "model_better.h"
 #include "model_forget.h"
+#include "model_setting.h"
 #include "model_table.h"
 #include "model_train.h"
 #include "model_tune.h"
+
+/* What the audit says of a training that was judged, and the value of the new version as a tag. */
+static Status note_judgement(
+    ModelTable *table, sqlite3_int64 version, const char *options, const Better *better, Err *err) {
+    Bytes *detail = &table->versions.detail;
+    VersionName name;
+    TRY(store_lookup(&table->definition.id, NULL, version, &name, NULL, err));
+    int is_known = better->users > 0; /* else there are no values */
+    bytes_format(detail,
+        "{\"version\":%lld,\"sha256\":\"%s\",\"arg\":%s,\"active\":%.9g,\"candidate\":%.9g,"
+        "\"p\":%.9g,\"users\":%lld,\"activated\":%s}",
+        (long long)version, name.sha256, options, is_known ? better->active : 0,
+        is_known ? better->candidate : 0, better->p, (long long)better->users,
+        better->is_better ? "true" : "false");
+    if (!is_known) return ST_OK;
+    return store_tag(&table->definition.id, version, "validation.ndcg.10", better->candidate, err);
+}
+
+/* Is it to be activated if it is better? */
+static Status judge_first(
+    ModelTable *table, const char *options, int is_auto, Better *out, Err *err) {
+    ModelDefinition d = table->definition;
+    TrainOptions train;
+    *out = (Better){.is_better = 1};
+    options_default(train_options, &train);
+    if (!options || is_auto) return ST_OK;
+    TRY(train_read_options(&d, &train, options, err));
+    return train.activate == ACTIVATE_IF_BETTER
+        ? better_than_active(&table->definition, &table->reader, options, out, err)
+        : ST_OK;
+}
 
 static Status command_train(const CommandCall *call, Err *err) {
     ModelTable *table = call->table;
     const ModelDefinition *definition = &table->definition;
     const char *options = value_text(call->arg);
+    int is_auto = tune_before_train(definition, options);
     Model *model;
     PutWish wish;
+    Better better;
     TRY(train_may_activate(definition, options, err));
-    if (tune_before_train(definition, options))
-        TRY(tune_and_train(definition, &table->reader, options, 1, &model, &wish, err));
+    TRY(judge_first(table, options, is_auto, &better, err));
+    if (is_auto) TRY(tune_and_train(definition, &table->reader, options, 1, &model, &wish, err));
     else TRY(train_model(definition, &table->reader, options, &model, &wish, err));
+    wish.activate &= better.is_better;
     Status status = store_put(&definition->id, model, &wish, "train", call->rowid, err);
+    if (status == ST_OK && better.was_judged)
+        status = note_judgement(table, *call->rowid, options, &better, err);
     model_free(model);
     return status;
 }
@@ -38,6 +76,8 @@ static const Command COMMANDS[] = {
     {"train", READS_ARG | HAS_EFFECT, command_train},
     {"tune", READS_ARG | HAS_EFFECT, command_tune},
     {"load", READS_ARG | READS_OPTIONS | HAS_EFFECT, command_load},
+    {"export", READS_ARG | HAS_EFFECT, command_export},
+    {"import", READS_ARG | HAS_EFFECT, command_import},
     {"activate", READS_ARG | HAS_EFFECT, command_activate},
     {"rollback", HAS_EFFECT, command_rollback},
     {"drop-version", READS_ARG | HAS_EFFECT, command_drop_version},

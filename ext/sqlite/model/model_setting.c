@@ -11,7 +11,8 @@ const OptSpec train_options[] = {
     {"until", OPT_TIME, offsetof(TrainOptions, until), -377705116800.0, 253402300799.0, INFINITY,
         NULL, "train on events before this time"},
     {"activate", OPT_CHOICE, offsetof(TrainOptions, activate), 0, 0, ACTIVATE_ALWAYS,
-        "always|never", "serve the new version at once"},
+        "always|never|if-better",
+        "serve the new version at once; if-better: where its setting beats the active one's"},
     {"keep", OPT_INT, offsetof(TrainOptions, keep), 0, 1e6, KEEP_AS_CREATED, NULL,
         "keep so many versions, the newest (and the active one and the one before it); 0: all; "
         "default: the model's"},

@@ -12,7 +12,7 @@ typedef struct TrainOptions {
     int64_t progress;
     int64_t algorithm; /* index in the registry */
 } TrainOptions;
-enum { ACTIVATE_ALWAYS, ACTIVATE_NEVER };
+enum { ACTIVATE_ALWAYS, ACTIVATE_NEVER, ACTIVATE_IF_BETTER };
 extern const OptSpec train_options[];
 /* A JSON of options into *train and, where they are the algorithm's, into the definition. */
 Status train_read_options(

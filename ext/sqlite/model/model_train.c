@@ -93,6 +93,6 @@ Status train_model(const ModelDefinition *definition, EventsReader *reader, cons
     TrainWindow window = {isfinite(train.until), train.until};
     if (window.has_until && !d.time)
         return fail(err, ST_BADARG, "until needs the model's time= column");
-    *wish = (PutWish){train.activate == ACTIVATE_ALWAYS, train.keep};
+    *wish = (PutWish){.activate = train.activate != ACTIVATE_NEVER, .keep = train.keep};
     return train_definition(&d, reader, &window, (int)train.progress, out, err);
 }

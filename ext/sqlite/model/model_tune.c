@@ -393,8 +393,8 @@ Status tune_model(const ModelDefinition *definition, EventsReader *reader, const
     Status status = run_search(&run, definition, reader, options, 1, 0, err);
     if (status == ST_OK) status = train_winner(&run, reader, &model, err);
     if (status == ST_OK && model)
-        status = store_put(
-            &definition->id, model, &(PutWish){1, KEEP_AS_CREATED}, "tune", version, err);
+        status = store_put(&definition->id, model,
+            &(PutWish){.activate = 1, .keep = KEEP_AS_CREATED}, "tune", version, err);
     take_back(&run, status);
     model_free(model);
     run_clear(&run);
@@ -435,7 +435,8 @@ Status tune_and_train(const ModelDefinition *definition, EventsReader *reader, c
     TuningRun run;
     *out = NULL;
     Status status = run_search(&run, definition, reader, options, store, 1, err);
-    *wish = (PutWish){status == ST_OK && run.tuning.call.activate != NEVER, KEEP_AS_CREATED};
+    *wish = (PutWish){
+        .activate = status == ST_OK && run.tuning.call.activate != NEVER, .keep = KEEP_AS_CREATED};
     const char *setting = run.chosen && !(run.active >= run.chosen_value) ? run.chosen
         : !isnan(run.active)                                              ? run.active_options
                                                                           : NULL;

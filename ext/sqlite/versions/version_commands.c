@@ -65,7 +65,7 @@ Status command_load(const CommandCall *call, Err *err) {
         return fail(err, ST_BADARG, "load: arg must be the BLOB that rec_train gave");
     if (load.activate == 0) TRY(live_may_activate(versioned_of(call), err));
     const void *data = sqlite3_value_blob(call->arg);
-    PutWish wish = {load.activate == 0, load.keep};
+    PutWish wish = {.activate = load.activate == 0, .keep = load.keep};
     return store_put_bytes(versioned_of(call), data, (size_t)sqlite3_value_bytes(call->arg), &wish,
         load.action ? "tune" : "load", call->rowid, err);
 }

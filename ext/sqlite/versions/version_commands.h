@@ -37,6 +37,17 @@ Status command_experiment(const CommandCall *call, Err *err); /* arg: {"name":, 
 Status command_shares(const CommandCall *call, Err *err);     /* arg: {"shares": [...]} */
 Status command_stop(const CommandCall *call, Err *err);       /* arg: {"name":, "promote":} */
 
+/* ---- version_transfer.c ---- */
+Status command_export(const CommandCall *call, Err *err); /* arg: {"version":, "to": "aux.name"} */
+Status command_import(const CommandCall *call, Err *err); /* arg: {"from": "aux.name", ...} */
+
+/* A number of a version, or an alias; it must load. */
+Status version_take(
+    const CommandCall *call, const Live *live, json_t *value, sqlite3_int64 *out, Err *err);
+/* Tags and a note of a version, either NULL. */
+Status version_annotate(
+    const CommandCall *call, sqlite3_int64 version, json_t *tags, json_t *note, Err *err);
+
 Status command_check_versions(const CommandCall *call, Err *err);
 
 #endif

@@ -12,34 +12,7 @@
 static VersionedTable *table_of(const CommandCall *call) { return call->table; }
 static const Versioned *versioned_of(const CommandCall *call) { return table_of(call)->id; }
 
-/* arg as an object whose members are among allowed ("name|arms"); the caller's. */
-static Status read_object(const CommandCall *call, const char *allowed, json_t **out, Err *err) {
-    json_error_t json_error;
-    const char *text = value_text(call->arg), *key;
-    json_t *value;
-    *out = text ? json_loads(text, JSON_REJECT_DUPLICATES, &json_error) : NULL;
-    if (!json_is_object(*out)) {
-        json_decref(*out);
-        *out = NULL;
-        return fail(err, ST_BADARG, "%s: arg must be a JSON object", call->name);
-    }
-    json_object_foreach(*out, key, value) {
-        const char *found = allowed ? strstr(allowed, key) : key;
-        size_t len = strlen(key);
-        int is_word = found &&
-            (!allowed ||
-                ((found == allowed || found[-1] == '|') && (found[len] == '|' || !found[len])));
-        if (is_word && len) continue;
-        json_decref(*out);
-        *out = NULL;
-        return fail(
-            err, ST_BADARG, "%s: unknown '%.60s' (%s)", call->name, key, allowed ? allowed : "");
-    }
-    return ST_OK;
-}
-
-/* A number of a version, or an alias; it must load. */
-static Status take_version(
+Status version_take(
     const CommandCall *call, const Live *live, json_t *value, sqlite3_int64 *out, Err *err) {
     const char *name = json_string_value(value);
     *out = json_is_integer(value) ? json_integer_value(value) : name ? live_alias(live, name) : 0;
@@ -70,7 +43,7 @@ static Status set_alias(
         remove_alias(live, name);
         return ST_OK;
     }
-    TRY(take_version(call, live, value, &version, err));
+    TRY(version_take(call, live, value, &version, err));
     remove_alias(live, name);
     if (live->n_aliases == LIVE_MAX_ALIASES)
         return fail(err, ST_BADARG, "more than %d aliases", LIVE_MAX_ALIASES);
@@ -91,7 +64,7 @@ Status command_alias(const CommandCall *call, Err *err) {
     Live live;
     json_t *object;
     TRY(live_read(versioned_of(call), &live, err));
-    TRY(read_object(call, NULL, &object, err));
+    TRY(command_object(call, NULL, &object, err));
     Status status = set_aliases(call, object, &live, err);
     json_decref(object);
     return status == ST_OK ? live_write(versioned_of(call), &live, err) : status;
@@ -139,25 +112,31 @@ static Status check_facts(const CommandCall *call, json_t *tags, json_t *note, E
     return ST_OK;
 }
 
-static Status annotate(const CommandCall *call, json_t *object, Err *err) {
+Status version_annotate(
+    const CommandCall *call, sqlite3_int64 version, json_t *tags, json_t *note, Err *err) {
     const Versioned *versioned = versioned_of(call);
     ShadowOwner owner = {versioned->db, versioned->schema, versioned->name, versioned};
-    json_t *tags = json_object_get(object, "tags"), *note = json_object_get(object, "note"), *value;
+    json_t *value;
     const char *key;
-    Live live;
-    sqlite3_int64 version;
     TRY(check_facts(call, tags, note, err));
-    TRY(live_read(versioned, &live, err));
-    TRY(take_version(call, &live, json_object_get(object, "version"), &version, err));
     TRY(shadow_ensure(&version_shadow, &owner, "facts", err));
     json_object_foreach(tags, key, value)
         TRY(put_fact(versioned, version, "tag:", key, value, err));
     return note ? put_fact(versioned, version, "note", "", note, err) : ST_OK;
 }
 
+static Status annotate(const CommandCall *call, json_t *object, Err *err) {
+    Live live;
+    sqlite3_int64 version;
+    TRY(live_read(versioned_of(call), &live, err));
+    TRY(version_take(call, &live, json_object_get(object, "version"), &version, err));
+    return version_annotate(
+        call, version, json_object_get(object, "tags"), json_object_get(object, "note"), err);
+}
+
 Status command_annotate(const CommandCall *call, Err *err) {
     json_t *object;
-    TRY(read_object(call, "version|tags|note", &object, err));
+    TRY(command_object(call, "version|tags|note", &object, err));
     Status status = annotate(call, object, err);
     json_decref(object);
     return status;
@@ -214,7 +193,7 @@ static Status take_arms(
             ROUTE_MAX_ARMS);
     json_object_foreach(arms, name, value) {
         TRY(live_check_name("arm", name, err));
-        TRY(take_version(call, live, value, &out->version[out->n], err));
+        TRY(version_take(call, live, value, &out->version[out->n], err));
         memcpy(out->arm[out->n++].name, name, strlen(name) + 1);
     }
     json_t *shares = json_object_get(object, "shares");
@@ -280,7 +259,7 @@ static Status with_object(const CommandCall *call, const char *allowed,
     Live live;
     json_t *object;
     TRY(live_read(versioned_of(call), &live, err));
-    TRY(read_object(call, allowed, &object, err));
+    TRY(command_object(call, allowed, &object, err));
     Status status = run(call, object, &live, err);
     json_decref(object);
     return status;
@@ -301,7 +280,7 @@ static Status canary(const CommandCall *call, json_t *object, Live *live, Err *e
     if (!(part > 0 && part < 1))
         return fail(err, ST_BADARG, "canary: share is a number between 0 and 1");
     if (!goes_on) TRY(refuse_running(live, err));
-    TRY(take_version(call, live, json_object_get(object, "version"), &version, err));
+    TRY(version_take(call, live, json_object_get(object, "version"), &version, err));
     TRY(store_active(versioned_of(call), &active, err));
     if (!active) return fail(err, ST_BADARG, "canary: no version is active");
     if (version == active) return fail(err, ST_BADARG, "version %lld is active already", version);

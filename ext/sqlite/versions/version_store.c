@@ -196,7 +196,7 @@ static Status prepare_chunks(
     return ST_OK;
 }
 
-static Status read_bytes(const Versioned *versioned, sqlite3_int64 version, Bytes *out, Err *err) {
+Status store_bytes(const Versioned *versioned, sqlite3_int64 version, Bytes *out, Err *err) {
     sqlite3_stmt *rows;
     TRY(prepare_chunks(versioned, version, &rows, err));
     return chunks_read(versioned->db, rows, "the stored version", out, err);
@@ -224,7 +224,7 @@ static Status read_stored(const Versioned *versioned, sqlite3_int64 version, con
     Bytes stored = {0};
     char own[SHA256_TEXT];
     *out = NULL;
-    Status status = read_bytes(versioned, version, &stored, err);
+    Status status = store_bytes(versioned, version, &stored, err);
     *bytes = stored.len;
     if (status == ST_OK) status = versioned->kind->read(out, stored.data, stored.len, own, err);
     bytes_clear(&stored);
@@ -336,6 +336,20 @@ static Status next_version(const Versioned *versioned, sqlite3_int64 *out, Err *
     return ST_OK;
 }
 
+Status store_tag(
+    const Versioned *versioned, sqlite3_int64 version, const char *tag, double value, Err *err) {
+    ShadowOwner owner = {versioned->db, versioned->schema, versioned->name, versioned};
+    sqlite3_stmt *insert;
+    TRY(shadow_ensure(&version_shadow, &owner, "facts", err));
+    TRY(sql_prepare(versioned->db, &insert, err,
+        "REPLACE INTO \"%w\".\"%w_facts\" VALUES(?1, 'tag:'||?2, ?3)", versioned->schema,
+        versioned->name));
+    sqlite3_bind_int64(insert, 1, version);
+    sqlite3_bind_text(insert, 2, tag, -1, SQLITE_STATIC);
+    sqlite3_bind_double(insert, 3, value);
+    return sql_finish(versioned->db, insert, err);
+}
+
 static Status insert_trained_on(
     const Versioned *versioned, sqlite3_int64 version, const char *text, Err *err) {
     ShadowOwner owner = {versioned->db, versioned->schema, versioned->name, versioned};
@@ -426,12 +440,14 @@ Status store_put_bytes(const Versioned *versioned, const void *data, size_t len,
     void *object;
     Status status = versioned->kind->read(&object, data, len, sha256, err);
     if (status == ST_CORRUPT) { /* of the argument, not of the database */
-        err_prefix(err, "load");
+        err_prefix(err, "%s", action);
         return ST_BADARG;
     }
     TRY(status);
     NewVersion own = {object, data, len, sha256};
-    status = put(versioned, &own, wish, action, out, err);
+    if (wish->sha256 && strcmp(wish->sha256, sha256) != 0)
+        status = fail(err, ST_BADARG, "these bytes are not those that were exported");
+    else status = put(versioned, &own, wish, action, out, err);
     if (status != ST_OK) {
         versioned->kind->free_object(object);
         return status;

@@ -14,6 +14,7 @@ Status store_active_options(const Versioned *versioned, char **out, Err *err);
 typedef struct PutWish {
     int activate;
     int64_t keep; /* of all versions so many, the newest; 0: all; KEEP_AS_CREATED: as CREATE says */
+    const char *sha256; /* of store_put_bytes: that it must have; NULL: any */
 } PutWish;
 enum { KEEP_AS_CREATED = -1 };
 
@@ -27,6 +28,11 @@ Status store_put(const Versioned *versioned, const void *object, const PutWish *
 Status store_put_bytes(const Versioned *versioned, const void *data, size_t len,
     const PutWish *wish, const char *action, sqlite3_int64 *out_version, Err *err);
 
+/* A number among the tags of a version. */
+Status store_tag(
+    const Versioned *versioned, sqlite3_int64 version, const char *tag, double value, Err *err);
+/* Its stored form, for somebody else. */
+Status store_bytes(const Versioned *versioned, sqlite3_int64 version, Bytes *out, Err *err);
 /* action: what m_deployments says of it. */
 Status store_activate(
     const Versioned *versioned, sqlite3_int64 version, const char *action, Err *err);
