@@ -1,5 +1,7 @@
 #include "memory.h"
 
+#include <malloc.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,20 +18,68 @@ static int must_fail(void) {
     return 1;
 }
 
+/* ---- budgets ---- */
+
+/* Under a key of its own (guard.c says why no _Thread_local). */
+static pthread_key_t budget_key;
+static pthread_once_t budget_once = PTHREAD_ONCE_INIT;
+static int has_budget_key;
+static _Atomic int n_budgets; /* threads that have one: 0 costs nothing */
+
+static void make_budget_key(void) { has_budget_key = pthread_key_create(&budget_key, NULL) == 0; }
+
+void mem_budget_set(MemBudget *budget) {
+    pthread_once(&budget_once, make_budget_key);
+    if (!has_budget_key) return; /* no limit then */
+    MemBudget *old = pthread_getspecific(budget_key);
+    if (pthread_setspecific(budget_key, budget) != 0) return;
+    atomic_fetch_add(&n_budgets, (budget != NULL) - (old != NULL));
+}
+
+static MemBudget *own_budget(void) {
+    return atomic_load_explicit(&n_budgets, memory_order_relaxed) ? pthread_getspecific(budget_key)
+                                                                  : NULL;
+}
+
+/* Is there room for so many bytes more, beside `old` that go? */
+static int is_within_budget(size_t bytes, size_t old) {
+    MemBudget *budget = own_budget();
+    if (!budget || bytes <= old || bytes - old <= budget->left) return 1;
+    budget->exceeded = 1;
+    return 0;
+}
+
+static void *paid(void *block) {
+    MemBudget *budget = own_budget();
+    if (!budget || !block) return block;
+    size_t bytes = malloc_usable_size(block);
+    budget->left -= bytes < budget->left ? bytes : budget->left;
+    return block;
+}
+
+static void *pay_back(void *block) {
+    MemBudget *budget = own_budget();
+    if (budget) budget->left += malloc_usable_size(block);
+    return block;
+}
+
 static void *counted(void *block) {
     if (block) atomic_fetch_add_explicit(&live_blocks, 1, memory_order_relaxed);
-    return block;
+    return paid(block);
 }
 
 void *mem_array(size_t count, size_t size) {
     size_t bytes;
     if (must_fail() || __builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX)
         return NULL;
+    if (!is_within_budget(bytes, 0)) return NULL;
     return counted(malloc(bytes ? bytes : 1));
 }
 
 void *mem_zeros(size_t count, size_t size) {
-    if (must_fail()) return NULL;
+    size_t bytes;
+    if (must_fail() || __builtin_mul_overflow(count, size, &bytes) || !is_within_budget(bytes, 0))
+        return NULL;
     return counted(calloc(count ? count : 1, size ? size : 1));
 }
 
@@ -38,6 +88,7 @@ void *mem_aligned(size_t count, size_t size) {
     void *block = NULL;
     if (must_fail() || __builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX - 64)
         return NULL;
+    if (!is_within_budget(bytes, 0)) return NULL;
     if (posix_memalign(&block, 64, bytes ? bytes : 64)) return NULL;
     return counted(block);
 }
@@ -47,7 +98,12 @@ void *mem_resize(void *block, size_t count, size_t size) {
     if (!block) return mem_array(count, size);
     if (must_fail() || __builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX)
         return NULL;
-    return realloc(block, bytes ? bytes : 1);
+    size_t old = own_budget() ? malloc_usable_size(block) : 0;
+    if (!is_within_budget(bytes, old)) return NULL;
+    MemBudget *budget = own_budget();
+    void *grown = realloc(block, bytes ? bytes : 1);
+    if (grown && budget) budget->left += old;
+    return grown ? paid(grown) : NULL;
 }
 
 char *mem_text(const char *text, size_t len) {
@@ -61,7 +117,7 @@ char *mem_text(const char *text, size_t len) {
 void mem_free(void *block) {
     if (!block) return;
     atomic_fetch_sub_explicit(&live_blocks, 1, memory_order_relaxed);
-    free(block);
+    free(pay_back(block));
 }
 
 int64_t mem_live(void) { return atomic_load(&live_blocks); }

@@ -14,6 +14,8 @@
 typedef struct Task {
     int (*poll)(void *host); /* returns 1 to cancel; NULL: never */
     void *host;
+    double deadline; /* by task_clock; 0: none. What goes on longer is cancelled */
+    _Atomic int is_late;
     _Atomic int cancelled;
     _Atomic int64_t done; /* pieces of the present phase */
     _Atomic int64_t total;

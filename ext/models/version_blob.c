@@ -12,19 +12,23 @@
  *          algorithm's own  see the algorithm's file
  *     32   SHA-256          of all bytes above
  *     f64  trained_seconds  u64 n_steps   n_steps x (f64 sweep, f64 objective, f64 seconds)
- *     u32  what it was trained on: length, then JSON; missing in a form of before 2026-12
+ *          the highest bit of n_steps says that more follows; it is 0 in a form of before 2026-12
+ *     u32  what it was trained on: length, then JSON
+ *     u64  FNV-1a of that JSON
  *
  * The times and that stand after the checksum, so that the same data, seed and options give the
  * same checksum. Everything is checked before it is used. */
 #include <math.h>
 #include <string.h>
 
+#include "../base/hash.h"
 #include "../base/memory.h"
 #include "../base/sealed.h"
 #include "model.h"
 
 static const char MAGIC[8] = {'R', 'E', 'C', 'M', 'O', 'D', 'E', 'L'};
 enum { FORMAT = 1 };
+static const uint64_t MORE_FOLLOWS = (uint64_t)1 << 63;
 
 static void options_of(const Model *model, const CommonParams *common, Bytes *out) {
     bytes_append(out, "{", 1);
@@ -62,13 +66,16 @@ Status model_write(const Model *model, Bytes *out, char sha256[SHA256_TEXT], Err
     write_content(model, out);
     sealed_end(out, sha256);
     bytes_f64(out, model->trained_seconds);
-    bytes_u64(out, (uint64_t)model->n_steps);
+    bytes_u64(out, (uint64_t)model->n_steps | (model->trained_on ? MORE_FOLLOWS : 0));
     for (int64_t i = 0; i < model->n_steps; i++) {
         bytes_f64(out, model->step[i].sweep);
         bytes_f64(out, model->step[i].objective);
         bytes_f64(out, model->step[i].seconds);
     }
-    if (model->trained_on) bytes_text(out, model->trained_on);
+    if (model->trained_on) {
+        bytes_text(out, model->trained_on);
+        bytes_u64(out, fnv1a(FNV_START, model->trained_on, strlen(model->trained_on)));
+    }
     return out->failed ? fail_nomem(err, "the stored model") : ST_OK;
 }
 
@@ -136,9 +143,12 @@ static Status read_body(Model *model, Reader *in, Err *err) {
     return model->algorithm->read(model, in, err);
 }
 
-static Status read_times(Model *model, Reader *in, Err *err) {
+/* *more: does what it was trained on follow? */
+static Status read_times(Model *model, Reader *in, int *more, Err *err) {
     model->trained_seconds = read_f64(in);
     uint64_t n_steps = read_u64(in);
+    *more = (n_steps & MORE_FOLLOWS) != 0;
+    n_steps &= ~MORE_FOLLOWS;
     if (in->failed || !isfinite(model->trained_seconds) || n_steps > (in->len - in->pos) / 24)
         return fail(err, ST_CORRUPT, "stored model has a malformed training log");
     for (uint64_t i = 0; i < n_steps; i++) {
@@ -150,11 +160,12 @@ static Status read_times(Model *model, Reader *in, Err *err) {
     return ST_OK;
 }
 
-static Status read_trained_on(Model *model, Reader *in, Err *err) {
+static Status read_trained_on(Model *model, Reader *in, int more, Err *err) {
     size_t len;
-    if (in->pos == in->len) return ST_OK;
+    if (!more && in->pos == in->len) return ST_OK;
     const char *text = read_text(in, &len);
-    if (!text || in->pos != in->len)
+    uint64_t hash = read_u64(in);
+    if (!more || !text || in->failed || in->pos != in->len || hash != fnv1a(FNV_START, text, len))
         return fail(err, ST_CORRUPT, "stored model has a malformed end");
     model->trained_on = mem_text(text, len);
     return model->trained_on ? ST_OK : fail_nomem(err, "the model");
@@ -163,14 +174,15 @@ static Status read_trained_on(Model *model, Reader *in, Err *err) {
 Status model_read(Model **out, const void *data, size_t len, Err *err) {
     Reader in = reader_of(data, len);
     Model *model = mem_zeros(1, sizeof *model);
+    int more = 0;
 
     *out = NULL;
     if (!model) return fail_nomem(err, "the model");
     Status status = read_header(model, &in, err);
     if (status == ST_OK) status = read_body(model, &in, err);
     if (status == ST_OK) status = sealed_check(&in, "model", model->sha256, err);
-    if (status == ST_OK) status = read_times(model, &in, err);
-    if (status == ST_OK) status = read_trained_on(model, &in, err);
+    if (status == ST_OK) status = read_times(model, &in, &more, err);
+    if (status == ST_OK) status = read_trained_on(model, &in, more, err);
     if (status != ST_OK) {
         model_free(model);
         return status;

@@ -99,9 +99,15 @@ def make_model(db, name="m", algorithm="item_knn", train=True, events="events", 
 
 
 def trained_blob(db, name="m"):
-    """A version as rec_train gives it, and where its content ends: 32 bytes of checksum follow, then the times of training, which are not summed."""
+    """A version as rec_train gives it, and where its content ends: 32 bytes of checksum follow, then the times of training, which are not summed,
+    and what it was trained on."""
     blob = one(db, "SELECT rec_train(?)", name)
-    return blob, len(blob) - len(rows(db, "SELECT * FROM rec_training_log WHERE model = ?", name)) * 24 - 16 - 32
+    return blob, end_of_times(blob) - len(rows(db, "SELECT * FROM rec_training_log WHERE model = ?", name)) * 24 - 16 - 32
+
+
+def end_of_times(blob):
+    """Where a version says what it was trained on: a length, JSON, and its hash."""
+    return blob.rindex(b'{"fingerprint"') - 4
 
 
 def refuses_flipped_bits(db, name, draw, times):
@@ -109,7 +115,8 @@ def refuses_flipped_bits(db, name, draw, times):
     blob, end = trained_blob(db, name)
     for _ in range(times):
         bad = bytearray(blob)
-        bad[draw.randrange(end + 32)] ^= 1 << draw.randrange(8)
+        place = draw.randrange(end + 32 + len(blob) - end_of_times(blob))
+        bad[place if place < end + 32 else place - (end + 32) + end_of_times(blob)] ^= 1 << draw.randrange(8)
         refused(db, f"INSERT INTO {name}({name}, arg) VALUES('load', ?)", bytes(bad), says="load: ")
         refused(db, f"INSERT INTO {name}({name}, arg) VALUES('load', ?)", blob[:draw.randrange(len(blob))], says="load: ")
     db.execute(f"UPDATE {name}_chunks SET data = ?", (bytes(bad),))

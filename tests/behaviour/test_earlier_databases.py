@@ -31,12 +31,14 @@ def answers(db):
             yield ["" if cell is None else str(cell) for cell in row]
 
 
-def as_recorded(db, date, but=()):
+def as_recorded(db, date, but=(), longer=False):
     expected = [line.split("|") for line in (FOLDER / f"{date}.out").read_text().splitlines()]
     got = list(answers(db))
     equal(len(got), len(expected))
     for have, want in zip(got, expected):
         equal(len(have), len(want), f"{have} {want}")
+        if longer and len(want[-1]) == 64:  # rec_versions: the bytes stand before the digest; what a version was trained on came later
+            have, want = have[:-2] + have[-1:], want[:-2] + want[-1:]
         if any(word in want for word in but):
             continue
         assert all(map(close, have, want)), f"{have} is not {want}"
@@ -68,9 +70,9 @@ def test_it_goes_on_and_is_sound(shop):
 
 
 def test_the_same_statements_make_the_same_versions_today(shop):
-    """Byte for byte, but for what a BLAS has trained."""
+    """Bit for bit, but for what a BLAS has trained."""
     for date in DATES:
         db = shop.connect(f"again {date}.db")
         for statement in statements(f"{date}.sql"):
             db.execute(statement)
-        as_recorded(db, date, but=["ials"])
+        as_recorded(db, date, but=["ials"], longer=True)

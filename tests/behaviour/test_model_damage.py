@@ -1,7 +1,7 @@
 """Shadow rows of a rec_model are untrusted: whatever is in them, a query answers as before or gives an error, and never crashes."""
 import random, struct
 
-from support import ALGORITHMS, equal, make_events, make_model, one, refused, resealed, rows, trained_blob
+from support import ALGORITHMS, end_of_times, equal, make_events, make_model, one, refused, resealed, rows, trained_blob
 
 QUESTIONS = ("SELECT item, score, because FROM m WHERE user = 7 AND k = 5", "SELECT item, score FROM m WHERE user = 7", "SELECT user, item, score FROM m WHERE k = 2", "SELECT item FROM m WHERE basket = '[2,3]' AND k = 3",
              "SELECT rank FROM m WHERE user = 7 AND item = 3", "SELECT * FROM rec_versions", "SELECT * FROM rec_training_log", "SELECT * FROM rec_models", "SELECT * FROM rec_deployments")
@@ -27,7 +27,7 @@ def test_flipped_bits_of_a_stored_version_are_found_by_queries(shop):
         expected = answers(db)
         assert None not in expected
         chunk = one(db, "SELECT data FROM m_chunks")
-        checked = len(chunk) - 16 - 24 * one(db, "SELECT count(*) FROM rec_training_log")  # the times have no checksum
+        checked = end_of_times(chunk) - 16 - 24 * one(db, "SELECT count(*) FROM rec_training_log")  # the times have no checksum
         db.close()
         for _ in range(60):
             db = shop.connect(f"{algorithm}.db")  # a new connection, so that nothing is in its hands yet
@@ -142,5 +142,6 @@ def test_times_that_are_no_numbers_are_refused(shop):
     make_model(db)
     blob = one(db, "SELECT rec_train('m')")
     for value in (float("nan"), float("inf")):
-        bad = blob[:-16] + struct.pack("<d", value) + blob[-8:]
+        at = end_of_times(blob) - 16
+        bad = blob[:at] + struct.pack("<d", value) + blob[at + 8:]
         refused(db, "INSERT INTO m(m, arg) VALUES('load', ?)", bad, says="malformed training log")

@@ -55,7 +55,7 @@ def test_what_was_changed_on_the_way_is_refused(shop):
                 equal(shadow(db, "m"), before, damage)
             db.execute("ROLLBACK TO s")
             db.execute("RELEASE s")
-    for arg, says in (({}, "from is the name"), ({"from": "nosuch"}, "nosuch"), ({"from": "events"}, "part"), ({"from": "shipped", "activate": "perhaps"}, "always or never"), ({"wild": 1}, "unknown 'wild'")):
+    for arg, says in (({}, "from is the name"), ({"from": "nosuch"}, "nosuch"), ({"from": "events"}, "no such column"), ({"from": "shipped", "activate": "perhaps"}, "always or never"), ({"wild": 1}, "unknown 'wild'")):
         refused(db, "INSERT INTO m(m, arg) VALUES('import', ?)", json.dumps(arg), says=says)
     for arg, says in (({"version": 9, "to": "x"}, "no version 9"), ({"version": 1}, "to is the name"), ({"version": 1, "to": "main."}, "to is the name"), ({"version": "nobody", "to": "x"}, "no alias 'nobody'")):
         refused(db, "INSERT INTO m(m, arg) VALUES('export', ?)", json.dumps(arg), says=says)

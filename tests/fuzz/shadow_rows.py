@@ -70,7 +70,8 @@ def change_bytes(data, draw):
 def mend_version(db, name, blob, draw):
     """A changed version under the checksum that fits, in the bytes and in the row."""
     steps = len(json.loads(db.execute(f"SELECT log FROM {name}_versions").fetchone()[0] or "[]"))
-    end = len(blob) - steps * 24 - 16 - 32
+    tail = blob.rfind(b'{"fingerprint"') - 4  # what it was trained on
+    end = (tail if tail > 0 else len(blob)) - steps * 24 - 16 - 32
     content = change_bytes(blob[:end], draw)
     digest = hashlib.sha256(content).digest()
     db.execute(f"UPDATE {name}_versions SET sha256 = ?, bytes = ?", (digest.hex(), len(content) + len(blob) - end))
