@@ -50,8 +50,12 @@ TaskProgress task_progress(Task *task) {
 }
 
 int task_poll(Task *task) {
-    if (!task_cancelled(task) && task->poll && task->poll(task->host))
+    if (task_cancelled(task) || !task->poll) return task_cancelled(task);
+    if (task->deadline > 0 && task_clock() > task->deadline) {
+        atomic_store(&task->is_late, 1);
         atomic_store(&task->cancelled, 1);
+    }
+    if (task->poll(task->host)) atomic_store(&task->cancelled, 1);
     return task_cancelled(task);
 }
 

@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* How deep a thread is: under a key of its own, for LeakSanitizer stumbles over _Thread_local in a
  * library that is loaded late. DEEPEST leaves room for a view over a model over a view over a
@@ -54,4 +56,31 @@ Status guard_source(sqlite3 *db, const char *schema, const char *table, int ordi
     return found ? ST_OK
                  : fail(err, ST_BADARG, "no %s %.100s.%.100s",
                        ordinary ? "ordinary table" : "table or view", schema, table);
+}
+
+static const char SERVING[] = "rec_is_serving_only";
+
+static void is_serving_only(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    (void)argc, (void)argv;
+    sqlite3_result_int(context, 1);
+}
+
+Status guard_forbid_training(sqlite3 *db, Err *err) {
+    sqlite3_int64 found;
+    TRY(sql_integer(
+        db, 0, &found, err, "SELECT 1 FROM pragma_function_list WHERE name=%Q LIMIT 1", SERVING));
+    if (found) return ST_OK;
+    int code = sqlite3_create_function_v2(
+        db, SERVING, 0, SQLITE_UTF8, NULL, is_serving_only, NULL, NULL, NULL);
+    return code ? sql_failed(err, db, code) : ST_OK;
+}
+
+Status guard_may_train(sqlite3 *db, Err *err) {
+    const char *wish = getenv("REC_TRAINING");
+    sqlite3_int64 found;
+    if (wish && strcmp(wish, "0") == 0)
+        return fail(err, ST_BADARG, "REC_TRAINING=0: this process serves only");
+    TRY(sql_integer(
+        db, 0, &found, err, "SELECT 1 FROM pragma_function_list WHERE name=%Q LIMIT 1", SERVING));
+    return found ? fail(err, ST_BADARG, "this connection serves only (rec_serving_only)") : ST_OK;
 }

@@ -22,4 +22,10 @@ void guard_leave_table(int *busy);
  * prepared statements, pragma_..., rec_info) do not. */
 Status guard_source(sqlite3 *db, const char *schema, const char *table, int ordinary, Err *err);
 
+/* May this connection train, tune, and build indexes? Not after rec_serving_only() was called on
+ * it, nor in a process with REC_TRAINING=0 in its environment. */
+Status guard_may_train(sqlite3 *db, Err *err);
+/* Registers a function on the connection, which nothing in SQL can take back. */
+Status guard_forbid_training(sqlite3 *db, Err *err);
+
 #endif

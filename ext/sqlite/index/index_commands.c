@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "../../base/options.h"
+#include "../host/guard.h"
 #include "../host/cache.h"
 #include "../host/device_copy.h"
 #include "../host/jobs.h"
@@ -35,6 +36,7 @@ static Status build(const CommandCall *call, BuildKind kind, Err *err) {
     Task task = {0};
     Job job;
     options_default(build_options, &options);
+    TRY(guard_may_train(table->db, err));
     if (sqlite3_value_type(call->arg) != SQLITE_NULL)
         TRY(options_set_json(&target, 1, value_text(call->arg), err));
     DeviceChoice device = table->device;

@@ -179,6 +179,11 @@ static Status visit_all(EventsReader *reader, int has_until, double until, RowVi
         status = read_row(definition, rows, &user, &item, buffer, &weight, &time, err);
         if (status != ST_OK) break;
         reader->rows++;
+        if (reader->max_rows && reader->rows > reader->max_rows) {
+            status = fail(err, ST_BADARG, "%s has more than max_rows=%lld events",
+                definition->events, (long long)reader->max_rows);
+            break;
+        }
         if (reader->task && reader->rows % 4096 == 0) {
             atomic_store(&reader->task->done, reader->rows);
             if (task_poll(reader->task)) status = fail(err, ST_CANCELLED, "interrupted");

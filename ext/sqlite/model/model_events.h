@@ -10,7 +10,8 @@
 typedef struct EventsReader {
     const ModelDefinition *definition;
     sqlite3_stmt *one_user;
-    Task *task; /* counts the events that are read and may stop the reading; or NULL */
+    int64_t max_rows; /* more are an error; 0: no limit */
+    Task *task;       /* counts the events that are read and may stop the reading; or NULL */
     int64_t rows;
     TimeSpan span; /* of times that are numbers of seconds */
     double first;  /* time of the earliest event */

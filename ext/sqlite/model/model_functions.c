@@ -68,6 +68,19 @@ static void rec_tune(sqlite3_context *context, int argc, sqlite3_value **argv) {
     definition_clear(&definition);
 }
 
+static void rec_serving_only(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    Err err = {0};
+    (void)argc, (void)argv;
+    Status status = guard_forbid_training(sqlite3_context_db_handle(context), &err);
+    if (status == ST_OK) sqlite3_result_int(context, 1);
+    else sql_function_error(context, "rec_serving_only", status, &err);
+}
+
+int register_serving_only(sqlite3 *db) {
+    return sqlite3_create_function_v2(db, "rec_serving_only", 0, SQLITE_UTF8 | SQLITE_DIRECTONLY,
+        NULL, rec_serving_only, NULL, NULL, NULL);
+}
+
 int register_tune_function(sqlite3 *db) {
     for (int arguments = 1; arguments <= 2; arguments++) {
         int code = sqlite3_create_function_v2(db, "rec_tune", arguments,

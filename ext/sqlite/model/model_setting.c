@@ -20,6 +20,12 @@ const OptSpec train_options[] = {
         "print lines on stderr"},
     {"algorithm", OPT_CHOICE, offsetof(TrainOptions, algorithm), 0, 0, 0, "",
         "another algorithm than CREATE's, with its own defaults"},
+    {"max_rows", OPT_INT, offsetof(TrainOptions, max_rows), 0, 1e15, 0, NULL,
+        "refuse to read more events; 0: no limit"},
+    {"max_memory", OPT_INT, offsetof(TrainOptions, max_memory), 0, 1e9, 0, NULL,
+        "stop where the training thread would hold more MiB; 0: no limit"},
+    {"max_seconds", OPT_REAL, offsetof(TrainOptions, max_seconds), 0, 1e9, 0, NULL,
+        "stop after so long; 0: no limit"},
     {0},
 };
 

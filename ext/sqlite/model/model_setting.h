@@ -10,7 +10,9 @@ typedef struct TrainOptions {
     int64_t activate;
     int64_t keep;
     int64_t progress;
-    int64_t algorithm; /* index in the registry */
+    int64_t algorithm;            /* index in the registry */
+    int64_t max_rows, max_memory; /* of events; MiB; 0: no limit */
+    double max_seconds;           /* 0: no limit */
 } TrainOptions;
 enum { ACTIVATE_ALWAYS, ACTIVATE_NEVER, ACTIVATE_IF_BETTER };
 extern const OptSpec train_options[];

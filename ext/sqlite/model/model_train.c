@@ -9,6 +9,7 @@
 #include "../../base/memory.h"
 #include "../../base/options.h"
 #include "../host/cache.h"
+#include "../host/guard.h"
 #include "../host/jobs.h"
 #include "model_items.h"
 #include "model_profile.h"
@@ -62,15 +63,34 @@ static Status read_and_train(const ModelDefinition *definition, EventsReader *re
     return status;
 }
 
+/* What a limit has stopped is the caller's to say, and no want of memory, nor an interrupt. */
+static Status explain_limit(
+    const TrainWindow *window, const MemBudget *budget, const Task *task, Status status, Err *err) {
+    if (status == ST_NOMEM && budget->exceeded)
+        return fail(err, ST_BADARG, "the training would take more than max_memory=%lld MiB",
+            (long long)(window->max_bytes >> 20));
+    if (status == ST_CANCELLED && atomic_load(&task->is_late))
+        return fail(
+            err, ST_BADARG, "the training took longer than max_seconds=%g", window->max_seconds);
+    return status;
+}
+
 Status train_definition(const ModelDefinition *definition, EventsReader *reader,
-    const TrainWindow *window, int progress, Model **out, Err *err) {
+    const TrainWindow *window, Model **out, Err *err) {
     Dataset data = {0};
     Task task = {0};
     Job job;
+    MemBudget budget = {window->max_bytes, 0};
     *out = NULL;
-    TRY(job_begin(&job, "train", definition->id.name, &task, definition->id.db, progress, err));
+    TRY(guard_may_train(definition->id.db, err));
+    TRY(job_begin(
+        &job, "train", definition->id.name, &task, definition->id.db, window->progress, err));
+    if (window->max_seconds > 0) task.deadline = task_clock() + window->max_seconds;
+    if (window->max_bytes) mem_budget_set(&budget);
+    reader->max_rows = window->max_rows;
     task_phase(&task, "reading events", "events", 0, 0);
     Status status = read_and_train(definition, reader, window, &data, &task, out, err);
+    reader->max_rows = 0;
     if (status == ST_OK) {
         (*out)->has_until = window->has_until;
         (*out)->until = window->has_until ? window->until : 0;
@@ -79,8 +99,9 @@ Status train_definition(const ModelDefinition *definition, EventsReader *reader,
         *out = NULL;
     }
     dataset_clear(&data);
+    if (window->max_bytes) mem_budget_set(NULL);
     job_end(&job);
-    return status;
+    return explain_limit(window, &budget, &task, status, err);
 }
 
 Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options,
@@ -90,9 +111,14 @@ Status train_model(const ModelDefinition *definition, EventsReader *reader, cons
     *out = NULL;
     options_default(train_options, &train);
     if (options) TRY(train_read_options(&d, &train, options, err));
-    TrainWindow window = {isfinite(train.until), train.until};
+    TrainWindow window = {.has_until = isfinite(train.until),
+        .until = train.until,
+        .max_rows = train.max_rows,
+        .max_bytes = (size_t)train.max_memory << 20,
+        .max_seconds = train.max_seconds,
+        .progress = (int)train.progress};
     if (window.has_until && !d.time)
         return fail(err, ST_BADARG, "until needs the model's time= column");
     *wish = (PutWish){.activate = train.activate != ACTIVATE_NEVER, .keep = train.keep};
-    return train_definition(&d, reader, &window, (int)train.progress, out, err);
+    return train_definition(&d, reader, &window, out, err);
 }

@@ -10,14 +10,18 @@
 Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options,
     Model **out, PutWish *wish, Err *err);
 
-/* Events before until (if has_until). */
+/* Events before until (if has_until), and what the training may take: 0 is no limit. */
 typedef struct TrainWindow {
     int has_until;
     double until;
+    int64_t max_rows;
+    size_t max_bytes; /* that the training thread holds; a BLAS has its own besides */
+    double max_seconds;
+    int progress; /* as of the option */
 } TrainWindow;
-/* The definition as it stands. progress: as of the option. */
+/* The definition as it stands. */
 Status train_definition(const ModelDefinition *definition, EventsReader *reader,
-    const TrainWindow *window, int progress, Model **out, Err *err);
+    const TrainWindow *window, Model **out, Err *err);
 
 /* A training that would activate its version is refused while an experiment runs, before it begins
  * (version_live.h). options: as above. */

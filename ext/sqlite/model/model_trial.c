@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "../../base/memory.h"
+#include "../host/guard.h"
 #include "model_items.h"
 #include "model_setting.h"
 #include "tune.h"
@@ -10,6 +11,7 @@ Status tuning_open(Tuning *tuning, EventsReader *reader, int64_t parts, Err *err
     if (tuning->call.split != SPLIT_RANDOM && !tuning->definition->time)
         return fail(err, ST_BADARG,
             "split=time and split=last need the model's time= column (or split=random)");
+    TRY(guard_may_train(tuning->definition->id.db, err));
     int has_until = isfinite(tuning->call.until);
     if (has_until && !tuning->definition->time)
         return fail(err, ST_BADARG, "until needs the model's time= column");

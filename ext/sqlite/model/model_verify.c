@@ -14,9 +14,9 @@
 /* The events that it was trained on, as far as their times tell: what is newer came later. */
 static TrainWindow window_of(
     const ModelDefinition *definition, const Model *model, const Profile *profile) {
-    if (model->has_until) return (TrainWindow){1, model->until};
+    if (model->has_until) return (TrainWindow){.has_until = 1, .until = model->until};
     if (!definition->time) return (TrainWindow){0};
-    return (TrainWindow){1, nextafter(profile->last, INFINITY)};
+    return (TrainWindow){.has_until = 1, .until = nextafter(profile->last, INFINITY)};
 }
 
 /* ok, and what differs. */
@@ -42,7 +42,7 @@ static Status train_again(const ModelDefinition *definition, EventsReader *reade
     d.common = model->common;
     d.common.threads = threads; /* which does not matter */
     TrainWindow window = window_of(definition, model, &then);
-    TRY(train_definition(&d, reader, &window, 0, &again, err));
+    TRY(train_definition(&d, reader, &window, &again, err));
     again->has_until = model->has_until;
     again->until = model->until;
     Status status = profile_parse(again->trained_on, &now, err);
