@@ -35,6 +35,7 @@
     X(verify) \
     X(explain) \
     X(shadow) \
+    X(shilling) \
     X(drift) \
     X(describe) \
     X(evaluate) \
