@@ -62,8 +62,7 @@ static Status read_group(Shilling *shilling, const char *json, Err *err) {
     shilling->in_group = mem_zeros(users, 1);
     shilling->group_count = mem_zeros(items, sizeof *shilling->group_count);
     for (int i = 0; i < 2; i++) shilling->shown[i] = mem_zeros(items, sizeof *shilling->shown[i]);
-    if (!shilling->in_group || !shilling->group_count || !shilling->shown[0] ||
-        !shilling->shown[1])
+    if (!shilling->in_group || !shilling->group_count || !shilling->shown[0] || !shilling->shown[1])
         return fail_nomem(err, "the group");
     TRY(key_list_parse(&list, "users", json, shilling->definition.user_affinity, err));
     for (size_t i = 0; i < list.n; i++) {
@@ -113,8 +112,7 @@ static Status count_list(Shilling *shilling, ModelQuery *query, const Dataset *d
     for (int64_t i = 0; !model->algorithm->keeps_seen && i < history.n; i++, n_allowed--)
         bits_remove(allowed, history.item[i]);
     TRY(model_query_history(query, &history, err));
-    TRY(model_query_rank(
-        query, allowed, n_allowed, (size_t)shilling->options.k, row, &n, err));
+    TRY(model_query_rank(query, allowed, n_allowed, (size_t)shilling->options.k, row, &n, err));
     query->history = (History){0};
     for (size_t i = 0; i < n; i++) {
         int32_t item = keymap_find(shilling->set.items, keymap_key(model->items, row[i].item));
