@@ -311,3 +311,22 @@ def test_reports_of_a_model_without_a_log_are_empty(shop):
         equal(rows(db, sql), [], sql)
     refused(db, "SELECT * FROM rec_experiment('m')", says="no experiment runs")
     refused(db, "SELECT * FROM rec_shown('nobody')", says="no rec_model named 'nobody'")
+
+
+def test_a_window_and_how_long_still(shop):
+    db = two_versions(shop)
+    note(db, "experiment", {"name": "x", "arms": {"a": 1, "b": 2}}, at=900)
+    for user in range(1, 61):
+        put(db, "shown", list=user, user=user, items=[1], at=1000 + user * 1440)  # an hour and 24 minutes in all: a day
+        put(db, "outcome", user=user, kind="purchase", at=1000 + user * 1440 + (86400 if user % 3 else 20 * 86400))
+    whole = dict(rows(db, "SELECT arm, value FROM rec_experiment('m', 'x', '{\"before\": 0}')"))
+    equal(whole, {"a": 1.0, "b": 1.0})
+    within = dict(rows(db, "SELECT arm, value FROM rec_experiment('m', 'x', '{\"before\": 0, \"window\": 7}')"))
+    users = rows(db, "SELECT user, arm FROM rec_experiment_users('m', 'x')")
+    for arm in "ab":
+        own = [user for user, his in users if his == arm]
+        assert abs(within[arm] - sum(user % 3 != 0 for user in own) / len(own)) < 1e-12
+    needed, days, n = rows(db, "SELECT needed_users, needed_days, users FROM rec_experiment('m', 'x', '{\"before\": 0, \"window\": 7}') WHERE arm = 'b'")[0]
+    pace = n / (59 * 1440 / 86400)
+    assert abs(days - (needed - n) / pace) < 1e-6, (needed, days, n)
+    equal(one(db, "SELECT needed_days FROM rec_experiment('m', 'x', '{\"effect\": 10, \"before\": 0, \"window\": 7}') WHERE arm = 'b'"), 0.0)

@@ -35,6 +35,8 @@ def make(build, path):
         db.execute(f"CREATE VIRTUAL TABLE m_{name} USING rec_model(events=events, user=user, item=item, weight=n, time=t, algorithm={name}{more})")
         db.execute(f"INSERT INTO m_{name}(m_{name}) VALUES('train')")
     db.execute("INSERT INTO m_popular(m_popular, arg) VALUES('tune', '{\"trials\": 2}')")
+    for name in ("item_knn", "user_knn", "popular"):
+        live(db, f"m_{name}")
     for i, (factory, more) in enumerate(STRUCTURES.items()):
         for storage in ("f32", "sq8"):
             name = f"x{i}_{storage}"
@@ -45,6 +47,33 @@ def make(build, path):
     db.execute("CREATE TABLE queries(id INTEGER PRIMARY KEY, e)")
     db.execute("INSERT INTO queries(e) VALUES('[1,0,2,3]'), ('[0,0,0,0]')")
     db.close()
+
+
+def live(db, name):
+    """A row of every kind that the life of a model leaves: aliases, an experiment, lists, outcomes, counters, releases."""
+    def put(command, **arg):
+        db.execute(f"INSERT INTO {name}({name}, arg) VALUES(?, ?)", (command, json.dumps(arg) if arg else None))
+    put("train", algorithm="popular", activate="never")
+    put("alias", champion=1)
+    put("annotate", version=2, tags={"a": 1}, note="n")
+    put("experiment", name="x", arms={"a": 1, "b": 2}, guards=["revenue"])
+    for user in range(12):
+        shown = db.execute(f"SELECT item, rank, version, propensity FROM {name} WHERE user = ? AND k = 3 AND options = '{{\"swap\": 3}}'", (user,)).fetchall()
+        put("shown", list=user, user=user, items=[dict(zip(("item", "rank", "version", "propensity"), row)) for row in shown])
+        put("shown", list=f"i{user}", user=user, items=[{"item": 1, "rank": 1, "team": "a"}, {"item": 2, "rank": 2, "team": "b"}])
+        put("outcome", list=user, item=shown[0][0] if shown else 1, kind="click")
+        put("outcome", user=user, kind="purchase", value=3)
+    put("flush-stats")
+    put("privacy-budget", rho=5)
+    put("release", name="r", keys=[1, 2], rho=1)
+
+
+LIFE = ("SELECT * FROM rec_shown('{0}')", "SELECT * FROM rec_outcomes('{0}')", "SELECT * FROM rec_experiment('{0}')", "SELECT * FROM rec_experiment_users('{0}', 'x')", "SELECT * FROM rec_interleaving('{0}')",
+        "SELECT * FROM rec_off_policy('{0}', 'champion', '{{\"least\": 2}}')", "SELECT * FROM rec_position_bias('{0}')", "SELECT * FROM rec_ctr('{0}')", "SELECT * FROM rec_stats_history('{0}')", "SELECT * FROM rec_released('{0}')", "SELECT * FROM rec_ledger('{0}')",
+        "SELECT * FROM rec_audit('{0}')", "SELECT rec_audit_verify('{0}')", "SELECT * FROM rec_live_at('{0}', '2040-01-01', 3)", "SELECT * FROM rec_verify_forgotten('{0}', 3, '[1, 2]')", "SELECT * FROM rec_export_user('{0}', 3)", "SELECT * FROM rec_drift('{0}')",
+        "SELECT rec_verify('{0}')", "SELECT * FROM rec_explain('{0}', 3, 4)", "SELECT * FROM rec_shadow('{0}', 1, 'champion', '{{\"k\": 3}}')", "SELECT rec_prometheus()", "SELECT * FROM rec_deployments", "INSERT INTO {0}({0}) VALUES('bandit')",
+        "INSERT INTO {0}({0}, arg) VALUES('shares', '{{\"shares\": [0.5, 0.5]}}')", "INSERT INTO {0}({0}, arg) VALUES('export', '{{\"version\": 1, \"to\": \"shipped\"}}')", "INSERT INTO {0}({0}, arg) VALUES('forget', 3)", "INSERT INTO {0}({0}, arg) VALUES('release', '{{\"name\": \"s\"}}')",
+        "INSERT INTO {0}({0}, arg) VALUES('shown', '{{\"list\": \"new\", \"user\": 1, \"items\": [1]}}')", "INSERT INTO {0}({0}, arg) VALUES('retain', '{{\"days\": 0}}')", "INSERT INTO {0}({0}) VALUES('stop')", "INSERT INTO {0}({0}, arg) VALUES('import', '{{\"from\": \"shipped\"}}')")
 
 
 def change_bytes(data, draw):
@@ -123,6 +152,7 @@ def use(db, name):
         statements = [f"SELECT item, score, because FROM {name} WHERE user = 3 AND k = 4", f"SELECT item FROM {name} WHERE similar_to = 4 AND k = 3", f"SELECT item FROM {name} WHERE basket = '[1, 2, 99]' AND k = 3",
                       f"SELECT user, item FROM {name} WHERE k = 2", "SELECT * FROM rec_versions", "SELECT * FROM rec_models", "SELECT * FROM rec_trials", f"SELECT count(*) FROM rec_item_vectors('{name}')",
                       f"INSERT INTO {name}({name}) VALUES('integrity-check')", f"INSERT INTO {name}({name}) VALUES('train')", f"SELECT item FROM {name}(3, 3)"]
+        statements += [question.format(name) for question in LIFE]
     else:
         statements = [f"SELECT rowid, score, s FROM {name} WHERE e MATCH '[1,0,2,3]' AND k = 5", f"SELECT rowid FROM {name} WHERE e MATCH '[0,0,0,0]' AND k = 9 AND n IN (1, 2, 9) AND s >= 's1'", f"SELECT rowid, e FROM {name} WHERE similar_to = 7 AND k = 3",
                       f"SELECT count(*) FROM {name}", f"SELECT * FROM rec_search('{name}', 'queries', 'id', 'e', 3)", "SELECT * FROM rec_indexes", f"INSERT INTO {name}({name}) VALUES('integrity-check')",

@@ -131,7 +131,8 @@ Status experiment_users(const Versioned *versioned, const ExperimentRun *run,
         "WITH e AS MATERIALIZED (SELECT user, CASE WHEN count(DISTINCT arm)=1 THEN min(arm) END AS "
         "arm, count(*) AS lists, min(at) AS first FROM \"%w\".\"%w_lists\" WHERE experiment=?1 AND "
         "at>=?2 AND at<?3 AND user IS NOT NULL AND (?4='' OR scenario=?4) GROUP BY user) SELECT "
-        "e.user, e.arm, e.lists, e.first, coalesce(%s(CASE WHEN o.at>=e.first AND o.at<?3 THEN %s "
+        "e.user, e.arm, e.lists, e.first, coalesce(%s(CASE WHEN o.at>=e.first AND o.at<min(?3, "
+        "e.first+?7) THEN %s "
         "ELSE 0 END), 0), coalesce(%s(CASE WHEN o.at<?2 THEN %s ELSE 0 END), 0) FROM e LEFT JOIN "
         "(SELECT user, at, value FROM \"%w\".\"%w_outcomes\" WHERE kind=?5 AND at>=?6 AND at<?3) o "
         "ON o.user=e.user GROUP BY e.user",
@@ -143,6 +144,7 @@ Status experiment_users(const Versioned *versioned, const ExperimentRun *run,
     sqlite3_bind_text(*out, 4, scope->scenario, -1, SQLITE_TRANSIENT);
     sqlite3_bind_text(*out, 5, measure->kind, -1, SQLITE_TRANSIENT);
     sqlite3_bind_double(*out, 6, run->from - scope->before_days * 86400);
+    sqlite3_bind_double(*out, 7, scope->window_days > 0 ? scope->window_days * 86400 : INFINITY);
     return ST_OK;
 }
 

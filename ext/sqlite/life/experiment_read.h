@@ -33,6 +33,7 @@ Status measure_parse(const char *text, Measure *out, Err *err);
 typedef struct ExperimentScope {
     char scenario[ROUTE_NAME]; /* "": every one */
     double before_days;        /* for CUPED: the measure of so many days before it began; 0: none */
+    double window_days;        /* outcomes of so many days after her first list; 0: until the end */
 } ExperimentScope;
 
 /* SELECT user, arm, lists, first, value, before, one row a user; arm is NULL for whom several arms

@@ -22,6 +22,8 @@ static const OptSpec report_options[] = {
         "lists of this scenario alone"},
     {"before", OPT_REAL, offsetof(ReportOptions, scope.before_days), 0, 3650, 28, NULL,
         "days before it began whose measure makes intervals narrower (CUPED); 0: none"},
+    {"window", OPT_REAL, offsetof(ReportOptions, scope.window_days), 0, 3650, 0, NULL,
+        "days after her first list whose outcomes count; 0: until the end"},
     {"alpha", OPT_REAL, offsetof(ReportOptions, alpha), 1e-6, .5, .05, NULL, "level"},
     {"power", OPT_REAL, offsetof(ReportOptions, power), .5, .999, .8, NULL,
         "for needed_users: how surely it is found"},
@@ -103,6 +105,13 @@ static const char *verdict(const MetricReport *metric, const Report *report, int
     return metric->is_guard ? "harmed" : "worse";
 }
 
+/* Days more at the pace of new users so far; 0: there are enough, NaN: nobody knows. */
+static double days_for(const ArmTotals *totals, int arm, double needed) {
+    double days = (totals->last - totals->first) / 86400, users = totals->arm[arm].n;
+    if (isnan(needed) || !(days > 0) || !(users > 0)) return NAN;
+    return fmax(0, (needed - users) / (users / days));
+}
+
 static void row_of_arm(
     RowSink *sink, const MetricReport *metric, const Report *report, int arm, int control) {
     const Experiment *experiment = &report->run.experiment;
@@ -129,10 +138,12 @@ static void row_of_arm(
     row_number(sink, metric->srm);
     row_number(sink, metric->srm_always);
     row_integer(sink, (sqlite3_int64)metric->totals.excluded);
-    row_number(sink,
-        is_control || !(effect > 0) ? NAN
-                                    : users_needed(own->variance * own->n, base->variance * base->n,
-                                          effect, options->alpha, options->power));
+    double needed = is_control || !(effect > 0)
+        ? NAN
+        : users_needed(own->variance * own->n, base->variance * base->n, effect, options->alpha,
+              options->power);
+    row_number(sink, needed);
+    row_number(sink, days_for(&metric->totals, arm, needed));
     row_text(sink, verdict(metric, report, arm, control));
 }
 
@@ -200,8 +211,8 @@ int register_experiment_tables(sqlite3 *db) {
                 "arm TEXT, version INTEGER, share REAL, users INTEGER, lists INTEGER, metric "
                 "TEXT, value REAL, difference REAL, low REAL, high REAL, lift REAL, p REAL, "
                 "low_always REAL, high_always REAL, p_always REAL, srm_p REAL, srm_p_always "
-                "REAL, excluded INTEGER, needed_users REAL, verdict TEXT",
-            .n_columns = 20,
+                "REAL, excluded INTEGER, needed_users REAL, needed_days REAL, verdict TEXT",
+            .n_columns = 21,
             .arguments = ", model HIDDEN, name HIDDEN, options HIDDEN",
             .n_arguments = 3,
             .n_required = 1,
