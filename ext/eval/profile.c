@@ -76,33 +76,57 @@ typedef struct Counting {
     const ProfileEvents *events;
     Days days;
     int8_t *user_day, *item_day; /* where each was first: a day, or OLD */
-    uint16_t *active;            /* users x days: events, saturating */
     uint8_t *bin;                /* per item */
-    double counted[PROFILE_DAYS], new_users[PROFILE_DAYS], new_items[PROFILE_DAYS],
-        weight[PROFILE_DAYS], bins[PROFILE_DAYS][PROFILE_BINS];
-    double *weights; /* of the events that count */
-    int64_t n_weights;
+    int64_t start[PROFILE_DAYS + 1];
+    int64_t *order;   /* the events that count, day after day */
+    uint16_t *active; /* per user: her events of a day, saturating */
+    double *weight;   /* of the events that count */
+    double bins[PROFILE_DAYS][PROFILE_BINS];
 } Counting;
 enum { OLD = -1, NEVER = -2 };
 
 static void counting_clear(Counting *counting) {
     mem_free(counting->user_day);
     mem_free(counting->item_day);
-    mem_free(counting->active);
     mem_free(counting->bin);
-    mem_free(counting->weights);
+    mem_free(counting->order);
+    mem_free(counting->active);
+    mem_free(counting->weight);
+}
+
+/* Where each day's events will be in the order. */
+static int64_t count_days(Counting *counting) {
+    for (int64_t i = 0; i < counting->events->n; i++) {
+        int day = day_of(&counting->days, counting->events->event[i].time);
+        if (day >= 0) counting->start[day + 1]++;
+    }
+    for (int d = 0; d < PROFILE_DAYS; d++) counting->start[d + 1] += counting->start[d];
+    return counting->start[PROFILE_DAYS];
+}
+
+static void order_events(Counting *counting) {
+    int64_t next[PROFILE_DAYS];
+    memcpy(next, counting->start, sizeof next);
+    for (int64_t i = 0; i < counting->events->n; i++) {
+        int day = day_of(&counting->days, counting->events->event[i].time);
+        if (day < 0) continue;
+        counting->weight[next[day]] = counting->events->event[i].weight;
+        counting->order[next[day]++] = i;
+    }
 }
 
 static Status counting_init(Counting *counting, Err *err) {
     const ProfileEvents *events = counting->events;
-    size_t users = (size_t)keymap_count(events->users), items = (size_t)keymap_count(events->items);
+    size_t users = (size_t)keymap_count(events->users), items = (size_t)keymap_count(events->items),
+           n = (size_t)count_days(counting);
     counting->user_day = mem_array(users, 1);
     counting->item_day = mem_array(items, 1);
-    counting->active = mem_zeros(users, PROFILE_DAYS * sizeof *counting->active);
     counting->bin = mem_array(items, 1);
-    counting->weights = mem_array((size_t)events->n, sizeof *counting->weights);
-    if (!counting->user_day || !counting->item_day || !counting->active || !counting->bin ||
-        !counting->weights)
+    counting->order = mem_array(n, sizeof *counting->order);
+    counting->active = mem_zeros(users, sizeof *counting->active);
+    counting->weight = mem_array(n, sizeof *counting->weight);
+    if (!counting->user_day || !counting->item_day || !counting->bin || !counting->order ||
+        !counting->active || !counting->weight)
         return fail_nomem(err, "the days");
     memset(counting->user_day, NEVER, users);
     memset(counting->item_day, NEVER, items);
@@ -112,6 +136,7 @@ static Status counting_init(Counting *counting, Err *err) {
             return fail_nomem(err, "the days");
         counting->bin[i] = (uint8_t)(hash % PROFILE_BINS);
     }
+    order_events(counting);
     return ST_OK;
 }
 
@@ -135,22 +160,6 @@ static void find_first_days(Counting *counting) {
     }
 }
 
-static void count_events(Counting *counting) {
-    for (int64_t i = 0; i < counting->events->n; i++) {
-        const Event *event = &counting->events->event[i];
-        int day = day_of(&counting->days, event->time);
-        if (day < 0) continue;
-        uint16_t *active = &counting->active[(size_t)event->user * PROFILE_DAYS + (size_t)day];
-        *active = (uint16_t)(*active + (*active < UINT16_MAX));
-        counting->counted[day]++;
-        counting->new_users[day] += counting->user_day[event->user] == day;
-        counting->new_items[day] += counting->item_day[event->item] == day;
-        counting->weight[day] += asinh(event->weight);
-        counting->bins[day][counting->bin[event->item]]++;
-        counting->weights[counting->n_weights++] = event->weight;
-    }
-}
-
 static double total(const double *bin) {
     double sum = 0;
     for (int b = 0; b < PROFILE_BINS; b++) sum += bin[b];
@@ -171,18 +180,40 @@ double profile_distance(const double *day, const double *others) {
     return cbrt(fmax(0, sum) / ((PROFILE_BINS - 1) / 8. * (1 / n + 1 / m)));
 }
 
-static void activity_of(const Counting *counting, double *out) {
-    double users[PROFILE_DAYS] = {0};
-    for (int d = 0; d < PROFILE_DAYS; d++) out[d] = 0;
-    size_t n = (size_t)keymap_count(counting->events->users);
-    for (size_t u = 0; u < n; u++)
-        for (int d = 0; d < counting->days.n; d++) {
-            uint16_t active = counting->active[u * PROFILE_DAYS + (size_t)d];
-            if (!active) continue;
-            users[d]++;
-            out[d] += log(active);
-        }
-    for (int d = 0; d < PROFILE_DAYS; d++) out[d] = users[d] > 0 ? out[d] / users[d] : NAN;
+/* Mean over the day's users of log(events). */
+static double activity_of(Counting *counting, int day) {
+    const Event *event = counting->events->event;
+    double users = 0, sum = 0;
+    for (int64_t i = counting->start[day]; i < counting->start[day + 1]; i++) {
+        uint16_t *active = &counting->active[event[counting->order[i]].user];
+        *active = (uint16_t)(*active + (*active < UINT16_MAX));
+    }
+    for (int64_t i = counting->start[day]; i < counting->start[day + 1]; i++) {
+        uint16_t *active = &counting->active[event[counting->order[i]].user];
+        if (!*active) continue;
+        users++;
+        sum += log(*active);
+        *active = 0;
+    }
+    return users > 0 ? sum / users : NAN;
+}
+
+/* All but DAY_ITEMS, and the bins. */
+static void count_day(Counting *counting, int day, double *number) {
+    double n = (double)(counting->start[day + 1] - counting->start[day]), weight = 0, new_users = 0,
+           new_items = 0;
+    for (int64_t i = counting->start[day]; i < counting->start[day + 1]; i++) {
+        const Event *event = &counting->events->event[counting->order[i]];
+        new_users += counting->user_day[event->user] == day;
+        new_items += counting->item_day[event->item] == day;
+        weight += asinh(event->weight);
+        counting->bins[day][counting->bin[event->item]]++;
+    }
+    number[DAY_EVENTS] = log1p(n);
+    number[DAY_ACTIVITY] = activity_of(counting, day);
+    number[DAY_WEIGHT] = n > 0 ? weight / n : NAN;
+    number[DAY_NEW_USERS] = n > 0 ? new_users / n : NAN;
+    number[DAY_NEW_ITEMS] = n > 0 ? new_items / n : NAN;
 }
 
 static int compare_numbers(const void *a, const void *b) {
@@ -197,24 +228,18 @@ static void quantiles_of(double *x, int64_t n, double *out) {
 }
 
 static void finish_days(Counting *counting, const ProfileSince *since, Profile *out) {
-    double activity[PROFILE_DAYS];
     out->n_days = counting->days.n;
-    activity_of(counting, activity);
-    for (int d = 0; d < out->n_days; d++)
-        for (int b = 0; b < PROFILE_BINS; b++) out->bin[b] += counting->bins[d][b];
     for (int d = 0; d < out->n_days; d++) {
-        double n = counting->counted[d], others[PROFILE_BINS];
+        count_day(counting, d, out->day[d].number);
+        for (int b = 0; b < PROFILE_BINS; b++) out->bin[b] += counting->bins[d][b];
+    }
+    for (int d = 0; d < out->n_days; d++) {
+        double others[PROFILE_BINS];
         for (int b = 0; b < PROFILE_BINS; b++)
             others[b] = since ? since->reference->bin[b] : out->bin[b] - counting->bins[d][b];
-        double *number = out->day[d].number;
-        number[DAY_EVENTS] = log1p(n);
-        number[DAY_ITEMS] = profile_distance(counting->bins[d], others);
-        number[DAY_ACTIVITY] = activity[d];
-        number[DAY_WEIGHT] = n > 0 ? counting->weight[d] / n : NAN;
-        number[DAY_NEW_USERS] = n > 0 ? counting->new_users[d] / n : NAN;
-        number[DAY_NEW_ITEMS] = n > 0 ? counting->new_items[d] / n : NAN;
+        out->day[d].number[DAY_ITEMS] = profile_distance(counting->bins[d], others);
     }
-    quantiles_of(counting->weights, counting->n_weights, out->weight);
+    quantiles_of(counting->weight, counting->start[PROFILE_DAYS], out->weight);
 }
 
 /* How many days there are: back to the first event, or forward to now. */
@@ -245,7 +270,6 @@ Status profile_of_events(
     if (status == ST_OK) status = counting_init(counting, err);
     if (status == ST_OK) {
         find_first_days(counting);
-        count_events(counting);
         finish_days(counting, since, out);
     }
     counting_clear(counting);
