@@ -120,7 +120,7 @@ def test_refusals_of_commands_leave_versions_and_deployments_alone(shop):
             for command in ("activate", "drop-version"):
                 refused(db, f"INSERT INTO m(m, arg) VALUES('{command}', {arg})", says="JSON object" if arg in ("'x'", "'[1]'") else "version")
         refused(db, "INSERT INTO m(m, arg) VALUES('drop-version', 1)", says=("version 1 is active", "activate another first"))
-        refused(db, "INSERT INTO m(m, arg, options) VALUES('load', ?, '{\"activate\":\"maybe\"}')", blob, says="activate=maybe (always|never|if-better)")
+        refused(db, "INSERT INTO m(m, arg, options) VALUES('load', ?, '{\"activate\":\"maybe\"}')", blob, says="activate=maybe (always|never)")
         refused(db, "INSERT INTO m(m, arg, options) VALUES('load', ?, '{\"actvate\":\"never\"}')", blob, says=("'actvate'", "activate"))
         refused(db, "INSERT INTO m(m, arg) VALUES('load', NULL)", says="BLOB that rec_train gave")
         refused(db, "INSERT INTO m(m) VALUES(x'00')", says="unknown command")
