@@ -171,6 +171,8 @@ Status audit_append(const Versioned *versioned, const char *command, const char 
     TRY(shadow_ensure(&version_shadow, &owner, "audit", err));
     TRY(read_end(versioned, &end, err));
     TRY(audit_time(versioned, note, &row.at, err));
+    if (end.id < 0 || end.id == INT64_MAX)
+        return fail(err, ST_CORRUPT, "%s_audit: a row %lld", versioned->name, end.id);
     row.id = end.id + 1;
     Status status = live_now(versioned, &live, err);
     if (status == ST_OK) status = is_news(versioned, (const char *)live.data, &news, err);
