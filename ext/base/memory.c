@@ -28,12 +28,13 @@ static _Atomic int n_budgets; /* threads that have one: 0 costs nothing */
 
 static void make_budget_key(void) { has_budget_key = pthread_key_create(&budget_key, NULL) == 0; }
 
-void mem_budget_set(MemBudget *budget) {
+MemBudget *mem_budget_set(MemBudget *budget) {
     pthread_once(&budget_once, make_budget_key);
-    if (!has_budget_key) return; /* no limit then */
+    if (!has_budget_key) return NULL; /* no limit then */
     MemBudget *old = pthread_getspecific(budget_key);
-    if (pthread_setspecific(budget_key, budget) != 0) return;
-    atomic_fetch_add(&n_budgets, (budget != NULL) - (old != NULL));
+    if (pthread_setspecific(budget_key, budget) == 0)
+        atomic_fetch_add(&n_budgets, (budget != NULL) - (old != NULL));
+    return old;
 }
 
 static MemBudget *own_budget(void) {
@@ -44,7 +45,9 @@ static MemBudget *own_budget(void) {
 /* Is there room for so many bytes more, beside `old` that go? */
 static int is_within_budget(size_t bytes, size_t old) {
     MemBudget *budget = own_budget();
-    if (!budget || bytes <= old || bytes - old <= budget->left) return 1;
+    if (!budget || bytes <= old ||
+        (budget->used <= budget->limit && bytes - old <= budget->limit - budget->used))
+        return 1;
     budget->exceeded = 1;
     return 0;
 }
@@ -52,15 +55,14 @@ static int is_within_budget(size_t bytes, size_t old) {
 static void *paid(void *block) {
     MemBudget *budget = own_budget();
     if (!budget || !block) return block;
-    size_t bytes = malloc_usable_size(block);
-    budget->left -= bytes < budget->left ? bytes : budget->left;
+    budget->used += malloc_usable_size(block);
     return block;
 }
 
-static void *pay_back(void *block) {
+/* What is freed may be from before the budget. */
+static void pay_back(size_t bytes) {
     MemBudget *budget = own_budget();
-    if (budget) budget->left += malloc_usable_size(block);
-    return block;
+    if (budget) budget->used -= bytes < budget->used ? bytes : budget->used;
 }
 
 static void *counted(void *block) {
@@ -100,9 +102,8 @@ void *mem_resize(void *block, size_t count, size_t size) {
         return NULL;
     size_t old = own_budget() ? malloc_usable_size(block) : 0;
     if (!is_within_budget(bytes, old)) return NULL;
-    MemBudget *budget = own_budget();
     void *grown = realloc(block, bytes ? bytes : 1);
-    if (grown && budget) budget->left += old;
+    if (grown) pay_back(old);
     return grown ? paid(grown) : NULL;
 }
 
@@ -117,7 +118,8 @@ char *mem_text(const char *text, size_t len) {
 void mem_free(void *block) {
     if (!block) return;
     atomic_fetch_sub_explicit(&live_blocks, 1, memory_order_relaxed);
-    free(pay_back(block));
+    if (own_budget()) pay_back(malloc_usable_size(block));
+    free(block);
 }
 
 int64_t mem_live(void) { return atomic_load(&live_blocks); }

@@ -27,14 +27,14 @@ char *mem_text(const char *text, size_t len);
 
 void mem_free(void *block);
 
-/* What this thread may still allocate: beyond it there is no memory for it, and exceeded is set. Of
- * several at a time the last one that was set counts; NULL: none. Other threads' blocks do not
- * count. */
+/* What this thread may allocate: beyond it there is no memory for it, and exceeded is set. Other
+ * threads' blocks do not count. */
 typedef struct MemBudget {
-    size_t left; /* bytes */
+    size_t limit, used; /* bytes */
     int exceeded;
 } MemBudget;
-void mem_budget_set(MemBudget *budget);
+/* NULL: none. Returns the one before, which is to be set again. */
+MemBudget *mem_budget_set(MemBudget *budget);
 
 /* Blocks that are allocated now: tests require that a case ends where it began. */
 int64_t mem_live(void);

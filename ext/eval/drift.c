@@ -20,12 +20,17 @@ typedef struct Days {
  * there. */
 static int kind_of_old(const Days *days, int d) { return days->n_kinds == WEEK ? d % WEEK : 0; }
 
+/* d: days after it, from 0. */
 static int kind_of_new(const Days *days, int d) {
     return days->n_kinds == WEEK ? (WEEK - (d + 1) % WEEK) % WEEK : 0;
 }
 
 static Days days_of(const Profile *reference, DayNumber number) {
-    Days days = {.n_kinds = reference->n_days >= WEEKS_APART ? WEEK : 1};
+    Days days = {0};
+    int n = 0;
+    for (int d = 0; d < reference->n_days; d++)
+        n += isfinite(reference->day[d].number[number]) != 0;
+    days.n_kinds = n >= WEEKS_APART ? WEEK : 1;
     double degrees = -days.n_kinds;
     for (int d = 0; d < reference->n_days; d++) {
         double x = reference->day[d].number[number];
@@ -56,7 +61,7 @@ static NewDays new_days_of(const Profile *current, const Days *old, DayNumber nu
     double n_of[WEEK] = {0};
     for (int d = 0; d < current->n_days; d++) {
         double x = current->day[d].number[number];
-        int kind = kind_of_new(old, d);
+        int kind = kind_of_new(old, current->skipped + d);
         if (!isfinite(x) || !(old->n_of[kind] > 0)) continue;
         new.n++;
         n_of[kind]++;
@@ -110,6 +115,33 @@ static double largest_gap(const double *x, int n, const double *y, int m) {
 
 enum { N_TESTS = DRIFT_NEW_ITEMS + 1 };
 
+/* One newcomer more or less is none: an item's event, a user's events of a day (twice the usual
+ * ones). What is beyond that, 0 for nothing. */
+static double beyond_one(double off, const Profile *current, DayNumber number) {
+    Days events = days_of(current, DAY_EVENTS), activity = days_of(current, DAY_ACTIVITY);
+    double one = number == DAY_NEW_USERS ? 2 * exp(activity.mean) : 1,
+           share = one / fmax(1, expm1(events.mean) * events.n);
+    return fabs(off) <= share ? 0 : off > 0 ? off - share : off + share;
+}
+
+/* Of a share of a day's events: as by chance alone. Where nothing of the kind was ever there, as if
+ * one had been. */
+static double least_variance(const Profile *reference, double share) {
+    double events = 0;
+    for (int d = 0; d < reference->n_days; d++)
+        events += expm1(reference->day[d].number[DAY_EVENTS]);
+    if (!(events > 0)) return 0;
+    double p = fmin(fmax(share, 1 / events), .5);
+    return p * (1 - p) / (events / reference->n_days);
+}
+
+/* A mean over fewer events than on other days varies more: by so much. */
+static double thinness(const Profile *reference, const Profile *current, DayNumber number) {
+    Days then = days_of(reference, DAY_EVENTS), now = days_of(current, DAY_EVENTS);
+    if (number == DAY_EVENTS || number == DAY_ITEMS) return 1;
+    return fmax(1, expm1(then.mean) / fmax(1, expm1(now.mean)));
+}
+
 static void test_days(DriftRow *row, const Profile *reference, const Profile *current,
     DayNumber number, double alpha) {
     Days old = days_of(reference, number);
@@ -118,8 +150,12 @@ static void test_days(DriftRow *row, const Profile *reference, const Profile *cu
     row->current = new.mean;
     row->p = row->threshold = NAN;
     row->verdict = TOO_LITTLE;
-    if (old.n < DRIFT_LEAST_DAYS || !(new.n >= 1)) return;
-    double error = sqrt(old.variance * new.error2);
+    if (old.n < DRIFT_LEAST_DAYS || !(new.n >= 1) || isnan(old.variance)) return;
+    if (number == DAY_NEW_USERS || number == DAY_NEW_ITEMS) {
+        old.variance = fmax(old.variance, least_variance(reference, old.mean));
+        new.off = beyond_one(new.off, current, number);
+    }
+    double error = sqrt(old.variance * new.error2 *thinness(reference, current, number));
     /* rounding is no change */
     double p = fabs(new.off) <= 1e-9 * (1 + fabs(old.mean)) ? 1
         : error > 0 ? student_two_sided(new.off / error, old.n - old.n_kinds)
@@ -142,10 +178,8 @@ static double mean_of(const double *x, int n) {
     return n ? sum / n : NAN;
 }
 
-enum { LEAST_LISTS = 30 };
-
 static void compare_lists(const Profile *reference, const Profile *current, DriftRow *out) {
-    int enough = reference->n_lists >= LEAST_LISTS && current->n_lists >= LEAST_LISTS;
+    int enough = reference->n_lists >= PROFILE_COVERS && current->n_lists >= PROFILE_COVERS;
     by_threshold(&out[DRIFT_SCORES], mean_of(reference->score, reference->n_lists),
         mean_of(current->score, current->n_lists),
         enough ? largest_gap(reference->score, reference->n_lists, current->score, current->n_lists)

@@ -5,8 +5,10 @@
  * interval; Student with n - 1 degrees of freedom), unless something has changed. So what changes
  * from day to day is quiet as long as it changes as it always did. With three weeks of reference or
  * more the days of a week are told apart: each is compared with its own mean, s is what is left
- * around these, and 7 degrees of freedom are gone. The chance of any alarm without a change is at
- * most alpha: p is multiplied by the number of tests (Bonferroni).
+ * around these, and 7 degrees of freedom are gone. p is multiplied by the number of
+ * tests (Bonferroni), so that the chance of any alarm without a change is meant to be at most
+ * alpha. Shares of newcomers are at least as uncertain as chance alone makes them, and one newcomer
+ * is no change.
  *
  * Lists have no days: a Kolmogorov-Smirnov distance of the scores, changes of coverage and
  * popularity, each with a threshold. */

@@ -59,104 +59,108 @@ Status profile_fingerprint(const ProfileEvents *events, char out[33], Err *err) 
 
 /* ---- days ---- */
 
-/* Which day an event is of; -1: none that counts. */
+/* Days in the order of time: PROFILE_LOOK that are only looked back at, then the n that count. */
+enum { SLOTS = PROFILE_LOOK + PROFILE_DAYS };
 typedef struct Days {
-    double from, newest;
+    double start; /* of the days that count; an event at the very start is of the day before */
     int n, forward;
 } Days;
 
-static int day_of(const Days *days, double time) {
-    double back = days->forward ? (time - days->from) / DAY : (days->newest - time) / DAY;
-    if (days->forward && time <= days->from) return -1;
-    return back >= 0 && back < days->n ? (int)back : -1;
+/* -1: no day of them. */
+static int slot_of(const Days *days, double time) {
+    double slot = ceil((time - days->start) / DAY) - 1 + PROFILE_LOOK;
+    return slot >= 0 && slot < PROFILE_LOOK + days->n ? (int)slot : -1;
+}
+
+/* Profiles count back from the newest day, or forward. */
+static int slot_of_day(const Days *days, int day) {
+    return PROFILE_LOOK + (days->forward ? day : days->n - 1 - day);
 }
 
 /* The scratch of the passes. */
 typedef struct Counting {
     const ProfileEvents *events;
     Days days;
-    int8_t *user_day, *item_day; /* where each was first: a day, or OLD */
-    uint8_t *bin;                /* per item */
-    int64_t start[PROFILE_DAYS + 1];
-    int64_t *order;   /* the events that count, day after day */
-    uint16_t *active; /* per user: her events of a day, saturating */
-    double *weight;   /* of the events that count */
-    double bins[PROFILE_DAYS][PROFILE_BINS];
+    int64_t start[SLOTS + 1];
+    int64_t *order;                 /* the events of the slots, one after the other */
+    int16_t *user_last, *item_last; /* the slot where each was seen last so far */
+    uint16_t *active;               /* per user: her events of a day, saturating */
+    uint8_t *bin;                   /* per item */
+    double *weight;                 /* of the events that count */
+    double new_users[SLOTS], new_items[SLOTS], bins[SLOTS][PROFILE_BINS];
 } Counting;
-enum { OLD = -1, NEVER = -2 };
+enum { NEVER = -PROFILE_LOOK - 1 }; /* farther from any slot than what is looked back at */
 
 static void counting_clear(Counting *counting) {
-    mem_free(counting->user_day);
-    mem_free(counting->item_day);
-    mem_free(counting->bin);
     mem_free(counting->order);
+    mem_free(counting->user_last);
+    mem_free(counting->item_last);
     mem_free(counting->active);
+    mem_free(counting->bin);
     mem_free(counting->weight);
 }
 
-/* Where each day's events will be in the order. */
-static int64_t count_days(Counting *counting) {
+/* Where each slot's events will be in the order. */
+static int64_t count_slots(Counting *counting) {
     for (int64_t i = 0; i < counting->events->n; i++) {
-        int day = day_of(&counting->days, counting->events->event[i].time);
-        if (day >= 0) counting->start[day + 1]++;
+        int slot = slot_of(&counting->days, counting->events->event[i].time);
+        if (slot >= 0) counting->start[slot + 1]++;
     }
-    for (int d = 0; d < PROFILE_DAYS; d++) counting->start[d + 1] += counting->start[d];
-    return counting->start[PROFILE_DAYS];
+    for (int s = 0; s < SLOTS; s++) counting->start[s + 1] += counting->start[s];
+    return counting->start[SLOTS];
 }
 
 static void order_events(Counting *counting) {
-    int64_t next[PROFILE_DAYS];
+    int64_t next[SLOTS];
     memcpy(next, counting->start, sizeof next);
     for (int64_t i = 0; i < counting->events->n; i++) {
-        int day = day_of(&counting->days, counting->events->event[i].time);
-        if (day < 0) continue;
-        counting->weight[next[day]] = counting->events->event[i].weight;
-        counting->order[next[day]++] = i;
+        int slot = slot_of(&counting->days, counting->events->event[i].time);
+        if (slot >= 0) counting->order[next[slot]++] = i;
     }
 }
 
 static Status counting_init(Counting *counting, Err *err) {
     const ProfileEvents *events = counting->events;
     size_t users = (size_t)keymap_count(events->users), items = (size_t)keymap_count(events->items),
-           n = (size_t)count_days(counting);
-    counting->user_day = mem_array(users, 1);
-    counting->item_day = mem_array(items, 1);
-    counting->bin = mem_array(items, 1);
+           n = (size_t)count_slots(counting);
     counting->order = mem_array(n, sizeof *counting->order);
+    counting->user_last = mem_array(users, sizeof *counting->user_last);
+    counting->item_last = mem_array(items, sizeof *counting->item_last);
     counting->active = mem_zeros(users, sizeof *counting->active);
+    counting->bin = mem_array(items, 1);
     counting->weight = mem_array(n, sizeof *counting->weight);
-    if (!counting->user_day || !counting->item_day || !counting->bin || !counting->order ||
-        !counting->active || !counting->weight)
+    if (!counting->order || !counting->user_last || !counting->item_last || !counting->active ||
+        !counting->bin || !counting->weight)
         return fail_nomem(err, "the days");
-    memset(counting->user_day, NEVER, users);
-    memset(counting->item_day, NEVER, items);
+    for (size_t u = 0; u < users; u++) counting->user_last[u] = NEVER;
     for (size_t i = 0; i < items; i++) {
         uint64_t hash;
         if (!key_bucket_hash(keymap_key(events->items, (int32_t)i), 3, &hash))
             return fail_nomem(err, "the days");
+        counting->item_last[i] = NEVER;
         counting->bin[i] = (uint8_t)(hash % PROFILE_BINS);
     }
     order_events(counting);
     return ST_OK;
 }
 
-/* Is a day earlier than the one that was known? Forward days grow with time, backward ones shrink;
- * OLD is before all, NEVER after. */
-static int is_earlier(const Days *days, int day, int known) {
-    if (known == NEVER) return 1;
-    if (known == OLD || day == OLD) return day == OLD && known != OLD;
-    return days->forward ? day < known : day > known;
+static const Event *event_at(const Counting *counting, int64_t place) {
+    return &counting->events->event[counting->order[place]];
 }
 
-static void find_first_days(Counting *counting) {
-    for (int64_t i = 0; i < counting->events->n; i++) {
-        const Event *event = &counting->events->event[i];
-        int day = day_of(&counting->days, event->time);
-        /* what comes after the days that count is no first time of any of them */
-        if (day < 0 && counting->days.forward && event->time > counting->days.from) continue;
-        int8_t *user = &counting->user_day[event->user], *item = &counting->item_day[event->item];
-        if (is_earlier(&counting->days, day, *user)) *user = (int8_t)day;
-        if (is_earlier(&counting->days, day, *item)) *item = (int8_t)day;
+/* Slot after slot: whose users and items were not seen in the days before. */
+static void count_new(Counting *counting) {
+    for (int16_t slot = 0; slot < PROFILE_LOOK + counting->days.n; slot++) {
+        int64_t from = counting->start[slot], to = counting->start[slot + 1];
+        for (int64_t i = from; i < to; i++) {
+            const Event *event = event_at(counting, i);
+            counting->new_users[slot] += slot - counting->user_last[event->user] > PROFILE_LOOK;
+            counting->new_items[slot] += slot - counting->item_last[event->item] > PROFILE_LOOK;
+        }
+        for (int64_t i = from; i < to; i++) {
+            counting->user_last[event_at(counting, i)->user] = slot;
+            counting->item_last[event_at(counting, i)->item] = slot;
+        }
     }
 }
 
@@ -180,16 +184,16 @@ double profile_distance(const double *day, const double *others) {
     return cbrt(fmax(0, sum) / ((PROFILE_BINS - 1) / 8. * (1 / n + 1 / m)));
 }
 
-/* Mean over the day's users of log(events). */
-static double activity_of(Counting *counting, int day) {
-    const Event *event = counting->events->event;
+/* Mean over the slot's users of log(events). */
+static double activity_of(Counting *counting, int slot) {
+    int64_t from = counting->start[slot], to = counting->start[slot + 1];
     double users = 0, sum = 0;
-    for (int64_t i = counting->start[day]; i < counting->start[day + 1]; i++) {
-        uint16_t *active = &counting->active[event[counting->order[i]].user];
+    for (int64_t i = from; i < to; i++) {
+        uint16_t *active = &counting->active[event_at(counting, i)->user];
         *active = (uint16_t)(*active + (*active < UINT16_MAX));
     }
-    for (int64_t i = counting->start[day]; i < counting->start[day + 1]; i++) {
-        uint16_t *active = &counting->active[event[counting->order[i]].user];
+    for (int64_t i = from; i < to; i++) {
+        uint16_t *active = &counting->active[event_at(counting, i)->user];
         if (!*active) continue;
         users++;
         sum += log(*active);
@@ -198,22 +202,22 @@ static double activity_of(Counting *counting, int day) {
     return users > 0 ? sum / users : NAN;
 }
 
-/* All but DAY_ITEMS, and the bins. */
-static void count_day(Counting *counting, int day, double *number) {
-    double n = (double)(counting->start[day + 1] - counting->start[day]), weight = 0, new_users = 0,
-           new_items = 0;
-    for (int64_t i = counting->start[day]; i < counting->start[day + 1]; i++) {
-        const Event *event = &counting->events->event[counting->order[i]];
-        new_users += counting->user_day[event->user] == day;
-        new_items += counting->item_day[event->item] == day;
+/* All but DAY_ITEMS, and the bins. first: time of the first event of all. */
+static void count_day(Counting *counting, int slot, double first, double *number) {
+    int64_t from = counting->start[slot], to = counting->start[slot + 1];
+    double n = (double)(to - from), weight = 0;
+    /* what was not seen before must have had the time to be seen */
+    double looked = counting->days.start + (slot - 2 * PROFILE_LOOK) * DAY;
+    for (int64_t i = from; i < to; i++) {
+        const Event *event = event_at(counting, i);
         weight += asinh(event->weight);
-        counting->bins[day][counting->bin[event->item]]++;
+        counting->bins[slot][counting->bin[event->item]]++;
     }
     number[DAY_EVENTS] = log1p(n);
-    number[DAY_ACTIVITY] = activity_of(counting, day);
+    number[DAY_ACTIVITY] = activity_of(counting, slot);
     number[DAY_WEIGHT] = n > 0 ? weight / n : NAN;
-    number[DAY_NEW_USERS] = n > 0 ? new_users / n : NAN;
-    number[DAY_NEW_ITEMS] = n > 0 ? new_items / n : NAN;
+    number[DAY_NEW_USERS] = n > 0 && first <= looked ? counting->new_users[slot] / n : NAN;
+    number[DAY_NEW_ITEMS] = n > 0 && first <= looked ? counting->new_items[slot] / n : NAN;
 }
 
 static int compare_numbers(const void *a, const void *b) {
@@ -228,26 +232,33 @@ static void quantiles_of(double *x, int64_t n, double *out) {
 }
 
 static void finish_days(Counting *counting, const ProfileSince *since, Profile *out) {
+    int64_t n = 0, from = counting->start[PROFILE_LOOK], to = counting->start[SLOTS];
     out->n_days = counting->days.n;
+    count_new(counting);
     for (int d = 0; d < out->n_days; d++) {
-        count_day(counting, d, out->day[d].number);
-        for (int b = 0; b < PROFILE_BINS; b++) out->bin[b] += counting->bins[d][b];
+        int slot = slot_of_day(&counting->days, d);
+        count_day(counting, slot, out->first, out->day[d].number);
+        for (int b = 0; b < PROFILE_BINS; b++) out->bin[b] += counting->bins[slot][b];
     }
     for (int d = 0; d < out->n_days; d++) {
+        const double *own = counting->bins[slot_of_day(&counting->days, d)];
         double others[PROFILE_BINS];
         for (int b = 0; b < PROFILE_BINS; b++)
-            others[b] = since ? since->reference->bin[b] : out->bin[b] - counting->bins[d][b];
-        out->day[d].number[DAY_ITEMS] = profile_distance(counting->bins[d], others);
+            others[b] = since ? since->reference->bin[b] : out->bin[b] - own[b];
+        out->day[d].number[DAY_ITEMS] = profile_distance(own, others);
     }
-    quantiles_of(counting->weight, counting->start[PROFILE_DAYS], out->weight);
+    for (int64_t i = from; i < to; i++) counting->weight[n++] = event_at(counting, i)->weight;
+    quantiles_of(counting->weight, n, out->weight);
 }
 
-/* How many days there are: back to the first event, or forward to now. */
-static Days days_of(const Profile *profile, const ProfileSince *since) {
-    Days days = {since ? since->reference->last : 0, profile->last, 0, since != NULL};
-    double whole = since ? floor((since->now - days.from) / DAY)
-                         : floor((profile->last - profile->first) / DAY);
-    days.n = (int)fmin(fmax(whole, 0), PROFILE_DAYS);
+/* The last days: back from the newest event, or of those that have passed since the reference. */
+static Days days_of(Profile *profile, const ProfileSince *since) {
+    double begin = since ? since->reference->last : profile->first,
+           end = since ? since->now : profile->last;
+    double whole = fmin(fmax(floor((end - begin) / DAY), 0), 1e9);
+    Days days = {.n = (int)fmin(whole, PROFILE_DAYS), .forward = since != NULL};
+    profile->skipped = since ? (int)whole - days.n : 0;
+    days.start = since ? begin + profile->skipped * DAY : end - days.n * DAY;
     return days;
 }
 
@@ -268,10 +279,7 @@ Status profile_of_events(
     Status status = profile_fingerprint(events, out->fingerprint, err);
     if (events->has_time) counting->days = days_of(out, since);
     if (status == ST_OK) status = counting_init(counting, err);
-    if (status == ST_OK) {
-        find_first_days(counting);
-        finish_days(counting, since, out);
-    }
+    if (status == ST_OK) { finish_days(counting, since, out); }
     counting_clear(counting);
     mem_free(counting);
     return status;
@@ -287,34 +295,34 @@ Status list_profile_begin(ListProfile *out, const Model *model, Err *err) {
     return model_query_new(&out->query, model, err);
 }
 
-Status list_profile_add(ListProfile *lists, Profile *out, const History *history, Err *err) {
+Status list_profile_add(
+    ListProfile *lists, Profile *out, const History *history, int covers, Err *err) {
     const Model *model = lists->model;
     Ranked row[PROFILE_LENGTH];
     size_t n;
-    if (out->n_lists == PROFILE_LISTS || !history->n) return ST_OK;
+    if (out->n_lists == PROFILE_LISTS) return ST_OK;
     bits_fill(lists->allowed, model->n_items);
     for (int64_t i = 0; i < history->n; i++) bits_remove(lists->allowed, history->item[i]);
     TRY(model_query_history(lists->query, history, err));
     TRY(model_query_rank(
         lists->query, lists->allowed, model->n_items - history->n, PROFILE_LENGTH, row, &n, err));
     lists->query->history = (History){0};
-    if (!n) return ST_OK;
-    out->score[out->n_lists++] = row[0].score;
+    out->score[out->n_lists++] = n ? row[0].score : 0;
     for (size_t i = 0; i < n; i++) {
+        lists->popularity += log2(1 + (double)model->popularity[row[i].item]);
+        if (!covers) continue;
         lists->distinct += !lists->listed[row[i].item];
         lists->listed[row[i].item] = 1;
-        lists->popularity += log2(1 + (double)model->popularity[row[i].item]);
     }
     lists->rows += (int64_t)n;
+    lists->covered += covers ? (int64_t)n : 0;
     return ST_OK;
 }
 
 void list_profile_end(ListProfile *lists, Profile *out) {
     qsort(out->score, (size_t)out->n_lists, sizeof *out->score, compare_numbers);
-    if (lists->rows) {
-        out->coverage = (double)lists->distinct / (double)lists->rows;
-        out->popularity = lists->popularity / (double)lists->rows;
-    }
+    if (lists->rows) { out->popularity = lists->popularity / (double)lists->rows; }
+    if (lists->covered) out->coverage = (double)lists->distinct / (double)lists->covered;
     model_query_free(lists->query);
     mem_free(lists->allowed);
     mem_free(lists->listed);

@@ -11,20 +11,23 @@
 
 enum {
     PROFILE_DAYS = 28,
+    PROFILE_LOOK = 28,      /* days in which who was seen before is not new */
     PROFILE_BINS = 32,      /* of items */
     PROFILE_QUANTILES = 21, /* of weights: 0, .05, .., 1 */
     PROFILE_LISTS = 100,    /* users whose lists are looked at */
+    PROFILE_COVERS = 30,    /* of them those whose lists' coverage is: always as many */
     PROFILE_LENGTH = 10     /* of such a list */
 };
 
-/* What is said of a day. Of a day without events only that there are none. */
+/* What is said of a day. Of a day without events only that there are none; NaN also where there is
+ * nothing to look back at. */
 typedef enum DayNumber {
     DAY_EVENTS,   /* log(1 + events) */
     DAY_ITEMS,    /* Jensen-Shannon divergence of its items (bins) from those of the other days over
                       what so many draws have by chance, its cube root */
     DAY_ACTIVITY, /* mean over its users of log(events) */
     DAY_WEIGHT,   /* mean of asinh(weight) */
-    DAY_NEW_USERS, /* share of its events by users who were never there before it */
+    DAY_NEW_USERS, /* share of its events by users not seen in the PROFILE_LOOK days before */
     DAY_NEW_ITEMS, /* share of its events with such items */
     N_DAY_NUMBERS
 } DayNumber;
@@ -38,13 +41,14 @@ typedef struct Profile {
     int64_t events, users, items;
     double first, last; /* unix seconds; both 0 where there is no time */
     int n_days;         /* the newest day first */
+    int skipped;        /* of what came since a reference: days between it and the first */
     ProfileDay day[PROFILE_DAYS];
     double bin[PROFILE_BINS];         /* counts of items, all days together */
     double weight[PROFILE_QUANTILES]; /* all days together */
     /* of the lists of some users; n_lists 0: they were not looked at */
     int n_lists;
     double score[PROFILE_LISTS]; /* of the first item, ascending */
-    double coverage;             /* distinct items / rows */
+    double coverage;             /* of PROFILE_COVERS lists: distinct items / rows */
     double popularity;           /* mean over rows of log2(users of the item) */
 } Profile;
 
@@ -55,8 +59,8 @@ typedef struct ProfileEvents {
     int64_t n;
     int has_time;
 } ProfileEvents;
-/* Only what came after another profile's newest event: whole days until now, counted forward, the
- * first first. */
+/* Only what came after another profile's newest event: of the whole days until now the last
+ * PROFILE_DAYS, counted forward. */
 typedef struct ProfileSince {
     const Profile *reference; /* DAY_ITEMS is the distance from its bins */
     double now;               /* unix seconds */
@@ -75,14 +79,15 @@ typedef struct ListProfile {
     const Model *model;
     ModelQuery *query;
     uint64_t *allowed;
-    uint8_t *listed; /* per item */
-    int64_t rows, distinct;
+    uint8_t *listed;                 /* per item */
+    int64_t rows, covered, distinct; /* covered: rows of the lists that cover */
     double popularity;
 } ListProfile;
 Status list_profile_begin(ListProfile *out, const Model *model, Err *err);
 /* Her first PROFILE_LENGTH items that she does not have; users beyond PROFILE_LISTS are passed
- * over. */
-Status list_profile_add(ListProfile *lists, Profile *out, const History *history, Err *err);
+ * over. covers: is it one of the PROFILE_COVERS? */
+Status list_profile_add(
+    ListProfile *lists, Profile *out, const History *history, int covers, Err *err);
 /* Also after an error. */
 void list_profile_end(ListProfile *lists, Profile *out);
 

@@ -19,12 +19,15 @@ static double covariance(double n, double ab, double a, double b) {
     return (ab - a * b / n) / (n - 1);
 }
 
+/* Rounding may not make a variance negative; what overflowed stays NaN. */
+static double not_negative(double variance) { return variance < 0 ? 0 : variance; }
+
 static const Estimate NONE = {NAN, NAN, 0};
 
 Estimate estimate_mean(const ArmSums *arm) {
     if (arm->n < 2) return NONE;
-    return (Estimate){
-        arm->y / arm->n, fmax(0, covariance(arm->n, arm->yy, arm->y, arm->y)) / arm->n, arm->n};
+    return (Estimate){arm->y / arm->n,
+        not_negative(covariance(arm->n, arm->yy, arm->y, arm->y)) / arm->n, arm->n};
 }
 
 Estimate estimate_ratio(const ArmSums *arm) {
@@ -33,7 +36,7 @@ Estimate estimate_ratio(const ArmSums *arm) {
     double spread = covariance(n, arm->yy, arm->y, arm->y) -
         2 * ratio * covariance(n, arm->xy, arm->x, arm->y) +
         ratio * ratio * covariance(n, arm->xx, arm->x, arm->x);
-    return (Estimate){ratio, fmax(0, spread) / (n * mean * mean), n};
+    return (Estimate){ratio, not_negative(spread) / (n * mean * mean), n};
 }
 
 Cuped cuped_of(const ArmSums *arm, int n) {
@@ -55,11 +58,10 @@ Estimate estimate_cuped(const ArmSums *arm, const Cuped *cuped) {
     double spread = covariance(n, arm->yy, arm->y, arm->y) -
         2 * theta * covariance(n, arm->xy, arm->x, arm->y) +
         theta * theta * covariance(n, arm->xx, arm->x, arm->x);
-    return (Estimate){arm->y / n - theta * (arm->x / n - cuped->mean), fmax(0, spread) / n, n};
+    return (Estimate){arm->y / n - theta * (arm->x / n - cuped->mean), not_negative(spread) / n, n};
 }
 
-/* t with P(|T| > t) = alpha: Newton's method from the normal quantile; the density's tail makes it
- * monotone from below. */
+/* t with P(|T| > t) = alpha, by bisection from the normal quantile. */
 static double student_quantile(double alpha, double df) {
     double low = normal_quantile(1 - alpha / 2), high = low + 1;
     while (student_two_sided(high, df) > alpha && high < 1e6) high *= 2;
@@ -87,9 +89,8 @@ Comparison compare_estimates(const Estimate *a, const Estimate *b, double alpha,
     if (isnan(variance)) return out;
     out.difference = b->value - a->value;
     if (!(variance > 0)) { /* nobody differs from anybody in either arm */
-        out.low = out.high = out.low_always = out.high_always = out.difference;
         out.p = out.p_always = out.difference == 0 ? 1 : NAN;
-        return out;
+        return out; /* how much they might, nobody knows: no interval */
     }
     double df = variance * variance /
         (a->variance * a->variance / (a->n - 1) + b->variance * b->variance / (b->n - 1));
@@ -103,14 +104,15 @@ Comparison compare_estimates(const Estimate *a, const Estimate *b, double alpha,
 
 void holm_adjust(double *p, int n) {
     enum { MOST = 64 };
-    int done[MOST] = {0};
+    int done[MOST] = {0}, tests = 0;
     double before = 0;
-    for (int step = 0; step < n && n <= MOST; step++) {
+    for (int i = 0; i < n; i++) tests += !isnan(p[i]);
+    for (int step = 0; step < tests && n <= MOST; step++) {
         int least = -1;
         for (int i = 0; i < n; i++)
             if (!done[i] && !isnan(p[i]) && (least < 0 || p[i] < p[least])) least = i;
         if (least < 0) return;
-        before = fmax(before, fmin(1, p[least] * (n - step)));
+        before = fmax(before, fmin(1, p[least] * (tests - step)));
         p[least] = before;
         done[least] = 1;
     }

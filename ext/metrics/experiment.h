@@ -51,7 +51,8 @@ enum { ALWAYS_TUNED = 5000 };
 /* b - a at level alpha; all NaN where either is, p 1 where nothing varies and nothing differs. */
 Comparison compare_estimates(const Estimate *a, const Estimate *b, double alpha, double tuned);
 
-/* Holm 1979: p-values of n comparisons, each at most the chance that any of them is so by luck. */
+/* Holm 1979: p-values of n comparisons (NaN: none), each at most the chance that any of them is so
+ * by luck. */
 void holm_adjust(double *p, int n);
 
 /* Do the arms have the users that their shares (not all 0) ask for? p of chi-square with n - 1

@@ -102,7 +102,7 @@ uint64_t counters_clock(void) {
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-static void copy_name(char *out, const char *name) {
+void counters_name(char out[ROUTE_NAME], const char *name) {
     text_format(out, ROUTE_NAME, "%s", name);
     text_keep_utf8(out);
 }
@@ -111,8 +111,8 @@ CounterBlock *counters_open(const char *database, const char *table) {
     pthread_once(&once, initialise);
     CounterBlock *block = is_off ? NULL : mem_zeros(1, sizeof *block);
     if (!block) return NULL;
-    copy_name(block->database, database);
-    copy_name(block->table, table);
+    counters_name(block->database, database);
+    counters_name(block->table, table);
     enter();
     block->next = blocks;
     blocks = block;
@@ -135,9 +135,9 @@ static void keep(const CounterBlock *block, const Counted *series) {
     } else if (!to) {
         to = &kept[n_kept++];
         *to = (Kept){.version = series->version, .operation = series->operation};
-        copy_name(to->database, block->database);
-        copy_name(to->table, block->table);
-        copy_name(to->arm, series->arm);
+        counters_name(to->database, block->database);
+        counters_name(to->table, block->table);
+        counters_name(to->arm, series->arm);
     }
     for (int i = 0; i < N_NUMBERS; i++)
         to->number[i] += atomic_load_explicit(&series->number[i], memory_order_relaxed);
@@ -164,7 +164,7 @@ static void begin_series(Counted *series, const CounterLabels *labels) {
         atomic_store_explicit(&series->number[i], 0, memory_order_relaxed);
     series->version = labels->version;
     series->operation = labels->operation;
-    copy_name(series->arm, labels->arm);
+    counters_name(series->arm, labels->arm);
 }
 
 /* A new one; in a full block in the place of its oldest version's. */
@@ -233,9 +233,9 @@ static CounterSeries *append(CounterSeries *out, size_t *n, const char *database
     const char *arm, int64_t version, Operation operation) {
     CounterSeries *to = &out[(*n)++];
     *to = (CounterSeries){.version = version, .operation = operation};
-    copy_name(to->database, database);
-    copy_name(to->table, table);
-    copy_name(to->arm, arm);
+    counters_name(to->database, database);
+    counters_name(to->table, table);
+    counters_name(to->arm, arm);
     return to;
 }
 

@@ -47,7 +47,8 @@ typedef struct CounterEvent {
 } CounterEvent;
 
 typedef struct CounterBlock CounterBlock;
-/* Names are cut at 63 bytes. */
+/* Names are cut at 63 bytes, and are UTF-8. */
+void counters_name(char out[ROUTE_NAME], const char *name);
 CounterBlock *counters_open(const char *database, const char *table);
 void counters_close(CounterBlock *block);
 void counters_add(CounterBlock *block, const CounterLabels *labels, const CounterEvent *event);

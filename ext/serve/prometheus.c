@@ -11,7 +11,7 @@ void prometheus_family(Bytes *out, const char *name, const char *type, const cha
 
 /* Backslash, quote and newline are escaped; bytes that are no UTF-8 are the caller's. */
 static void append_value(Bytes *out, const char *value) {
-    for (; *value; value++) {
+    for (; value && *value; value++) {
         if (*value == '\n') bytes_append(out, "\\n", 2);
         else {
             if (*value == '\\' || *value == '"') bytes_append(out, "\\", 1);

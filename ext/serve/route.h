@@ -2,9 +2,10 @@
  *
  * Weighted rendezvous (Thaler and Ravishankar 1998; Schindelhauer and Schomaker 2005): every arm
  * draws an exponential variable for the unit, -log2(hash) / share, and the smallest one has it. So
- * an arm gets its share of the units, and where shares change, units move only from arms that
- * became smaller to arms that became larger. All of it is integers, so that processes, machines and
- * versions of this library agree on every unit.
+ * an arm gets its share of the units, and where shares change, a unit moves from an arm to another
+ * one only if their quotient changed in the other one's favour: where one arm grows at the cost of
+ * the rest, units move to it alone. All of it is integers, so that processes, machines and versions
+ * of this library agree on every unit.
  *
  *     static const RouteArm arms[] = {{"control", 900000000}, {"canary", 100000000}};
  *     route_arm(key, "salt of the experiment", arms, 2, &arm)      arm: 0, 1, or -1 for the rest */

@@ -122,7 +122,7 @@ def test_what_cannot_be_told_is_said_before_anything_is_erased(shop):
     before, events = shadow(db, "m"), rows(db, "SELECT * FROM events")
     refused(db, "INSERT INTO m(m, arg) VALUES('forget', 3)", says="version 1 (user_knn) keeps users' rows")
     equal((shadow(db, "m"), rows(db, "SELECT * FROM events")), (before, events))
-    refused(db, "INSERT INTO m(m, arg) VALUES('forget', '{\"user\": 3, \"versions\": \"drop\"}')", says="version 1 is active")
+    refused(db, "INSERT INTO m(m, arg) VALUES('forget', '{\"user\": 3, \"versions\": \"drop\"}')", says="version 1 keeps users' rows and is active")
     db.execute("INSERT INTO m(m) VALUES('train')")
     db.execute("INSERT INTO m(m, arg) VALUES('forget', '{\"user\": 3, \"versions\": \"keep\"}')")
     equal(json.loads(one(db, "SELECT detail FROM rec_audit('m') WHERE command = 'forget'"))["versions"], {"1": "kept", "2": "kept"})
@@ -149,7 +149,7 @@ def test_what_is_kept_of_a_user_is_handed_over(shop):
     for source, row in found:
         by_source[source].append(json.loads(row))
     equal([tuple(row.values()) for row in by_source["event"]], [row[:4] + ("0102",) + row[5:] for row in rows(db, "SELECT * FROM events WHERE who = ?", NAME)])
-    equal([row["items"] for row in by_source["shown"]], [[{"item": 1, "rank": 1}, {"item": 2, "rank": 2}]])
+    equal([(row["list"], row["item"], row["rank"]) for row in by_source["shown"]], [("l1", 1, 1), ("l1", 2, 2)])
     equal([(row["kind"], row["list"], row["value"]) for row in by_source["outcome"]], [("click", "l1", 1.0), ("purchase", None, 3.0)])
     equal(rows(db, "SELECT * FROM rec_export_user('m', 'nobody')"), [])
     refused(db, "SELECT * FROM rec_export_user('m', NULL)", says="user")

@@ -165,29 +165,6 @@ typedef struct Check {
     int has_rowid;
 } Check;
 
-static void append_value(Bytes *out, sqlite3_value *value) {
-    switch (sqlite3_value_type(value)) {
-    case SQLITE_NULL: bytes_append(out, "null", 4); break;
-    case SQLITE_INTEGER: bytes_format(out, "%lld", sqlite3_value_int64(value)); break;
-    case SQLITE_FLOAT:
-        if (isfinite(sqlite3_value_double(value)))
-            bytes_format(out, "%.15g", sqlite3_value_double(value));
-        else bytes_append(out, "\"infinite\"", 10);
-        break;
-    case SQLITE_BLOB:
-        bytes_format(out, "\"a BLOB of %d bytes\"", sqlite3_value_bytes(value));
-        break;
-    default: {
-        const char *text = value_text(value);
-        int len = sqlite3_value_bytes(value), shown = len < 80 ? len : 80;
-        /* no half of a character */
-        while (shown > 0 && shown < len && text && ((unsigned char)text[shown] & 0xC0) == 0x80)
-            shown--;
-        bytes_json_string(out, text ? text : "", text ? (size_t)shown : 0);
-    }
-    }
-}
-
 /* One row more with a problem, which is in `column`. Rows of a view have no number: user and item
  * say which it is. */
 static void note_row(Check *check, Problem problem, sqlite3_stmt *row, int column) {
@@ -200,12 +177,12 @@ static void note_row(Check *check, Problem problem, sqlite3_stmt *row, int colum
             "{\"rowid\": %lld, \"value\": ", sqlite3_column_int64(row, COLUMN_ROWID));
     } else {
         bytes_append(&finding->examples, "{\"user\": ", 9);
-        append_value(&finding->examples, sqlite3_column_value(row, 0));
+        value_json(&finding->examples, sqlite3_column_value(row, 0));
         bytes_append(&finding->examples, ", \"item\": ", 10);
-        append_value(&finding->examples, sqlite3_column_value(row, 1));
+        value_json(&finding->examples, sqlite3_column_value(row, 1));
         bytes_append(&finding->examples, ", \"value\": ", 11);
     }
-    append_value(&finding->examples, sqlite3_column_value(row, column));
+    value_json(&finding->examples, sqlite3_column_value(row, column));
     bytes_append(&finding->examples, "}", 1);
 }
 

@@ -59,7 +59,10 @@ Status command_object(const CommandCall *call, const char *allowed, json_t **out
     json_error_t json_error;
     const char *text = (const char *)sqlite3_value_text(call->arg), *key;
     json_t *value;
-    *out = text ? json_loads(text, JSON_REJECT_DUPLICATES, &json_error) : NULL;
+    /* a key may have a NUL in it; names are looked at by json_text */
+    *out = text ? json_loadb(text, (size_t)sqlite3_value_bytes(call->arg),
+                      JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &json_error)
+                : NULL;
     Status status = json_is_object(*out)
         ? ST_OK
         : fail(err, ST_BADARG, "%s: arg must be a JSON object", call->name);

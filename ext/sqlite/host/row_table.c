@@ -136,6 +136,22 @@ void row_option_initial(RowSink *sink, const OptSpec *spec, const void *params) 
     row_buffer(sink, &initial);
 }
 
+Status row_as_json(RowSink *sink, sqlite3_stmt *statement, Err *err) {
+    Bytes json = {0};
+    for (int i = 0; i < sqlite3_column_count(statement); i++) {
+        const char *name = sqlite3_column_name(statement, i);
+        bytes_append(&json, i ? "," : "{", 1);
+        bytes_json_string(&json, name ? name : "", name ? strlen(name) : 0);
+        bytes_append(&json, ":", 1);
+        value_json_whole(&json, sqlite3_column_value(statement, i));
+    }
+    bytes_append(&json, "}", 2);
+    if (!json.failed) row_text(sink, (const char *)json.data);
+    Status status = json.failed ? fail_nomem(err, "a row") : ST_OK;
+    bytes_clear(&json);
+    return status;
+}
+
 void row_column(RowSink *sink, sqlite3_stmt *statement, int column) {
     row_value(sink, sqlite3_column_value(statement, column));
 }

@@ -44,6 +44,8 @@ void row_value(RowSink *sink, sqlite3_value *value);
  * texts, without the quotes of JSON. */
 void row_option_range(RowSink *sink, const OptSpec *spec);
 void row_option_initial(RowSink *sink, const OptSpec *spec, const void *params);
+/* A row of a statement as one cell: {"column": value, ...}. */
+Status row_as_json(RowSink *sink, sqlite3_stmt *statement, Err *err);
 /* The value of a column of a statement. */
 void row_column(RowSink *sink, sqlite3_stmt *statement, int column);
 

@@ -4,22 +4,25 @@
 
 /* What SQLite keeps of CREATE TABLE ends with the columns as they were given, whatever the table is
  * called now: generated columns, checks and defaults of somebody else's show. */
-static Status has_table(const ShadowTable *table, const ShadowOwner *owner, int *out, Err *err) {
+static Status has_table(
+    const ShadowTable *table, const ShadowOwner *owner, int with_triggers, int *out, Err *err) {
     sqlite3_int64 found;
     TRY(sql_integer(owner->db, 0, &found, err,
         "SELECT 1 FROM \"%w\".sqlite_schema WHERE type='table' AND rootpage>0 AND "
-        "lower(name)=lower('%q_%q') AND substr(sql, -length('(%q)'))='(%q)' AND NOT EXISTS (SELECT "
-        "1 FROM \"%w\".sqlite_schema WHERE type='trigger' AND lower(tbl_name)=lower('%q_%q'))",
-        owner->schema, owner->name, table->suffix, table->columns, table->columns, owner->schema,
-        owner->name, table->suffix));
+        "lower(name)=lower('%q_%q') AND substr(sql, -length('(%q)'))='(%q)' AND (%d OR NOT EXISTS "
+        "(SELECT 1 FROM \"%w\".sqlite_schema WHERE type='trigger' AND "
+        "lower(tbl_name)=lower('%q_%q')))",
+        owner->schema, owner->name, table->suffix, table->columns, table->columns, with_triggers,
+        owner->schema, owner->name, table->suffix));
     *out = found == 1;
     return ST_OK;
 }
 
+/* Somebody's trigger on a table of ours does not make it theirs: it goes with the model. */
 static int is_there(const ShadowTable *table, const ShadowOwner *owner) {
     int found = 0;
     Err err = {0};
-    if (table->is_later) return has_table(table, owner, &found, &err) == ST_OK && found;
+    if (table->is_later) return has_table(table, owner, 1, &found, &err) == ST_OK && found;
     return !table->is_there || table->is_there(owner->table);
 }
 
@@ -31,20 +34,36 @@ static const ShadowTable *find_later(const ShadowSet *set, const char *suffix) {
 
 Status shadow_has(
     const ShadowSet *set, const ShadowOwner *owner, const char *suffix, int *out, Err *err) {
-    return has_table(find_later(set, suffix), owner, out, err);
+    return has_table(find_later(set, suffix), owner, 0, out, err);
+}
+
+static Status not_ours(const ShadowOwner *owner, const char *suffix, Err *err) {
+    return fail(
+        err, ST_BADARG, "%s_%s is not this model's table, or has a trigger", owner->name, suffix);
+}
+
+Status shadow_may_ensure(
+    const ShadowSet *set, const ShadowOwner *owner, const char *suffix, Err *err) {
+    int found;
+    sqlite3_int64 other;
+    TRY(has_table(find_later(set, suffix), owner, 0, &found, err));
+    if (found) return ST_OK;
+    TRY(sql_integer(owner->db, 0, &other, err,
+        "SELECT 1 FROM \"%w\".sqlite_schema WHERE type IN ('table', 'view') AND "
+        "lower(name)=lower('%q_%q')",
+        owner->schema, owner->name, suffix));
+    return other ? not_ours(owner, suffix, err) : ST_OK;
 }
 
 Status shadow_ensure(const ShadowSet *set, const ShadowOwner *owner, const char *suffix, Err *err) {
     const ShadowTable *table = find_later(set, suffix);
     int found;
-    TRY(has_table(table, owner, &found, err));
+    TRY(has_table(table, owner, 0, &found, err));
     if (found) return ST_OK;
     TRY(sql_execute(owner->db, err, "CREATE TABLE IF NOT EXISTS \"%w\".\"%w_%s\"(%s)",
         owner->schema, owner->name, suffix, table->columns));
-    TRY(has_table(table, owner, &found, err));
-    return found ? ST_OK
-                 : fail(err, ST_BADARG, "%s_%s is not this model's table, or has a trigger",
-                       owner->name, suffix);
+    TRY(has_table(table, owner, 0, &found, err));
+    return found ? ST_OK : not_ours(owner, suffix, err);
 }
 
 Status shadow_create(const ShadowSet *set, const ShadowOwner *owner, Err *err) {

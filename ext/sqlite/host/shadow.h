@@ -46,7 +46,10 @@ Status shadow_rename(
  * columns and nothing else? */
 Status shadow_has(
     const ShadowSet *set, const ShadowOwner *owner, const char *suffix, int *out, Err *err);
-/* Make it where there is none; an error where there is somebody else's. */
+/* Make it where there is none; an error where there is somebody else's, which may_ensure tells
+ * without making it. */
+Status shadow_may_ensure(
+    const ShadowSet *set, const ShadowOwner *owner, const char *suffix, Err *err);
 Status shadow_ensure(const ShadowSet *set, const ShadowOwner *owner, const char *suffix, Err *err);
 
 /* xShadowName: is it a suffix of such a table? */

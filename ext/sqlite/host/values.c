@@ -1,5 +1,6 @@
 #include "values.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,49 @@ Status value_whole(const char *what, sqlite3_value *value, int64_t *out, Err *er
     }
     describe(value, given, sizeof given);
     return fail(err, ST_BADARG, "%s%s (a whole number%s)", what, given, hint_of(value));
+}
+
+static void number_json(Bytes *out, sqlite3_value *value) {
+    if (sqlite3_value_type(value) == SQLITE_INTEGER)
+        bytes_format(out, "%lld", sqlite3_value_int64(value));
+    else if (isfinite(sqlite3_value_double(value)))
+        bytes_format(out, "%.17g", sqlite3_value_double(value));
+    else bytes_append(out, "\"infinite\"", 10);
+}
+
+static void text_json(Bytes *out, sqlite3_value *value, int most) {
+    const char *text = value_text(value);
+    int len = sqlite3_value_bytes(value), shown = len < most ? len : most;
+    /* no half of a character */
+    while (shown > 0 && shown < len && text && ((unsigned char)text[shown] & 0xC0) == 0x80) shown--;
+    bytes_json_string(out, text ? text : "", text ? (size_t)shown : 0);
+}
+
+void value_json(Bytes *out, sqlite3_value *value) {
+    switch (sqlite3_value_type(value)) {
+    case SQLITE_NULL: bytes_append(out, "null", 4); break;
+    case SQLITE_TEXT: text_json(out, value, 80); break;
+    case SQLITE_BLOB:
+        bytes_format(out, "\"a BLOB of %d bytes\"", sqlite3_value_bytes(value));
+        break;
+    default: number_json(out, value);
+    }
+}
+
+void value_json_whole(Bytes *out, sqlite3_value *value) {
+    const unsigned char *data = sqlite3_value_type(value) == SQLITE_BLOB ? sqlite3_value_blob(value)
+                                                                         : NULL;
+    switch (sqlite3_value_type(value)) {
+    case SQLITE_NULL: bytes_append(out, "null", 4); break;
+    case SQLITE_TEXT: text_json(out, value, INT_MAX); break;
+    case SQLITE_BLOB:
+        bytes_append(out, "\"", 1);
+        for (int i = 0; data && i < sqlite3_value_bytes(value); i++)
+            bytes_format(out, "%02X", data[i]);
+        bytes_append(out, "\"", 1);
+        break;
+    default: number_json(out, value);
+    }
 }
 
 void value_bind_key(sqlite3_stmt *statement, int parameter, Key key) {

@@ -33,6 +33,11 @@ Status value_no_key(const char *what, sqlite3_value *value, Err *err);
  * what was given. */
 Status value_whole(const char *what, sqlite3_value *value, int64_t *out, Err *err);
 
+/* As JSON for people: a BLOB by its length, a text without what is past 80 bytes. */
+void value_json(Bytes *out, sqlite3_value *value);
+/* As JSON, whole; a BLOB as hexadecimal digits. */
+void value_json_whole(Bytes *out, sqlite3_value *value);
+
 /* Its text; NULL for NULL. */
 const char *value_text(sqlite3_value *value);
 

@@ -22,13 +22,13 @@ static const OptSpec bandit_options[] = {
     {"burn_in", OPT_INT, offsetof(BanditOptions, burn_in), 2, 1e9, 100, NULL,
         "users that every arm must have before shares move"},
     {"top_two", OPT_FLAG, offsetof(BanditOptions, top_two), 0, 0, 1, NULL,
-        "half of the share goes to the second best of each draw"},
+        "of three arms or more: half of the share goes to the second best of each draw"},
     {"floor", OPT_REAL, offsetof(BanditOptions, floor), 0, .5, .01, NULL, "no arm gets less"},
     {0},
 };
 
-/* Far wider than any metric of a shop's: it says nothing. */
-static const double PRIOR_VARIANCE = 1e8;
+/* Flat: what a metric's unit is must not matter. */
+static const double PRIOR_VARIANCE = INFINITY;
 
 typedef struct Bandit {
     BanditOptions options;
@@ -51,20 +51,24 @@ static Status read_arms(const Versioned *versioned, Bandit *bandit, Err *err) {
                 experiment->arm[i].name, totals.arm[i].n, (long long)bandit->options.burn_in);
     }
     experiment_estimates(&totals, experiment->n, &measure, bandit->estimate);
-    /* an arm without any outcome varies as one with a single outcome would */
+    /* an arm in which nothing varies: as if one user more had done what all arms do on average, at
+     * least one */
+    double scale = 0;
+    for (int i = 0; i < experiment->n; i++) scale = fmax(scale, fabs(bandit->estimate[i].value));
+    if (!(scale > 0)) scale = 1;
     for (int i = 0; i < experiment->n; i++)
         if (!(bandit->estimate[i].variance > 0))
-            bandit->estimate[i].variance = 1 / (totals.arm[i].n * totals.arm[i].n);
+            bandit->estimate[i].variance = scale * scale / (totals.arm[i].n * totals.arm[i].n);
     return ST_OK;
 }
 
-/* What the arms have together stays as it is; the last one takes what rounding leaves. */
+/* What the arms have together stays as it is; the largest takes what rounding leaves. */
 static void set_shares(Bandit *bandit, Experiment *experiment) {
     int64_t whole = 0, given = 0;
     for (int i = 0; i < experiment->n; i++) whole += experiment->arm[i].share;
-    for (int i = 0; i + 1 < experiment->n; i++)
+    for (int i = 0; i < experiment->n; i++)
         given += experiment->arm[i].share = llround(bandit->share[i] * (double)whole);
-    experiment->arm[experiment->n - 1].share = whole - given;
+    experiment->arm[experiment_largest(experiment)].share += whole - given;
 }
 
 static void describe(const Bandit *bandit, const Experiment *experiment, Bytes *detail) {
@@ -92,7 +96,8 @@ Status command_bandit(const CommandCall *call, Err *err) {
             live.experiment.n);
     TRY(read_arms(table->id, &bandit, err));
     thompson_shares(bandit.share, bandit.estimate, live.experiment.n, PRIOR_VARIANCE,
-        bandit.options.draws, (int)bandit.options.top_two, (uint64_t)bandit.options.seed);
+        bandit.options.draws, bandit.options.top_two && live.experiment.n > 2,
+        (uint64_t)bandit.options.seed);
     floor_shares(bandit.share, live.experiment.n, bandit.options.floor);
     set_shares(&bandit, &live.experiment);
     describe(&bandit, &live.experiment, &table->detail);

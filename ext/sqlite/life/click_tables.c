@@ -6,7 +6,9 @@
  * with the propensities 1/n, and (n - 1)/n for B at its own place. Weighted by their inverse, the
  * clicks of the two at place r over those at place 1 estimate how much rarer place r is looked at
  * (Joachims, Swaminathan and Schnabel 2017; Agarwal, Zaitsev, Wang, Li, Najork and Joachims 2019).
- * Users are the observations of the interval. */
+ * Lists of an experiment are left out: two arms of equal shares have the propensities of a swap of
+ * two. Users are the observations of the interval; that of rec_ctr takes the examinations as
+ * known. */
 #include <math.h>
 #include <string.h>
 
@@ -76,7 +78,8 @@ static Status prepare_rows(
     TRY(sql_prepare(versioned->db, out, err,
         "WITH " LOG_CREDITS " SELECT coalesce(l.user, 'list-' || l.id) AS who, l.id, s.rank, "
         "s.propensity, c.list IS NOT NULL FROM \"%w\".\"%w_lists\" l JOIN \"%w\".\"%w_shown\" s ON "
-        "s.list=l.id LEFT JOIN c ON c.list=l.id AND c.item=s.item WHERE s.rank<=%d "
+        "s.list=l.id LEFT JOIN c ON c.list=l.id AND c.item=s.item WHERE typeof(s.rank)='integer' "
+        "AND s.rank BETWEEN 1 AND %d AND l.arm IS NULL "
         "AND " LOG_SCOPE_LISTS " ORDER BY who, l.id, s.rank",
         versioned->schema, versioned->name, versioned->schema, versioned->name, versioned->schema,
         versioned->name, MOST_SWAPPED));
@@ -87,10 +90,11 @@ static Status prepare_rows(
 /* Is the user of this row another one than *last, which becomes hers? */
 static Status is_other_user(sqlite3_stmt *row, sqlite3_value **last, int *out, Err *err) {
     sqlite3_value *user = sqlite3_column_value(row, 0);
-    int type = sqlite3_value_type(user);
-    *out = !*last || type != sqlite3_value_type(*last) ||
-        (type == SQLITE_INTEGER ? sqlite3_value_int64(user) != sqlite3_value_int64(*last)
-                                : strcmp(value_text(user), value_text(*last)) != 0);
+    char buffer[2 * KEY_BUFFER];
+    Key now, before;
+    *out = !*last || !value_key(user, AFFINITY_NONE, buffer, &now) ||
+        !value_key(*last, AFFINITY_NONE, buffer + KEY_BUFFER, &before) ||
+        key_compare(now, before) != 0;
     if (!*out) return ST_OK;
     sqlite3_value_free(*last);
     *last = sqlite3_value_dup(user);
@@ -117,7 +121,8 @@ static Status read_bias(const Versioned *versioned, const LogScope *scope, Bias 
             id = sqlite3_column_int64(rows, 1);
         }
         if (other) end_user(out);
-        if (rank != list.n + 1) continue; /* a gap: what is behind it is left out */
+        if (rank != list.n + 1 || list.n == MOST_SWAPPED)
+            continue; /* a gap: what is behind it is left out */
         list.propensity[list.n] = sqlite3_column_double(rows, 3);
         list.clicked[list.n++] = sqlite3_column_int(rows, 4);
     }

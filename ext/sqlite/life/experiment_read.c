@@ -29,10 +29,11 @@ static Status read_terms(const Versioned *versioned, const char *name, Experimen
     int has_row;
     TRY(sql_prepare(versioned->db, &row, err,
         "SELECT id, detail, (SELECT count(DISTINCT json_extract(o.detail, '$.arms')) FROM "
-        "\"%w\".\"%w_audit\" o WHERE json_extract(o.detail, '$.name')=?1 AND "
+        "\"%w\".\"%w_audit\" o WHERE json_valid(o.detail) AND json_extract(o.detail, '$.name')=?1 "
+        "AND "
         "json_extract(o.detail, '$.since')=json_extract(a.detail, '$.since')) FROM "
         "\"%w\".\"%w_audit\" a WHERE command IN ('experiment', 'canary', 'shares', 'bandit') AND "
-        "json_extract(detail, '$.name')=?1 ORDER BY id DESC LIMIT 1",
+        "json_valid(detail) AND json_extract(detail, '$.name')=?1 ORDER BY id DESC LIMIT 1",
         versioned->schema, versioned->name, versioned->schema, versioned->name));
     sqlite3_bind_text(row, 1, name, -1, SQLITE_STATIC);
     Status status = sql_step(versioned->db, row, &has_row, err);
@@ -53,7 +54,8 @@ static Status read_end(const Versioned *versioned, const char *name, sqlite3_int
     sqlite3_stmt *row;
     int has_row;
     TRY(sql_prepare(versioned->db, &row, err,
-        "SELECT at FROM \"%w\".\"%w_audit\" WHERE id>?1 AND json_extract(detail, "
+        "SELECT at FROM \"%w\".\"%w_audit\" WHERE id>?1 AND json_valid(detail) AND "
+        "json_extract(detail, "
         "'$.stopped.name')=?2 ORDER BY id LIMIT 1",
         versioned->schema, versioned->name));
     sqlite3_bind_int64(row, 1, after);
@@ -118,26 +120,53 @@ static const char *aggregate_of(const Measure *measure) {
     }
 }
 
+/* Users by the arm of their first list, whatever they were shown later (a share that was moved, a
+ * session that signed in): who has it is then a matter of the draw alone. */
+#define USERS_OF \
+    "WITH e AS MATERIALIZED (SELECT user, arm, min(at) AS first, count(*) AS lists, " \
+    "count(DISTINCT " \
+    "arm)>1 AS several FROM \"%w\".\"%w_lists\" WHERE experiment=?1 AND at>=?2 AND at<?3 AND " \
+    "user " \
+    "IS NOT NULL AND arm IS NOT NULL AND (?4='' OR scenario=?4) GROUP BY user) SELECT e.user, " \
+    "e.arm, "
+
+/* What she did from her first list on, and before the experiment. */
+static Status prepare_by_user(
+    const Versioned *versioned, const Measure *measure, sqlite3_stmt **out, Err *err) {
+    const char *aggregate = aggregate_of(measure),
+               *adds = measure->by == MEASURE_SUM ? "o.value" : "1";
+    return sql_prepare(versioned->db, out, err,
+        USERS_OF
+        "e.lists, e.first, coalesce(%s(CASE WHEN o.at>=e.first AND o.at<min(?3, e.first+?7) THEN "
+        "%s ELSE 0 END), 0), coalesce(%s(CASE WHEN o.at<?2 THEN %s ELSE 0 END), 0), e.several FROM "
+        "e LEFT JOIN (SELECT user, at, value FROM \"%w\".\"%w_outcomes\" WHERE kind=?5 AND at>=?6 "
+        "AND at<?3) o ON o.user=e.user GROUP BY e.user",
+        versioned->schema, versioned->name, aggregate, adds, aggregate, adds, versioned->schema,
+        versioned->name);
+}
+
+/* Outcomes of the lists that count, by what names them, and those lists. */
+static Status prepare_by_list(const Versioned *versioned, sqlite3_stmt **out, Err *err) {
+    return sql_prepare(versioned->db, out, err,
+        USERS_OF
+        "count(*), e.first, total(c.n), 0, e.several FROM e JOIN \"%w\".\"%w_lists\" l ON "
+        "l.user=e.user AND l.experiment=?1 AND l.arm IS NOT NULL AND l.at>=?2 AND l.at<min(?3, "
+        "e.first+?7) AND (?4='' OR l.scenario=?4) LEFT JOIN (SELECT list, count(*) AS n FROM "
+        "\"%w\".\"%w_outcomes\" WHERE kind=?5 AND list IS NOT NULL AND ?6 IS NOT NULL GROUP BY "
+        "list) c ON c.list=l.id GROUP BY e.user",
+        versioned->schema, versioned->name, versioned->schema, versioned->name, versioned->schema,
+        versioned->name);
+}
+
 Status experiment_users(const Versioned *versioned, const ExperimentRun *run,
     const Measure *measure, const ExperimentScope *scope, sqlite3_stmt **out, Err *err) {
     ShadowOwner owner = owner_of(versioned);
-    const char *aggregate = aggregate_of(measure),
-               *adds = measure->by == MEASURE_SUM ? "o.value" : "1";
     int found;
     *out = NULL;
     TRY(shadow_has(&version_shadow, &owner, "outcomes", &found, err));
     if (!found) return ST_OK;
-    TRY(sql_prepare(versioned->db, out, err,
-        "WITH e AS MATERIALIZED (SELECT user, CASE WHEN count(DISTINCT arm)=1 THEN min(arm) END AS "
-        "arm, count(*) AS lists, min(at) AS first FROM \"%w\".\"%w_lists\" WHERE experiment=?1 AND "
-        "at>=?2 AND at<?3 AND user IS NOT NULL AND (?4='' OR scenario=?4) GROUP BY user) SELECT "
-        "e.user, e.arm, e.lists, e.first, coalesce(%s(CASE WHEN o.at>=e.first AND o.at<min(?3, "
-        "e.first+?7) THEN %s "
-        "ELSE 0 END), 0), coalesce(%s(CASE WHEN o.at<?2 THEN %s ELSE 0 END), 0) FROM e LEFT JOIN "
-        "(SELECT user, at, value FROM \"%w\".\"%w_outcomes\" WHERE kind=?5 AND at>=?6 AND at<?3) o "
-        "ON o.user=e.user GROUP BY e.user",
-        versioned->schema, versioned->name, aggregate, adds, aggregate, adds, versioned->schema,
-        versioned->name));
+    TRY(measure->by == MEASURE_LIST ? prepare_by_list(versioned, out, err)
+                                    : prepare_by_user(versioned, measure, out, err));
     sqlite3_bind_text(*out, 1, run->experiment.name, -1, SQLITE_TRANSIENT);
     sqlite3_bind_double(*out, 2, run->from);
     sqlite3_bind_double(*out, 3, run->until);
@@ -153,10 +182,8 @@ static void add_user(
     const char *name = (const char *)sqlite3_column_text(row, 1);
     int arm = name ? experiment_find_arm(experiment, name) : -1;
     double lists = sqlite3_column_double(row, 2), first = sqlite3_column_double(row, 3);
-    if (arm < 0) {
-        out->excluded++;
-        return;
-    }
+    out->several += sqlite3_column_int(row, 6);
+    if (arm < 0) return; /* of an arm that a later run of the name has not */
     out->lists[arm] += lists;
     out->first = fmin(out->first, first);
     out->last = fmax(out->last, first);

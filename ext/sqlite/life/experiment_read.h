@@ -36,17 +36,18 @@ typedef struct ExperimentScope {
     double window_days;        /* outcomes of so many days after her first list; 0: until the end */
 } ExperimentScope;
 
-/* SELECT user, arm, lists, first, value, before, one row a user; arm is NULL for whom several arms
- * have been shown. *out is NULL where nothing was ever logged. */
+/* SELECT user, arm, lists, first, value, before, several: one row a user, by the arm of her first
+ * list; several: lists of other arms were shown to her, too. *out is NULL where nothing was ever
+ * logged. */
 Status experiment_users(const Versioned *versioned, const ExperimentRun *run,
     const Measure *measure, const ExperimentScope *scope, sqlite3_stmt **out, Err *err);
 
-/* The sums of every arm: x is lists for a ratio, else the measure before. excluded: users of
- * several arms. lists: per arm. */
+/* The sums of every arm: x is lists for a ratio, else the measure before. several: users who were
+ * shown lists of several arms. */
 typedef struct ArmTotals {
     ArmSums arm[ROUTE_MAX_ARMS];
     double lists[ROUTE_MAX_ARMS];
-    double excluded;
+    double several;
     double first, last; /* exposures of users */
 } ArmTotals;
 Status experiment_totals(const Versioned *versioned, const ExperimentRun *run,

@@ -84,10 +84,11 @@ static void compare_arms(MetricReport *out, const Report *report) {
 
 enum { FEW_USERS = 100 };
 
-/* Did it run to the end that was set when it began? Who stops where it looks good has no fixed
+/* Has the end come that was set when it began? Who stops where it looks good has no fixed
  * horizon. */
 static int is_at_horizon(const ExperimentRun *run) {
-    return !run->is_running && run->until == run->experiment.end;
+    return run->until == run->experiment.end &&
+        (!run->is_running || live_clock() >= run->experiment.end);
 }
 
 /* Always-valid first; the other interval counts where the horizon was fixed. */
@@ -95,7 +96,10 @@ static const char *verdict(const MetricReport *metric, const Report *report, int
     const Comparison *comparison = &metric->comparison[arm];
     double alpha = report->options.alpha, others = report->run.experiment.n - 1;
     if (arm == control) return "control";
-    if (metric->srm_always < .001 || metric->srm < .001) return "sample ratio mismatch";
+    /* who came when shares were others is not alike in the arms */
+    if (report->run.shares_moved) return "shares moved";
+    if (metric->srm_always < .001 || (is_at_horizon(&report->run) && metric->srm < .001))
+        return "sample ratio mismatch";
     if (metric->totals.arm[arm].n < FEW_USERS || metric->totals.arm[control].n < FEW_USERS)
         return "too few users";
     int decided = comparison->p_always < alpha / others ||
@@ -137,7 +141,7 @@ static void row_of_arm(
     row_number(sink, is_control ? NAN : c->p_always);
     row_number(sink, metric->srm);
     row_number(sink, metric->srm_always);
-    row_integer(sink, (sqlite3_int64)metric->totals.excluded);
+    row_integer(sink, (sqlite3_int64)metric->totals.several);
     double needed = is_control || !(effect > 0)
         ? NAN
         : users_needed(own->variance * own->n, base->variance * base->n, effect, options->alpha,
@@ -198,7 +202,7 @@ static Status users_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *
         status = experiment_users(
             &report.versioned, &report.run, &measure, &report.options.scope, &rows, err);
     while (rows && sql_next(db, rows, &status, err))
-        for (int i = 0; i < 6; i++) row_column(sink, rows, i);
+        for (int i = 0; i < 7; i++) row_column(sink, rows, i);
     sqlite3_finalize(rows);
     version_found_clear(&report.versioned);
     return status;
@@ -211,15 +215,17 @@ int register_experiment_tables(sqlite3 *db) {
                 "arm TEXT, version INTEGER, share REAL, users INTEGER, lists INTEGER, metric "
                 "TEXT, value REAL, difference REAL, low REAL, high REAL, lift REAL, p REAL, "
                 "low_always REAL, high_always REAL, p_always REAL, srm_p REAL, srm_p_always "
-                "REAL, excluded INTEGER, needed_users REAL, needed_days REAL, verdict TEXT",
+                "REAL, several INTEGER, needed_users REAL, needed_days REAL, verdict TEXT",
             .n_columns = 21,
             .arguments = ", model HIDDEN, name HIDDEN, options HIDDEN",
             .n_arguments = 3,
             .n_required = 1,
             .fill = experiment_fill},
         {.name = "rec_experiment_users",
-            .columns = "user, arm TEXT, lists INTEGER, first REAL, value REAL, before REAL",
-            .n_columns = 6,
+            .columns =
+                "user, arm TEXT, lists INTEGER, first REAL, value REAL, before REAL, several "
+                "INTEGER",
+            .n_columns = 7,
             .arguments = ", model HIDDEN, name HIDDEN, options HIDDEN",
             .n_arguments = 3,
             .n_required = 1,

@@ -65,7 +65,7 @@ static Status export_rows(const Versioned *versioned, const char *source, const 
     Status status = ST_OK;
     while (sql_next(versioned->db, rows, &status, err)) {
         row_text(sink, source);
-        row_column(sink, rows, 0);
+        status = row_as_json(sink, rows, err);
     }
     sqlite3_finalize(rows);
     return status;
@@ -76,15 +76,13 @@ Status log_export(const Versioned *versioned, Key user, RowSink *sink, Err *err)
     TRY(log_is_there(versioned, &found, err));
     if (!found) return ST_OK;
     TRY(export_rows(versioned, "shown",
-        "SELECT json_object('list', l.list, 'at', l.at, 'scenario', l.scenario, 'experiment', "
-        "l.experiment, 'arm', l.arm, 'version', l.version, 'items', json((SELECT "
-        "json_group_array(json_object('item', item, 'rank', rank)) FROM \"%w\".\"%w_shown\" WHERE "
-        "list=l.id))) FROM \"%w\".\"%w_lists\" l WHERE user=?1 ORDER BY id",
+        "SELECT l.list, l.at, l.scenario, l.experiment, l.arm, l.version, s.item, s.rank FROM "
+        "\"%w\".\"%w_lists\" l LEFT JOIN \"%w\".\"%w_shown\" s ON s.list=l.id WHERE l.user=?1 "
+        "ORDER BY l.id, s.rank",
         user, sink, err));
     return export_rows(versioned, "outcome",
-        "SELECT json_object('at', o.at, 'list', l.list, 'item', o.item, 'kind', o.kind, 'value', "
-        "o.value) FROM \"%w\".\"%w_outcomes\" o LEFT JOIN \"%w\".\"%w_lists\" l ON l.id=o.list "
-        "WHERE o.user=?1 ORDER BY o.id",
+        "SELECT o.at, l.list, o.item, o.kind, o.value FROM \"%w\".\"%w_outcomes\" o LEFT JOIN "
+        "\"%w\".\"%w_lists\" l ON l.id=o.list WHERE o.user=?1 ORDER BY o.id",
         user, sink, err);
 }
 
@@ -138,7 +136,7 @@ Status command_retain(const CommandCall *call, Err *err) {
     if (text) TRY(options_set_json(&target, 1, text, err));
     if (isnan(options.days) == isnan(options.before))
         return fail(err, ST_BADARG, "retain: give one of days and before");
-    double now = isnan(table->note.at) ? live_clock() : table->note.at;
+    double now = isfinite(table->note.at) ? table->note.at : live_clock();
     double before = isnan(options.days) ? options.before : now - options.days * 86400;
     TRY(log_is_there(versioned, &has_log, err));
     TRY(shadow_has(&version_shadow, &owner, "stats", &has_stats, err));

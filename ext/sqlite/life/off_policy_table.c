@@ -45,6 +45,7 @@ static const double PRIOR = 5;
 typedef struct RewardModel {
     double *place_reward, *place_rows;   /* n_places */
     double *item_reward, *item_expected; /* n_items */
+    double unit;                         /* mean of the rewards that are not 0 */
 } RewardModel;
 
 static void reward_model_clear(RewardModel *model) {
@@ -61,9 +62,10 @@ static double place_mean(const RewardModel *model, int32_t place) {
 /* item -1: none that was ever shown. */
 static double expected_reward(const RewardModel *model, int32_t item, int32_t place) {
     double mean = place_mean(model, place);
-    return item < 0
-        ? mean
-        : mean * (model->item_reward[item] + PRIOR) / (model->item_expected[item] + PRIOR);
+    if (item < 0) return mean;
+    double prior = PRIOR * model->unit, expected = model->item_expected[item] + prior;
+    /* losses (negative sums) may leave nothing to divide by */
+    return expected > 0 ? mean * (model->item_reward[item] + prior) / expected : mean;
 }
 
 /* Over the users of odd or even number. */
@@ -75,6 +77,12 @@ static Status reward_model_fit(RewardModel *out, const LoggedLists *lists, int h
     out->item_expected = mem_zeros(n_items, sizeof(double));
     if (!out->place_reward || !out->place_rows || !out->item_reward || !out->item_expected)
         return fail_nomem(err, "the model of rewards");
+    double sum = 0, n = 0;
+    for (int64_t i = 0; i < lists->n_rows; i++) {
+        sum += fabs(lists->row[i].reward);
+        n += lists->row[i].reward != 0;
+    }
+    out->unit = n > 0 ? sum / n : 1;
     for (int pass = 0; pass < 2; pass++)
         for (int64_t i = 0; i < lists->n_lists; i++) {
             if ((lists->list[i].user & 1) != half) continue;
@@ -170,10 +178,16 @@ static Status judge(OffPolicy *policy, Err *err) {
 
 /* ---- the rows ---- */
 
+/* Below that an interval by the normal distribution is too narrow. */
+enum { FEW_USERS = 30 };
+
 /* 3 standard errors: a support that is this short of 1 is no accident. */
 static const char *verdict(const OffPolicySums *sums, double least) {
     Estimate support = off_policy_support(sums);
     if (off_policy_effective(sums) < least) return "too few matches";
+    if (sums->weights.n < FEW_USERS) return "too few users";
+    if (support.value > 1.05 && support.value - 3 * sqrt(support.variance) > 1)
+        return "wrong propensities";
     if (support.value < .95 && support.value + 3 * sqrt(support.variance) < 1) return "no support";
     return "ok";
 }
@@ -185,7 +199,7 @@ static void rows_of(RowSink *sink, const OffPolicy *policy) {
     const char *said = verdict(sums, policy->options.least);
     off_policy_estimates(sums, estimate);
     for (int i = 0; i < N_OFF_POLICY; i++) {
-        int is_silent = i != OFF_POLICY_LOGGED && strcmp(said, "too few matches") == 0;
+        int is_silent = i != OFF_POLICY_LOGGED && strncmp(said, "too few", 7) == 0;
         double half = is_silent ? NAN : width * sqrt(estimate[i].variance);
         row_text(sink, off_policy_names[i]);
         row_number(sink, is_silent ? NAN : estimate[i].value);

@@ -11,10 +11,12 @@
 #include "privacy.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <sodium.h>
 #include <string.h>
 
 #include "../../base/json.h"
+#include "../../base/memory.h"
 #include "../../base/options.h"
 #include "../../metrics/private_noise.h"
 #include "../host/parts.h"
@@ -22,6 +24,7 @@
 #include "../host/values.h"
 #include "../versions/version_find.h"
 #include "log_scope.h"
+#include "shown_log.h"
 
 enum { OF_OUTCOMES, OF_LISTS };
 
@@ -48,24 +51,89 @@ static const OptSpec release_options[] = {
     {0},
 };
 
+/* ---- releases that are not committed yet ---- */
+
+/* Connections that have some: who reads one and rolls back would have it for nothing, even within a
+ * statement of its own. */
+typedef struct Unsettled {
+    sqlite3 *db;
+    struct Unsettled *next;
+} Unsettled;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static Unsettled *unsettled;
+
+static void lock(void) { pthread_mutex_lock(&mutex); }
+
+static void unlock(void) { pthread_mutex_unlock(&mutex); }
+
+static void initialise(void) { pthread_atfork(lock, unlock, unlock); }
+
+static Status note_unsettled(sqlite3 *db, Err *err) {
+    Unsettled *own = mem_array(1, sizeof *own);
+    if (!own) return fail_nomem(err, "a release");
+    pthread_once(&once, initialise);
+    lock();
+    *own = (Unsettled){db, unsettled};
+    unsettled = own;
+    unlock();
+    return ST_OK;
+}
+
+void privacy_settled(sqlite3 *db) {
+    Unsettled *gone = NULL;
+    pthread_once(&once, initialise);
+    lock();
+    for (Unsettled **link = &unsettled; *link;) {
+        Unsettled *own = *link;
+        if (own->db != db) {
+            link = &own->next;
+            continue;
+        }
+        *link = own->next;
+        own->next = gone;
+        gone = own;
+    }
+    unlock();
+    while (gone) {
+        Unsettled *next = gone->next;
+        mem_free(gone);
+        gone = next;
+    }
+}
+
+static int is_unsettled(sqlite3 *db) {
+    int found = 0;
+    pthread_once(&once, initialise);
+    lock();
+    for (const Unsettled *own = unsettled; own; own = own->next) found |= own->db == db;
+    unlock();
+    return found;
+}
+
 /* ---- the ledger ---- */
 
 /* The row of id 0 is the budget. */
-static Status read_ledger(const Versioned *versioned, double *budget, double *spent, Err *err) {
+static Status read_ledger(
+    const Versioned *versioned, int *has_budget, double *budget, double *spent, Err *err) {
     ShadowOwner owner = {versioned->db, versioned->schema, versioned->name, versioned};
     sqlite3_stmt *row;
     int found, has_row;
     *budget = *spent = 0;
+    *has_budget = 0;
     TRY(shadow_has(&version_shadow, &owner, "ledger", &found, err));
     if (!found) return ST_OK;
     TRY(sql_prepare(versioned->db, &row, err,
-        "SELECT total(rho) FILTER (WHERE id=0), total(rho) FILTER (WHERE id<>0) FROM "
+        "SELECT total(rho) FILTER (WHERE id=0), total(rho) FILTER (WHERE id<>0), count(*) FILTER "
+        "(WHERE "
+        "id=0) FROM "
         "\"%w\".\"%w_ledger\"",
         versioned->schema, versioned->name));
     Status status = sql_step(versioned->db, row, &has_row, err);
     if (status == ST_OK) {
         *budget = sqlite3_column_double(row, 0);
         *spent = sqlite3_column_double(row, 1);
+        *has_budget = sqlite3_column_int(row, 2);
     }
     sqlite3_finalize(row);
     return status;
@@ -86,11 +154,12 @@ Status command_privacy_budget(const CommandCall *call, Err *err) {
     OptTarget target = {budget_options, &options};
     const char *text = value_text(call->arg);
     double budget, spent;
+    int has_budget;
     options_default(budget_options, &options);
     if (text) TRY(options_set_json(&target, 1, text, err));
     if (isnan(options.rho)) return fail(err, ST_BADARG, "privacy-budget: give rho");
-    TRY(read_ledger(versioned, &budget, &spent, err));
-    if (budget > 0 && options.rho > budget)
+    TRY(read_ledger(versioned, &has_budget, &budget, &spent, err));
+    if (has_budget && options.rho > budget)
         return fail(err, ST_BADARG, "privacy-budget: it is %g, and is never raised", budget);
     if (options.rho < spent)
         return fail(err, ST_BADARG, "privacy-budget: %g is spent already", spent);
@@ -123,6 +192,20 @@ static uint64_t random_bits(void *context) {
     return bits;
 }
 
+/* A number that is told twice is told with half the noise. */
+static Status refuse_twice(const KeyList *list, Err *err) {
+    KeyMap *keys = keymap_new();
+    int32_t id;
+    Status status = keys ? ST_OK : fail_nomem(err, "the keys");
+    for (size_t i = 0; status == ST_OK && i < list->n; i++) {
+        status = keymap_add(keys, list->key[i], &id, err);
+        if (status == ST_OK && id != (int32_t)i)
+            status = fail(err, ST_BADARG, "release: a key is there twice");
+    }
+    keymap_free(keys);
+    return status;
+}
+
 /* Keys as the log has them. */
 static Status convert_keys(Release *release, Err *err) {
     KeyKinds kinds;
@@ -135,6 +218,7 @@ static Status convert_keys(Release *release, Err *err) {
     if (status == ST_OK) status = key_list_parse(&list, "keys", text, kinds.item, err);
     free(text);
     if (status == ST_OK && !list.n) status = fail(err, ST_BADARG, "release: keys is empty");
+    if (status == ST_OK) status = refuse_twice(&list, err);
     for (size_t i = 0; status == ST_OK && i < list.n; i++) {
         bytes_append(&out, i ? "," : "[", 1);
         key_json(list.key[i], &out);
@@ -169,21 +253,29 @@ static Status read_release(Release *release, const CommandCall *call, Err *err) 
     if (status == ST_OK) status = live_check_name("release: name", release->options.name, err);
     if (status == ST_OK && release->keys && release->options.of == OF_LISTS)
         status = fail(err, ST_BADARG, "release: lists have no keys");
+    if (status == ST_OK && *release->options.scope.scenario && release->options.of == OF_OUTCOMES)
+        status = fail(err, ST_BADARG, "release: outcomes have no scenario");
     if (status == ST_OK && release->options.cap < release->options.unit)
         status = fail(err, ST_BADARG, "release: cap is below unit");
     return status == ST_OK && release->keys ? convert_keys(release, err) : status;
 }
 
+/* .3 is three times .1, whatever binary fractions say. */
+static double steps_of(const ReleaseOptions *options) {
+    return floor(options->cap / options->unit * (1 + 1e-12));
+}
+
 /* The noise, and whether the budget has room for it. */
 static Status price(Release *release, Err *err) {
     const ReleaseOptions *options = &release->options;
-    double steps = floor(options->cap / options->unit), budget, spent,
+    double steps = steps_of(options), budget, spent,
            norm2 = (release->keys ? (double)options->per_user : 1) * steps * steps;
     release->numerator = noise_numerator(norm2, options->rho);
     if (!release->numerator)
         return fail(err, ST_BADARG, "release: cap is too many units for that rho");
     release->rho = noise_rho(norm2, release->numerator);
-    TRY(read_ledger(release->versioned, &budget, &spent, err));
+    int has_budget;
+    TRY(read_ledger(release->versioned, &has_budget, &budget, &spent, err));
     if (spent + release->rho > budget * (1 + 1e-12))
         return fail(err, ST_BADARG, "release: rho=%g, but of the budget of %g %g is left",
             options->rho, budget, fmax(0, budget - spent));
@@ -202,7 +294,8 @@ static Status prepare_sums(Release *release, sqlite3_stmt **out, Err *err) {
         : "x.kind=?1 AND ?4 IS NULL AND (?5 IS NULL OR x.item IN (SELECT value FROM "
           "json_each(?5)))";
     TRY(sql_prepare(versioned->db, out, err,
-        "WITH u AS (SELECT x.user, %s AS key, CAST(min(?7, max(0, %s/?6)) AS INTEGER) AS n FROM "
+        "WITH u AS (SELECT x.user, %s AS key, CAST(min(?7, max(0, %s/?6*(1+1e-12))) AS INTEGER) AS "
+        "n FROM "
         "\"%w\".\"%w_%s\" x WHERE x.user IS NOT NULL AND x.at>=?2 AND x.at<?3 AND %s GROUP BY 1, "
         "2), b AS (SELECT key, n FROM (SELECT key, n, row_number() OVER (PARTITION BY user ORDER "
         "BY key) AS place FROM u) WHERE place<=?8) SELECT k.value, (SELECT coalesce(sum(n), 0) "
@@ -211,7 +304,7 @@ static Status prepare_sums(Release *release, sqlite3_stmt **out, Err *err) {
     log_scope_bind(*out, &options->scope);
     sqlite3_bind_text(*out, 5, release->keys_json, -1, SQLITE_STATIC);
     sqlite3_bind_double(*out, 6, options->unit);
-    sqlite3_bind_double(*out, 7, floor(options->cap / options->unit));
+    sqlite3_bind_double(*out, 7, steps_of(options));
     sqlite3_bind_int64(*out, 8, release->keys ? options->per_user : 1);
     return ST_OK;
 }
@@ -257,11 +350,10 @@ static Status insert_ledger(Release *release, Err *err) {
 static Status write_release(Release *release, Err *err) {
     const Versioned *versioned = release->versioned;
     ShadowOwner owner = {versioned->db, versioned->schema, versioned->name, versioned};
-    int found;
     TRY(price(release, err));
-    TRY(log_is_there(versioned, &found, err));
-    if (!found) return fail(err, ST_BADARG, "release: nothing was ever logged");
+    TRY(log_ensure(versioned, err)); /* that it is empty is told with noise, too */
     TRY(shadow_ensure(&version_shadow, &owner, "released", err));
+    TRY(note_unsettled(versioned->db, err));
     /* the ledger first: what was drawn and not paid for must not be there */
     TRY(insert_ledger(release, err));
     Status status = insert_values(release, err);
@@ -305,7 +397,7 @@ static Status copy_rows(
 /* Who may look before the commit can look, roll back, and look again at other noise. */
 static Status released_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
     Versioned versioned;
-    if (!sqlite3_get_autocommit(db))
+    if (!sqlite3_get_autocommit(db) || is_unsettled(db))
         return fail(err, ST_BADARG, "what is released can be read after COMMIT");
     TRY(version_find(&versioned, db, value_text(argv[0]), err));
     Status status = copy_rows(&versioned, "released",

@@ -9,4 +9,7 @@ Status command_privacy_budget(const CommandCall *call, Err *err);
 /* arg: {"name":, "of":, "rho":, ...}: a release, with its row in the ledger. */
 Status command_release(const CommandCall *call, Err *err);
 
+/* The transaction in which releases were made has ended, one way or the other: they can be read. */
+void privacy_settled(sqlite3 *db);
+
 #endif

@@ -140,7 +140,9 @@ static int has_item(const Side *side, int n, sqlite3_value *item) {
 
 static void compare_row(const Comparing *comparing, RowSink *sink) {
     const Side *a = &comparing->side[0], *b = &comparing->side[1];
-    int k = (int)comparing->options.k, shared = 0;
+    /* two lists that end before k are looked at to their end */
+    int k = (int)comparing->options.k, longest = a->n > b->n ? a->n : b->n, shared = 0;
+    if (longest < k) k = longest;
     double p = comparing->options.p, weight = 1, sum = 0;
     for (int d = 1; d <= k; d++) {
         weight *= p;
@@ -157,7 +159,7 @@ static void compare_row(const Comparing *comparing, RowSink *sink) {
     row_value(sink, comparing->user);
     row_integer(sink, shared);
     row_number(sink, all > 0 ? shared / all : NAN);
-    row_real(sink, (double)shared / k * weight + (1 - p) / p * sum);
+    row_number(sink, k ? (double)shared / k * weight + (1 - p) / p * sum : NAN);
     row_integer(sink, a->n && b->n && is_same(a->item[0], b->item[0]));
 }
 

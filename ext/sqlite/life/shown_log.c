@@ -11,7 +11,7 @@
 static VersionedTable *table_of(const CommandCall *call) { return call->table; }
 static const Versioned *versioned_of(const CommandCall *call) { return table_of(call)->id; }
 
-static Status ensure(const Versioned *versioned, Err *err) {
+Status log_ensure(const Versioned *versioned, Err *err) {
     ShadowOwner owner = {versioned->db, versioned->schema, versioned->name, versioned};
     TRY(shadow_ensure(&version_shadow, &owner, "lists", err));
     TRY(shadow_ensure(&version_shadow, &owner, "shown", err));
@@ -39,7 +39,7 @@ static Status take_key(const CommandCall *call, json_t *object, const char *name
 /* Unix seconds or a date; the clock's where it is not given. */
 static Status take_at(const CommandCall *call, json_t *object, double *out, Err *err) {
     json_t *value = json_object_get(object, "at");
-    const char *text = json_string_value(value);
+    const char *text = json_text(value);
     if (!value || json_is_null(value)) *out = live_clock();
     else if (json_is_number(value)) *out = json_number_value(value);
     else if (!text || !date_parse(text, strlen(text), out)) *out = NAN;
@@ -49,12 +49,12 @@ static Status take_at(const CommandCall *call, json_t *object, double *out, Err 
 }
 
 static const char *text_or_null(json_t *object, const char *name) {
-    return json_string_value(json_object_get(object, name));
+    return json_text(json_object_get(object, name));
 }
 
 static Status check_text(const CommandCall *call, json_t *object, const char *name, Err *err) {
     json_t *value = json_object_get(object, name);
-    return !value || json_is_null(value) || json_is_string(value)
+    return !value || json_is_null(value) || json_text(value)
         ? ST_OK
         : fail(err, ST_BADARG, "%s: %s must be a text", call->name, name);
 }
@@ -80,7 +80,7 @@ static Status take_version(const CommandCall *call, json_t *object, ShownList *o
     TRY(live_read(versioned_of(call), &out->live, err));
     TRY(check_text(call, object, "arm", err));
     if (arm) {
-        out->arm = json_string_value(arm);
+        out->arm = json_text(arm);
         place = out->arm ? experiment_find_arm(experiment, out->arm) : -1;
     } else if (experiment->n && out->has_user) {
         if (!experiment_arm(experiment, out->user, out->at, &place))
@@ -89,6 +89,8 @@ static Status take_version(const CommandCall *call, json_t *object, ShownList *o
     }
     if (out->arm) out->experiment = text_or_null(object, "experiment");
     if (out->arm && !out->experiment && *experiment->name) out->experiment = experiment->name;
+    if (version && !json_is_null(version) && !json_is_integer(version))
+        return fail(err, ST_BADARG, "shown: version is an integer");
     if (json_is_integer(version)) out->version = json_integer_value(version);
     else if (place >= 0) out->version = experiment->version[place];
     else return store_active(versioned_of(call), &out->version, err);
@@ -141,12 +143,28 @@ typedef struct ShownItem {
     double propensity; /* NaN: unknown */
 } ShownItem;
 
+static Status check_members(json_t *item, sqlite3_int64 place, Err *err) {
+    static const char *const allowed[] = {"item", "rank", "team", "version", "propensity"};
+    const char *key;
+    json_t *value;
+    json_object_foreach(item, key, value) {
+        size_t i = 0;
+        while (i < 5 && strcmp(allowed[i], key) != 0) i++;
+        if (i == 5) return fail(err, ST_BADARG, "shown: item %lld: unknown '%.60s'", place, key);
+    }
+    return ST_OK;
+}
+
 static Status take_item(const CommandCall *call, json_t *value, sqlite3_int64 place,
     const KeyKinds *kinds, ShownItem *out, Err *err) {
     json_t *item = json_is_object(value) ? json_object_get(value, "item") : value,
            *propensity = json_object_get(value, "propensity"),
            *rank = json_object_get(value, "rank"), *version = json_object_get(value, "version");
     *out = (ShownItem){.rank = place, .propensity = NAN};
+    if (json_is_object(value)) TRY(check_members(value, place, err));
+    if ((rank && !json_is_integer(rank)) ||
+        (version && !json_is_null(version) && !json_is_integer(version)))
+        return fail(err, ST_BADARG, "shown: item %lld: rank and version are integers", place);
     if (!json_key(item, kinds->item, out->buffer, &out->item))
         return fail(err, ST_BADARG, "shown: item %lld is no integer or text", place);
     if (json_is_integer(rank)) out->rank = json_integer_value(rank);
@@ -218,7 +236,7 @@ Status command_shown(const CommandCall *call, Err *err) {
     TRY(version_key_kinds(versioned, &kinds, err));
     TRY(command_object(call, allowed, &object, err));
     Status status = take_list(call, object, &kinds, &list, err);
-    if (status == ST_OK) status = ensure(versioned, err);
+    if (status == ST_OK) status = log_ensure(versioned, err);
     if (status == ST_OK) status = insert_list(versioned, &list, &id, err);
     if (status == ST_OK) {
         status = insert_items(call, json_object_get(object, "items"), &kinds, id, err);
@@ -265,9 +283,10 @@ typedef struct Outcome {
 
 static Status take_outcome(
     const CommandCall *call, json_t *object, const KeyKinds *kinds, Outcome *out, Err *err) {
-    json_t *value = json_object_get(object, "value"), *item = json_object_get(object, "item");
+    json_t *value = json_object_get(object, "value"), *item = json_object_get(object, "item"),
+           *user = json_object_get(object, "user");
     Key list;
-    out->has_user = json_object_get(object, "user") != NULL;
+    out->has_user = user && !json_is_null(user);
     out->has_item = item && !json_is_null(item);
     TRY(take_at(call, object, &out->at, err));
     TRY(check_text(call, object, "kind", err));
@@ -313,7 +332,7 @@ Status command_outcome(const CommandCall *call, Err *err) {
     Outcome outcome = {0};
     TRY(version_key_kinds(versioned_of(call), &kinds, err));
     TRY(command_object(call, allowed, &object, err));
-    Status status = ensure(versioned_of(call), err);
+    Status status = log_ensure(versioned_of(call), err);
     if (status == ST_OK) status = take_outcome(call, object, &kinds, &outcome, err);
     if (status == ST_OK) status = insert_outcome(call, &outcome, err);
     sqlite3_value_free(outcome.users_list);
@@ -350,7 +369,7 @@ Status command_merge_user(const CommandCall *call, Err *err) {
     Status status = take_key(call, object, "from", kinds.user, buffer, &from, err);
     if (status == ST_OK)
         status = take_key(call, object, "to", kinds.user, buffer + KEY_BUFFER, &to, err);
-    if (status == ST_OK) status = ensure(versioned, err);
+    if (status == ST_OK) status = log_ensure(versioned, err);
     if (status == ST_OK) status = move_rows(versioned, "lists", from, to, &moved, err);
     if (status == ST_OK) status = move_rows(versioned, "outcomes", from, to, &moved, err);
     json_decref(object);

@@ -6,6 +6,8 @@
 
 #include "../versions/version_commands.h"
 
+/* The tables of the log. */
+Status log_ensure(const Versioned *versioned, Err *err);
 /* arg: {"list":, "user":, "items": [...], ...}: a list as it was shown. */
 Status command_shown(const CommandCall *call, Err *err);
 /* arg: {"list": or "user":, "item":, "kind":, "value":, "at":}: what followed. */

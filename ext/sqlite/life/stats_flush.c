@@ -26,12 +26,11 @@ static Status insert(sqlite3 *db, sqlite3_stmt *statement, const CounterSeries *
     return status;
 }
 
-/* Those whose names are cut, too. */
 static int is_of(const CounterSeries *series, const Versioned *versioned) {
-    char buffer[ROUTE_NAME];
-    return strcmp(series->database, counting_database(versioned->db, versioned->schema, buffer)) ==
-        0 &&
-        strncmp(series->table, versioned->name, ROUTE_NAME - 1) == 0;
+    char buffer[ROUTE_NAME], database[ROUTE_NAME], table[ROUTE_NAME];
+    counters_name(database, counting_database(versioned->db, versioned->schema, buffer));
+    counters_name(table, versioned->name);
+    return strcmp(series->database, database) == 0 && strcmp(series->table, table) == 0;
 }
 
 static Status insert_all(

@@ -115,11 +115,14 @@ static Status take_terms(Explained *explained, int32_t item, Err *err) {
     } else {
         if (algorithm->contributions)
             TRY(algorithm->contributions(explained->query, item, explained->part, err));
-        double sum = 0;
-        for (int64_t i = 0; i < history->n; i++) sum += explained->part[i];
+        double sum = 0, size = fabs(explained->score);
+        for (int64_t i = 0; i < history->n; i++) {
+            sum += explained->part[i];
+            size = fmax(size, fabs(explained->part[i]));
+        }
         /* a part of a blend may have no terms, and says so by what is missing */
         explained->is_exact = algorithm->contributions &&
-            fabs(sum - explained->score) <= 1e-4 * fmax(1, fabs(explained->score));
+            fabs(sum - explained->score) <= 1e-4 * size;
         if (!explained->is_exact) TRY(leave_each_out(explained, item, err));
     }
     explained->rest = explained->score;
@@ -165,10 +168,7 @@ static Status explain_call(Explained *explained, ExplainOptions *options, sqlite
     if (given && sqlite3_value_type(given) != SQLITE_NULL)
         TRY(options_set_json(&target, 1, value_text(given), err));
     if (sqlite3_value_type(argv[1]) == SQLITE_NULL) return fail(err, ST_BADARG, "user is NULL");
-    TRY(guard_enter(err));
-    Status status = explain(explained, db, argv, options, err);
-    guard_leave();
-    return status;
+    return explain(explained, db, argv, options, err);
 }
 
 /* ---- rec_explain ---- */
@@ -188,14 +188,16 @@ static void term_row(RowSink *sink, const Explained *explained, int64_t at, doub
 static Status explain_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
     Explained explained = {0};
     ExplainOptions options;
+    TRY(guard_enter(err));
     Status status = explain_call(&explained, &options, db, argv, argv[3], err);
+    guard_leave();
     if (status == ST_OK) {
         int64_t n = explained.history.history.n;
         double size = fabs(explained.rest);
         for (int64_t i = 0; i < n; i++) size += fabs(explained.part[i]);
         for (int64_t i = 0; i < n; i++) term_row(sink, &explained, explained.order[i].id, size);
         /* below what rounding leaves it is nothing */
-        if (fabs(explained.rest) > 1e-6 * fmax(1, size)) term_row(sink, &explained, -1, size);
+        if (fabs(explained.rest) > 1e-6 * size) term_row(sink, &explained, -1, size);
     }
     explained_clear(&explained);
     return status;
@@ -269,9 +271,13 @@ static void rec_reason(sqlite3_context *context, int argc, sqlite3_value **argv)
     ExplainOptions options;
     Bytes out = {0};
     Err err = {0};
-    Status status = explain_call(&explained, &options, sqlite3_context_db_handle(context), argv,
-        argc > 3 ? argv[3] : NULL, &err);
-    if (status == ST_OK) status = write_reason(&explained, &options, &out, &err);
+    Status status = guard_enter(&err);
+    if (status == ST_OK) {
+        status = explain_call(&explained, &options, sqlite3_context_db_handle(context), argv,
+            argc > 3 ? argv[3] : NULL, &err);
+        if (status == ST_OK) status = write_reason(&explained, &options, &out, &err);
+        guard_leave(); /* names are read from a table of somebody else's, too */
+    }
     if (status != ST_OK) sql_function_error(context, "rec_reason", status, &err);
     else if (out.len)
         sqlite3_result_text64(

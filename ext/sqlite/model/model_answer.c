@@ -112,7 +112,8 @@ static int is_known_bad(const ModelTable *table, const VersionName *name) {
 static Status hold_or_fall_back(
     ModelTable *table, const VersionName *name, Answering *out, Err *err) {
     Err own = {0};
-    Status status = is_known_bad(table, name) ? ST_CORRUPT : hold(table, name, out, &own);
+    Status status = is_known_bad(table, name) || !*name->sha256 ? ST_CORRUPT
+                                                                : hold(table, name, out, &own);
     if (!is_damage(status)) {
         if (status != ST_OK) *err = own;
         return status;
@@ -121,7 +122,8 @@ static Status hold_or_fall_back(
     Status other = hold_earlier(table, name->version, out, &later);
     if (other != ST_OK) {
         *err = other == ST_BADARG ? own : later;
-        if (is_known_bad(table, name)) fail(err, status, "version %lld is damaged", name->version);
+        if (is_known_bad(table, name) || !*name->sha256)
+            fail(err, status, "version %lld is damaged", name->version);
         return other == ST_BADARG ? status : other;
     }
     table->bad = *name;
@@ -131,12 +133,23 @@ static Status hold_or_fall_back(
     return ST_OK;
 }
 
+/* An arm's version; one whose row is gone has no digest, and falls back. */
+static Status lookup_arm(ModelTable *table, sqlite3_int64 version, VersionName *out, Err *err) {
+    Err own = {0};
+    Status status = store_lookup(&table->definition.id, &table->lookup, version, out, NULL, &own);
+    if (is_damage(status)) {
+        *out = (VersionName){.version = version};
+        return ST_OK;
+    }
+    if (status != ST_OK) *err = own;
+    return status;
+}
+
 /* ---- routing ---- */
 
 static void set_arm(Answering *out, const Experiment *experiment, int arm) {
     out->share = 1;
     out->place = arm;
-    out->is_routed = experiment->n > 0;
     if (arm < 0) return;
     memcpy(out->arm, experiment->arm[arm].name, sizeof out->arm);
     memcpy(out->experiment, experiment->name, sizeof out->experiment);
@@ -158,12 +171,14 @@ int answer_unit(const ModelTable *table, const Request *request, char *buffer, K
     return request->subject == SUBJECT_USER;
 }
 
-/* The arm of the request, -1 for none. */
-static Status route(const ModelTable *table, const Request *request, int *out, Err *err) {
+/* The arm of the request, -1 for none; *is_routed: the experiment has decided that. */
+static Status route(
+    const ModelTable *table, const Request *request, int *out, int *is_routed, Err *err) {
     const Experiment *experiment = &table->live.live.experiment;
     char buffer[KEY_BUFFER];
     Key unit;
     *out = -1;
+    *is_routed = 0;
     if (*request->call.arm) {
         *out = experiment_find_arm(experiment, request->call.arm);
         return *out >= 0
@@ -173,8 +188,9 @@ static Status route(const ModelTable *table, const Request *request, int *out, E
     /* what two lists are drawn from is the same for all */
     if (*request->call.interleave || !experiment->n || !answer_unit(table, request, buffer, &unit))
         return ST_OK;
-    return experiment_arm(experiment, unit, now_for(experiment), out) ? ST_OK
-                                                                      : fail_nomem(err, "the arm");
+    double now = now_for(experiment);
+    *is_routed = !(now < experiment->start) && !(now >= experiment->end);
+    return experiment_arm(experiment, unit, now, out) ? ST_OK : fail_nomem(err, "the arm");
 }
 
 Status answer_version(ModelTable *table, const char *name, Answering *out, Err *err) {
@@ -197,27 +213,31 @@ Status answer_request(ModelTable *table, const Request *request, Answering *out,
     const Versioned *versioned = &table->definition.id;
     const Experiment *experiment = &table->live.live.experiment;
     VersionName name;
-    int arm;
+    int arm, is_routed;
     *out = (Answering){.share = 1};
     if (*request->call.at) return answer_version(table, request->call.at, out, err);
     TRY(store_lookup(versioned, &table->lookup, request->call.version, &name, &table->live, err));
     if (request->call.version) return hold(table, &name, out, err);
-    TRY(route(table, request, &arm, err));
+    TRY(route(table, request, &arm, &is_routed, err));
     set_arm(out, experiment, arm);
+    out->is_routed = is_routed;
     if (arm >= 0 && experiment->version[arm] != name.version)
-        TRY(store_lookup(versioned, &table->lookup, experiment->version[arm], &name, NULL, err));
+        TRY(lookup_arm(table, experiment->version[arm], &name, err));
+    return hold_or_fall_back(table, &name, out, err);
+}
+
+Status answer_arm(ModelTable *table, int arm, Answering *out, Err *err) {
+    const Experiment *experiment = &table->live.live.experiment;
+    VersionName name;
+    *out = (Answering){.share = 1};
+    set_arm(out, experiment, arm);
+    if (arm >= 0) TRY(lookup_arm(table, experiment->version[arm], &name, err));
+    else TRY(store_lookup(&table->definition.id, &table->lookup, 0, &name, NULL, err));
     return hold_or_fall_back(table, &name, out, err);
 }
 
 static Status answer_arms(ModelTable *table, Arms *arms, Err *err) {
-    const Experiment *experiment = &arms->experiment;
-    for (int i = 0; i < arms->n; i++) {
-        VersionName name;
-        set_arm(&arms->answering[i], experiment, i - 1);
-        TRY(store_lookup(&table->definition.id, &table->lookup, i ? experiment->version[i - 1] : 0,
-            &name, NULL, err));
-        TRY(hold_or_fall_back(table, &name, &arms->answering[i], err));
-    }
+    for (int i = 0; i < arms->n; i++) { TRY(answer_arm(table, i - 1, &arms->answering[i], err)); }
     return ST_OK;
 }
 

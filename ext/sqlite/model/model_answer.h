@@ -20,6 +20,9 @@ typedef struct Answering {
 
 /* For the request's user or unit. */
 Status answer_request(ModelTable *table, const Request *request, Answering *out, Err *err);
+/* The version of an arm of the experiment that runs, -1: of those whom it leaves out; or the one
+ * that answers in its place. */
+Status answer_arm(ModelTable *table, int arm, Answering *out, Err *err);
 /* A version by number or alias, for a part of an answer. */
 Status answer_version(ModelTable *table, const char *name, Answering *out, Err *err);
 

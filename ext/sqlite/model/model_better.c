@@ -7,6 +7,7 @@
 #include "../../eval/choice.h"
 #include "../versions/version_store.h"
 #include "model_setting.h"
+#include "model_train.h"
 #include "tune.h"
 
 /* {"algorithm":..., every option} but for threads, as text that is equal for equal settings. */
@@ -70,12 +71,15 @@ static Status judge_settings(const ModelDefinition *definition, EventsReader *re
         tune_call_clear(call);
         return status;
     }
+    TrainLimits limits = train_limits(&train);
+    limits_begin(&limits, reader, &tuning.task);
     status = tuning_open(&tuning, reader, call->split == SPLIT_RANDOM ? call->judged : 1, err);
     for (int64_t part = 0; part < tuning.parts && status == ST_OK; part++)
         status = split_events(&tuning.events, (SplitKind)call->split, call->share, part,
             call->folds, (uint64_t)call->seed, tuning.held + part * tuning.events.n, err);
     if (status == ST_OK) status = judge_both(&tuning, active, candidate, out, err);
     tuning_close(&tuning);
+    status = limits_end(&limits, reader, &tuning.task, status, err);
     job_end(&tuning.job);
     return status;
 }

@@ -5,6 +5,7 @@
 #include "../../base/memory.h"
 #include "../host/parts.h"
 #include "../host/values.h"
+#include "../life/privacy.h"
 #include "model_answer.h"
 
 static const char MODULE[] = "rec_model";
@@ -135,6 +136,17 @@ static int model_shadow_name(const char *suffix) {
     return shadow_is_suffix(&version_shadow, suffix);
 }
 
+/* A transaction that has written to the model: nothing is kept for it here. */
+static int model_begin(sqlite3_vtab *vtab) {
+    (void)vtab;
+    return SQLITE_OK;
+}
+
+static int model_transaction_ended(sqlite3_vtab *vtab) {
+    privacy_settled(((ModelTable *)vtab)->definition.id.db);
+    return SQLITE_OK;
+}
+
 int register_model(sqlite3 *db) {
     static const sqlite3_module module = {
         .iVersion = 3,
@@ -151,6 +163,9 @@ int register_model(sqlite3 *db) {
         .xColumn = model_column,
         .xRowid = model_rowid,
         .xUpdate = model_update,
+        .xBegin = model_begin,
+        .xCommit = model_transaction_ended,
+        .xRollback = model_transaction_ended,
         .xRename = model_rename,
         .xShadowName = model_shadow_name,
     };

@@ -12,6 +12,7 @@
 
 #include "../../base/json.h"
 #include "../../base/memory.h"
+#include "../../base/text.h"
 #include "../../models/histories.h"
 #include "../host/cache.h"
 #include "../host/values.h"
@@ -55,36 +56,18 @@ typedef struct Forgetting {
 
 /* ---- the argument ---- */
 
-static Status take_user(Forgetting *forgetting, json_t *user, Err *err) {
-    const ModelDefinition *definition = &forgetting->table->definition;
-    Key key;
-    if (json_is_integer(user)) key = (Key){.integer = json_integer_value(user)};
-    else if (json_is_string(user))
-        key = (Key){.text = json_string_value(user), .len = json_string_length(user)};
-    else return fail(err, ST_BADARG, "forget: user must be an integer or a text");
-    forgetting->user = value_convert_key(key, definition->user_affinity, forgetting->buffer);
+static Status take_user(Forgetting *forgetting, Key key) {
+    forgetting->user = value_convert_key(
+        key, forgetting->table->definition.user_affinity, forgetting->buffer);
     return ST_OK;
 }
 
-/* A number, an object, or any other text, which is her key. root: owns the texts. */
-static Status read_arg(Forgetting *forgetting, const CommandCall *call, json_t **root, Err *err) {
-    json_error_t json_error;
+/* {"user":, ...}: all but the user are options. */
+static Status read_object(
+    Forgetting *forgetting, const CommandCall *call, json_t **root, Err *err) {
     OptTarget target = {forget_options, &forgetting->options};
-    const char *text = value_text(call->arg);
-    options_default(forget_options, &forgetting->options);
-    *root = NULL;
-    if (!text) return fail(err, ST_BADARG, "forget: arg is a user, or an object with \"user\"");
-    if (sqlite3_value_type(call->arg) == SQLITE_TEXT) *root = json_loads(text, 0, &json_error);
-    if (!json_is_object(*root)) {
-        json_decref(*root);
-        *root = sqlite3_value_type(call->arg) == SQLITE_INTEGER
-            ? json_integer(sqlite3_value_int64(call->arg))
-            : json_string(text);
-        return *root ? take_user(forgetting, *root, err)
-                     : fail(err, ST_BADARG, "forget: the user is no UTF-8");
-    }
-    TRY(take_user(forgetting, json_object_get(*root, "user"), err));
-    json_t *rest = json_copy(*root);
+    TRY(command_object(call, NULL, root, err));
+    json_t *user = json_object_get(*root, "user"), *rest = json_copy(*root);
     if (!rest) return fail_nomem(err, "the options");
     json_object_del(rest, "user");
     char *options = json_dumps(rest, JSON_COMPACT);
@@ -92,7 +75,27 @@ static Status read_arg(Forgetting *forgetting, const CommandCall *call, json_t *
     if (!options) return fail_nomem(err, "the options");
     Status status = options_set_json(&target, 1, options, err);
     free(options);
-    return status;
+    TRY(status);
+    if (json_is_integer(user))
+        return take_user(forgetting, (Key){.integer = json_integer_value(user)});
+    if (json_is_string(user))
+        return take_user(
+            forgetting, (Key){.text = json_string_value(user), .len = json_string_length(user)});
+    return fail(err, ST_BADARG, "forget: user must be an integer or a text");
+}
+
+/* A number, an object, or any other text, which is her key. root: owns the texts. */
+static Status read_arg(Forgetting *forgetting, const CommandCall *call, json_t **root, Err *err) {
+    const char *text = value_text(call->arg);
+    options_default(forget_options, &forgetting->options);
+    *root = NULL;
+    if (!text) return fail(err, ST_BADARG, "forget: arg is a user, or an object with \"user\"");
+    while (ascii_is_space(*text)) text++;
+    if (*text == '{') return read_object(forgetting, call, root, err);
+    Key key;
+    if (!value_key(call->arg, AFFINITY_NONE, forgetting->buffer, &key))
+        return value_no_key("user", call->arg, err);
+    return take_user(forgetting, key);
 }
 
 /* Is the events table one whose rows can be deleted? */
@@ -161,13 +164,32 @@ static Status rewrite_in_memory(
         kept->version, model->algorithm->name);
 }
 
+static int keeps_rows(const Model *model) {
+    return model->algorithm->keeps_rows && model->algorithm->keeps_rows(model);
+}
+
+/* May it be dropped? Asked before anything is erased. */
+static Status may_drop(const Versioned *versioned, sqlite3_int64 version, Err *err) {
+    sqlite3_int64 active;
+    Live live;
+    TRY(store_active(versioned, &active, err));
+    TRY(live_read(versioned, &live, err));
+    return active != version && !live_uses(&live, version)
+        ? ST_OK
+        : fail(err, ST_BADARG,
+              "forget: version %lld keeps users' rows and is active, has an alias, or is an arm: "
+              "it cannot be dropped",
+              version);
+}
+
 static Status add_kept(Forgetting *forgetting, sqlite3_int64 version, Err *err) {
     ModelTable *table = forgetting->table;
-    Model *model;
-    TRY(model_of_version(&table->definition, version, &model, err));
-    const Algorithm *algorithm = model->algorithm;
-    Status status = ST_OK;
-    if (algorithm->keeps_rows && algorithm->keeps_rows(model)) {
+    Model *model = NULL;
+    Status status = model_of_version(&table->definition, version, &model, err);
+    /* what does not load may keep rows: who drops or keeps them need not know */
+    int is_lost = status == ST_CORRUPT && forgetting->options.versions != VERSIONS_REWRITE;
+    if (is_lost) status = ST_OK;
+    if (status == ST_OK && (is_lost || keeps_rows(model))) {
         KeptVersion *grown = mem_resize(
             forgetting->kept, (size_t)forgetting->n_kept + 1, sizeof *grown);
         if (!grown) status = fail_nomem(err, "the versions");
@@ -177,13 +199,15 @@ static Status add_kept(Forgetting *forgetting, sqlite3_int64 version, Err *err) 
             *kept = (KeptVersion){.version = version};
             if (forgetting->options.versions == VERSIONS_REWRITE)
                 status = rewrite_in_memory(forgetting, model, kept, err);
+            else if (forgetting->options.versions == VERSIONS_DROP)
+                status = may_drop(&table->definition.id, version, err);
         }
     }
     cache_release(model);
     return status;
 }
 
-/* The versions one after the other: more than one at a time would need their memory. */
+/* All versions; those that are rewritten are held in memory until they are written. */
 static Status look_at_versions(Forgetting *forgetting, Err *err) {
     const Versioned *versioned = &forgetting->table->definition.id;
     sqlite3_stmt *rows;

@@ -32,22 +32,35 @@ static int came(const Visitors *visitors, int32_t row) {
     return 0;
 }
 
+/* The list of one row. */
+static Status add_list(ListProfile *lists, Profile *profile, const Visitors *visitors, int32_t row,
+    int covers, Err *err) {
+    int64_t from = visitors->rows->row_start[row];
+    History history = {.item = visitors->rows->col + from,
+        .weight = visitors->rows->val + from,
+        .n = csr_row_len(visitors->rows, row),
+        .time = (double *)(uintptr_t)(visitors->time + from)};
+    return list_profile_add(lists, profile, &history, covers, err);
+}
+
+/* Of n the i-th: is it one of m that lie evenly among them? */
+static int is_picked(int64_t i, int64_t n, int64_t m) {
+    return m >= n || i * m / n != (i - 1) * m / n || i == 0;
+}
+
 /* Evenly among those who came. */
 static Status add_lists(Profile *profile, const Model *model, const Visitors *visitors, Err *err) {
     const Csr *rows = visitors->rows;
     ListProfile lists;
-    int64_t n = 0, seen = 0;
+    int64_t n = 0, met = 0, picked = 0;
     for (int32_t row = 0; row < rows->n_rows; row++) n += came(visitors, row);
-    int64_t step = n / PROFILE_LISTS + 1;
+    int64_t picks = n < PROFILE_LISTS ? n : PROFILE_LISTS;
     Status status = list_profile_begin(&lists, model, err);
     for (int32_t row = 0; row < rows->n_rows && status == ST_OK; row++) {
-        if (!came(visitors, row) || seen++ % step) continue;
-        int64_t from = rows->row_start[row];
-        History history = {.item = rows->col + from,
-            .weight = rows->val + from,
-            .n = csr_row_len(rows, row),
-            .time = (double *)(uintptr_t)(visitors->time + from)};
-        status = list_profile_add(&lists, profile, &history, err);
+        if (!came(visitors, row) || !is_picked(met++, n, picks)) continue;
+        int covers = picks >= PROFILE_COVERS && is_picked(picked, picks, PROFILE_COVERS);
+        picked++;
+        status = add_list(&lists, profile, visitors, row, covers, err);
     }
     list_profile_end(&lists, profile);
     return status;
@@ -90,6 +103,6 @@ Status profile_since(Profile *out, const Model *model, const Profile *reference,
     if (status == ST_OK) status = profile_of_events(out, &events, &since, err);
     dataset_clear(&data);
     if (status != ST_OK || !definition->time || !out->n_days) return status;
-    double to = reference->last + out->n_days * DAY;
+    double to = reference->last + (out->skipped + out->n_days) * DAY;
     return add_lists_now(out, model, reader, to - DAY, to, err);
 }

@@ -105,6 +105,13 @@ static Coins coins_of(const ModelTable *table, const Request *request, char *buf
     return coins;
 }
 
+/* Coins that nobody in particular tosses come out the same for all: they are no chance. */
+static int has_coins(const ModelTable *table, const Request *request) {
+    char buffer[KEY_BUFFER];
+    Key unit;
+    return answer_unit(table, request, buffer, &unit) || *request->call.draw;
+}
+
 static uint64_t toss(Coins *coins, uint64_t draw) {
     uint64_t hash = 0;
     coins->failed |= !route_hash(coins->unit, coins->salt, draw, &hash);
@@ -181,7 +188,8 @@ static Status interleave(ListRows *out, ModelTable *table, const Request *reques
     if (status == ST_OK) {
         Ranking team[2] = {{draft.id[0], draft.list[0].n}, {draft.id[1], draft.list[1].n}};
         n = team_draft(draft.pick, k, team, coin, &coins, draft.scratch);
-        if (request->propensity) exact = n < TEAM_DRAFT_EXACT ? n : TEAM_DRAFT_EXACT;
+        if (request->propensity && has_coins(table, request))
+            exact = n < TEAM_DRAFT_EXACT ? n : TEAM_DRAFT_EXACT;
         team_draft_propensity(draft.propensity, exact, draft.pick, team, draft.scratch);
         status = coins.failed ? fail_nomem(err, "the coins")
                               : draft_rows(out, &draft, n, exact, err);
@@ -224,21 +232,24 @@ static Status add_arm(
     return status;
 }
 
-/* One list that somebody might have been given, and how likely. arm: of the experiment, -1 for the
- * version of those whom it leaves out. */
-static Status add_version(ListRows *rows, ModelTable *table, const Request *request,
-    sqlite3_int64 version, double share, Err *err) {
+/* The list that an answering version would have given her, and how likely that was. */
+static Status add_answer(ListRows *rows, ModelTable *table, const Request *request,
+    const Answering *answering, double share, Err *err) {
     Request plain = whole_list(request);
-    Answering answering;
     ListRows other = {0};
     plain.because = 0;
-    plain.call.version = version;
-    *plain.call.arm = *plain.call.at = 0;
-    if (share <= 0) return ST_OK;
-    Status status = answer_request(table, &plain, &answering, err);
-    if (status == ST_OK) status = list_of_version(&other, table, &answering, &plain, err);
+    Status status = list_of_version(&other, table, answering, &plain, err);
     if (status == ST_OK) status = add_arm(rows, &other, request, share, err);
     list_rows_clear(&other);
+    return status;
+}
+
+static Status add_share(
+    ListRows *rows, ModelTable *table, const Request *request, int arm, double share, Err *err) {
+    Answering answering;
+    if (share <= 0) return ST_OK;
+    Status status = answer_arm(table, arm, &answering, err);
+    if (status == ST_OK) status = add_answer(rows, table, request, &answering, share, err);
     answer_give_back(table, &answering);
     return status;
 }
@@ -248,17 +259,16 @@ static Status set_propensities(ListRows *rows, ModelTable *table, const Request 
     const Answering *answering, Err *err) {
     const Experiment experiment = table->live.live.experiment;
     double left = 1;
-    sqlite3_int64 active;
-    for (size_t i = 0; i < rows->n; i++) rows->row[i].propensity = 0;
-    if (!answering->is_routed || *request->call.arm)
-        return add_version(rows, table, request, answering->version, 1, err);
+    int is_unknown = request->call.swap > 1 && !has_coins(table, request);
+    for (size_t i = 0; i < rows->n; i++) rows->row[i].propensity = is_unknown ? -1 : 0;
+    if (is_unknown) return ST_OK;
+    if (!answering->is_routed) return add_answer(rows, table, request, answering, 1, err);
     for (int i = 0; i < experiment.n; i++) {
         double share = (double)experiment.arm[i].share / ROUTE_WHOLE;
-        TRY(add_version(rows, table, request, experiment.version[i], share, err));
+        TRY(add_share(rows, table, request, i, share, err));
         left -= share;
     }
-    TRY(store_active(&table->definition.id, &active, err));
-    return left > 1e-9 ? add_version(rows, table, request, active, left, err) : ST_OK;
+    return left > 1e-9 ? add_share(rows, table, request, -1, left, err) : ST_OK;
 }
 
 /* ---- the answer ---- */

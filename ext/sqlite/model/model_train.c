@@ -63,34 +63,39 @@ static Status read_and_train(const ModelDefinition *definition, EventsReader *re
     return status;
 }
 
-/* What a limit has stopped is the caller's to say, and no want of memory, nor an interrupt. */
-static Status explain_limit(
-    const TrainWindow *window, const MemBudget *budget, const Task *task, Status status, Err *err) {
-    if (status == ST_NOMEM && budget->exceeded)
+void limits_begin(TrainLimits *limits, EventsReader *reader, Task *task) {
+    if (limits->max_seconds > 0) task->deadline = task_clock() + limits->max_seconds;
+    limits->budget = (MemBudget){.limit = limits->max_bytes};
+    if (limits->max_bytes) limits->outer = mem_budget_set(&limits->budget);
+    reader->max_rows = limits->max_rows;
+}
+
+/* What a limit has stopped is no want of memory, nor an interrupt. */
+Status limits_end(
+    TrainLimits *limits, EventsReader *reader, const Task *task, Status status, Err *err) {
+    if (limits->max_bytes) mem_budget_set(limits->outer);
+    reader->max_rows = 0;
+    if (status == ST_NOMEM && limits->budget.exceeded)
         return fail(err, ST_BADARG, "the training would take more than max_memory=%lld MiB",
-            (long long)(window->max_bytes >> 20));
+            (long long)(limits->max_bytes >> 20));
     if (status == ST_CANCELLED && atomic_load(&task->is_late))
         return fail(
-            err, ST_BADARG, "the training took longer than max_seconds=%g", window->max_seconds);
+            err, ST_BADARG, "the training took longer than max_seconds=%g", limits->max_seconds);
     return status;
 }
 
 Status train_definition(const ModelDefinition *definition, EventsReader *reader,
-    const TrainWindow *window, Model **out, Err *err) {
+    TrainWindow *window, Model **out, Err *err) {
     Dataset data = {0};
     Task task = {0};
     Job job;
-    MemBudget budget = {window->max_bytes, 0};
     *out = NULL;
     TRY(guard_may_train(definition->id.db, err));
     TRY(job_begin(
         &job, "train", definition->id.name, &task, definition->id.db, window->progress, err));
-    if (window->max_seconds > 0) task.deadline = task_clock() + window->max_seconds;
-    if (window->max_bytes) mem_budget_set(&budget);
-    reader->max_rows = window->max_rows;
+    limits_begin(&window->limits, reader, &task);
     task_phase(&task, "reading events", "events", 0, 0);
     Status status = read_and_train(definition, reader, window, &data, &task, out, err);
-    reader->max_rows = 0;
     if (status == ST_OK) {
         (*out)->has_until = window->has_until;
         (*out)->until = window->has_until ? window->until : 0;
@@ -99,9 +104,15 @@ Status train_definition(const ModelDefinition *definition, EventsReader *reader,
         *out = NULL;
     }
     dataset_clear(&data);
-    if (window->max_bytes) mem_budget_set(NULL);
+    status = limits_end(&window->limits, reader, &task, status, err);
     job_end(&job);
-    return explain_limit(window, &budget, &task, status, err);
+    return status;
+}
+
+TrainLimits train_limits(const TrainOptions *train) {
+    return (TrainLimits){.max_rows = train->max_rows,
+        .max_bytes = (size_t)train->max_memory << 20,
+        .max_seconds = train->max_seconds};
 }
 
 Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options,
@@ -113,9 +124,7 @@ Status train_model(const ModelDefinition *definition, EventsReader *reader, cons
     if (options) TRY(train_read_options(&d, &train, options, err));
     TrainWindow window = {.has_until = isfinite(train.until),
         .until = train.until,
-        .max_rows = train.max_rows,
-        .max_bytes = (size_t)train.max_memory << 20,
-        .max_seconds = train.max_seconds,
+        .limits = train_limits(&train),
         .progress = (int)train.progress};
     if (window.has_until && !d.time)
         return fail(err, ST_BADARG, "until needs the model's time= column");

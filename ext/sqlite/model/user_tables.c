@@ -121,39 +121,16 @@ static Status verify_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err 
 
 /* ---- rec_export_user ---- */
 
-/* json_object('column', e."column", ...) of all columns; a BLOB as hexadecimal digits. */
-static Status event_as_json(const ModelDefinition *definition, char **out, Err *err) {
-    sqlite3_stmt *columns;
-    sqlite3_str *text = sqlite3_str_new(NULL);
-    int n = 0;
-    Status status = sql_prepare(definition->id.db, &columns, err,
-        "SELECT name FROM pragma_table_info(%Q, %Q)", definition->events, definition->id.schema);
-    while (status == ST_OK && sql_next(definition->id.db, columns, &status, err)) {
-        const char *name = (const char *)sqlite3_column_text(columns, 0);
-        sqlite3_str_appendf(text,
-            "%s%Q, CASE typeof(e.\"%w\") WHEN 'blob' THEN hex(e.\"%w\") ELSE e.\"%w\" END",
-            n++ ? ", " : "json_object(", name, name, name, name);
-    }
-    sqlite3_finalize(columns);
-    sqlite3_str_appendall(text, ")");
-    *out = sqlite3_str_finish(text);
-    if (status == ST_OK && !*out) status = fail_nomem(err, "SQL");
-    return status;
-}
-
 static Status export_events(const ModelDefinition *definition, Key user, RowSink *sink, Err *err) {
-    sqlite3_stmt *rows = NULL;
-    char *object = NULL;
-    Status status = event_as_json(definition, &object, err);
-    if (status == ST_OK)
-        status = sql_prepare(definition->id.db, &rows, err,
-            "SELECT %s FROM \"%w\".\"%w\" AS e WHERE e.\"%w\"=?1 AND e.\"%w\"=?1 COLLATE BINARY",
-            object, definition->id.schema, definition->events, definition->user, definition->user);
-    sqlite3_free(object);
-    if (status == ST_OK) value_bind_key(rows, 1, user);
-    while (status == ST_OK && sql_next(definition->id.db, rows, &status, err)) {
+    sqlite3_stmt *rows;
+    TRY(sql_prepare(definition->id.db, &rows, err,
+        "SELECT * FROM \"%w\".\"%w\" AS e WHERE e.\"%w\"=?1 AND e.\"%w\"=?1 COLLATE BINARY",
+        definition->id.schema, definition->events, definition->user, definition->user));
+    value_bind_key(rows, 1, user);
+    Status status = ST_OK;
+    while (sql_next(definition->id.db, rows, &status, err)) {
         row_text(sink, "event");
-        row_column(sink, rows, 0);
+        status = row_as_json(sink, rows, err);
     }
     sqlite3_finalize(rows);
     return status;

@@ -111,6 +111,11 @@ Status audit_time(const Versioned *versioned, const AuditNote *note, double *out
               end.at);
 }
 
+Status audit_may_append(const Versioned *versioned, Err *err) {
+    ShadowOwner owner = owner_of(versioned);
+    return shadow_may_ensure(&version_shadow, &owner, "audit", err);
+}
+
 /* {"active":3,"deployment":7,"aliases":...,"experiment":...} */
 static Status live_now(const Versioned *versioned, Bytes *out, Err *err) {
     Live live;
@@ -202,14 +207,27 @@ static void find(AuditFinding *finding, sqlite3_int64 row, const char *what) {
     sqlite3_snprintf(sizeof finding->what, finding->what, "%s", what);
 }
 
+/* Texts, or NULL, without a NUL in them: what we write, and what the hash is of. */
+static int has_plain_texts(sqlite3_stmt *row) {
+    for (int i = A_COMMAND; i <= A_HASH; i++) {
+        int type = sqlite3_column_type(row, i);
+        const char *text = type == SQLITE_TEXT ? (const char *)sqlite3_column_text(row, i) : NULL;
+        if (type == SQLITE_NULL) continue;
+        if (!text || strlen(text) != (size_t)sqlite3_column_bytes(row, i)) return 0;
+    }
+    return 1;
+}
+
 /* The next row of the chain; what is wrong with it goes to the finding. */
 static Status verify_row(sqlite3_stmt *rows, AuditFinding *finding, double *last_time, Err *err) {
     char own[SHA256_TEXT];
+    int is_plain = has_plain_texts(rows); /* before they are asked for as texts */
     AuditRow row = row_of(rows);
     const char *stored = column_text(rows, A_HASH);
     TRY(row_hash(&row, finding->head, own, err));
     finding->rows++;
-    if (row.id != finding->rows) find(finding, row.id, "a row before it is missing");
+    if (!is_plain) find(finding, row.id, "it was changed");
+    else if (row.id != finding->rows) find(finding, row.id, "a row before it is missing");
     else if (!stored || strcmp(stored, own) != 0) find(finding, row.id, "it was changed");
     else if (row.at < *last_time) find(finding, row.id, "it is older than the row before it");
     *last_time = row.at;

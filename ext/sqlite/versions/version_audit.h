@@ -11,7 +11,7 @@
 
 /* Who does it, when and why: the `options` of a command. */
 typedef struct AuditNote {
-    double at; /* unix seconds; NaN: now */
+    double at; /* unix seconds; not finite: now */
     char author[ROUTE_NAME];
     char note[256];
 } AuditNote;
@@ -21,6 +21,9 @@ Status audit_note_read(AuditNote *out, sqlite3_value *options, const OptTarget *
 /* The time that a row written now has: note->at, or the clock's, but never before the last row's,
  * so that the order of rows is the order of times. An error where note->at is. */
 Status audit_time(const Versioned *versioned, const AuditNote *note, double *out, Err *err);
+
+/* An error where m_audit is somebody else's: asked before anything is done. */
+Status audit_may_append(const Versioned *versioned, Err *err);
 
 /* Append a row. detail: JSON, or NULL. What is live is added where it is not what the last row that
  * has it says. */

@@ -60,7 +60,9 @@ Status command_load(const CommandCall *call, Err *err) {
     LoadOptions load;
     OptTarget target = {load_options, &load};
     options_default(load_options, &load);
+    double at;
     TRY(audit_note_read(&((VersionedTable *)call->table)->note, call->options, &target, err));
+    TRY(audit_time(versioned_of(call), &((VersionedTable *)call->table)->note, &at, err));
     if (sqlite3_value_type(call->arg) != SQLITE_BLOB)
         return fail(err, ST_BADARG, "load: arg must be the BLOB that rec_train gave");
     if (load.activate == 0) TRY(live_may_activate(versioned_of(call), err));
@@ -117,6 +119,7 @@ static Status begin(const CommandCall *call, Err *err) {
         TRY(audit_note_read(&table->note, call->options, NULL, err));
     else TRY(audit_note_read(&table->note, NULL, NULL, err));
     TRY(audit_time(table->id, &table->note, &at, err));
+    TRY(audit_may_append(table->id, err));
     if (!table->fall_back.wanted) return ST_OK;
     char detail[100];
     AuditNote none = {.at = at};

@@ -44,7 +44,8 @@ Status command_import(const CommandCall *call, Err *err); /* arg: {"from": "aux.
 /* A number of a version, or an alias; it must load. */
 Status version_take(
     const CommandCall *call, const Live *live, json_t *value, sqlite3_int64 *out, Err *err);
-/* Tags and a note of a version, either NULL. */
+/* What annotate refuses, either NULL; and tags and a note of a version. */
+Status version_check_facts(const CommandCall *call, json_t *tags, json_t *note, Err *err);
 Status version_annotate(
     const CommandCall *call, sqlite3_int64 version, json_t *tags, json_t *note, Err *err);
 

@@ -159,6 +159,17 @@ Status live_read(const Versioned *versioned, Live *out, Err *err) {
     return status;
 }
 
+/* What cannot be read back would stop every list: it must not be stored. */
+static Status can_be_read(Bytes *json, Err *err) {
+    Live back;
+    bytes_append(json, "", 1);
+    Status status = json->failed ? fail_nomem(err, "what is live")
+                                 : live_parse((const char *)json->data, &back, err);
+    if (status == ST_OK) json->len--;
+    else bytes_clear(json);
+    return status;
+}
+
 Status live_write(const Versioned *versioned, const Live *live, Err *err) {
     Bytes json = {0};
     sqlite3_stmt *replace = NULL;
@@ -166,6 +177,7 @@ Status live_write(const Versioned *versioned, const Live *live, Err *err) {
         return sql_execute(versioned->db, err, "DELETE FROM \"%w\".\"%w_config\" WHERE key='live'",
             versioned->schema, versioned->name);
     live_json(live, &json);
+    TRY(can_be_read(&json, err));
     Status status = json.failed ? fail_nomem(err, "what is live")
                                 : sql_prepare(versioned->db, &replace, err,
                                       "REPLACE INTO \"%w\".\"%w_config\" VALUES('live', ?1)",
@@ -221,6 +233,13 @@ int experiment_find_arm(const Experiment *experiment, const char *name) {
     for (int i = 0; i < experiment->n; i++)
         if (strcmp(experiment->arm[i].name, name) == 0) return i;
     return -1;
+}
+
+int experiment_largest(const Experiment *experiment) {
+    int largest = 0;
+    for (int i = 1; i < experiment->n; i++)
+        if (experiment->arm[i].share > experiment->arm[largest].share) largest = i;
+    return largest;
 }
 
 double live_clock(void) {

@@ -61,6 +61,8 @@ int live_uses(const Live *live, sqlite3_int64 version);
 int experiment_arm(const Experiment *experiment, Key unit, double now, int *out);
 /* -1: there is none of that name. */
 int experiment_find_arm(const Experiment *experiment, const char *name);
+/* The arm with the largest share, which takes what rounding leaves. */
+int experiment_largest(const Experiment *experiment);
 /* Does the clock matter to it? */
 int experiment_is_timed(const Experiment *experiment);
 

@@ -14,7 +14,7 @@ static const Versioned *versioned_of(const CommandCall *call) { return table_of(
 
 Status version_take(
     const CommandCall *call, const Live *live, json_t *value, sqlite3_int64 *out, Err *err) {
-    const char *name = json_string_value(value);
+    const char *name = json_text(value);
     *out = json_is_integer(value) ? json_integer_value(value) : name ? live_alias(live, name) : 0;
     if (*out < 1)
         return name ? fail(err, ST_BADARG, "there is no alias '%.60s'", name)
@@ -88,7 +88,7 @@ static Status put_fact(const Versioned *versioned, sqlite3_int64 version, const 
         if (json_is_integer(value)) sqlite3_bind_int64(statement, 3, json_integer_value(value));
         else if (json_is_real(value)) sqlite3_bind_double(statement, 3, json_real_value(value));
         else if (json_is_string(value))
-            sqlite3_bind_text(statement, 3, json_string_value(value), -1, SQLITE_STATIC);
+            sqlite3_bind_text(statement, 3, json_text(value), -1, SQLITE_STATIC);
         status = sql_finish(versioned->db, statement, err);
     }
     sqlite3_free(name);
@@ -99,7 +99,7 @@ static int is_plain(json_t *value) {
     return json_is_null(value) || json_is_number(value) || json_is_string(value);
 }
 
-static Status check_facts(const CommandCall *call, json_t *tags, json_t *note, Err *err) {
+Status version_check_facts(const CommandCall *call, json_t *tags, json_t *note, Err *err) {
     const char *key;
     json_t *value;
     if ((tags && !json_is_object(tags)) || (note && !json_is_string(note) && !json_is_null(note)))
@@ -118,7 +118,7 @@ Status version_annotate(
     ShadowOwner owner = {versioned->db, versioned->schema, versioned->name, versioned};
     json_t *value;
     const char *key;
-    TRY(check_facts(call, tags, note, err));
+    TRY(version_check_facts(call, tags, note, err));
     TRY(shadow_ensure(&version_shadow, &owner, "facts", err));
     json_object_foreach(tags, key, value)
         TRY(put_fact(versioned, version, "tag:", key, value, err));
@@ -147,7 +147,7 @@ Status command_annotate(const CommandCall *call, Err *err) {
 static Status take_text(
     json_t *object, const char *key, const char *otherwise, char out[ROUTE_NAME], Err *err) {
     json_t *value = json_object_get(object, key);
-    const char *text = value ? json_string_value(value) : otherwise;
+    const char *text = value ? json_text(value) : otherwise;
     TRY(live_check_name(key, text, err));
     memcpy(out, text, strlen(text) + 1);
     return ST_OK;
@@ -156,7 +156,7 @@ static Status take_text(
 /* A number of unix seconds, or a date; absent: NaN. */
 static Status take_time(json_t *object, const char *key, double *out, Err *err) {
     json_t *value = json_object_get(object, key);
-    const char *text = json_string_value(value);
+    const char *text = json_text(value);
     *out = json_is_number(value) ? json_number_value(value) : NAN;
     if (!value || json_is_null(value) || isfinite(*out)) return ST_OK;
     return text && date_parse(text, strlen(text), out)
@@ -180,7 +180,7 @@ static Status take_shares(json_t *shares, Experiment *out, Err *err) {
     /* .7 + .2 + .1 is not 1 in binary */
     if (whole > ROUTE_WHOLE + out->n)
         return fail(err, ST_BADARG, "shares: together they are more than 1");
-    if (whole > ROUTE_WHOLE) out->arm[0].share -= whole - ROUTE_WHOLE;
+    if (whole > ROUTE_WHOLE) out->arm[experiment_largest(out)].share -= whole - ROUTE_WHOLE;
     return ST_OK;
 }
 
@@ -270,16 +270,25 @@ Status command_experiment(const CommandCall *call, Err *err) {
         call, "name|arms|shares|metric|guards|control|start|end|salt", begin_experiment, err);
 }
 
+/* An experiment may have the name, too. */
+static int is_canary(const Experiment *experiment) {
+    return strcmp(experiment->name, "canary") == 0 && experiment->n == 2 &&
+        strcmp(experiment->arm[0].name, "control") == 0 &&
+        strcmp(experiment->arm[1].name, "canary") == 0;
+}
+
 /* The same canary with another share goes on: its users stay, where the share grows. */
 static Status canary(const CommandCall *call, json_t *object, Live *live, Err *err) {
     Experiment *experiment = &live->experiment;
     sqlite3_int64 version, active;
     json_t *share = json_object_get(object, "share");
     double part = json_is_number(share) ? json_number_value(share) : NAN;
-    int goes_on = strcmp(experiment->name, "canary") == 0;
+    int goes_on = is_canary(experiment);
     if (!(part > 0 && part < 1))
         return fail(err, ST_BADARG, "canary: share is a number between 0 and 1");
     if (!goes_on) TRY(refuse_running(live, err));
+    else if (json_object_size(object) > 2)
+        return fail(err, ST_BADARG, "canary: it runs: only its share can be changed");
     TRY(version_take(call, live, json_object_get(object, "version"), &version, err));
     TRY(store_active(versioned_of(call), &active, err));
     if (!active) return fail(err, ST_BADARG, "canary: no version is active");
@@ -310,7 +319,7 @@ Status command_canary(const CommandCall *call, Err *err) {
 
 /* The running experiment, if it is the one that is named. */
 static Status check_running(const Live *live, json_t *object, Err *err) {
-    const char *name = json_string_value(json_object_get(object, "name"));
+    const char *name = json_text(json_object_get(object, "name"));
     if (!*live->experiment.name) return fail(err, ST_BADARG, "no experiment runs");
     if (json_object_get(object, "name") && (!name || strcmp(name, live->experiment.name) != 0))
         return fail(err, ST_BADARG, "the experiment that runs is '%s'", live->experiment.name);
@@ -328,7 +337,7 @@ Status command_shares(const CommandCall *call, Err *err) {
 }
 
 static Status stop(const CommandCall *call, json_t *object, Live *live, Err *err) {
-    const char *promote = json_string_value(json_object_get(object, "promote"));
+    const char *promote = json_text(json_object_get(object, "promote"));
     Bytes *detail = &table_of(call)->detail;
     TRY(check_running(live, object, err));
     int arm = promote ? experiment_find_arm(&live->experiment, promote) : -1;

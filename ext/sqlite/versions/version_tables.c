@@ -30,9 +30,10 @@ static Status has_later(const Versioned *versioned, const char *suffix, int *out
 static Status visit_versions(const Versioned *versioned, RowSink *sink, Err *err) {
     static const char aliases[] =
         "(SELECT json_group_array(key) FROM json_each((SELECT value FROM \"%w\".\"%w_config\" "
-        "WHERE key='live'), '$.aliases') WHERE value=v.version)";
+        "WHERE key='live' AND json_valid(value)), '$.aliases') WHERE value=v.version)";
     static const char facts[] =
-        "(SELECT json_group_object(substr(key, 5), value) FROM \"%w\".\"%w_facts\" WHERE "
+        "(SELECT json_group_object(substr(key, 5), CASE typeof(value) WHEN 'blob' THEN hex(value) "
+        "ELSE value END) FROM \"%w\".\"%w_facts\" WHERE "
         "version=v.version AND substr(key, 1, 4)='tag:'), (SELECT value FROM \"%w\".\"%w_facts\" "
         "WHERE version=v.version AND key='note'), (SELECT value FROM \"%w\".\"%w_facts\" WHERE "
         "version=v.version AND key='trained_on')";
@@ -67,7 +68,7 @@ static Status visit_deployments(const Versioned *versioned, RowSink *sink, Err *
             "LEFT "
             "JOIN (SELECT json_extract(live, '$.deployment') AS deployment, min(id), at, author "
             "FROM "
-            "\"%w\".\"%w_audit\" WHERE live IS NOT NULL GROUP BY 1) a ON a.deployment=d.id ORDER "
+            "\"%w\".\"%w_audit\" WHERE json_valid(live) GROUP BY 1) a ON a.deployment=d.id ORDER "
             "BY "
             "d.id",
             schema, name, schema, name));

@@ -34,14 +34,16 @@ static void table_name_clear(TableName *table) {
 
 /* Where it is to be made: a schema that there is, else main. */
 static Status take_target(const CommandCall *call, json_t *object, TableName *out, Err *err) {
-    const char *to = json_string_value(json_object_get(object, "to"));
+    const char *to = json_text(json_object_get(object, "to"));
     const char *dot = to ? strchr(to, '.') : NULL;
     sqlite3_int64 found = 0;
     if (!to || !*to || (dot && !dot[1]))
         return fail(err, ST_BADARG, "export: to is the name of a table");
-    if (dot)
+    if (dot) /* temp is in the list once it is used */
         TRY(sql_integer(versioned_of(call)->db, 0, &found, err,
-            "SELECT 1 FROM pragma_database_list WHERE name=lower('%.*q')", (int)(dot - to), to));
+            "SELECT 1 FROM (SELECT name FROM pragma_database_list UNION SELECT 'temp') WHERE "
+            "name='%.*q' COLLATE NOCASE",
+            (int)(dot - to), to));
     out->schema = found ? sqlite3_mprintf("%.*s", (int)(dot - to), to) : sqlite3_mprintf("main");
     out->name = sqlite3_mprintf("%s", found ? dot + 1 : to);
     return out->schema && out->name ? ST_OK : fail_nomem(err, "a name");
@@ -56,7 +58,8 @@ static Status prepare_manifest(
     TRY(shadow_has(&version_shadow, &owner, "facts", &has_facts, err));
     char *facts = has_facts
         ? sqlite3_mprintf(
-              "json((SELECT json_group_object(substr(key, 5), value) FROM \"%w\".\"%w_facts\" "
+              "json((SELECT json_group_object(substr(key, 5), CASE typeof(value) WHEN 'blob' THEN "
+              "hex(value) ELSE value END) FROM \"%w\".\"%w_facts\" "
               "WHERE version=v.version AND substr(key, 1, 4)='tag:')), 'note', (SELECT value FROM "
               "\"%w\".\"%w_facts\" WHERE version=v.version AND key='note')",
               schema, name, schema, name)
@@ -149,7 +152,7 @@ static Status read_manifest(sqlite3 *db, const TableName *from, json_t **manifes
     *manifest = text ? json_loads(text, 0, &json_error) : NULL;
     sqlite3_finalize(row);
     TRY(status);
-    const char *sha256 = json_string_value(json_object_get(*manifest, "sha256"));
+    const char *sha256 = json_text(json_object_get(*manifest, "sha256"));
     json_t *format = json_object_get(*manifest, "format");
     if (!json_is_integer(format) || !sha256)
         return fail(err, ST_BADARG, "import: %s is no table of export", from->name);
@@ -171,14 +174,15 @@ static Status put_import(const CommandCall *call, const TableName *from, int act
     Bytes bytes = {0};
     json_t *manifest = NULL;
     Status status = read_manifest(versioned->db, from, &manifest, err);
+    json_t *tags = json_object_get(manifest, "tags"), *note = json_object_get(manifest, "note");
+    if (status == ST_OK)
+        status = version_check_facts(call, tags, json_is_string(note) ? note : NULL, err);
     if (status == ST_OK) status = read_parts(versioned->db, from, &bytes, err);
     if (status == ST_OK) {
-        PutWish wish = {
-            activate, KEEP_AS_CREATED, json_string_value(json_object_get(manifest, "sha256"))};
+        PutWish wish = {activate, KEEP_AS_CREATED, json_text(json_object_get(manifest, "sha256"))};
         status = store_put_bytes(
             versioned, bytes.data, bytes.len, &wish, "import", call->rowid, err);
     }
-    json_t *tags = json_object_get(manifest, "tags"), *note = json_object_get(manifest, "note");
     if (status == ST_OK && (json_object_size(tags) || json_is_string(note)))
         status = version_annotate(
             call, *call->rowid, tags, json_is_string(note) ? note : NULL, err);
@@ -191,8 +195,8 @@ Status command_import(const CommandCall *call, Err *err) {
     json_t *object;
     TableName from = {0};
     TRY(command_object(call, "from|activate", &object, err));
-    const char *name = json_string_value(json_object_get(object, "from")),
-               *activate = json_string_value(json_object_get(object, "activate"));
+    const char *name = json_text(json_object_get(object, "from")),
+               *activate = json_text(json_object_get(object, "activate"));
     int always = !json_object_get(object, "activate") ||
         (activate && strcmp(activate, "always") == 0);
     Status status = ST_OK;
