@@ -74,6 +74,11 @@ Status profile_fingerprint(const ProfileEvents *events, char out[33], Err *err);
 /* The distance of a day's items from shares of others, as DAY_ITEMS has it: bins are counts. */
 double profile_distance(const double *day, const double *others);
 
+/* Of n the i-th, from 0: is it one of m that lie evenly among them? */
+static inline int is_picked(int64_t i, int64_t n, int64_t m) {
+    return m >= n || i == 0 || i * m / n != (i - 1) * m / n;
+}
+
 /* One user's list at a time. */
 typedef struct ListProfile {
     const Model *model;

@@ -9,6 +9,7 @@
 #include "../../base/bits.h"
 #include "../../base/memory.h"
 #include "../../base/options.h"
+#include "../../eval/profile.h"
 #include "../../eval/trial.h"
 #include "../host/guard.h"
 #include "../host/jobs.h"
@@ -121,7 +122,7 @@ static Status count_list(Shilling *shilling, ModelQuery *query, const Dataset *d
     return ST_OK;
 }
 
-/* The same users both times: others, evenly, as long as both trainings know them. */
+/* The same users both times: others, evenly. Whom a training does not know has no list. */
 static Status count_lists(
     Shilling *shilling, const Model *model, const Dataset *data, int32_t *shown, Err *err) {
     ModelQuery *query = NULL;
@@ -129,11 +130,10 @@ static Status count_lists(
     int64_t others = 0, met = 0;
     int32_t users = keymap_count(shilling->set.users);
     for (int32_t u = 0; u < users; u++) others += !shilling->in_group[u];
-    int64_t step = (others + shilling->options.sample - 1) / shilling->options.sample;
     Status status = allowed ? model_query_new(&query, model, err) : fail_nomem(err, "the lists");
     shilling->n_lists = 0;
     for (int32_t u = 0; u < users && status == ST_OK; u++) {
-        if (shilling->in_group[u] || met++ % step) continue;
+        if (shilling->in_group[u] || !is_picked(met++, others, shilling->options.sample)) continue;
         shilling->n_lists++;
         int32_t own = keymap_find(data->users, keymap_key(shilling->set.users, u));
         if (own >= 0) status = count_list(shilling, query, data, own, allowed, shown, err);

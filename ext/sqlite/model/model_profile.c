@@ -43,11 +43,6 @@ static Status add_list(ListProfile *lists, Profile *profile, const Visitors *vis
     return list_profile_add(lists, profile, &history, covers, err);
 }
 
-/* Of n the i-th: is it one of m that lie evenly among them? */
-static int is_picked(int64_t i, int64_t n, int64_t m) {
-    return m >= n || i * m / n != (i - 1) * m / n || i == 0;
-}
-
 /* Evenly among those who came. */
 static Status add_lists(Profile *profile, const Model *model, const Visitors *visitors, Err *err) {
     const Csr *rows = visitors->rows;
