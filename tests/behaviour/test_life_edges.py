@@ -329,3 +329,26 @@ def test_off_policy_says_where_it_must_not_be_believed(shop):
             put(db, "shown", list=f"f{user}", user=user, scenario="few", items=[{"item": item, "rank": rank, "propensity": 1} for item, rank in shown])
     for scenario, verdict in (("wrong", "wrong propensities"), ("few", "too few users")):
         equal(rows(db, "SELECT DISTINCT verdict FROM rec_off_policy('m', 1, ?) WHERE estimator <> 'logged'", json.dumps({"scenario": scenario, "least": 2})), [(verdict,)])
+
+
+def test_a_guard_is_unharmed_within_its_margin(shop):
+    db = two_versions(shop)
+    note(db, "experiment", {"name": "x", "arms": {"a": 1, "b": 2}, "guards": ["count:view"]}, at=900)
+    db.execute("BEGIN")
+    for user in range(3000):
+        put(db, "shown", list=user, user=user, arm="ab"[user % 2], items=[1], at=1000)
+        for _ in range(4 + user // 2 % 3):
+            put(db, "outcome", user=user, kind="view", at=1001)
+    db.execute("COMMIT")
+    verdict = lambda **options: one(db, "SELECT verdict FROM rec_experiment('m', 'x', ?) WHERE arm = 'b' AND metric = 'count:view'", json.dumps(options))
+    equal(verdict(), "not harmed", "no difference, and the interval is narrower than a tenth")
+    equal(verdict(margin=0.001), "undecided")
+    equal(one(db, "SELECT verdict FROM rec_experiment('m', 'x', '{\"metric\": \"count:view\"}') WHERE arm = 'b'"), "undecided", "as a metric it is no better")
+    db.execute("BEGIN")
+    for user in range(0, 3000, 2):
+        for _ in range(2):
+            put(db, "outcome", user=user, kind="view", at=1002)
+    db.execute("COMMIT")
+    equal(verdict(), "harmed")
+    note(db, "stop", at=5000)
+    equal(one(db, "SELECT verdict FROM rec_experiment('m', 'x') WHERE arm = 'b' AND metric = 'conversion'"), "no difference found")

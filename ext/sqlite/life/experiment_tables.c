@@ -12,7 +12,7 @@
 typedef struct ReportOptions {
     ExperimentScope scope;
     char metric[ROUTE_NAME]; /* "": the experiment's own, and its guards */
-    double alpha, power, effect;
+    double alpha, power, effect, margin;
 } ReportOptions;
 
 static const OptSpec report_options[] = {
@@ -25,6 +25,8 @@ static const OptSpec report_options[] = {
     {"window", OPT_REAL, offsetof(ReportOptions, scope.window_days), 0, 3650, 0, NULL,
         "days after her first list whose outcomes count; 0: until the end"},
     {"alpha", OPT_REAL, offsetof(ReportOptions, alpha), 1e-6, .5, .05, NULL, "level"},
+    {"margin", OPT_REAL, offsetof(ReportOptions, margin), 0, 1, .1, NULL,
+        "what a guard may lose, as a share of the control's value"},
     {"power", OPT_REAL, offsetof(ReportOptions, power), .5, .999, .8, NULL,
         "for needed_users: how surely it is found"},
     {"effect", OPT_REAL, offsetof(ReportOptions, effect), 1e-4, 10, .05, NULL,
@@ -91,6 +93,14 @@ static int is_at_horizon(const ExperimentRun *run) {
         (!run->is_running || live_clock() >= run->experiment.end);
 }
 
+/* Is a guard's loss surely smaller than what is put up with? */
+static int is_within_margin(
+    const MetricReport *metric, const Report *report, int arm, int control) {
+    const Comparison *comparison = &metric->comparison[arm];
+    double most = -report->options.margin * fabs(metric->estimate[control].value);
+    return comparison->low_always > most || (is_at_horizon(&report->run) && comparison->low > most);
+}
+
 /* Always-valid first; the other interval counts where the horizon was fixed. */
 static const char *verdict(const MetricReport *metric, const Report *report, int arm, int control) {
     const Comparison *comparison = &metric->comparison[arm];
@@ -102,11 +112,14 @@ static const char *verdict(const MetricReport *metric, const Report *report, int
         return "sample ratio mismatch";
     if (metric->totals.arm[arm].n < FEW_USERS || metric->totals.arm[control].n < FEW_USERS)
         return "too few users";
-    int decided = comparison->p_always < alpha / others ||
-        (is_at_horizon(&report->run) && metric->p[arm] < alpha);
-    if (!decided) return report->run.is_running ? "undecided" : "no difference found";
-    if (comparison->difference > 0) return metric->is_guard ? "not harmed" : "better";
-    return metric->is_guard ? "harmed" : "worse";
+    int is_last = is_at_horizon(&report->run),
+        decided = comparison->p_always < alpha / others || (is_last && metric->p[arm] < alpha),
+        is_loss = comparison->difference < 0;
+    if (metric->is_guard && decided && is_loss) return "harmed";
+    if (metric->is_guard && is_within_margin(metric, report, arm, control)) return "not harmed";
+    if (metric->is_guard || !decided)
+        return is_last || !report->run.is_running ? "no difference found" : "undecided";
+    return is_loss ? "worse" : "better";
 }
 
 /* Days more at the pace of new users so far; 0: there are enough, NaN: nobody knows. */
