@@ -1,5 +1,5 @@
 """Aliases, canaries, experiments, interleaving, the log of commands: who was answered by which version, and when."""
-import collections, json, math, multiprocessing, random, sqlite3
+import collections, json, math, multiprocessing, random, re, sqlite3
 
 from support import EXTENSION, Shop, equal, make_events, make_model, one, refused, rows, same_rows, shadow
 
@@ -164,6 +164,22 @@ def test_the_arm_that_won_is_promoted(shop):
     equal(rows(db, "SELECT version, action, author FROM rec_deployments"), [(1, "train", None), (2, "promote", "ben")])
     note(db, "rollback")
     equal(one(db, "SELECT version FROM m WHERE user = 1 AND k = 1"), 1)
+
+
+def test_a_version_tells_when_it_was_made_and_by_whom(shop):
+    db = two_versions(shop)
+    made = rows(db, "SELECT at, author FROM rec_versions")
+    deployed = rows(db, "SELECT at FROM rec_audit('m') WHERE command = 'train'")
+    equal([at for at, _ in made], [at for at, in deployed])
+    equal([author for _, author in made], [None, None])
+    later = made[1][0] + 100
+    note(db, "train", {"activate": "never"}, at=later, author="anna")
+    note(db, "activate", 3, at=later + 50, author="ben")
+    equal(rows(db, "SELECT at, author FROM rec_versions WHERE version = 3"), [(later, "anna")], "not when it was deployed")
+    gauge = r'^recommend_trained_timestamp_seconds\{.*table="m".*\} (\S+)$'
+    equal([float(found) for found in re.findall(gauge, one(db, "SELECT rec_prometheus()"), re.MULTILINE)], [later])
+    note(db, "drop-version", 2, at=later + 60)
+    equal(one(db, "SELECT count(*) FROM m_facts WHERE version = 2"), 0)
 
 
 def test_an_experiment_begins_and_ends_by_the_clock(shop):

@@ -114,6 +114,8 @@ static const Gauge gauges[] = {
         "SELECT schema, model AS \"table\", at FROM rec_deployments d WHERE at IS NOT NULL AND "
         "deployment=(SELECT max(deployment) FROM rec_deployments l WHERE l.schema=d.schema AND "
         "l.model=d.model)"},
+    {"recommend_trained_timestamp_seconds", "When the version that answers was made.",
+        "SELECT schema, model AS \"table\", at FROM rec_versions WHERE active AND at IS NOT NULL"},
     {"recommend_version_tag", "Numbers among the tags of the version that answers.",
         "SELECT schema, model AS \"table\", key AS tag, value FROM rec_versions, json_each(tags) "
         "WHERE active AND json_each.type IN ('integer', 'real')"},

@@ -166,6 +166,9 @@ static Status describe(const CommandCall *call, Bytes *out, Err *err) {
 static Status end(const CommandCall *call, Err *err) {
     VersionedTable *table = call->table;
     Status status = describe(call, &table->detail, err);
+    if (status == ST_OK) status = audit_time(table->id, &table->note, &table->note.at, err);
+    if (status == ST_OK && *call->rowid) /* it has made a version */
+        status = store_origin(table->id, *call->rowid, table->note.at, table->note.author, err);
     bytes_append(&table->detail, "", 1);
     if (status == ST_OK && table->detail.failed) status = fail_nomem(err, "the audit");
     if (status == ST_OK)

@@ -336,32 +336,34 @@ static Status next_version(const Versioned *versioned, sqlite3_int64 *out, Err *
     return ST_OK;
 }
 
-Status store_tag(
-    const Versioned *versioned, sqlite3_int64 version, const char *tag, double value, Err *err) {
+/* Text, or a number where it is NULL. */
+static Status put_fact(const Versioned *versioned, sqlite3_int64 version, const char *key,
+    const char *text, double number, Err *err) {
     ShadowOwner owner = {versioned->db, versioned->schema, versioned->name, versioned};
     sqlite3_stmt *insert;
     TRY(shadow_ensure(&version_shadow, &owner, "facts", err));
     TRY(sql_prepare(versioned->db, &insert, err,
-        "REPLACE INTO \"%w\".\"%w_facts\" VALUES(?1, 'tag:'||?2, ?3)", versioned->schema,
-        versioned->name));
+        "REPLACE INTO \"%w\".\"%w_facts\" VALUES(?1, ?2, ?3)", versioned->schema, versioned->name));
     sqlite3_bind_int64(insert, 1, version);
-    sqlite3_bind_text(insert, 2, tag, -1, SQLITE_STATIC);
-    sqlite3_bind_double(insert, 3, value);
+    sqlite3_bind_text(insert, 2, key, -1, SQLITE_STATIC);
+    if (text) sqlite3_bind_text(insert, 3, text, -1, SQLITE_STATIC);
+    else sqlite3_bind_double(insert, 3, number);
     return sql_finish(versioned->db, insert, err);
 }
 
-static Status insert_trained_on(
-    const Versioned *versioned, sqlite3_int64 version, const char *text, Err *err) {
-    ShadowOwner owner = {versioned->db, versioned->schema, versioned->name, versioned};
-    sqlite3_stmt *insert;
-    if (!text) return ST_OK;
-    TRY(shadow_ensure(&version_shadow, &owner, "facts", err));
-    TRY(sql_prepare(versioned->db, &insert, err,
-        "REPLACE INTO \"%w\".\"%w_facts\" VALUES(?1, 'trained_on', ?2)", versioned->schema,
-        versioned->name));
-    sqlite3_bind_int64(insert, 1, version);
-    sqlite3_bind_text(insert, 2, text, -1, SQLITE_STATIC);
-    return sql_finish(versioned->db, insert, err);
+Status store_tag(
+    const Versioned *versioned, sqlite3_int64 version, const char *tag, double value, Err *err) {
+    char *key = sqlite3_mprintf("tag:%s", tag);
+    Status status = key ? put_fact(versioned, version, key, NULL, value, err)
+                        : fail_nomem(err, "a tag");
+    sqlite3_free(key);
+    return status;
+}
+
+Status store_origin(
+    const Versioned *versioned, sqlite3_int64 version, double at, const char *author, Err *err) {
+    TRY(put_fact(versioned, version, "at", NULL, at, err));
+    return *author ? put_fact(versioned, version, "author", author, 0, err) : ST_OK;
 }
 
 /* The rows of a version, looked at again before it counts. */
@@ -372,7 +374,10 @@ static Status write_version(
     if (status == ST_OK) status = insert_chunks(versioned, version, own->data, own->len, err);
     if (status == ST_OK)
         status = insert_version(versioned, version, &facts, own->len, own->sha256, err);
-    if (status == ST_OK) status = insert_trained_on(versioned, version, facts.trained_on, err);
+    if (status == ST_OK)
+        status = facts.trained_on
+            ? put_fact(versioned, version, "trained_on", facts.trained_on, 0, err)
+            : ST_OK;
     if (status == ST_OK) status = check_stored(versioned, version, own, err);
     bytes_clear(&facts.options);
     bytes_clear(&facts.log);

@@ -28,6 +28,9 @@ Status store_put(const Versioned *versioned, const void *object, const PutWish *
 Status store_put_bytes(const Versioned *versioned, const void *data, size_t len,
     const PutWish *wish, const char *action, sqlite3_int64 *out_version, Err *err);
 
+/* When a version was made, and by whom ("": nobody said). */
+Status store_origin(
+    const Versioned *versioned, sqlite3_int64 version, double at, const char *author, Err *err);
 /* A number among the tags of a version. */
 Status store_tag(
     const Versioned *versioned, sqlite3_int64 version, const char *tag, double value, Err *err);

@@ -36,14 +36,17 @@ static Status visit_versions(const Versioned *versioned, RowSink *sink, Err *err
         "ELSE value END) FROM \"%w\".\"%w_facts\" WHERE "
         "version=v.version AND substr(key, 1, 4)='tag:'), (SELECT value FROM \"%w\".\"%w_facts\" "
         "WHERE version=v.version AND key='note'), (SELECT value FROM \"%w\".\"%w_facts\" WHERE "
+        "version=v.version AND key='at'), (SELECT value FROM \"%w\".\"%w_facts\" WHERE "
+        "version=v.version AND key='author'), (SELECT value FROM \"%w\".\"%w_facts\" WHERE "
         "version=v.version AND key='trained_on')";
     const char *schema = versioned->schema, *name = versioned->name;
     sqlite3_stmt *rows;
     int has_facts;
     TRY(has_later(versioned, "facts", &has_facts, err));
     char *own_aliases = sqlite3_mprintf(aliases, schema, name),
-         *own_facts = has_facts ? sqlite3_mprintf(facts, schema, name, schema, name, schema, name)
-                                : sqlite3_mprintf("'{}', NULL, NULL");
+         *own_facts = has_facts ? sqlite3_mprintf(facts, schema, name, schema, name, schema, name,
+                                      schema, name, schema, name)
+                                : sqlite3_mprintf("'{}', NULL, NULL, NULL, NULL");
     Status status = own_aliases && own_facts
         ? sql_prepare(versioned->db, &rows, err,
               "SELECT version, version IS (SELECT version FROM \"%w\".\"%w_deployments\" ORDER BY "
@@ -179,9 +182,9 @@ int register_version_tables(sqlite3 *db) {
         {.name = "rec_versions",
             .columns = "model TEXT, version INTEGER, active INTEGER, algorithm TEXT, options TEXT, "
                        "events INTEGER, users INTEGER, items INTEGER, until REAL, trained_seconds "
-                       "REAL, bytes INTEGER, sha256 TEXT, aliases TEXT, tags TEXT, note TEXT, "
-                       "trained_on TEXT, schema TEXT",
-            .n_columns = 17,
+                       "REAL, bytes INTEGER, sha256 TEXT, aliases TEXT, tags TEXT, note TEXT, at "
+                       "REAL, author TEXT, trained_on TEXT, schema TEXT",
+            .n_columns = 19,
             .arguments = "",
             .fill = versions_fill},
         {.name = "rec_training_log",
