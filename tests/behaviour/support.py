@@ -28,9 +28,11 @@ class Shop:
 
 @functools.lru_cache(None)
 def fetched(package):
-    """The folder with a package of PyPI ("name==version"), by pip into BUILD/peers where it is not there yet; may hold nothing."""
+    """The folder with a package of PyPI ("name==version"), by pip below BUILD/peers where it is not there yet; may hold nothing.
+
+    A folder of its own: apsw and apsw-sqlite3mc are both the module apsw, and which came last would be the one that is imported."""
     name, version = package.split("==")
-    folder = os.path.join(os.path.dirname(EXTENSION), "peers")
+    folder = os.path.join(os.path.dirname(EXTENSION), "peers", package)
     if not os.path.isdir(os.path.join(folder, f"{name.replace('-', '_')}-{version}.dist-info")):
         try:
             subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--retries", "1", "--timeout", "10", "--target", folder, package], capture_output=True, timeout=90)
