@@ -5,8 +5,6 @@
 
 #include "text.h"
 
-static const double LAST_SECOND = 253402300799.0;   /* 9999-12-31 23:59:59 */
-static const double FIRST_SECOND = -377705116800.0; /* -9999-01-01 */
 static const double JULIAN_OF_1970 = 2440587.5;
 
 /* `digits` digits at *at, between least and most; moves past them. */
@@ -133,7 +131,7 @@ double date_from_number(double value, TimeUnit unit) {
 }
 
 int date_is_possible(double seconds) {
-    return seconds >= FIRST_SECOND && seconds <= LAST_SECOND; /* NaN is not */
+    return seconds >= DATE_FIRST && seconds <= DATE_LAST; /* NaN is not */
 }
 
 /* Is it a whole number whose digits are year, month and day of 1900 to 2199? */

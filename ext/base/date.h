@@ -32,6 +32,8 @@ typedef enum TimeUnit {
 double date_from_number(double value, TimeUnit unit);
 
 /* Years -9999 .. 9999, as unix seconds: nothing else is a time. */
+#define DATE_FIRST (-377705116800.0) /* -9999-01-01 */
+#define DATE_LAST 253402300799.0     /* 9999-12-31 23:59:59 */
 int date_is_possible(double seconds);
 
 /* What a number that cannot be in its unit looks like: a word of TIME_UNITS, "yyyymmddhhmmss", or

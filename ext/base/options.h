@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "bytes.h"
+#include "date.h"
 #include "status.h"
 
 typedef enum OptKind {

@@ -21,7 +21,7 @@ typedef struct DriftOptions {
 static const OptSpec drift_options[] = {
     {"version", OPT_INT, offsetof(DriftOptions, version), 0, 1e12, 0, NULL,
         "whose training is the reference; 0: the active one"},
-    {"now", OPT_TIME, offsetof(DriftOptions, now), -377705116800.0, 253402300799.0, NAN, NULL,
+    {"now", OPT_TIME, offsetof(DriftOptions, now), DATE_FIRST, DATE_LAST, NAN, NULL,
         "whole days until then count; now, where it is not given"},
     {"alpha", OPT_REAL, offsetof(DriftOptions, alpha), 1e-9, .5, .01, NULL,
         "chance of an alarm where nothing has changed"},
@@ -69,9 +69,7 @@ static Status drift_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *
     Model *model = NULL;
     DriftOptions options;
     OptTarget target = {drift_options, &options};
-    options_default(drift_options, &options);
-    if (argv[1] && sqlite3_value_type(argv[1]) != SQLITE_NULL)
-        TRY(options_set_json(&target, 1, value_text(argv[1]), err));
+    TRY(value_options(&target, 1, argv[1], err));
     TRY(definition_find(&definition, db, value_text(argv[0]), err));
     Status status = guard_enter(err);
     if (status == ST_OK) {

@@ -198,9 +198,7 @@ static Status run(Shilling *shilling, sqlite3 *db, sqlite3_value **argv, Err *er
 static Status shilling_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
     Shilling shilling = {0};
     OptTarget target = {shilling_options, &shilling.options};
-    options_default(shilling_options, &shilling.options);
-    if (argv[2] && sqlite3_value_type(argv[2]) != SQLITE_NULL)
-        TRY(options_set_json(&target, 1, value_text(argv[2]), err));
+    TRY(value_options(&target, 1, argv[2], err));
     TRY(guard_enter(err));
     Status status = run(&shilling, db, argv, err);
     guard_leave();

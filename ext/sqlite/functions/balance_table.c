@@ -109,12 +109,10 @@ static Status balance_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
     OptTarget target = {balance_options, &examples.call};
     const char *text[3];
     Status status = examples.keys && examples.labels ? ST_OK : fail_nomem(err, "the examples");
-    options_default(balance_options, &examples.call);
     for (int i = 0; i < 3 && status == ST_OK; i++)
         if (!(text[i] = (const char *)sqlite3_value_text(argv[i])))
             status = fail(err, ST_BADARG, "relation, key and label are names");
-    if (status == ST_OK && argv[3] && sqlite3_value_type(argv[3]) != SQLITE_NULL)
-        status = options_set_json(&target, 1, value_text(argv[3]), err);
+    if (status == ST_OK) status = value_options(&target, 1, argv[3], err);
     if (status == ST_OK) status = read_examples(&examples, db, text[0], text[1], text[2], err);
     if (status == ST_OK) status = emit_examples(&examples, sink, err);
     keymap_free(examples.keys);

@@ -97,6 +97,13 @@ static void describe(sqlite3_value *value, char *out, size_t size) {
     else text_format(out, size, "=%.40s", (const char *)sqlite3_value_text(value));
 }
 
+Status value_options(const OptTarget *targets, size_t n, sqlite3_value *value, Err *err) {
+    for (size_t i = 0; i < n; i++) options_default(targets[i].specs, targets[i].params);
+    if (!value || sqlite3_value_type(value) == SQLITE_NULL) return ST_OK;
+    const char *text = value_text(value);
+    return text ? options_set_json(targets, n, text, err) : fail_nomem(err, "the options");
+}
+
 Status value_no_key(const char *what, sqlite3_value *value, Err *err) {
     char given[80];
     describe(value, given, sizeof given);

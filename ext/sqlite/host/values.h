@@ -2,6 +2,7 @@
 #ifndef REC_VALUES_H
 #define REC_VALUES_H
 
+#include "../../base/options.h"
 #include "sql.h"
 
 /* How a declared column type converts what is compared with it (SQLite's affinity rules, "Datatypes
@@ -40,6 +41,10 @@ void value_json_whole(Bytes *out, sqlite3_value *value);
 
 /* Its text; NULL for NULL. */
 const char *value_text(sqlite3_value *value);
+
+/* Defaults of the tables of options, then what an argument says as a JSON object; NULL, or absent
+ * (a NULL pointer): the defaults alone. */
+Status value_options(const OptTarget *targets, size_t n, sqlite3_value *value, Err *err);
 
 void result_key(sqlite3_context *context, Key key);
 /* The text is copied. */

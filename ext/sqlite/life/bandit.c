@@ -85,9 +85,7 @@ Status command_bandit(const CommandCall *call, Err *err) {
     Bandit bandit;
     OptTarget target = {bandit_options, &bandit.options};
     Live live;
-    options_default(bandit_options, &bandit.options);
-    if (sqlite3_value_type(call->arg) != SQLITE_NULL)
-        TRY(options_set_json(&target, 1, value_text(call->arg), err));
+    TRY(value_options(&target, 1, call->arg, err));
     TRY(live_read(table->id, &live, err));
     if (!*live.experiment.name) return fail(err, ST_BADARG, "no experiment runs");
     TRY(experiment_run_read(table->id, live.experiment.name, &bandit.run, err));

@@ -4,10 +4,7 @@
 #include <string.h>
 
 #include "../../base/json.h"
-
-static ShadowOwner owner_of(const Versioned *versioned) {
-    return (ShadowOwner){versioned->db, versioned->schema, versioned->name, versioned};
-}
+#include "log_scope.h"
 
 /* ---- its terms ---- */
 
@@ -69,7 +66,7 @@ static Status read_end(const Versioned *versioned, const char *name, sqlite3_int
 
 Status experiment_run_read(
     const Versioned *versioned, const char *name, ExperimentRun *out, Err *err) {
-    ShadowOwner owner = owner_of(versioned);
+    ShadowOwner owner = {versioned->db, versioned->schema, versioned->name, versioned};
     Live live;
     sqlite3_int64 row = 0;
     int found;
@@ -160,10 +157,9 @@ static Status prepare_by_list(const Versioned *versioned, sqlite3_stmt **out, Er
 
 Status experiment_users(const Versioned *versioned, const ExperimentRun *run,
     const Measure *measure, const ExperimentScope *scope, sqlite3_stmt **out, Err *err) {
-    ShadowOwner owner = owner_of(versioned);
     int found;
     *out = NULL;
-    TRY(shadow_has(&version_shadow, &owner, "outcomes", &found, err));
+    TRY(log_is_there(versioned, &found, err));
     if (!found) return ST_OK;
     TRY(measure->by == MEASURE_LIST ? prepare_by_list(versioned, out, err)
                                     : prepare_by_user(versioned, measure, out, err));

@@ -43,9 +43,7 @@ typedef struct Report {
 
 static Status report_open(Report *report, sqlite3 *db, sqlite3_value **argv, Err *err) {
     OptTarget target = {report_options, &report->options};
-    options_default(report_options, &report->options);
-    if (argv[2] && sqlite3_value_type(argv[2]) != SQLITE_NULL)
-        TRY(options_set_json(&target, 1, value_text(argv[2]), err));
+    TRY(value_options(&target, 1, argv[2], err));
     TRY(version_find(&report->versioned, db, value_text(argv[0]), err));
     Status status = experiment_run_read(
         &report->versioned, argv[1] ? value_text(argv[1]) : NULL, &report->run, err);

@@ -95,8 +95,8 @@ typedef struct RetainOptions {
 static const OptSpec retain_options[] = {
     {"days", OPT_REAL, offsetof(RetainOptions, days), 0, 36500, NAN, NULL,
         "what is older than so many days goes"},
-    {"before", OPT_TIME, offsetof(RetainOptions, before), -377705116800.0, 253402300799.0, NAN,
-        NULL, "what is from before this time goes"},
+    {"before", OPT_TIME, offsetof(RetainOptions, before), DATE_FIRST, DATE_LAST, NAN, NULL,
+        "what is from before this time goes"},
     {0},
 };
 
@@ -129,11 +129,9 @@ Status command_retain(const CommandCall *call, Err *err) {
     ShadowOwner owner = {versioned->db, versioned->schema, versioned->name, versioned};
     RetainOptions options;
     OptTarget target = {retain_options, &options};
-    const char *text = value_text(call->arg);
     sqlite3_int64 rows = 0;
     int has_log, has_stats;
-    options_default(retain_options, &options);
-    if (text) TRY(options_set_json(&target, 1, text, err));
+    TRY(value_options(&target, 1, call->arg, err));
     if (isnan(options.days) == isnan(options.before))
         return fail(err, ST_BADARG, "retain: give one of days and before");
     double now = isfinite(table->note.at) ? table->note.at : live_clock();

@@ -2,6 +2,7 @@
 #include "../host/parts.h"
 #include "../host/row_table.h"
 #include "../versions/version_find.h"
+#include "log_scope.h"
 #include "shown_log.h"
 
 /* Rows come by and by: a log may be long. */
@@ -26,8 +27,7 @@ static Status reading_begin(
     *reading = (LogReading){0};
     Versioned *versioned = &reading->versioned;
     TRY(version_find(versioned, db, value_text(model), err));
-    ShadowOwner owner = {db, versioned->schema, versioned->name, versioned};
-    TRY(shadow_has(&version_shadow, &owner, "outcomes", &found, err));
+    TRY(log_is_there(versioned, &found, err));
     return found ? sql_prepare(db, &reading->rows, err, sql, versioned->schema, versioned->name,
                        versioned->schema, versioned->name)
                  : ST_OK;

@@ -152,11 +152,9 @@ Status command_privacy_budget(const CommandCall *call, Err *err) {
     ShadowOwner owner = {versioned->db, versioned->schema, versioned->name, versioned};
     BudgetOptions options;
     OptTarget target = {budget_options, &options};
-    const char *text = value_text(call->arg);
     double budget, spent;
     int has_budget;
-    options_default(budget_options, &options);
-    if (text) TRY(options_set_json(&target, 1, text, err));
+    TRY(value_options(&target, 1, call->arg, err));
     if (isnan(options.rho)) return fail(err, ST_BADARG, "privacy-budget: give rho");
     TRY(read_ledger(versioned, &has_budget, &budget, &spent, err));
     if (has_budget && options.rho > budget)

@@ -91,9 +91,7 @@ static Status comparing_begin(sqlite3 *db, sqlite3_value **argv, void **state, E
     OptTarget target = {shadow_options, &comparing->options};
     *state = comparing;
     if (!comparing) return fail_nomem(err, "two lists");
-    options_default(shadow_options, &comparing->options);
-    if (argv[3] && sqlite3_value_type(argv[3]) != SQLITE_NULL)
-        TRY(options_set_json(&target, 1, value_text(argv[3]), err));
+    TRY(value_options(&target, 1, argv[3], err));
     TRY(version_find(&comparing->versioned, db, value_text(argv[0]), err));
     for (int i = 0; i < 2; i++) {
         const char *version = value_text(argv[1 + i]);

@@ -164,9 +164,7 @@ static Status explain(Explained *explained, sqlite3 *db, sqlite3_value **argv,
 static Status explain_call(Explained *explained, ExplainOptions *options, sqlite3 *db,
     sqlite3_value **argv, sqlite3_value *given, Err *err) {
     OptTarget target = {explain_options, options};
-    options_default(explain_options, options);
-    if (given && sqlite3_value_type(given) != SQLITE_NULL)
-        TRY(options_set_json(&target, 1, value_text(given), err));
+    TRY(value_options(&target, 1, given, err));
     if (sqlite3_value_type(argv[1]) == SQLITE_NULL) return fail(err, ST_BADARG, "user is NULL");
     return explain(explained, db, argv, options, err);
 }

@@ -8,8 +8,8 @@
 #include "../versions/version_store.h"
 
 const OptSpec train_options[] = {
-    {"until", OPT_TIME, offsetof(TrainOptions, until), -377705116800.0, 253402300799.0, INFINITY,
-        NULL, "train on events before this time"},
+    {"until", OPT_TIME, offsetof(TrainOptions, until), DATE_FIRST, DATE_LAST, INFINITY, NULL,
+        "train on events before this time"},
     {"activate", OPT_CHOICE, offsetof(TrainOptions, activate), 0, 0, ACTIVATE_ALWAYS,
         "always|never|if-better",
         "serve the new version at once; if-better: where its setting beats the active one's"},

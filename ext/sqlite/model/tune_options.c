@@ -27,7 +27,7 @@ const OptSpec tune_options[] = {
         "of split=random: so many of the parts are held out in turn, for every setting"},
     {"seed", OPT_INT, offsetof(TuneCall, seed), 0, 9007199254740991.0, 1, NULL,
         "of the sampler, of split=random and of halving"},
-    {"until", OPT_TIME, offsetof(TuneCall, until), -377705116800.0, 253402300799.0, INFINITY, NULL,
+    {"until", OPT_TIME, offsetof(TuneCall, until), DATE_FIRST, DATE_LAST, INFINITY, NULL,
         "only events before this time exist"},
     {"halving", OPT_INT, offsetof(TuneCall, halving), 0, 10, 0, NULL,
         "h, 2 or more: successive halving, all settings on a small share of the users, the best of "

@@ -8,7 +8,7 @@
 #include "version_store.h"
 
 static const OptSpec note_options[] = {
-    {"at", OPT_TIME, offsetof(AuditNote, at), -377705116800.0, 253402300799.0, INFINITY, NULL,
+    {"at", OPT_TIME, offsetof(AuditNote, at), DATE_FIRST, DATE_LAST, INFINITY, NULL,
         "when it happens, unix seconds or a date; default: now"},
     {"author", OPT_TEXT, offsetof(AuditNote, author), 0, ROUTE_NAME, 0, "", "who does it"},
     {"note", OPT_TEXT, offsetof(AuditNote, note), 0, 256, 0, "", "why"},

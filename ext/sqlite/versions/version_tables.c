@@ -68,12 +68,9 @@ static Status visit_deployments(const Versioned *versioned, RowSink *sink, Err *
     if (has_audit)
         TRY(sql_prepare(versioned->db, &rows, err,
             "SELECT d.id, d.version, d.action, a.at, a.author FROM \"%w\".\"%w_deployments\" d "
-            "LEFT "
-            "JOIN (SELECT json_extract(live, '$.deployment') AS deployment, min(id), at, author "
-            "FROM "
-            "\"%w\".\"%w_audit\" WHERE json_valid(live) GROUP BY 1) a ON a.deployment=d.id ORDER "
-            "BY "
-            "d.id",
+            "LEFT JOIN (SELECT json_extract(live, '$.deployment') AS deployment, min(id), at, "
+            "author FROM \"%w\".\"%w_audit\" WHERE json_valid(live) GROUP BY 1) a "
+            "ON a.deployment=d.id ORDER BY d.id",
             schema, name, schema, name));
     else
         TRY(sql_prepare(versioned->db, &rows, err,
