@@ -360,5 +360,5 @@ const Algorithm ease_algorithm = {
     .tune_space = "{\"reg\":{\"min\":10,\"max\":2000,\"log\":true}}",
     .params_size = sizeof(EaseParams),
     .train = ease_train,
-    NEIGHBOURS_SERVE,
+    NEIGHBOURS_SERVE(neighbours_read),
 };

@@ -12,8 +12,15 @@
  * sum. An item's similarity to itself is kept apart: it counts for what the user has
  * (exclude_seen=false), and never as a neighbour (neighbours.h).
  *
- * Cost: sum_u d_u^2 multiply-adds; memory K * I * 8 bytes. Rows are independent, so threads do not
- * change a bit. */
+ * pairs=ordered asks what comes next (similarity, alpha and beta play no part): with C of
+ * sequences.h, r_j and c_i the sums of its row j and column i, h = shrink,
+ *
+ *     s_ji = C_ji / ((r_j + h)^source_power (c_i + h)^target_power)
+ *
+ * and the history fades with its places (recency).
+ *
+ * Cost: sum_u d_u^2 multiply-adds, ordered sum_u d_u window; memory K * I * 8 bytes. Rows are
+ * independent, so threads do not change a bit. */
 #include <math.h>
 #include <string.h>
 
@@ -31,10 +38,21 @@ typedef struct KnnParams {
     int64_t normalize;
     int64_t per;
     int64_t pairs;
+    double decay;
+    double reverse;
+    int64_t window;
+    double source_power;
+    double target_power;
+    Recency recency;
 } KnnParams;
 
+/* Beside PAIRS_BINARY and PAIRS_WEIGHTED. */
+enum { PAIRS_ORDERED = PAIRS_WEIGHTED + 1 };
 enum { PER_SOURCE, PER_TARGET };
 enum { NORMALIZE_NONE, NORMALIZE_L1 };
+
+/* What -1 means of ordered pairs. */
+static const double ORDERED_SHRINK = 8, ORDERED_RECENCY = .7;
 
 static const OptSpec knn_options[] = {
     {"similarity", OPT_CHOICE, offsetof(KnnParams, similarity), 0, 0, BM25, SIMILARITY_CHOICES,
@@ -47,8 +65,20 @@ static const OptSpec knn_options[] = {
     {"per", OPT_CHOICE, offsetof(KnnParams, per), 0, 0, PER_SOURCE, "source|target",
         "whether the neighbours kept are those of the item recommended from, or of the item "
         "recommended"},
-    {"pairs", OPT_CHOICE, offsetof(KnnParams, pairs), 0, 0, PAIRS_BINARY, "binary|weighted",
-        "whether a similarity sees that a user has an item, or its scaled weight"},
+    {"pairs", OPT_CHOICE, offsetof(KnnParams, pairs), 0, 0, PAIRS_BINARY, "binary|weighted|ordered",
+        "whether a similarity sees that a user has an item, its scaled weight, or what came after "
+        "what"},
+    {"decay", OPT_REAL, offsetof(KnnParams, decay), 0, 1, .9, NULL,
+        "ordered: what a pair counts beside one that is a place closer"},
+    {"reverse", OPT_REAL, offsetof(KnnParams, reverse), 0, 1, .3, NULL,
+        "ordered: what a pair counts for the way back"},
+    {"window", OPT_INT, offsetof(KnnParams, window), 1, 100000, 50, NULL,
+        "ordered: places that a pair may be apart"},
+    {"source_power", OPT_REAL, offsetof(KnnParams, source_power), 0, 2, .4, NULL,
+        "ordered: how much what comes after everything is discounted"},
+    {"target_power", OPT_REAL, offsetof(KnnParams, target_power), 0, 2, .1, NULL,
+        "ordered: how much popular items are discounted"},
+    RECENCY_OPTIONS(KnnParams, "1, of ordered pairs .7"),
     {0},
 };
 
@@ -69,7 +99,11 @@ typedef struct Training {
     double *right;          /* by_user order: w_ui */
     SimilarityThing *thing; /* per item */
     double *bound;          /* per item: s_ji <= c_ji bound_j bound_i */
-    Scratch *scratch;       /* per worker */
+    Sequences sequences;    /* ordered pairs */
+    OrderedPairs ordered;
+    double *source_share; /* ordered: (r_j + h)^-source_power */
+    double *target_share; /* (c_i + h)^-target_power */
+    Scratch *scratch;     /* per worker */
     NeighbourRows rows;
     _Atomic int failed;
 } Training;
@@ -148,6 +182,8 @@ static Status set_weights(Training *t, const Model *model, Err *err) {
 static int32_t accumulate(const Training *t, int32_t row, double *sum, int32_t *touched) {
     const Csr *by_user = &t->data->by_user, *by_item = &t->data->by_item;
     int32_t n = 0;
+    if (t->params.pairs == PAIRS_ORDERED)
+        return ordered_pairs_row(&t->ordered, row, t->params.per == PER_TARGET, sum, touched);
     for (int64_t e = by_item->row_start[row]; e < by_item->row_start[row + 1]; e++) {
         int32_t u = by_item->col[e];
         for (int64_t f = by_user->row_start[u]; f < by_user->row_start[u + 1]; f++) {
@@ -163,6 +199,13 @@ static int32_t accumulate(const Training *t, int32_t row, double *sum, int32_t *
     return n;
 }
 
+/* s of a pair with c. */
+static inline double value_of(const Training *t, int32_t from, int32_t to, double c) {
+    if (t->params.pairs == PAIRS_ORDERED) return c * t->source_share[from] * t->target_share[to];
+    return similarity_value(
+        &t->similarity, &t->thing[from], &t->thing[to], c, t->data->by_user.n_rows);
+}
+
 /* The similarities of one row. Candidates gather until there are several times as many as are kept;
  * then only the best stay, and set the floor for the rest. An upper bound spares most of the rest a
  * root and a division. */
@@ -176,8 +219,7 @@ static int keep_row(const Training *t, int32_t row, Scratch *s, int32_t n, Neigh
         if (other != row && c * own * t->bound[other] < floor) continue;
         int32_t from = t->params.per == PER_SOURCE ? row : other,
                 to = t->params.per == PER_SOURCE ? other : row;
-        double value = similarity_value(
-            &t->similarity, &t->thing[from], &t->thing[to], c, t->data->by_user.n_rows);
+        double value = value_of(t, from, to, c);
         if (other == row) self = value;
         if (other == row || value <= 0 || value < floor) continue;
         s->list[found++] = (Scored){value, other};
@@ -199,7 +241,38 @@ static void train_piece(void *context, int64_t piece, int worker) {
     }
 }
 
+/* The discounts of ordered pairs. */
+static void share_piece(void *context, int64_t piece, int worker) {
+    const Training *t = context;
+    double shrink = t->params.shrink < 0 ? ORDERED_SHRINK : t->params.shrink;
+    (void)worker;
+    for (int32_t i = neighbour_from(piece); i < neighbour_to(&t->rows, piece); i++) {
+        double row, column;
+        ordered_pairs_sums(&t->ordered, i, &row, &column);
+        t->source_share[i] = pow(row + shrink, -t->params.source_power);
+        t->target_share[i] = pow(column + shrink, -t->params.target_power);
+        t->bound[i] = INFINITY;
+    }
+}
+
+static Status order_pairs(Training *t, Task *task, Err *err) {
+    size_t n = (size_t)t->n_items;
+    const KnnParams *p = &t->params;
+    t->source_share = mem_array(n, sizeof *t->source_share);
+    t->target_share = mem_array(n, sizeof *t->target_share);
+    t->bound = mem_array(n, sizeof *t->bound);
+    if (!t->source_share || !t->target_share || !t->bound) return fail_nomem(err, "the pairs");
+    TRY(sequences_init(&t->sequences, t->data, "item_knn with pairs=ordered", err));
+    TRY(ordered_pairs_init(&t->ordered, &t->sequences, p->decay, p->reverse, p->window, err));
+    task_phase(task, "counting pairs", "items", t->n_items, t->rows.n_pieces);
+    return task_run(task, t->rows.n_pieces, share_piece, t, err);
+}
+
 static void training_clear(Training *t, int threads) {
+    ordered_pairs_clear(&t->ordered);
+    sequences_clear(&t->sequences);
+    mem_free(t->source_share);
+    mem_free(t->target_share);
     mem_free(t->left);
     mem_free(t->right);
     mem_free(t->thing);
@@ -227,20 +300,45 @@ static Status allocate(Training *t, int threads, Err *err) {
     return neighbour_rows_init(&t->rows, t->n_items, err);
 }
 
+/* How a history fades, from the options. */
+static void set_recency(Model *model) {
+    KnnParams p;
+    Neighbours *state = model->state;
+    memcpy(&p, &model->params, sizeof p);
+    state->recency = p.recency;
+    if (p.recency.factor < 0)
+        state->recency.factor = p.pairs == PAIRS_ORDERED ? ORDERED_RECENCY : 1;
+}
+
 static Status knn_train(Model *model, const Dataset *data, Task *task, Err *err) {
     Training t = {.data = data, .n_items = model->n_items};
     memcpy(&t.params, &model->params, sizeof t.params);
     t.similarity = similarity_complete(
         t.params.similarity, t.params.alpha, t.params.beta, t.params.shrink);
-    Status status = set_weights(&t, model, err);
-    if (status == ST_OK) status = allocate(&t, task->threads, err);
+    Status status = allocate(&t, task->threads, err);
+    if (status == ST_OK)
+        status = t.params.pairs == PAIRS_ORDERED ? order_pairs(&t, task, err)
+                                                 : set_weights(&t, model, err);
     task_phase(task, "similarities", "items", model->n_items, t.rows.n_pieces);
     if (status == ST_OK) status = task_run(task, t.rows.n_pieces, train_piece, &t, err);
     if (status == ST_OK && t.failed) status = fail_nomem(err, "the neighbours");
     if (status == ST_OK)
         status = neighbours_finish(model, &t.rows, t.params.per == PER_TARGET, err);
     training_clear(&t, task->threads);
+    if (status == ST_OK) set_recency(model);
     return status;
+}
+
+static Status knn_read(Model *model, Reader *in, Err *err) {
+    TRY(neighbours_read(model, in, err));
+    set_recency(model);
+    return ST_OK;
+}
+
+static int knn_by_session(const AlgorithmParams *params) {
+    KnnParams p;
+    memcpy(&p, params, sizeof p);
+    return p.pairs == PAIRS_ORDERED;
 }
 
 const Algorithm item_knn_algorithm = {
@@ -253,6 +351,7 @@ const Algorithm item_knn_algorithm = {
         "{\"similarity\":[\"bm25\",\"cosine\",\"tfidf\",\"rp3beta\"],\"neighbours\":{\"min\":20,"
         "\"max\":1000,\"log\":true},\"shrink\":[0,10,100],\"normalize\":[\"none\",\"l1\"]}",
     .params_size = sizeof(KnnParams),
+    .by_session = knn_by_session,
     .train = knn_train,
-    NEIGHBOURS_SERVE,
+    NEIGHBOURS_SERVE(knn_read),
 };

@@ -116,8 +116,6 @@ struct Algorithm {
     int32_t least_events; /* below, by rule of thumb, the popular list is hard to beat */
     /* reads texts and vectors of the items table, and knows its items without events */
     int wants_items;
-    /* trains on sessions, and a history is the asker's latest session (where there is session=) */
-    int by_session;
     int own_items; /* scores nothing but what is in the history */
     /* predicts the weight itself, a rating; that a user has an item means nothing */
     int rates;
@@ -129,6 +127,9 @@ struct Algorithm {
     const char *tune_space;
     /* Weights by baskets instead of sums, if the options say so; NULL: never. */
     BasketRules (*baskets)(const AlgorithmParams *params);
+    /* Does it, with these options, train on sessions, and take the asker's latest session for her
+     * history, where there is session=? NULL: never. */
+    int (*by_session)(const AlgorithmParams *params);
     /* What the option table cannot say about options that do not go together; NULL: nothing. */
     Status (*check)(const AlgorithmParams *params, Err *err);
     /* Fill model->state from the data; model->params, common, items and popularity are set. */
@@ -177,6 +178,10 @@ struct Algorithm {
 static inline Tunable algorithm_tunable(const Algorithm *algorithm) {
     return (Tunable){
         algorithm->name, algorithm->options, model_common_options, algorithm->tune_space};
+}
+
+static inline int algorithm_by_session(const Algorithm *algorithm, const AlgorithmParams *params) {
+    return algorithm->by_session && algorithm->by_session(params);
 }
 
 /* What a model has where nothing is said. */

@@ -101,6 +101,7 @@ static Status join_pieces(NeighbourRows *rows, Csr *out, float *self, Err *err) 
 static Neighbours *new_state(Model *model, Err *err) {
     Neighbours *state = mem_zeros(1, sizeof *state);
     model->state = state;
+    if (state) state->recency.factor = 1;
     if (state) state->self = mem_zeros((size_t)model->n_items, sizeof *state->self);
     if (state) state->largest = mem_zeros((size_t)model->n_items, sizeof *state->largest);
     if (state && state->self && state->largest) return state;
@@ -172,18 +173,48 @@ size_t neighbours_memory(const Model *model) {
 
 /* ---- queries ---- */
 
+typedef struct NeighbourQuery {
+    Scoreboard board;
+    double *x; /* per item of the history: x_uj */
+    Scored *order;
+    int64_t capacity;
+} NeighbourQuery;
+
 void neighbours_query_free(ModelQuery *query) {
-    if (query->scratch) scoreboard_clear(query->scratch);
-    mem_free(query->scratch);
+    NeighbourQuery *q = query->scratch;
+    if (!q) return;
+    scoreboard_clear(&q->board);
+    mem_free(q->x);
+    mem_free(q->order);
+    mem_free(q);
     query->scratch = NULL;
 }
 
 Status neighbours_query_new(ModelQuery *query, Err *err) {
-    query->scratch = mem_zeros(1, sizeof(Scoreboard));
-    if (!query->scratch) return fail_nomem(err, "a query");
-    Status status = scoreboard_init(query->scratch, query->model->n_items, err);
+    NeighbourQuery *q = mem_zeros(1, sizeof *q);
+    query->scratch = q;
+    if (!q) return fail_nomem(err, "a query");
+    Status status = scoreboard_init(&q->board, query->model->n_items, err);
     if (status != ST_OK) neighbours_query_free(query);
     return status;
+}
+
+/* q->x of the history. */
+static Status weigh_history(const ModelQuery *query, NeighbourQuery *q, Err *err) {
+    const Neighbours *state = query->model->state;
+    const History *history = &query->history;
+    if (history->n > q->capacity) {
+        double *x = mem_resize(q->x, (size_t)history->n, sizeof *x);
+        if (x) q->x = x;
+        Scored *order = mem_resize(q->order, (size_t)history->n, sizeof *order);
+        if (order) q->order = order;
+        if (!x || !order) return fail_nomem(err, "a query");
+        q->capacity = history->n;
+    }
+    recency_weights(&state->recency, history, q->order, q->x);
+    for (int64_t h = 0; h < history->n; h++)
+        q->x[h] *= model_scaled(query->model, history->weight[h]);
+    return ST_OK;
 }
 
 static void add_row(Scoreboard *board, const Neighbours *state, int32_t j, double x) {
@@ -192,23 +223,25 @@ static void add_row(Scoreboard *board, const Neighbours *state, int32_t j, doubl
 }
 
 Status neighbours_prepare(ModelQuery *query, Err *err) {
-    Scoreboard *board = query->scratch;
+    NeighbourQuery *q = query->scratch;
+    Scoreboard *board = &q->board;
     const Neighbours *state = query->model->state;
     const History *history = &query->history;
     int64_t work = 0;
-    (void)err;
+    TRY(weigh_history(query, q, err));
     for (int64_t h = 0; h < history->n; h++) work += csr_row_len(&state->row, history->item[h]);
     scoreboard_reset(board, state->negative || work > query->model->n_items / 4);
     if (query->similar >= 0) add_row(board, state, query->similar, 1);
     for (int64_t h = 0; h < history->n; h++) {
-        double x = model_scaled(query->model, history->weight[h]);
-        add_row(board, state, history->item[h], x);
-        scoreboard_add(board, history->item[h], (double)state->self[history->item[h]] * x);
+        add_row(board, state, history->item[h], q->x[h]);
+        scoreboard_add(board, history->item[h], (double)state->self[history->item[h]] * q->x[h]);
     }
     return ST_OK;
 }
 
-const Scoreboard *neighbours_board(const ModelQuery *query) { return query->scratch; }
+const Scoreboard *neighbours_board(const ModelQuery *query) {
+    return &((const NeighbourQuery *)query->scratch)->board;
+}
 
 /* s_ji */
 static double value_at(const Neighbours *state, int32_t j, int32_t i) {
@@ -224,9 +257,9 @@ double neighbours_alike(const Model *model, int32_t a, int32_t b) {
 }
 
 Status neighbours_contributions(const ModelQuery *query, int32_t item, double *part, Err *err) {
+    const NeighbourQuery *q = query->scratch;
     (void)err;
     for (int64_t h = 0; h < query->history.n; h++)
-        part[h] = value_at(query->model->state, query->history.item[h], item) *
-            model_scaled(query->model, query->history.weight[h]);
+        part[h] = value_at(query->model->state, query->history.item[h], item) * q->x[h];
     return ST_OK;
 }

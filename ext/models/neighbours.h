@@ -3,19 +3,23 @@
  *
  *     score_ui = sum over the items j of u of s_ji x_uj
  *
- * x_uj: the scaled weight of item j in the history of u. An item's weight for itself, s_jj, is kept
+ * x_uj: the scaled weight of item j in the history of u, times what its place in the order of the
+ * history leaves of it (recency, sequences.h). An item's weight for itself, s_jj, is kept
  * apart: it counts for what the user has (exclude_seen=false) and never makes an item its own
  * neighbour. What scores 0 or less is not offered. */
 #ifndef REC_NEIGHBOURS_H
 #define REC_NEIGHBOURS_H
 
 #include "model.h"
+#include "sequences.h"
 
 typedef struct Neighbours {
     Csr row;        /* items x items: row j holds s_ji, i ascending, no diagonal */
     float *self;    /* s_jj */
     float *largest; /* max over i of s_ji */
     int negative;   /* some s_ji < 0 */
+    /* how a history fades: set by the algorithm after training and reading; by itself not at all */
+    Recency recency;
 } Neighbours;
 
 /* What an entry of the training matrix is worth, by the option pairs. */
@@ -71,8 +75,8 @@ Status neighbours_contributions(const ModelQuery *query, int32_t item, double *p
 /* The larger of s_ab and s_ba, each as a share of its row's largest. */
 double neighbours_alike(const Model *model, int32_t a, int32_t b);
 
-#define NEIGHBOURS_SERVE \
-    .write = neighbours_write, .read = neighbours_read, .free_state = neighbours_free, \
+#define NEIGHBOURS_SERVE(read_state) \
+    .write = neighbours_write, .read = read_state, .free_state = neighbours_free, \
     .memory = neighbours_memory, .query_new = neighbours_query_new, \
     .query_free = neighbours_query_free, .query_prepare = neighbours_prepare, \
     .board = neighbours_board, .contributions = neighbours_contributions, \

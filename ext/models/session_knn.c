@@ -440,12 +440,17 @@ static const Scoreboard *session_board(const ModelQuery *query) {
     return &((const SessionQuery *)query->scratch)->items;
 }
 
+static int session_by_session(const AlgorithmParams *params) {
+    (void)params;
+    return 1;
+}
+
 const Algorithm session_knn_algorithm = {
     .name = "session_knn",
     .least_events = 1000,
     .summary = "what sessions like the asker's went on to; no training to speak of, the order of "
                "the events counts",
-    .by_session = 1,
+    .by_session = session_by_session,
     .keeps_seen = 1,
     .options = session_options,
     .tune_space = "{\"variant\":[\"vsknn\",\"stan\",\"vstan\"],\"neighbours\":[100,500,1500],"

@@ -5,8 +5,10 @@
 Similarity similarity_complete(int64_t kind, double alpha, double beta, double shrink) {
     static const double own_alpha[] = {0, .5, 0, 1.2, 0, 0, .5, 0, 1, .7},
                         own_beta[] = {0, 0, 0, .5, 0, 0, .5, 0, 0, .4};
-    return (Similarity){
-        kind, alpha < 0 ? own_alpha[kind] : alpha, beta < 0 ? own_beta[kind] : beta, shrink};
+    return (Similarity){.kind = kind,
+        .alpha = alpha < 0 ? own_alpha[kind] : alpha,
+        .beta = beta < 0 ? own_beta[kind] : beta,
+        .shrink = shrink < 0 ? 0 : shrink};
 }
 
 double similarity_weight(const Similarity *s, double x, double n_things, double other_degree,

@@ -19,7 +19,7 @@
  *                 (Cooper 2014; a = alpha 1)
  *     rp3beta     p3alpha / d_i^beta  (Paudel 2017; alpha .7, beta .4)
  *
- * alpha and beta below 0 mean the values named here. */
+ * alpha and beta below 0 mean the values named here, shrink below 0 means 0. */
 #ifndef REC_SIMILARITY_H
 #define REC_SIMILARITY_H
 
@@ -39,8 +39,8 @@ enum { COSINE, ASYMMETRIC, TFIDF, BM25, JACCARD, DICE, TVERSKY, LLR, P3ALPHA, RP
         {"beta", OPT_REAL, offsetof(Params, beta), -1, 1000, -1, NULL, \
             "tversky: weight; rp3beta: exponent; bm25: B; -1: the similarity's own"}, \
     { \
-        "shrink", OPT_REAL, offsetof(Params, shrink), 0, 1e9, 0, NULL, \
-            "added to the denominator: distrust rare pairs" \
+        "shrink", OPT_REAL, offsetof(Params, shrink), -1, 1e9, -1, NULL, \
+            "added to the denominator: distrust rare pairs; -1: 0, of item_knn's ordered pairs 8" \
     }
 
 typedef struct Similarity {

@@ -185,5 +185,5 @@ const Algorithm slim_algorithm = {
                   "\"log\":true},\"neighbours\":[100,200]}",
     .params_size = sizeof(SlimParams),
     .train = slim_train,
-    NEIGHBOURS_SERVE,
+    NEIGHBOURS_SERVE(neighbours_read),
 };

@@ -179,7 +179,7 @@ static Status run(Shilling *shilling, sqlite3 *db, sqlite3_value **argv, Err *er
     Job job;
     TRY(definition_find(definition, db, value_text(argv[0]), err));
     shilling->reader.definition = definition;
-    if (definition->session && definition->algorithm->by_session)
+    if (definition->session && algorithm_by_session(definition->algorithm, &definition->params))
         return fail(err, ST_BADARG, "a model by sessions has no users to leave out");
     TRY(guard_may_train(db, err));
     TRY(event_set_init(&shilling->set, err));

@@ -18,8 +18,9 @@ void events_reader_clear(EventsReader *reader) {
 }
 
 /* Does the model want to know which session an event belongs to? */
-static int has_sessions(const ModelDefinition *definition, const Algorithm *algorithm) {
-    return definition->session && algorithm->by_session;
+static int has_sessions(
+    const ModelDefinition *definition, const Algorithm *algorithm, const AlgorithmParams *params) {
+    return definition->session && algorithm_by_session(algorithm, params);
 }
 
 /* Columns of the statements over the events. */
@@ -215,6 +216,7 @@ static Status check_times(const EventsReader *reader, int days_matter, Err *err)
 typedef struct Training {
     const ModelDefinition *definition;
     Dataset *data;
+    int has_sessions;
 } Training;
 
 /* A key as a part of a longer one, in an order that is the key's own. */
@@ -235,8 +237,7 @@ static Status add_event(
     char buffer[KEY_BUFFER];
     Key session;
     Bytes both = {0};
-    if (!has_sessions(training->definition, training->definition->algorithm))
-        return dataset_add(training->data, user, item, weight, time, err);
+    if (!training->has_sessions) return dataset_add(training->data, user, item, weight, time, err);
     TRY(read_session(training->definition, row, buffer, &session, err));
     append_key(&both, user);
     append_key(&both, session);
@@ -251,7 +252,8 @@ static Status add_event(
 
 Status events_read_all(EventsReader *reader, const ModelDefinition *definition, int has_until,
     double until, Dataset *data, Err *err) {
-    Training training = {definition, data};
+    Training training = {
+        definition, data, has_sessions(definition, definition->algorithm, &definition->params)};
     TRY(visit_all(reader, has_until, until, add_event, NULL, &training, err));
     TRY(check_times(reader, has_until || definition->common.half_life > 0, err));
     if (has_until && reader->rows && !data->n_events)
@@ -279,13 +281,22 @@ typedef struct HistoryReading {
     const HistoryRules *rules;
     KeyMap *users; /* of everybody */
     EventList list;
+    int has_sessions;
 } HistoryReading;
+
+static HistoryReading reading_of(
+    const EventsReader *reader, const Model *model, const HistoryRules *rules, KeyMap *users) {
+    return (HistoryReading){.definition = reader->definition,
+        .model = model,
+        .rules = rules,
+        .users = users,
+        .has_sessions = has_sessions(reader->definition, model->algorithm, &model->params)};
+}
 
 static Status keep_event(HistoryReading *reading, sqlite3_stmt *row, Event event, Err *err) {
     char buffer[KEY_BUFFER];
     Key session;
-    if (!has_sessions(reading->definition, reading->model->algorithm))
-        return event_list_add(&reading->list, event, NULL, err);
+    if (!reading->has_sessions) return event_list_add(&reading->list, event, NULL, err);
     TRY(read_session(reading->definition, row, buffer, &session, err));
     return event_list_add(&reading->list, event, &session, err);
 }
@@ -324,7 +335,7 @@ static Status prepare_one_user(EventsReader *reader, Err *err) {
 
 Status events_read_user_list(EventsReader *reader, const Model *model, const HistoryRules *rules,
     sqlite3_value *user, EventList *out, Err *err) {
-    HistoryReading reading = {.definition = reader->definition, .model = model, .rules = rules};
+    HistoryReading reading = reading_of(reader, model, rules, NULL);
     Status status = prepare_one_user(reader, err);
     if (status == ST_OK) {
         sqlite3_bind_value(reader->one_user, 1, user);
@@ -373,8 +384,7 @@ static Status finish_reading(HistoryReading *reading, Status status, AllHistorie
 
 Status events_read_histories(EventsReader *reader, const Model *model, const HistoryRules *rules,
     AllHistories *out, Err *err) {
-    HistoryReading reading = {
-        .definition = reader->definition, .model = model, .rules = rules, .users = keymap_new()};
+    HistoryReading reading = reading_of(reader, model, rules, keymap_new());
     Status status = reading.users ? visit_all(reader, rules->has_until, rules->until,
                                         keep_everybodys, keep_user_alone, &reading, err)
                                   : fail_nomem(err, "the users");
@@ -415,8 +425,7 @@ static Status read_users(EventsReader *reader, HistoryReading *reading, Err *err
 
 Status events_read_first_users(EventsReader *reader, const Model *model, const HistoryRules *rules,
     int32_t n_users, AllHistories *out, Err *err) {
-    HistoryReading reading = {
-        .definition = reader->definition, .model = model, .rules = rules, .users = keymap_new()};
+    HistoryReading reading = reading_of(reader, model, rules, keymap_new());
     Status status = reading.users ? first_users(reader, n_users, reading.users, err)
                                   : fail_nomem(err, "the users");
     if (status == ST_OK) status = read_users(reader, &reading, err);

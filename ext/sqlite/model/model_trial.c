@@ -51,7 +51,7 @@ Status tuning_run_setting(Tuning *tuning, const char *options, const uint8_t *he
         .k = {tuning->call.k}, .n_k = 1, .exclude_seen = (int)tuning->call.exclude_seen};
     TRY(train_setting(&definition, options, &setting, err));
     definition.algorithm = setting.algorithm;
-    if (definition.session && setting.algorithm->by_session)
+    if (definition.session && algorithm_by_session(setting.algorithm, &setting.params))
         return fail(
             err, ST_BADARG, "%s on a model with session= cannot be tuned", setting.algorithm->name);
     Catalogue catalogue = {&definition, list_items, read_items};

@@ -142,7 +142,6 @@ static const Algorithm *asked_algorithm(const Tuning *tuning) {
 
 static Status explore(TuningRun *run, Err *err) {
     const TuneCall *call = &run->tuning.call;
-    const ModelDefinition *definition = run->tuning.definition;
     Tunable tunable[SEARCH_MAX_TUNABLES];
     int n = 1;
     SearchRules rules = {(SearchSampler)call->sampler, call->trials, (uint64_t)call->seed,
@@ -159,9 +158,6 @@ static Status explore(TuningRun *run, Err *err) {
         if (!algorithm)
             return fail(
                 err, ST_BADARG, "algorithm=%.40s (auto, or one of rec_options)", call->algorithm);
-        if (definition->session && algorithm->by_session)
-            return fail(
-                err, ST_BADARG, "%s on a model with session= cannot be tuned", algorithm->name);
         tunable[0] = algorithm_tunable(algorithm);
     }
     return search_settings(&rules, tunable, n, call->space, &host, err);

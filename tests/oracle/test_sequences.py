@@ -1,0 +1,162 @@
+"""Models of what comes next against plain Python, from the formulas of the reference page: ordered pairs and fading
+histories on real baskets, on clicks in sessions and in carts."""
+import collections
+import functools
+import json
+
+import numpy as np
+
+from support import claim, claim_each, close, connect, create_model, events_db, one, retail, same, train
+
+SALES = 12000
+DAY = 86400
+
+
+@functools.lru_cache(None)
+def _shop():
+    rows = retail(SALES)
+    return events_db(rows), rows
+
+
+def _sequences(rows):
+    """{user: [(time, item), ..]}: distinct items by when they were had last, of one time in the order of their keys."""
+    last = collections.defaultdict(dict)
+    for user, item, _, at in rows:
+        last[user][item] = max(at, last[user].get(item, at))
+    return {user: sorted((at, item) for item, at in items.items()) for user, items in last.items()}
+
+
+def _places(sequence):
+    times = sorted({at for at, _ in sequence})
+    return [times.index(at) for at, _ in sequence]
+
+
+def _ordered_counts(sequences, item_id, decay, reverse, window):
+    c = np.zeros((len(item_id), len(item_id)))
+    for sequence in sequences.values():
+        place = _places(sequence)
+        ids = [item_id[item] for _, item in sequence]
+        for a in range(len(ids)):
+            for b in range(a + 1, len(ids)):
+                g = place[b] - place[a]
+                if g > window:
+                    continue
+                forward, backward = (decay ** (g - 1), reverse * decay ** (g - 1)) if g else ((1 + reverse) / 2,) * 2
+                c[ids[a], ids[b]] += forward
+                c[ids[b], ids[a]] += backward
+    return c
+
+
+def _recency(sequence, factor, half_life):
+    place, last = _places(sequence), sequence[-1][0]
+    return np.array([factor ** (place[-1] - p) * (2 ** ((at - last) / DAY / half_life) if half_life else 1)
+                     for p, (at, _) in zip(place, sequence)])
+
+
+DEFAULTS = {"decay": .9, "reverse": .3, "window": 50, "source_power": .4, "target_power": .1, "shrink": 8, "recency": .7,
+            "recency_days": 0}
+CASES = {"default": {}, "one way": {"reverse": 0, "decay": .5}, "next only": {"window": 1, "shrink": 0, "source_power": 1},
+         "by days": {"recency_days": 20, "recency": 1}, "both": {"recency_days": 40, "recency": .5, "target_power": .5},
+         "last alone": {"recency": 0}, "per target": {"per": "target"}}
+
+
+@functools.lru_cache(None)
+def _ordered_model(label):
+    """The name of the trained model, s, its items and the sequences."""
+    db, rows = _shop()
+    options = {**DEFAULTS, **CASES[label]}
+    sequences = _sequences(rows)
+    items = sorted({item for _, item, _, _ in rows})
+    item_id = {item: i for i, item in enumerate(items)}
+    c = _ordered_counts(sequences, item_id, options["decay"], options["reverse"], options["window"])
+    h = options["shrink"]
+    discount = (c.sum(1)[:, None] + h) ** options["source_power"] * (c.sum(0)[None, :] + h) ** options["target_power"]
+    s = np.divide(c, discount, out=np.zeros_like(c), where=c > 0)
+    name = "o" + label.replace(" ", "_")
+    create_model(db, name, algorithm="item_knn", pairs="ordered", neighbours=100000, scale="binary", **CASES[label])
+    train(db, name)
+    return name, s, items, sequences
+
+
+@claim_each({label: (label,) for label in CASES})
+def ordered_neighbours_equal_plain_python(label):
+    db, _ = _shop()
+    name, s, items, _ = _ordered_model(label)
+    for j in np.linspace(0, len(items) - 1, 25).astype(int):
+        want = {items[i]: s[j, i] for i in np.flatnonzero(s[j])}
+        got = dict(db.execute(f"SELECT item, score FROM {name} WHERE similar_to = ? AND k = ? AND score > 0",
+                              (items[j], len(items))))
+        same(set(got), set(want), f"neighbours of {items[j]}")
+        close([got[i] for i in want], list(want.values()), 1e-5, f"neighbours of {items[j]}")
+
+
+def _want_list(s, items, sequence, options):
+    item_id = {item: i for i, item in enumerate(items)}
+    ids = [item_id[item] for _, item in sequence]
+    x = _recency(sequence, options["recency"], options["recency_days"])
+    return x[:, None] * s[ids], ids
+
+
+@claim_each({label: (label,) for label in CASES})
+def lists_fade_with_the_places_of_the_history(label):
+    """And because names the very terms of the sum."""
+    db, _ = _shop()
+    name, s, items, sequences = _ordered_model(label)
+    options = {**DEFAULTS, **CASES[label]}
+    for user in sorted(sequences)[::20]:
+        terms, ids = _want_list(s, items, sequences[user], options)
+        want = terms.sum(0)
+        want[ids] = 0
+        rows = db.execute(f"SELECT item, score, because FROM {name} WHERE user = ? AND k = 30", (user,)).fetchall()
+        rows = [row for row in rows if row[1] > 0]
+        assert len(rows) == min(30, np.count_nonzero(want)), f"user {user}: {len(rows)} rows"
+        close([row[1] for row in rows], np.sort(want)[::-1][:len(rows)], 1e-5, f"user {user}: scores")
+        for item, score, because in rows[:3]:
+            part = terms[:, items.index(item)]
+            close(score, part.sum(), 1e-5, f"user {user}, item {item}")
+            share = np.sort(part[part > 0] / part.sum())[::-1][:5]
+            close([row["share"] for row in json.loads(because)["items"]], share, 1e-4, f"user {user}, item {item}", scale=1)
+
+
+@claim
+def the_order_of_a_cart_counts():
+    db, _ = _shop()
+    name, s, items, sequences = _ordered_model("default")
+    user = max(sequences, key=lambda u: len(sequences[u]))
+    cart = [item for _, item in sequences[user]][:6]
+    for basket in (cart, cart[::-1]):
+        ids = [items.index(item) for item in basket]
+        want = (.7 ** np.arange(len(ids))[::-1, None] * s[ids]).sum(0)
+        want[ids] = 0
+        got = [row[0] for row in db.execute(f"SELECT score FROM {name} WHERE basket = ? AND k = 20", (json.dumps(basket),))]
+        close(got, np.sort(want)[::-1][:20], 1e-5, f"cart {basket}")
+
+
+@claim
+def a_session_is_one_sequence():
+    """Pairs never cross the border of two sessions, and a list comes from the latest session alone."""
+    db = connect()
+    db.execute("CREATE TABLE clicks(visitor, page, at, visit)")
+    db.executemany("INSERT INTO clicks VALUES(?,?,?,?)",
+                   [(1, "a", 1, 1), (1, "b", 2, 1), (1, "c", 3, 2), (1, "d", 4, 2), (2, "b", 5, 3), (2, "c", 6, 3)])
+    db.execute("CREATE VIRTUAL TABLE m USING rec_model(events=clicks, user=visitor, item=page, time=at, session=visit, algorithm=item_knn, "
+               "pairs=ordered, shrink=0, source_power=0, target_power=0, reverse=.25, scale=binary)")
+    train(db, "m")
+    near = lambda page: dict(db.execute("SELECT item, score FROM m WHERE similar_to = ? AND k = 9 AND score > 0", (page,)))
+    same(near("a"), {"b": 1}, "after a")
+    same(near("b"), {"c": 1, "a": .25}, "after b")
+    same(near("c"), {"d": 1, "b": .25}, "after c")
+    same(db.execute("SELECT item, score FROM m WHERE user = 1 AND k = 1").fetchall(), [("b", .7 * .25)], "the list of visit 2")
+
+
+@claim
+def without_an_order_there_is_an_error():
+    db, _ = _shop()
+    create_model(db, "no_time", algorithm="item_knn", pairs="ordered", time=None)
+    try:
+        train(db, "no_time")
+    except Exception as error:
+        assert "needs the order of the events" in str(error), error
+    else:
+        raise AssertionError("trained without an order")
+    same(one(db, "SELECT count(*) FROM rec_versions WHERE model = 'no_time'"), 0, "versions")
