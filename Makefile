@@ -54,6 +54,8 @@ help:
 	@echo '                 SECTION=...)'
 	@echo 'make bench-models recommenders beside implicit (REC_DATA=DIR,'
 	@echo '                 SECTION=knn|ials|ranking|ease|scaling)'
+	@echo 'make bench-sequence a training pass beside PyTorch, lists of sequence (REC_DATA=DIR,'
+	@echo '                 SECTION=pass|lists)'
 	@echo 'make bench-metrics metrics beside scikit-learn, evaluation, tuning (REC_DATA=DIR,'
 	@echo '                 SECTION=auc|evaluate|tpe|halving)'
 	@echo 'make accuracy    accuracy beside published figures (REC_DATA=DIR;'
@@ -116,7 +118,8 @@ $(BUILD)/faiss/libfaiss_c.a: $(BUILD)/deps.mk
 	@mkdir -p $(@D)
 	$(call SHOW,FAISS)cp $(FAISS_DIR)/lib/libfaiss_c.a $@
 
-$(BUILD)/obj/ext/math/%.o: CODEGEN += -O3
+# Nobody reads the exception flags, and without them a choice between two numbers can be SIMD.
+$(BUILD)/obj/ext/math/%.o $(BUILD)/obj/ext/nn/%.o: CODEGEN += -O3 -fno-trapping-math
 $(BUILD)/obj/ext/ann/exact.o $(BUILD)/obj/ext/ann/filter.o $(BUILD)/obj/ext/ann/codes.o: CODEGEN \
     += -O3
 $(BUILD)/obj/ext/ann/faiss_engine.o: CSTD += -isystem $(FAISS_DIR)/include -isystem \

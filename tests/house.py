@@ -15,14 +15,15 @@ import sys
 from pathlib import Path
 
 # Every floor, the lowest first, and the floors below that it may use.
-BELOW_SQL = ["base", "math", "ann", "metrics", "serve", "models", "eval"]
+BELOW_SQL = ["base", "math", "ann", "metrics", "serve", "nn", "models", "eval"]
 ALLOWED = {
     "base": [],
     "math": ["base"],
     "ann": ["base", "math"],
     "metrics": ["base", "math"],
     "serve": ["base"],
-    "models": ["base", "math", "ann"],
+    "nn": ["base", "math"],
+    "models": ["base", "math", "ann", "nn"],
     "eval": BELOW_SQL,
     "sqlite/host": BELOW_SQL,
     "sqlite/functions": BELOW_SQL + ["sqlite/host"],

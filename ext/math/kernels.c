@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "kernels_levels.h"
+#include "kernels_rows.h"
 #include "kernels_sum.h"
 
 double naive_dot(const float *a, const float *b, size_t n) {
@@ -174,6 +175,19 @@ static void scalar_sparse_row(const int32_t *col, const float *val, int64_t n, c
         for (size_t w = 0; w < width; w++) out[w] += val[e] * dense[(size_t)col[e] * stride + w];
 }
 
+static void scalar_panel(const ProductPanel *p, int add) {
+    for (size_t i = 0; i < p->m; i++) {
+        float sum[16] = {0}, *c = p->c + i * p->c_row;
+        if (add) memcpy(sum, c, sizeof sum);
+        for (size_t l = 0; l < p->k; l++)
+            for (size_t j = 0; j < 16; j++)
+                sum[j] = fmaf(p->a[i * p->a_row + l * p->a_col], p->b[16 * l + j], sum[j]);
+        memcpy(c, sum, sizeof sum);
+    }
+}
+
+ROW_FUNCTIONS(, scalar)
+
 static const Kernels scalar_kernels = {
     "scalar",
     scalar_dot,
@@ -189,6 +203,14 @@ static const Kernels scalar_kernels = {
     scalar_product,
     scalar_scaled,
     scalar_sparse_row,
+    scalar_panel,
+    row_most_scalar,
+    row_exp_scalar,
+    gelu_scalar,
+    gelu_back_scalar,
+    drop_scalar,
+    adam_scalar,
+    adam_rest_scalar,
 };
 
 #if defined(__x86_64__)

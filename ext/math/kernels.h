@@ -19,6 +19,20 @@ typedef struct CodeLook {
     float base, linear, square;
 } CodeLook;
 
+/* A panel of 16 columns of c = a b: see Kernels.panel. */
+typedef struct ProductPanel {
+    size_t m, k;
+    const float *a;
+    size_t a_row, a_col;
+    const float *b; /* k x 16 */
+    float *c;
+    size_t c_row;
+} ProductPanel;
+
+typedef struct RowAdam {
+    float first, second, rate, shrink, least;
+} RowAdam;
+
 typedef struct Kernels {
     const char *name; /* "scalar", "avx2", "avx512" */
     /* sum a_i b_i */
@@ -54,6 +68,27 @@ typedef struct Kernels {
      * the same bits. width: a multiple of 16. */
     void (*sparse_row)(const int32_t *col, const float *val, int64_t n, const float *dense,
         size_t stride, size_t width, float *out);
+    /* A panel of 16 columns of a matrix product, in float32: c_ij, i < m, j < 16, is begun at 0, or
+     * where add at what is there, and gets fma(a_il, b_lj, c_ij) for l = 0, 1, .. k - 1 in this
+     * order, so that all levels give the same bits. a_il: a[i * a_row + l * a_col]; b_lj: b[16 l +
+     * j]. */
+    void (*panel)(const ProductPanel *panel, int add);
+    /* Rows of n float32 numbers, without fused steps, by the exp of kernels_rows.h:
+     * x_i += bias, most_i = max(most_i, x_i) */
+    void (*row_most)(float *x, float bias, float *most, size_t n);
+    /* x_i = exp(x_i - most_i), sum_i += x_i */
+    void (*row_exp)(float *x, const float *most, float *sum, size_t n);
+    /* y_i = x_i s(1.702 x_i), s(z) = 1 / (1 + exp(-z)): the sigmoid form of GELU (Hendrycks and
+     * Gimpel 2016); and dx_i = dy_i times its derivative at x_i */
+    void (*gelu)(const float *x, float *y, size_t n);
+    void (*gelu_back)(const float *x, const float *dy, float *dx, size_t n);
+    /* Dropout: x_i = x_i factor where a hash of (key, i) is at least least, else 0. */
+    void (*drop)(float *x, uint32_t key, uint32_t least, float factor, size_t n);
+    /* A step of Adam: m_i = first m_i + (1 - first) g_i, v_i = second v_i + (1 - second) g_i^2,
+     * x_i -= rate m_i / (sqrt(v_i) shrink + least). */
+    void (*adam)(const RowAdam *step, float *x, float *m, float *v, const float *g, size_t n);
+    /* x_i -= rate m_i / (sqrt(v_i) shrink + least), m_i *= first, v_i *= second */
+    void (*adam_rest)(const RowAdam *step, float *x, float *m, float *v, size_t n);
 } Kernels;
 
 /* The best level that this CPU has (and REC_SIMD=scalar|avx2|avx512 in the environment allows).

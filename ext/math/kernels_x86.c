@@ -6,6 +6,7 @@
 #include <immintrin.h>
 #include <math.h>
 
+#include "kernels_rows.h"
 #include "kernels_sum.h"
 
 #define AVX2 __attribute__((target("avx2,fma,f16c")))
@@ -268,6 +269,43 @@ AVX2 static void sparse_row_avx2(const int32_t *col, const float *val, int64_t n
     }
 }
 
+/* Rows i .. i + rows - 1 of a panel; rows is a constant where this is inlined, so that the sums
+ * stay in registers. */
+AVX2 static inline __attribute__((always_inline)) void panel_rows(
+    const ProductPanel *p, size_t i, size_t rows, int add) {
+    __m256 sum[6][2];
+    const float *a = p->a + i * p->a_row;
+    float *c = p->c + i * p->c_row;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t h = 0; h < 2; h++)
+            sum[r][h] = add ? _mm256_loadu_ps(c + r * p->c_row + 8 * h) : _mm256_setzero_ps();
+    for (size_t l = 0; l < p->k; l++) {
+        __m256 b0 = _mm256_loadu_ps(p->b + 16 * l), b1 = _mm256_loadu_ps(p->b + 16 * l + 8);
+        for (size_t r = 0; r < rows; r++) {
+            __m256 value = _mm256_broadcast_ss(a + r * p->a_row + l * p->a_col);
+            sum[r][0] = _mm256_fmadd_ps(value, b0, sum[r][0]);
+            sum[r][1] = _mm256_fmadd_ps(value, b1, sum[r][1]);
+        }
+    }
+    for (size_t r = 0; r < rows; r++)
+        for (size_t h = 0; h < 2; h++) _mm256_storeu_ps(c + r * p->c_row + 8 * h, sum[r][h]);
+}
+
+AVX2 static void panel_avx2(const ProductPanel *p, int add) {
+    size_t i = 0;
+    for (; i + 6 <= p->m; i += 6) panel_rows(p, i, 6, add);
+    switch (p->m - i) {
+    case 5: panel_rows(p, i, 5, add); break;
+    case 4: panel_rows(p, i, 4, add); break;
+    case 3: panel_rows(p, i, 3, add); break;
+    case 2: panel_rows(p, i, 2, add); break;
+    case 1: panel_rows(p, i, 1, add); break;
+    default: break;
+    }
+}
+
+ROW_FUNCTIONS(AVX2, avx2)
+
 const Kernels kernels_avx2 = {
     "avx2",
     dot_avx2,
@@ -283,6 +321,14 @@ const Kernels kernels_avx2 = {
     product_avx2,
     scaled_avx2,
     sparse_row_avx2,
+    panel_avx2,
+    row_most_avx2,
+    row_exp_avx2,
+    gelu_avx2,
+    gelu_back_avx2,
+    drop_avx2,
+    adam_avx2,
+    adam_rest_avx2,
 };
 
 /* Two registers of eight doubles: lane l of register r is partial sum 8 r + l. */
@@ -323,5 +369,13 @@ const Kernels kernels_avx512 = {
     product_avx2,
     scaled_avx2,
     sparse_row_avx2,
+    panel_avx2,
+    row_most_avx2,
+    row_exp_avx2,
+    gelu_avx2,
+    gelu_back_avx2,
+    drop_avx2,
+    adam_avx2,
+    adam_rest_avx2,
 };
 #endif
