@@ -76,6 +76,11 @@ bench-models: all $(BUILD)/test-deps
 	@[ -n "$(REC_DATA)" ] || { echo 'bench-models needs REC_DATA=DIR with yelp2018'; exit 1; }
 	@/usr/bin/python3 tests/bench/models.py $(BUILD) $(SECTION)
 .PHONY: bench-models
+# A training pass of sequence beside PyTorch, and its lists.
+bench-sequence: all $(BUILD)/test-deps
+	@[ -n "$(REC_DATA)" ] || { echo 'bench-sequence needs REC_DATA=DIR with amazon-sequences'; exit 1; }
+	@/usr/bin/python3 tests/bench/sequence.py $(BUILD) $(SECTION)
+.PHONY: bench-sequence
 # Metrics beside scikit-learn, evaluation, tuning: sections at the top of tests/bench/metrics.py.
 bench-metrics: all $(BUILD)/test-deps $(BUILD)/golden-packages/ready
 	@/usr/bin/python3 tests/bench/metrics.py $(BUILD) $(SECTION)

@@ -16,6 +16,7 @@
     X(graph) \
     X(user_knn) \
     X(session_knn) \
+    X(sequence) \
     X(repeat) \
     X(content) \
     X(blend)

@@ -6,6 +6,9 @@
  *     fusion=rrf      score_i = sum over parts c of weight_c / (60 + rank_c(i)) over the first
  *                     DEPTH items of each part's list (reciprocal rank fusion, Cormack, Clarke and
  *                     Buettcher 2009)
+ *     fusion=log      score_i = sum over parts c of weight_c log(1 + p_ci / floor),  floor =
+ *                     LOG_FLOOR / items:  p_ci: s_ci as a share of all items' scores, or, where
+ *                     scores are logits, their softmax: the product of what the parts hold likely
  *     fusion=switch   the scores of the last part whose min_history is not above the number of
  *                     items in the history
  *
@@ -24,7 +27,8 @@
 #include "scoreboard.h"
 
 enum { MAX_PARTS = 8, MODELS_BYTES = 1500, DEPTH = 1000, RRF_CONSTANT = 60 };
-enum { FUSION_SCORE, FUSION_RRF, FUSION_SWITCH };
+enum { FUSION_SCORE, FUSION_RRF, FUSION_SWITCH, FUSION_LOG };
+static const double LOG_FLOOR = .1;
 
 typedef struct BlendParams {
     int64_t fusion;
@@ -35,8 +39,8 @@ static const OptSpec blend_options[] = {
     {"models", OPT_TEXT, offsetof(BlendParams, models), 0, MODELS_BYTES, 0,
         "[{\"algorithm\":\"item_knn\"},{\"algorithm\":\"ials\"}]",
         "JSON array of the parts: algorithm, weight, min_history, and the options of each"},
-    {"fusion", OPT_CHOICE, offsetof(BlendParams, fusion), 0, 0, FUSION_SCORE, "score|rrf|switch",
-        "how their scores become one"},
+    {"fusion", OPT_CHOICE, offsetof(BlendParams, fusion), 0, 0, FUSION_SCORE,
+        "score|rrf|switch|log", "how their scores become one"},
     {0},
 };
 
@@ -223,7 +227,8 @@ static size_t blend_memory(const Model *model) {
 
 typedef struct BlendQuery {
     ModelQuery *part[MAX_PARTS];
-    double factor[MAX_PARTS]; /* what a part's score is multiplied by; 0: it does not speak */
+    double factor[MAX_PARTS]; /* what a part's score is multiplied by; 0: it does not speak. Of
+                               * fusion=log the same within the logarithm */
     Scoreboard board;
     double *score; /* items: of one part */
     TopK top;
@@ -308,6 +313,32 @@ static void add_scores(ModelQuery *query, BlendQuery *q, int c, double weight, i
         q->board.score[item ? item[k] : k] += q->factor[c] * q->score[k];
 }
 
+/* The part's logits as exp(logit - the highest); returns their sum. */
+static double exponents(const ModelQuery *part, int32_t n, double *score) {
+    double most = -INFINITY, sum = 0;
+    part->model->algorithm->logits(part, score);
+    for (int32_t i = 0; i < n; i++) most = fmax(most, score[i]);
+    for (int32_t i = 0; i < n; i++) sum += score[i] = exp(score[i] - most);
+    return sum;
+}
+
+static void add_logs(ModelQuery *query, BlendQuery *q, int c, double weight) {
+    const ModelQuery *part = q->part[c];
+    const Scoreboard *board = board_of(part);
+    const int32_t *item = board && !board->dense ? board->touched : NULL;
+    int32_t n = query->model->n_items, few = item ? board->n_touched : n;
+    int speaks = model_query_speaks(part), logits = speaks && part->model->algorithm->logits;
+    double sum = logits ? exponents(part, n, q->score) : 0;
+    for (int32_t k = 0; k < few && !logits; k++) {
+        int32_t i = item ? item[k] : k;
+        q->score[k] = board ? fmax(0, board->score[i]) : speaks ? model_query_score(part, i) : 0;
+        sum += q->score[k];
+    }
+    q->factor[c] = sum > 0 ? n / (LOG_FLOOR * sum) : 0;
+    for (int32_t k = 0; k < few; k++)
+        q->board.score[item ? item[k] : k] += weight * log1p(q->factor[c] * q->score[k]);
+}
+
 static Status blend_prepare(ModelQuery *query, Err *err) {
     const Blend *blend = query->model->state;
     BlendQuery *q = query->scratch;
@@ -318,6 +349,7 @@ static Status blend_prepare(ModelQuery *query, Err *err) {
         TRY(query->similar >= 0 ? model_query_similar(q->part[c], query->similar, err)
                                 : model_query_history(q->part[c], &query->history, err));
         if (blend->fusion == FUSION_RRF) TRY(add_ranks(query, q, c, blend->part[c].weight, err));
+        else if (blend->fusion == FUSION_LOG) add_logs(query, q, c, blend->part[c].weight);
         else add_scores(query, q, c, blend->part[c].weight, blend->fusion == FUSION_SWITCH);
     }
     return ST_OK;
@@ -325,6 +357,13 @@ static Status blend_prepare(ModelQuery *query, Err *err) {
 
 static const Scoreboard *blend_board(const ModelQuery *query) {
     return &((const BlendQuery *)query->scratch)->board;
+}
+
+/* What a part's contributions are multiplied by, so that they add up to what it gives the item. */
+static double contribution_factor(const Blend *blend, const BlendQuery *q, int c, int32_t item) {
+    if (blend->fusion != FUSION_LOG) return q->factor[c];
+    double score = fmax(0, algorithm_score(q->part[c], item));
+    return score > 0 ? blend->part[c].weight * log1p(q->factor[c] * score) / score : 0;
 }
 
 /* The parts' contributions, as they were weighed; of ranks there are none. */
@@ -336,9 +375,10 @@ static Status blend_contributions(const ModelQuery *query, int32_t item, double 
     if (own) memset(part, 0, (size_t)query->history.n * sizeof *part);
     for (int c = 0; c < blend->n && status == ST_OK; c++) {
         if (q->factor[c] == 0 || !blend->part[c].algorithm->contributions) continue;
+        double factor = contribution_factor(blend, q, c, item);
         status = blend->part[c].algorithm->contributions(q->part[c], item, own, err);
         for (int64_t h = 0; h < query->history.n && status == ST_OK; h++)
-            part[h] += q->factor[c] * own[h];
+            part[h] += factor * own[h];
     }
     mem_free(own);
     return status;
@@ -376,6 +416,18 @@ static Status blend_forget(Model *model, const History *history, int *removed, E
     return ST_OK;
 }
 
+/* Where all parts are. */
+static int blend_by_session(const AlgorithmParams *params) {
+    BlendParams blend;
+    Blend *parts = mem_zeros(1, sizeof *parts);
+    memcpy(&blend, params, sizeof blend);
+    int by_session = parts && read_parts(&blend, parts, NULL) == ST_OK;
+    for (int c = 0; by_session && c < parts->n; c++)
+        by_session = algorithm_by_session(parts->part[c].algorithm, &parts->part[c].params);
+    mem_free(parts);
+    return by_session;
+}
+
 const Algorithm blend_algorithm = {
     .name = "blend",
     .least_events = 1000,
@@ -384,6 +436,7 @@ const Algorithm blend_algorithm = {
                "length of the history",
     .options = blend_options,
     .params_size = sizeof(BlendParams),
+    .by_session = blend_by_session,
     .check = blend_check,
     .train = blend_train,
     .write = blend_write,

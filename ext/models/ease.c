@@ -8,6 +8,11 @@
  *     (pairs=weighted)
  *     B: items x items; score_uj = sum over the items i of u of B_ij x_ui
  *
+ * With target=next or both source S and target T (examples.h) stand for the two X, and no B_jj is
+ * bound: B = (S'S + reg Id)^-1 S'T. dropout adds r diag(S'S) to reg Id, r = dropout / (1 - dropout)
+ * (Steck 2020); item_power makes B_ij (c_i / c_j)^item_power of B_ij, c the users of an item (DAN,
+ * Park et al. 2025).
+ *
  * The inverse is taken in float32 by sweeping one block of TILE items after the other (Gauss and
  * Jordan, no pivots: the matrix is positive definite) through a lower triangle of tiles. For the
  * block k, with D = A_kk:
@@ -28,7 +33,9 @@
 
 #include "../base/memory.h"
 #include "../math/dense.h"
+#include "../math/kernels.h"
 #include "algorithms.h"
+#include "examples.h"
 #include "neighbours.h"
 
 typedef struct EaseParams {
@@ -36,7 +43,10 @@ typedef struct EaseParams {
     int64_t neighbours;
     int64_t max_items;
     double memory;
-    int64_t pairs;
+    ExampleParams examples;
+    double dropout;
+    double item_power;
+    Recency recency;
 } EaseParams;
 
 enum { TILE = 512 };
@@ -50,8 +60,12 @@ static const OptSpec ease_options[] = {
         "only so many items, those with the most users, take part; 0: all"},
     {"memory", OPT_REAL, offsetof(EaseParams, memory), 0.001, 1024, 4, NULL,
         "GiB that training may use; more is refused before it begins"},
-    {"pairs", OPT_CHOICE, offsetof(EaseParams, pairs), 0, 0, PAIRS_BINARY, "binary|weighted",
-        "whether X holds that a user has an item, or its scaled weight"},
+    EXAMPLE_OPTIONS(EaseParams, examples),
+    {"dropout", OPT_REAL, offsetof(EaseParams, dropout), 0, .95, 0, NULL,
+        "the share of a source that may be missing: popular items are trusted less"},
+    {"item_power", OPT_REAL, offsetof(EaseParams, item_power), 0, 2, 0, NULL,
+        "how much popular items are discounted as targets and favoured as sources"},
+    RECENCY_OPTIONS(EaseParams, "1, of target=next and both .6"),
     {0},
 };
 
@@ -59,6 +73,9 @@ typedef struct Ease {
     EaseParams params;
     const Model *model;
     const Dataset *data;
+    Examples examples;
+    Csr said;       /* target=next, both: S'T by target, n x n */
+    double ratio;   /* dropout / (1 - dropout) */
     int32_t n;      /* items that take part */
     int32_t tiles;  /* tiles a side */
     int32_t *item;  /* n: ascending ids of those that take part */
@@ -72,6 +89,7 @@ typedef struct Ease {
     float *diagonal; /* n: P_jj */
     double **sum;    /* per worker: n */
     float **row;     /* per worker: NEIGHBOUR_PIECE x tiles x TILE */
+    float **across;  /* per worker, where there is S'T: n x NEIGHBOUR_PIECE, rows of P */
     Scored **list;   /* per worker: n */
     NeighbourRows rows;
     _Atomic int failed;
@@ -85,22 +103,25 @@ static float *tile_at(const Ease *e, int32_t row, int32_t col) {
 
 static int64_t n_tiles(const Ease *e) { return (int64_t)e->tiles * (e->tiles + 1) / 2; }
 
-/* ---- X'X + reg Id ---- */
+/* ---- S'S + reg Id ---- */
 
-static void gram_row(const Ease *e, int32_t row, double *sum) {
-    const Csr *by_item = &e->data->by_item, *by_user = &e->data->by_user;
-    int32_t item = e->item[row];
+/* Row of S'S, or of T'S, for an item and those that take part, into sum. */
+static void products_row(const Ease *e, const Csr *by_item, int32_t item, double *sum) {
+    const Csr *source = &e->examples.source;
     memset(sum, 0, (size_t)e->n * sizeof *sum);
     for (int64_t a = by_item->row_start[item]; a < by_item->row_start[item + 1]; a++) {
-        int32_t user = by_item->col[a];
-        double x = pair_value(e->model, e->params.pairs, by_item->val[a]);
-        for (int64_t b = by_user->row_start[user]; b < by_user->row_start[user + 1]; b++) {
-            int32_t place = e->place[by_user->col[b]];
-            if (place >= 0)
-                sum[place] += x * pair_value(e->model, e->params.pairs, by_user->val[b]);
+        int32_t row = by_item->col[a];
+        double x = (double)by_item->val[a];
+        for (int64_t b = source->row_start[row]; b < source->row_start[row + 1]; b++) {
+            int32_t place = e->place[source->col[b]];
+            if (place >= 0) sum[place] += x * (double)source->val[b];
         }
     }
-    sum[row] += e->params.reg;
+}
+
+static void gram_row(const Ease *e, int32_t row, double *sum) {
+    products_row(e, &e->examples.source_by_item, e->item[row], sum);
+    sum[row] += e->params.reg + e->ratio * sum[row];
     for (int32_t col = 0; col < e->n && col / TILE <= row / TILE; col++)
         tile_at(e, row / TILE,
             col / TILE)[(size_t)(row % TILE) * TILE + (size_t)(col % TILE)] = (float)sum[col];
@@ -207,25 +228,93 @@ static void full_rows(const Ease *e, int32_t from, int32_t to, float *out) {
                         e, j, r / TILE)[c * TILE + (size_t)(r % TILE)];
 }
 
+/* Rows of B out of rows of A = -P, in place: n numbers each, a row `width` long in memory. */
+static void divide_rows(const Ease *e, int32_t first, int32_t count, size_t width, float *row) {
+    for (int32_t r = 0; r < count; r++)
+        for (int32_t j = 0; j < e->n; j++)
+            row[(size_t)r * width + (size_t)j] = j == first + r
+                ? 0
+                : row[(size_t)r * width + (size_t)j] / e->diagonal[j];
+}
+
+/* The same for B = P S'T: a column of B from the sparse column of S'T and the rows of P, whose
+ * numbers for an item stand together. */
+static void multiply_rows(const Ease *e, int32_t count, size_t width, float *row, float *across) {
+    float out[NEIGHBOUR_PIECE];
+    memset(across, 0, (size_t)e->n * NEIGHBOUR_PIECE * sizeof *across);
+    for (int32_t r = 0; r < count; r++)
+        for (int32_t k = 0; k < e->n; k++)
+            across[(size_t)k * NEIGHBOUR_PIECE + (size_t)r] = -row[(size_t)r * width + (size_t)k];
+    for (int32_t j = 0; j < e->n; j++) {
+        int64_t from = e->said.row_start[j];
+        kernels()->sparse_row(e->said.col + from, e->said.val + from, csr_row_len(&e->said, j),
+            across, NEIGHBOUR_PIECE, NEIGHBOUR_PIECE, out);
+        for (int32_t r = 0; r < count; r++) row[(size_t)r * width + (size_t)j] = out[r];
+    }
+}
+
+static double users_of(const Ease *e, int32_t place) {
+    return (double)csr_row_len(&e->data->by_item, e->item[place]);
+}
+
+static void discount_row(const Ease *e, int32_t place, float *row) {
+    for (int32_t j = 0; j < e->n && e->params.item_power > 0; j++)
+        row[j] *= (float)pow(users_of(e, place) / users_of(e, j), e->params.item_power);
+}
+
 static void rows_piece(void *context, int64_t piece, int worker) {
     Ease *e = context;
     int32_t first = -1, last = -1, to = neighbour_to(&e->rows, piece);
     size_t width = (size_t)e->tiles * TILE;
+    float *rows = e->row[worker];
     for (int32_t i = neighbour_from(piece); i < to; i++) {
         if (e->place[i] < 0) continue;
         if (first < 0) first = e->place[i];
         last = e->place[i];
     }
-    if (first >= 0) full_rows(e, first, last + 1, e->row[worker]);
+    if (first >= 0) {
+        full_rows(e, first, last + 1, rows);
+        if (e->examples.shared) divide_rows(e, first, last + 1 - first, width, rows);
+        else multiply_rows(e, last + 1 - first, width, rows, e->across[worker]);
+    }
     for (int32_t i = neighbour_from(piece); i < to; i++) {
-        float *row = e->place[i] < 0 ? NULL
-                                     : e->row[worker] + (size_t)(e->place[i] - first) * width;
-        for (int32_t j = 0; row && j < e->n; j++)
-            row[j] = j == e->place[i] ? 0 : row[j] / e->diagonal[j];
+        float *row = e->place[i] < 0 ? NULL : rows + (size_t)(e->place[i] - first) * width;
+        if (row) discount_row(e, e->place[i], row);
         if (!neighbour_rows_keep_dense(&e->rows, i, row, e->item, row ? e->n : 0, e->list[worker],
                 (size_t)e->params.neighbours))
             e->failed = 1;
     }
+}
+
+/* ---- S'T ---- */
+
+typedef struct Said {
+    Ease *ease;
+    NeighbourRows rows; /* by target place: all sources */
+} Said;
+
+static void said_piece(void *context, int64_t piece, int worker) {
+    Said *s = context;
+    Ease *e = s->ease;
+    for (int32_t j = neighbour_from(piece); j < neighbour_to(&s->rows, piece); j++) {
+        size_t n = 0;
+        products_row(e, &e->examples.target_by_item, e->item[j], e->sum[worker]);
+        for (int32_t i = 0; i < e->n; i++)
+            if (e->sum[worker][i] != 0) e->list[worker][n++] = (Scored){e->sum[worker][i], i};
+        if (!neighbour_rows_keep(&s->rows, j, 0, e->list[worker], n, n, 0)) e->failed = 1;
+    }
+}
+
+static Status multiply_targets(Ease *e, Task *task, Err *err) {
+    Said said = {.ease = e};
+    if (e->examples.shared) return ST_OK;
+    Status status = neighbour_rows_init(&said.rows, e->n, err);
+    task_phase(task, "targets", "items", e->n, said.rows.n_pieces);
+    if (status == ST_OK) status = task_run(task, said.rows.n_pieces, said_piece, &said, err);
+    if (status == ST_OK && e->failed) status = fail_nomem(err, "the targets");
+    if (status == ST_OK) status = neighbour_rows_join(&said.rows, &e->said, NULL, err);
+    neighbour_rows_clear(&said.rows);
+    return status;
 }
 
 /* ---- training ---- */
@@ -251,7 +340,7 @@ static Status choose_items(Ease *e, Err *err) {
 
 static Status check_memory(const Ease *e, int threads, Err *err) {
     double tiles = (double)n_tiles(e) + 2.0 * e->tiles + 1, n = e->n;
-    double bytes = tiles * (double)TILE_FLOATS * 4 + threads * n * (24 + 4.0 * NEIGHBOUR_PIECE) +
+    double bytes = tiles * (double)TILE_FLOATS * 4 + threads * n * (24 + 8.0 * NEIGHBOUR_PIECE) +
         24.0 * n * (double)(e->params.neighbours < e->n ? e->params.neighbours : e->n);
     double gib = bytes / (1 << 30);
     if (gib <= e->params.memory) return ST_OK;
@@ -271,8 +360,9 @@ static Status allocate(Ease *e, int threads, Err *err) {
     e->sum = mem_zeros(t, sizeof *e->sum);
     e->row = mem_zeros(t, sizeof *e->row);
     e->list = mem_zeros(t, sizeof *e->list);
-    if (!e->tile || !e->panel || !e->swept || !e->inverse || !e->diagonal || !e->sum || !e->row ||
-        !e->list)
+    e->across = mem_zeros(t, sizeof *e->across);
+    if (!e->across || !e->tile || !e->panel || !e->swept || !e->inverse || !e->diagonal ||
+        !e->sum || !e->row || !e->list)
         return fail_nomem(err, "the inverse");
     for (int64_t i = 0; i < n_tiles(e); i++) {
         if (!(e->tile[i] = mem_aligned(1, TILE_FLOATS * sizeof(float))))
@@ -283,7 +373,10 @@ static Status allocate(Ease *e, int threads, Err *err) {
         e->sum[w] = mem_array(n, sizeof **e->sum);
         e->row[w] = mem_array((size_t)NEIGHBOUR_PIECE * (size_t)e->tiles, TILE * sizeof **e->row);
         e->list[w] = mem_array(n, sizeof **e->list);
-        if (!e->sum[w] || !e->row[w] || !e->list[w]) return fail_nomem(err, "the inverse");
+        if (!e->examples.shared)
+            e->across[w] = mem_aligned(n, NEIGHBOUR_PIECE * sizeof **e->across);
+        if (!e->sum[w] || !e->row[w] || !e->list[w] || (!e->across[w] && !e->examples.shared))
+            return fail_nomem(err, "the inverse");
     }
     return neighbour_rows_init(&e->rows, e->model->n_items, err);
 }
@@ -300,7 +393,11 @@ static void clear(Ease *e, int threads) {
         if (e->sum) mem_free(e->sum[w]);
         if (e->row) mem_free(e->row[w]);
         if (e->list) mem_free(e->list[w]);
+        if (e->across) mem_free(e->across[w]);
     }
+    mem_free(e->across);
+    examples_clear(&e->examples);
+    csr_clear(&e->said);
     mem_free(e->sum);
     mem_free(e->row);
     mem_free(e->list);
@@ -335,12 +432,23 @@ static Status invert(Ease *e, Task *task, Err *err) {
     return status;
 }
 
+static void set_recency(Model *model) {
+    EaseParams p;
+    Neighbours *state = model->state;
+    memcpy(&p, &model->params, sizeof p);
+    state->recency = examples_recency(&p.examples, p.recency);
+}
+
 static Status ease_train(Model *model, const Dataset *data, Task *task, Err *err) {
     Ease e = {.model = model, .data = data};
     memcpy(&e.params, &model->params, sizeof e.params);
+    e.ratio = e.params.dropout / (1 - e.params.dropout);
     Status status = choose_items(&e, err);
     if (status == ST_OK) status = check_memory(&e, task->threads, err);
+    if (status == ST_OK)
+        status = examples_init(&e.examples, model, data, &e.params.examples, "ease", task, err);
     if (status == ST_OK) status = allocate(&e, task->threads, err);
+    if (status == ST_OK) status = multiply_targets(&e, task, err);
     if (status == ST_OK) status = invert(&e, task, err);
     task_phase(task, "neighbours", "items", e.n, e.rows.n_pieces);
     if (status == ST_OK) status = task_run(task, e.rows.n_pieces, rows_piece, &e, err);
@@ -348,7 +456,20 @@ static Status ease_train(Model *model, const Dataset *data, Task *task, Err *err
     free_tiles(&e);
     if (status == ST_OK) status = neighbours_finish(model, &e.rows, 0, err);
     clear(&e, task->threads);
+    if (status == ST_OK) set_recency(model);
     return status;
+}
+
+static Status ease_read(Model *model, Reader *in, Err *err) {
+    TRY(neighbours_read(model, in, err));
+    set_recency(model);
+    return ST_OK;
+}
+
+static int ease_by_session(const AlgorithmParams *params) {
+    EaseParams p;
+    memcpy(&p, params, sizeof p);
+    return p.examples.target != TARGET_SELF;
 }
 
 const Algorithm ease_algorithm = {
@@ -359,6 +480,7 @@ const Algorithm ease_algorithm = {
     .options = ease_options,
     .tune_space = "{\"reg\":{\"min\":10,\"max\":2000,\"log\":true}}",
     .params_size = sizeof(EaseParams),
+    .by_session = ease_by_session,
     .train = ease_train,
-    NEIGHBOURS_SERVE(neighbours_read),
+    NEIGHBOURS_SERVE(ease_read),
 };

@@ -91,6 +91,16 @@ double factors_score(const ModelQuery *query, int32_t item) {
     return ann_score(ANN_COSINE, q->x, q->x_norm, y, norm, factors->similar_dim);
 }
 
+void factors_logits(const ModelQuery *query, double *score) {
+    const Factors *factors = query->model->state;
+    const FactorQuery *q = query->scratch;
+    size_t d = (size_t)factors->items.dim;
+    for (int32_t i = 0; i < query->model->n_items; i++)
+        score[i] = query->similar >= 0
+            ? factors_score(query, i)
+            : (double)kernels()->dot_float(q->x, ann_row(&factors->items, i), d);
+}
+
 Status factors_rank(
     const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err) {
     const Factors *factors = query->model->state;

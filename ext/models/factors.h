@@ -40,6 +40,8 @@ Status factor_query_scale(ModelQuery *query, Err *err);
 /* Prepare for query->similar. */
 void factors_prepare_similar(ModelQuery *query);
 double factors_score(const ModelQuery *query, int32_t item);
+/* An Algorithm's logits. */
+void factors_logits(const ModelQuery *query, double *score);
 Status factors_rank(
     const ModelQuery *query, const uint64_t *allowed, int64_t n_allowed, TopK *top, Err *err);
 

@@ -179,7 +179,7 @@ const Algorithm ials_algorithm = {
     .least_events = 5000,
     .summary = "matrix factorisation for implicit feedback by alternating least squares; a new "
                "purchase counts at once",
-    .in_auto = 1,
+    .in_auto = AUTO_ALWAYS,
     .scores_all = 1,
     .options = ials_options,
     .tune_space =

@@ -345,11 +345,15 @@ const Algorithm item_knn_algorithm = {
     .name = "item_knn",
     .least_events = 1000,
     .summary = "what buyers of the user's items also have; trains in seconds",
-    .in_auto = 1,
+    .in_auto = AUTO_ALWAYS,
     .options = knn_options,
     .tune_space =
         "{\"similarity\":[\"bm25\",\"cosine\",\"tfidf\",\"rp3beta\"],\"neighbours\":{\"min\":20,"
         "\"max\":1000,\"log\":true},\"shrink\":[0,10,100],\"normalize\":[\"none\",\"l1\"]}",
+    .tune_space_timed =
+        "{\"pairs\":[\"binary\",\"ordered\"],\"similarity\":[\"bm25\",\"cosine\",\"tfidf\","
+        "\"rp3beta\"],\"neighbours\":{\"min\":20,\"max\":1000,\"log\":true},\"shrink\":[0,10,"
+        "100],\"normalize\":[\"none\",\"l1\"]}",
     .params_size = sizeof(KnnParams),
     .by_session = knn_by_session,
     .train = knn_train,

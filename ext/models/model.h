@@ -119,12 +119,14 @@ struct Algorithm {
     int own_items; /* scores nothing but what is in the history */
     /* predicts the weight itself, a rating; that a user has an item means nothing */
     int rates;
-    int in_auto;    /* one of those that algorithm=auto tries */
+    int in_auto;    /* AUTO_*: one of those that algorithm=auto tries */
     int keeps_seen; /* offers what the asker has, unless exclude_seen says otherwise */
     const OptSpec *options;
     size_t params_size;
     /* JSON: what tuning explores of the options unless told otherwise; NULL: nothing */
     const char *tune_space;
+    /* the same where events have times; NULL: no other */
+    const char *tune_space_timed;
     /* Weights by baskets instead of sums, if the options say so; NULL: never. */
     BasketRules (*baskets)(const AlgorithmParams *params);
     /* Does it, with these options, train on sessions, and take the asker's latest session for her
@@ -149,6 +151,9 @@ struct Algorithm {
     const struct Scoreboard *(*board)(const ModelQuery *query);
     /* The score of an item after query_prepare; 0 where the model has nothing to say. */
     double (*score)(const ModelQuery *query, int32_t item);
+    /* Where scores are logits, whose softmax says how likely each item is: those of all items, into
+     * score (n_items), after query_prepare for a history or an item; float32's precision. */
+    void (*logits)(const ModelQuery *query, double *score);
     /* The score of every item to somebody without a history, whose list is the popular one. NULL:
      * 0. */
     double (*stranger)(const Model *model);
@@ -174,10 +179,18 @@ struct Algorithm {
     const float *(*asker)(const ModelQuery *query);
 };
 
+/* Does algorithm=auto try it? AUTO_TIMED: where events have times, and there are least_events. */
+enum { AUTO_NEVER, AUTO_ALWAYS, AUTO_TIMED };
+static inline int algorithm_in_auto(const Algorithm *algorithm, int has_time, int64_t n_events) {
+    return algorithm->in_auto == AUTO_ALWAYS ||
+        (algorithm->in_auto == AUTO_TIMED && has_time && n_events >= algorithm->least_events);
+}
+
 /* What tuning needs to know of an algorithm. */
-static inline Tunable algorithm_tunable(const Algorithm *algorithm) {
-    return (Tunable){
-        algorithm->name, algorithm->options, model_common_options, algorithm->tune_space};
+static inline Tunable algorithm_tunable(const Algorithm *algorithm, int has_time) {
+    const char *space = has_time && algorithm->tune_space_timed ? algorithm->tune_space_timed
+                                                                : algorithm->tune_space;
+    return (Tunable){algorithm->name, algorithm->options, model_common_options, space};
 }
 
 static inline int algorithm_by_session(const Algorithm *algorithm, const AlgorithmParams *params) {

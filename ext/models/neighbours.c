@@ -85,7 +85,7 @@ static Status join_pieces(NeighbourRows *rows, Csr *out, float *self, Err *err) 
         while (in.pos < in.len) {
             NeighbourEntry own = read_kept(&in);
             uint32_t n = read_u32(&in);
-            self[own.item] = own.value;
+            if (self) self[own.item] = own.value;
             for (uint32_t i = 0; i < n; i++, at++) {
                 NeighbourEntry kept = read_kept(&in);
                 out->col[at] = kept.item;
@@ -96,6 +96,17 @@ static Status join_pieces(NeighbourRows *rows, Csr *out, float *self, Err *err) 
         bytes_clear(&rows->piece[p]);
     }
     return ST_OK;
+}
+
+/* Two transposes sort the columns. */
+Status neighbour_rows_join(NeighbourRows *rows, Csr *out, float *self, Err *err) {
+    Csr joined = {0}, turned = {0};
+    Status status = join_pieces(rows, &joined, self, err);
+    if (status == ST_OK) status = csr_transpose(&turned, &joined, err);
+    csr_clear(&joined);
+    if (status == ST_OK) status = csr_transpose(out, &turned, err);
+    csr_clear(&turned);
+    return status;
 }
 
 static Neighbours *new_state(Model *model, Err *err) {
@@ -121,13 +132,12 @@ Status neighbours_finish(Model *model, NeighbourRows *rows, int by_target, Err *
     Csr joined = {0};
     Neighbours *state = new_state(model, err);
     if (!state) return ST_NOMEM;
-    Status status = join_pieces(rows, &joined, state->self, err);
-    /* Two transposes sort the columns; one does when rows are targets, since sources are wanted. */
-    if (status == ST_OK) status = csr_transpose(&state->row, &joined, err);
-    csr_clear(&joined);
-    if (status == ST_OK && !by_target) {
-        joined = state->row;
-        status = csr_transpose(&state->row, &joined, err);
+    Status status = ST_OK;
+    if (!by_target) status = neighbour_rows_join(rows, &state->row, state->self, err);
+    else {
+        /* one transpose does, since sources are wanted */
+        status = join_pieces(rows, &joined, state->self, err);
+        if (status == ST_OK) status = csr_transpose(&state->row, &joined, err);
         csr_clear(&joined);
     }
     if (status == ST_OK) describe_rows(state);

@@ -57,6 +57,9 @@ int neighbour_rows_keep(
 int neighbour_rows_keep_dense(NeighbourRows *rows, int32_t row, const float *value,
     const int32_t *item, int32_t n, Scored *list, size_t k);
 
+/* All rows as a matrix, columns in order; self: n_items, or NULL. The rows are cleared. */
+Status neighbour_rows_join(NeighbourRows *rows, Csr *out, float *self, Err *err);
+
 /* The state of a trained model. by_target: a row held s_ji of its target i, else of its source
  * j. */
 Status neighbours_finish(Model *model, NeighbourRows *rows, int by_target, Err *err);

@@ -120,7 +120,7 @@ static Status popular_rank(
 const Algorithm popular_algorithm = {
     .name = "popular",
     .summary = "what most users have; the same list for everybody",
-    .in_auto = 1,
+    .in_auto = AUTO_ALWAYS,
     .impersonal = 1,
     .scores_all = 1,
     .no_similar = 1,

@@ -217,7 +217,7 @@ const Algorithm repeat_algorithm = {
     .least_events = 500,
     .summary = "what the customer buys again: her own items by how often and how lately, then the "
                "popular ones or her neighbours'",
-    .in_auto = 1,
+    .in_auto = AUTO_ALWAYS,
     .no_similar = 1,
     .own_items = 1,
     .keeps_seen = 1,

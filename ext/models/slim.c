@@ -1,30 +1,37 @@
 /* slim: a sparse linear model of every item from its likeliest neighbours (Ning and Karypis 2011;
  * candidates by cosine as in fsSLIM). For every item j
  *
- *     minimise  1/2 |x_j - sum_k w_k x_k|^2 + l2 / 2 |w|^2 + l1 |w|_1,   w >= 0, w_j = 0
+ *     minimise  1/2 |t_j - sum_k w_k s_k|^2 + sum_k (l2 + r |s_k|^2) / 2 w_k^2 + l1 |w|_1,
+ *               w >= 0, w_j = 0
  *
- *     x_j: column j of X (users x items, 1 or the scaled weight by `pairs`); k: the `neighbours`
- *     items with the highest cosine
+ *     s_k, t_j: columns of source and target (examples.h; target=self: both are X, users x items)
+ *     k: the `neighbours` items with the highest s_k . t_j / |s_k|
+ *     r = dropout / (1 - dropout): what dropping items of the source comes to (Steck 2020)
  *
- * by coordinate descent: with r = x_j - sum_k w_k x_k,   w_k = max(0, x_k . r + w_k |x_k|^2 - l1) /
- * (|x_k|^2 + l2),
+ * by coordinate descent: with the residual e = t_j - sum_k w_k s_k,
+ *     w_k = max(0, s_k . e + w_k |s_k|^2 - l1) / ((1 + r) |s_k|^2 + l2)
  * until no weight moves by more than a thousandth, at most PASSES times. score_uj = sum over the
- * items k of u of w_kj x_uk.
+ * items k of u of w_kj x_uk, w_kj times (c_k / c_j)^item_power, c the users of an item (Park et al.
+ * 2025).
  *
- * Cost: for every item the users of its candidates, a pass; memory (users + 3 items) doubles a
+ * Cost: for every item the entries of its candidates, a pass; memory (rows + 3 items) doubles a
  * thread. Items are independent, so threads do not change a bit. */
 #include <math.h>
 #include <string.h>
 
 #include "../base/memory.h"
 #include "algorithms.h"
+#include "examples.h"
 #include "neighbours.h"
 
 typedef struct SlimParams {
     double l1;
     double l2;
     int64_t neighbours;
-    int64_t pairs;
+    ExampleParams examples;
+    double dropout;
+    double item_power;
+    Recency recency;
 } SlimParams;
 
 enum { PASSES = 30 };
@@ -35,8 +42,12 @@ static const OptSpec slim_options[] = {
         "keeps weights small: 50 to 1000"},
     {"neighbours", OPT_INT, offsetof(SlimParams, neighbours), 1, 100000, 100, NULL,
         "candidates an item: those with the highest cosine"},
-    {"pairs", OPT_CHOICE, offsetof(SlimParams, pairs), 0, 0, PAIRS_BINARY, "binary|weighted",
-        "whether X holds that a user has an item, or its scaled weight"},
+    EXAMPLE_OPTIONS(SlimParams, examples),
+    {"dropout", OPT_REAL, offsetof(SlimParams, dropout), 0, .95, 0, NULL,
+        "the share of a source that may be missing: popular items are trusted less"},
+    {"item_power", OPT_REAL, offsetof(SlimParams, item_power), 0, 2, 0, NULL,
+        "how much popular items are discounted as targets and favoured as sources"},
+    RECENCY_OPTIONS(SlimParams, "1, of target=next and both .6"),
     {0},
 };
 
@@ -44,7 +55,7 @@ typedef struct SlimWorker {
     double *dot;      /* items: x_j . x_i, zero between items */
     int32_t *touched; /* items */
     Scored *list;     /* items */
-    double *residual; /* users, zero between items */
+    double *residual; /* rows, zero between items */
     double *w;        /* neighbours */
 } SlimWorker;
 
@@ -52,8 +63,9 @@ typedef struct Slim {
     SlimParams params;
     const Model *model;
     const Dataset *data;
-    float *x_user, *x_item; /* X in by_user and by_item order */
-    double *square;         /* items: |x_i|^2 */
+    Examples examples;
+    double ratio;   /* dropout / (1 - dropout) */
+    double *square; /* items: |s_i|^2 */
     SlimWorker *worker;
     NeighbourRows rows;
     _Atomic int failed;
@@ -61,15 +73,15 @@ typedef struct Slim {
 
 /* The candidates of item j into w->list; returns how many. */
 static size_t candidates(const Slim *s, SlimWorker *w, int32_t j) {
-    const Csr *by_user = &s->data->by_user, *by_item = &s->data->by_item;
+    const Csr *target = &s->examples.target_by_item, *source = &s->examples.source;
     int32_t n = 0;
     size_t found = 0;
-    for (int64_t e = by_item->row_start[j]; e < by_item->row_start[j + 1]; e++) {
-        int32_t u = by_item->col[e];
-        for (int64_t f = by_user->row_start[u]; f < by_user->row_start[u + 1]; f++) {
-            int32_t i = by_user->col[f];
+    for (int64_t e = target->row_start[j]; e < target->row_start[j + 1]; e++) {
+        int32_t row = target->col[e];
+        for (int64_t f = source->row_start[row]; f < source->row_start[row + 1]; f++) {
+            int32_t i = source->col[f];
             if (w->dot[i] == 0) w->touched[n++] = i;
-            w->dot[i] += (double)s->x_item[e] * (double)s->x_user[f];
+            w->dot[i] += (double)target->val[e] * (double)source->val[f];
         }
     }
     for (int32_t t = 0; t < n; t++) {
@@ -82,35 +94,49 @@ static size_t candidates(const Slim *s, SlimWorker *w, int32_t j) {
 
 /* One pass over the weights; returns the largest move. */
 static double descend(const Slim *s, SlimWorker *w, size_t n) {
-    const Csr *by_item = &s->data->by_item;
+    const Csr *source = &s->examples.source_by_item;
     double largest = 0;
     for (size_t c = 0; c < n; c++) {
         int32_t k = (int32_t)w->list[c].id;
-        int64_t from = by_item->row_start[k], to = by_item->row_start[k + 1];
+        int64_t from = source->row_start[k], to = source->row_start[k + 1];
         double gradient = w->w[c] * s->square[k] - s->params.l1;
         for (int64_t e = from; e < to; e++)
-            gradient += (double)s->x_item[e] * w->residual[by_item->col[e]];
-        double value = gradient > 0 ? gradient / (s->square[k] + s->params.l2) : 0,
-               move = value - w->w[c];
+            gradient += (double)source->val[e] * w->residual[source->col[e]];
+        double size = s->square[k] + s->ratio * s->square[k] + s->params.l2;
+        double value = gradient > 0 ? gradient / size : 0, move = value - w->w[c];
         if (move == 0) continue;
         for (int64_t e = from; e < to; e++)
-            w->residual[by_item->col[e]] -= move * (double)s->x_item[e];
+            w->residual[source->col[e]] -= move * (double)source->val[e];
         w->w[c] = value;
         largest = fmax(largest, fabs(move));
     }
     return largest;
 }
 
+static void set_residual(const Csr *by_item, int32_t item, int zero, double *residual) {
+    for (int64_t e = by_item->row_start[item]; e < by_item->row_start[item + 1]; e++)
+        residual[by_item->col[e]] = zero ? 0 : (double)by_item->val[e];
+}
+
+static double users_of(const Slim *s, int32_t item) {
+    return (double)csr_row_len(&s->data->by_item, item);
+}
+
 static int fit_item(Slim *s, SlimWorker *w, int32_t j) {
-    const Csr *by_item = &s->data->by_item;
     size_t n = candidates(s, w, j), kept = 0;
     memset(w->w, 0, n * sizeof *w->w);
-    for (int64_t e = by_item->row_start[j]; e < by_item->row_start[j + 1]; e++)
-        w->residual[by_item->col[e]] = (double)s->x_item[e];
+    set_residual(&s->examples.target_by_item, j, 0, w->residual);
     for (int pass = 0; pass < PASSES && descend(s, w, n) > 1e-3; pass++) {}
-    memset(w->residual, 0, (size_t)s->data->by_user.n_rows * sizeof *w->residual);
+    set_residual(&s->examples.target_by_item, j, 1, w->residual);
     for (size_t c = 0; c < n; c++)
-        if (w->w[c] > 0) w->list[kept++] = (Scored){w->w[c], w->list[c].id};
+        set_residual(&s->examples.source_by_item, (int32_t)w->list[c].id, 1, w->residual);
+    for (size_t c = 0; c < n; c++) {
+        int32_t k = (int32_t)w->list[c].id;
+        double share = s->params.item_power > 0
+            ? pow(users_of(s, k) / users_of(s, j), s->params.item_power)
+            : 1;
+        if (w->w[c] > 0) w->list[kept++] = (Scored){w->w[c] * share, k};
+    }
     return neighbour_rows_keep(&s->rows, j, 0, w->list, kept, kept, 0);
 }
 
@@ -121,19 +147,16 @@ static void slim_piece(void *context, int64_t piece, int worker) {
 }
 
 static Status allocate(Slim *s, int threads, Err *err) {
-    size_t items = (size_t)s->model->n_items, users = (size_t)s->data->by_user.n_rows,
-           nnz = (size_t)csr_nnz(&s->data->by_user);
-    s->x_user = mem_array(nnz, sizeof *s->x_user);
-    s->x_item = mem_array(nnz, sizeof *s->x_item);
+    size_t items = (size_t)s->model->n_items, rows = (size_t)s->examples.source.n_rows;
     s->square = mem_zeros(items, sizeof *s->square);
     s->worker = mem_zeros((size_t)threads, sizeof *s->worker);
-    if (!s->x_user || !s->x_item || !s->square || !s->worker) return fail_nomem(err, "the weights");
+    if (!s->square || !s->worker) return fail_nomem(err, "the weights");
     for (int t = 0; t < threads; t++) {
         SlimWorker *w = &s->worker[t];
         w->dot = mem_zeros(items, sizeof *w->dot);
         w->touched = mem_array(items, sizeof *w->touched);
         w->list = mem_array(items, sizeof *w->list);
-        w->residual = mem_zeros(users, sizeof *w->residual);
+        w->residual = mem_zeros(rows, sizeof *w->residual);
         w->w = mem_array(items, sizeof *w->w);
         if (!w->dot || !w->touched || !w->list || !w->residual || !w->w)
             return fail_nomem(err, "the weights");
@@ -150,40 +173,63 @@ static void clear(Slim *s, int threads) {
         mem_free(s->worker[t].w);
     }
     mem_free(s->worker);
-    mem_free(s->x_user);
-    mem_free(s->x_item);
+    examples_clear(&s->examples);
     mem_free(s->square);
     neighbour_rows_clear(&s->rows);
+}
+
+static void set_recency(Model *model) {
+    SlimParams p;
+    Neighbours *state = model->state;
+    memcpy(&p, &model->params, sizeof p);
+    state->recency = examples_recency(&p.examples, p.recency);
 }
 
 static Status slim_train(Model *model, const Dataset *data, Task *task, Err *err) {
     Slim s = {.model = model, .data = data};
     memcpy(&s.params, &model->params, sizeof s.params);
-    Status status = allocate(&s, task->threads, err);
+    s.ratio = s.params.dropout / (1 - s.params.dropout);
+    Status status = examples_init(&s.examples, model, data, &s.params.examples, "slim", task, err);
+    if (status == ST_OK) status = allocate(&s, task->threads, err);
     if (status == ST_OK) {
-        for (int64_t e = 0; e < csr_nnz(&data->by_user); e++) {
-            s.x_user[e] = (float)pair_value(model, s.params.pairs, data->by_user.val[e]);
-            s.x_item[e] = (float)pair_value(model, s.params.pairs, data->by_item.val[e]);
-            s.square[data->by_user.col[e]] += (double)s.x_user[e] * (double)s.x_user[e];
-        }
+        const Csr *source = &s.examples.source;
+        for (int64_t e = 0; e < csr_nnz(source); e++)
+            s.square[source->col[e]] += (double)source->val[e] * (double)source->val[e];
         task_phase(task, "weights", "items", model->n_items, s.rows.n_pieces);
         status = task_run(task, s.rows.n_pieces, slim_piece, &s, err);
     }
     if (status == ST_OK && s.failed) status = fail_nomem(err, "the neighbours");
     if (status == ST_OK) status = neighbours_finish(model, &s.rows, 1, err);
     clear(&s, task->threads);
+    if (status == ST_OK) set_recency(model);
     return status;
+}
+
+static Status slim_read(Model *model, Reader *in, Err *err) {
+    TRY(neighbours_read(model, in, err));
+    set_recency(model);
+    return ST_OK;
+}
+
+static int slim_by_session(const AlgorithmParams *params) {
+    SlimParams p;
+    memcpy(&p, params, sizeof p);
+    return p.examples.target != TARGET_SELF;
 }
 
 const Algorithm slim_algorithm = {
     .name = "slim",
     .least_events = 5000,
     .summary = "a sparse linear model of every item from its likeliest neighbours",
-    .in_auto = 1,
+    .in_auto = AUTO_ALWAYS,
     .options = slim_options,
     .tune_space = "{\"l1\":{\"min\":0.05,\"max\":2,\"log\":true},\"l2\":{\"min\":1,\"max\":300,"
                   "\"log\":true},\"neighbours\":[100,200]}",
+    .tune_space_timed =
+        "{\"target\":[\"self\",\"both\"],\"l1\":{\"min\":0.05,\"max\":2,\"log\":true},\"l2\":{"
+        "\"min\":1,\"max\":300,\"log\":true},\"neighbours\":[100,200]}",
     .params_size = sizeof(SlimParams),
+    .by_session = slim_by_session,
     .train = slim_train,
-    NEIGHBOURS_SERVE(neighbours_read),
+    NEIGHBOURS_SERVE(slim_read),
 };

@@ -160,3 +160,139 @@ def without_an_order_there_is_an_error():
     else:
         raise AssertionError("trained without an order")
     same(one(db, "SELECT count(*) FROM rec_versions WHERE model = 'no_time'"), 0, "versions")
+
+
+# ---- what linear models learn from ----
+
+BUYERS = 12  # an item
+
+
+@functools.lru_cache(None)
+def _often_bought():
+    """The sales of items with so many customers: a database, the sequences, the items."""
+    rows = retail(20000)
+    buyers = collections.Counter(item for item, _ in {(item, user) for user, item, _, _ in rows})
+    rows = [row for row in rows if buyers[row[1]] >= BUYERS]
+    return events_db(rows), _sequences(rows), sorted({row[1] for row in rows})
+
+
+def _examples(target, decay=.8, floor=.4, window=50, next_share=.5, user_power=0):
+    """S and T as dense rows: a row for every item of a place, where the extension merges those of one place."""
+    _, sequences, items = _often_bought()
+    item_id = {item: i for i, item in enumerate(items)}
+    source, said = [], []
+    for sequence in sequences.values():
+        place, ids = _places(sequence), [item_id[item] for _, item in sequence]
+        weight = len(ids) ** (-user_power / 2)
+        x = np.zeros(len(items))
+        x[ids] = weight
+        if target != "next":
+            source.append(x * (1 - next_share) ** .5 if target == "both" else x)
+            said.append(source[-1])
+        for a in range(len(ids)) if target != "self" else ():
+            s, t = np.zeros(len(items)), np.zeros(len(items))
+            for b in range(len(ids)):
+                g = place[a] - place[b]
+                if 1 <= g <= window:
+                    s[ids[b]] = max(decay ** (g - 1), floor) * weight
+            t[ids[a]] = weight
+            factor = next_share ** .5 if target == "both" else 1
+            if place[a] > 0:
+                source.append(s * factor)
+                said.append(t * factor)
+    return np.array(source), np.array(said)
+
+
+def _users_of(items):
+    _, sequences, _ = _often_bought()
+    count = collections.Counter(item for sequence in sequences.values() for _, item in sequence)
+    return np.array([count[item] for item in items], float)
+
+
+LINEAR = {"next": {"target": "next"}, "both": {"target": "both", "next_share": .3}, "next, no floor": {"target": "next", "floor": 0, "decay": .6, "window": 3},
+          "users discounted": {"target": "both", "user_power": .6}, "self, users discounted": {"target": "self", "user_power": 1},
+          "dropout": {"target": "next", "dropout": .4}, "self, dropout": {"target": "self", "dropout": .6}, "items discounted": {"target": "self", "item_power": .3},
+          "next, items discounted": {"target": "next", "item_power": .5, "dropout": .2}}
+
+
+@functools.lru_cache(None)
+def _gram(label):
+    """S'S with what dropout adds, S'T, and (c_i / c_j)^item_power."""
+    options = dict(LINEAR[label])
+    ratio = 0
+    if "dropout" in options:
+        ratio = options["dropout"] / (1 - options.pop("dropout"))
+    power = options.pop("item_power", 0)
+    source, said = _examples(**options)
+    gram = source.T @ source
+    count = _users_of(_often_bought()[2])
+    return gram, ratio * np.diag(gram), source.T @ said, (count[:, None] / count[None, :]) ** power
+
+
+def _train_linear(algorithm, label, **more):
+    name = f"{algorithm}_" + "".join(c if c.isalnum() else "_" for c in label)
+    create_model(_often_bought()[0], name, algorithm=algorithm, neighbours=100000, scale="binary", recency=1, **LINEAR[label], **more)
+    train(_often_bought()[0], name)
+    return name
+
+
+def _row_of(name, item):
+    """B of an item: its neighbours by similar_to, those above 0."""
+    db, _, items = _often_bought()
+    listed = dict(db.execute(f"SELECT item, score FROM {name} WHERE similar_to = ? AND k = ? AND score > 0", (item, len(items))))
+    return np.array([listed.get(other, 0) for other in items])
+
+
+@claim_each({label: (label,) for label in LINEAR})
+def ease_of_what_comes_next_is_the_closed_form(label):
+    gram, extra, said, discount = _gram(label)
+    p = np.linalg.inv(gram + np.diag(extra + 20.))
+    if LINEAR[label]["target"] == "self":
+        b = -p / np.diag(p)
+    else:
+        b = p @ said
+    b = b * discount
+    np.fill_diagonal(b, 0)  # similar_to never lists the item itself
+    name = _train_linear("ease", label, reg=20)
+    items = _often_bought()[2]
+    for j in range(0, len(items), 30):
+        close(_row_of(name, items[j]), np.maximum(b[j], 0), 2e-5, f"neighbours of {items[j]}", scale=np.abs(b[j]).max())
+
+
+@claim_each({label: (label,) for label in LINEAR})
+def slim_of_what_comes_next_is_at_its_optimum(label):
+    """Karush, Kuhn and Tucker: the slope is 0 where a weight is above 0, and not above 0 elsewhere."""
+    l1, l2 = .05, 10
+    gram, extra, said, discount = _gram(label)
+    name = _train_linear("slim", label, l1=l1, l2=l2)
+    items = _often_bought()[2]
+    w = np.array([_row_of(name, item) for item in items]) / discount
+    slope = said - gram @ w - (extra + l2)[:, None] * w - l1
+    np.fill_diagonal(slope, 0)
+    size = np.diag(gram)[:, None] + extra[:, None] + l2
+    # descent ends where no weight moves by more than a thousandth
+    assert np.abs(slope / size)[w > 0].max() < 3e-3, np.abs(slope / size)[w > 0].max()
+    assert (slope / size)[w == 0].max() < 3e-3, (slope / size)[w == 0].max()
+    assert (w > 0).sum() > len(items), (w > 0).sum()
+
+
+@claim
+def linear_models_of_what_comes_next_fade_and_know_sessions():
+    db, sequences, items = _often_bought()
+    name = "slim_fades"
+    create_model(db, name, algorithm="slim", target="next", scale="binary")
+    train(db, name)
+    for user in sorted(sequences)[::60]:
+        ids = [items.index(item) for _, item in sequences[user]]
+        x = _recency(sequences[user], .6, 0)
+        want = sum(weight * _row_of(name, items[i]) for weight, i in zip(x, ids))
+        want[ids] = 0
+        got = [row[0] for row in db.execute(f"SELECT score FROM {name} WHERE user = ? AND k = 10 AND score > 0", (user,))]
+        close(got, np.sort(want[want > 0])[::-1][:10], 1e-5, f"user {user}")
+    clicks = connect()
+    clicks.execute("CREATE TABLE clicks(visitor, page, at, visit)")
+    clicks.executemany("INSERT INTO clicks VALUES(?,?,?,?)", [(v, page, 10 * v + i, v * 2 + (i > 1)) for v in range(9) for i, page in enumerate("abcd")])
+    clicks.execute("CREATE VIRTUAL TABLE m USING rec_model(events=clicks, user=visitor, item=page, time=at, session=visit, algorithm=ease, target=next, reg=1)")
+    train(clicks, "m")
+    near = lambda page: [row[0] for row in clicks.execute("SELECT item FROM m WHERE similar_to = ? AND k = 3 AND score > 0", (page,))]
+    same([near(page) for page in "abcd"], [["b"], [], ["d"], []], "nothing crosses a session's border")

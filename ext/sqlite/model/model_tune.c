@@ -143,7 +143,7 @@ static const Algorithm *asked_algorithm(const Tuning *tuning) {
 static Status explore(TuningRun *run, Err *err) {
     const TuneCall *call = &run->tuning.call;
     Tunable tunable[SEARCH_MAX_TUNABLES];
-    int n = 1;
+    int n = 1, has_time = run->tuning.definition->time != NULL;
     SearchRules rules = {(SearchSampler)call->sampler, call->trials, (uint64_t)call->seed,
         call->halving, call->least_share};
     SearchHost host = {run, judge_setting, out_of_time};
@@ -151,14 +151,19 @@ static Status explore(TuningRun *run, Err *err) {
         if (call->space) return fail(err, ST_BADARG, "space belongs to one algorithm, not to auto");
         n = 0;
         for (size_t i = 0; algorithm_registry[i] && n < SEARCH_MAX_TUNABLES; i++)
-            if (algorithm_registry[i]->in_auto)
-                tunable[n++] = algorithm_tunable(algorithm_registry[i]);
+            if (algorithm_in_auto(algorithm_registry[i], has_time, run->tuning.events.n))
+                tunable[n++] = algorithm_tunable(algorithm_registry[i], has_time);
     } else {
         const Algorithm *algorithm = asked_algorithm(&run->tuning);
         if (!algorithm)
             return fail(
                 err, ST_BADARG, "algorithm=%.40s (auto, or one of rec_options)", call->algorithm);
-        tunable[0] = algorithm_tunable(algorithm);
+        AlgorithmParams defaults;
+        options_default(algorithm->options, &defaults);
+        if (run->tuning.definition->session && algorithm_by_session(algorithm, &defaults))
+            return fail(
+                err, ST_BADARG, "%s on a model with session= cannot be tuned", algorithm->name);
+        tunable[0] = algorithm_tunable(algorithm, has_time);
     }
     return search_settings(&rules, tunable, n, call->space, &host, err);
 }

@@ -8,7 +8,8 @@
 
 const OptSpec tune_options[] = {
     {"algorithm", OPT_TEXT, offsetof(TuneCall, algorithm), 0, 32, 0, "",
-        "which one; auto: popular, item_knn, ials, slim and repeat in turn, each first with its "
+        "which one; auto: popular, item_knn, ials, slim, repeat and, where there are times and "
+        "20,000 events, sequence in turn, each first with its "
         "defaults; default: the model's"},
     {"trials", OPT_INT, offsetof(TuneCall, trials), 1, 10000, 30, NULL, "settings that are tried"},
     {"sampler", OPT_CHOICE, offsetof(TuneCall, sampler), 0, 0, SEARCH_TPE, "tpe|random|grid",

@@ -1,0 +1,35 @@
+/* Training of `sequence` (sequence.c has the model): the loop of steps, below it one step. */
+#ifndef REC_SEQUENCE_TRAIN_H
+#define REC_SEQUENCE_TRAIN_H
+
+#include "../nn/encoder.h"
+#include "model.h"
+#include "sequences.h"
+
+typedef struct SequenceParams {
+    int64_t dim;
+    int64_t blocks;
+    int64_t length;
+    int64_t passes;
+    int64_t batch;
+    int64_t sampled;
+    double rate;
+    double dropout;
+    double mix;
+    double sharpness;
+    double memory;
+    int64_t init_from;
+} SequenceParams;
+
+EncoderShape sequence_shape(const SequenceParams *params);
+
+/* Starting vectors of the items (items x dim): of the largest singular vectors of what is had
+ * together, rows of length `size`; random where an item is had with nothing. A training phase. */
+Status sequence_start(const Model *model, const Sequences *sequences, int32_t dim, float *vectors,
+    Task *task, Err *err);
+
+/* Train items (items x dim) and weights (encoder_floats), which hold where to start from. */
+Status sequence_fit(Model *model, const Sequences *sequences, const SequenceParams *params,
+    float *items, float *weights, Task *task, Err *err);
+
+#endif

@@ -1,0 +1,147 @@
+"""sequence: it learns what comes next, from users, sessions and carts; the same bits on any threads; it goes on from a version."""
+import json
+import os
+import subprocess
+import sys
+import threading
+
+from support import EXTENSION, equal, make_model, one, refused, rows
+
+SMALL = ", dim=16, length=8, batch=32, passes=30, sampled=0, dropout=0.1, rate=0.01"
+
+
+def walks(db, users=60, items=12, table="events"):
+    """Users who walk around a ring of items, each from a place of her own: what comes after i is i + 1."""
+    db.execute(f"CREATE TABLE {table}(user INTEGER, item INTEGER, n REAL, t INTEGER, visit INTEGER)")
+    db.executemany(f"INSERT INTO {table} VALUES(?, ?, 1, ?, ?)",
+                   ((user, (user * 5 + step) % items, 1000 * user + step, user) for user in range(users) for step in range(3 + user % 6)))
+
+
+def first(db, basket, name="m"):
+    return one(db, f"SELECT item FROM {name} WHERE basket = ? AND k = 1", json.dumps(basket))
+
+
+def test_it_learns_what_comes_next(shop):
+    db = shop.connect()
+    walks(db)
+    make_model(db, algorithm="sequence", more=SMALL)
+    equal([first(db, [i, (i + 1) % 12]) for i in range(12)], [(i + 2) % 12 for i in range(12)], "forwards")
+    objective = [row[0] for row in rows(db, "SELECT objective FROM rec_training_log WHERE model = 'm' ORDER BY sweep")]
+    equal(len(objective), 30)
+    assert objective[-1] < .5 * objective[0], objective
+
+
+def test_by_cosine_too(shop):
+    db = shop.connect()
+    walks(db)
+    make_model(db, algorithm="sequence", more=SMALL + ", sharpness=14")
+    equal([first(db, [i, (i + 1) % 12]) for i in range(12)], [(i + 2) % 12 for i in range(12)], "forwards")
+    top = rows(db, "SELECT score FROM m WHERE user = 3")
+    assert all(-14.001 <= score <= 14.001 for score, in top), top
+
+
+def test_the_order_of_a_history_counts(shop):
+    db = shop.connect()
+    walks(db)
+    make_model(db, algorithm="sequence", more=SMALL)
+    db.execute("INSERT INTO events VALUES(900, 3, 1, 10, 1), (900, 4, 1, 20, 1), (901, 3, 1, 20, 1), (901, 2, 1, 10, 1)")
+    equal(one(db, "SELECT item FROM m WHERE user = 900 AND k = 1"), 5)
+    equal(one(db, "SELECT item FROM m WHERE user = 901 AND k = 1"), 4)
+    equal(one(db, "SELECT item FROM m WHERE user = 900 AND k = 1"), first(db, [3, 4]), "a cart in that order")
+
+
+def test_a_session_is_one_sequence(shop):
+    """The last session alone decides, whatever came before."""
+    db = shop.connect()
+    walks(db)
+    make_model(db, algorithm="sequence", more=SMALL + ", session=visit")
+    db.execute("INSERT INTO events VALUES(900, 8, 1, 10, 1), (900, 9, 1, 11, 1), (900, 2, 1, 20, 2), (900, 3, 1, 21, 2)")
+    equal(rows(db, "SELECT item, score FROM m WHERE user = 900 AND k = 1"), rows(db, "SELECT item, score FROM m WHERE basket = '[2, 3]' AND k = 1"))
+
+
+def test_the_same_bits_on_any_threads_and_kernels(shop):
+    db = shop.connect("bits.db")
+    walks(db, users=200)
+    digests = set()
+    for threads in (1, 2, 3, 8):
+        db.execute("DROP TABLE IF EXISTS m")
+        make_model(db, algorithm="sequence", more=SMALL.replace("passes=30", "passes=3"), train=False)
+        db.execute("INSERT INTO m(m, arg) VALUES('train', ?)", (json.dumps({"threads": threads}),))
+        # the option threads itself is a part of what is digested
+        digests.add(tuple(rows(db, "SELECT item, score FROM m WHERE basket = '[1, 2, 3]'")))
+    code = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1]); db.enable_load_extension(True); db.load_extension(sys.argv[2])
+db.execute("INSERT INTO m(m, arg) VALUES('train', '{\\"threads\\": 2}')"); db.commit()
+print(db.execute("SELECT item, score FROM m WHERE basket = '[1, 2, 3]'").fetchall())"""
+    for level in ("scalar", "avx2"):
+        done = subprocess.run([sys.executable, "-c", code, shop.path("bits.db"), EXTENSION], env={**os.environ, "REC_SIMD": level},
+                              stdout=subprocess.PIPE, text=True, check=True)
+        digests.add(tuple(eval(done.stdout)))
+    equal(len(digests), 1, "threads and kernels change nothing")
+
+
+def test_it_goes_on_from_a_version_and_a_catalogue_that_grew(shop):
+    db = shop.connect()
+    walks(db)
+    make_model(db, algorithm="sequence", more=SMALL)
+    db.execute("INSERT INTO events SELECT user + 500, item, n, t, visit FROM events")
+    db.executemany("INSERT INTO events VALUES(?, ?, 1, ?, 1)", ((2000 + u, item, t) for u in range(20) for t, item in enumerate((10, 11, 77))))
+    db.execute("INSERT INTO m(m, arg) VALUES('train', '{\"init_from\": 1, \"passes\": 20, \"rate\": 0.005}')")
+    losses = [value for value, in rows(db, "SELECT objective FROM rec_training_log WHERE model = 'm' AND version = 2 ORDER BY sweep")]
+    alone = one(db, "SELECT objective FROM rec_training_log WHERE model = 'm' AND version = 1 AND sweep = 1")
+    assert losses[0] < .7 * alone, (losses, alone)
+    assert 77 in [item for item, in rows(db, "SELECT item FROM m WHERE basket = '[10, 11]' AND k = 2")]
+    refused(db, "INSERT INTO m(m, arg) VALUES('train', '{\"init_from\": 1, \"dim\": 32}')", says="same dim")
+    db.execute("INSERT INTO m(m, arg) VALUES('train', '{\"algorithm\": \"ials\", \"factors\": 4}')")
+    refused(db, "INSERT INTO m(m, arg) VALUES('train', '{\"init_from\": 3}')", says="init_from")
+
+
+def test_what_cannot_be_is_said_before_training(shop):
+    db = shop.connect()
+    walks(db)
+    make_model(db, algorithm="sequence", train=False)
+    refused(db, "INSERT INTO m(m, arg) VALUES('train', '{\"dim\": 20}')", says="multiple of 16")
+    refused(db, "INSERT INTO m(m, arg) VALUES('train', '{\"memory\": 0.001}')", says="GiB (memory=0.001")
+    db.execute("CREATE TABLE single(user, item, n, t)")
+    db.execute("INSERT INTO single VALUES(1, 1, 1, 1), (2, 2, 1, 2)")
+    make_model(db, "s", algorithm="sequence", train=False, events="single")
+    db.execute("INSERT INTO s(s) VALUES('train')")  # nobody has two items: it answers all the same
+    equal(len(rows(db, "SELECT item FROM s WHERE user = 1 AND k = 5")), 1)
+    db.execute("CREATE VIRTUAL TABLE u USING rec_model(events=events, user=user, item=item, algorithm=sequence)")
+    refused(db, "INSERT INTO u(u) VALUES('train')", says="sequence needs the order of the events")
+
+
+def test_training_is_interrupted(shop):
+    db = shop.connect()
+    walks(db, users=3000, items=300)
+    make_model(db, algorithm="sequence", more=SMALL)
+    before = rows(db, "SELECT item, score FROM m WHERE user = 7")
+    stop = threading.Timer(.5, db.interrupt)
+    stop.start()
+    refused(db, "INSERT INTO m(m, arg) VALUES('train', '{\"passes\": 10000, \"dim\": 128}')", says="interrupted")
+    stop.join()
+    equal(rows(db, "SELECT item, score FROM m WHERE user = 7"), before)
+
+
+def test_a_blend_multiplies_what_its_parts_hold_likely(shop):
+    """fusion=log, from the parts' own scores: log(1 + p / floor), p a share or a softmax."""
+    import math
+    db = shop.connect()
+    walks(db)
+    parts = [{"algorithm": "sequence", "weight": 2, "dim": 16, "length": 8, "passes": 5}, {"algorithm": "item_knn", "pairs": "ordered"}]
+    make_model(db, algorithm="blend", train=False)
+    db.execute("INSERT INTO m(m, arg) VALUES('train', ?)", (json.dumps({"fusion": "log", "models": json.dumps(parts)}),))
+    for i, part in enumerate(parts):
+        make_model(db, f"p{i}", train=False)
+        db.execute(f"INSERT INTO p{i}(p{i}, arg) VALUES('train', ?)", (json.dumps({k: v for k, v in part.items() if k != "weight"}),))
+    everything = "SELECT item, score FROM {} WHERE user = 5 AND k = 12 AND options = '{{\"exclude_seen\": false}}'"
+    got, logits, counts = (dict(rows(db, everything.format(name))) for name in ("m", "p0", "p1"))
+    exponents = {item: math.exp(score) for item, score in logits.items()}
+    share = lambda values, item: values.get(item, 0) / sum(values.values())
+    floor = .1 / 12
+    for item in got:
+        want = 2 * math.log1p(share(exponents, item) / floor) + math.log1p(share(counts, item) / floor)
+        assert abs(got[item] - want) < 1e-5 * want, (item, got[item], want)
+    because = json.loads(one(db, "SELECT because FROM m WHERE user = 5 AND k = 1"))
+    equal(because["source"], "history")
