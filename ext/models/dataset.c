@@ -27,6 +27,8 @@ void dataset_clear(Dataset *data) {
     csr_clear(&data->by_user);
     csr_clear(&data->by_item);
     mem_free(data->pair_time);
+    mem_free(data->visit_start);
+    mem_free(data->visit);
     *data = (Dataset){0};
 }
 
@@ -233,10 +235,16 @@ static Status drop_rare_items(
     return ST_OK;
 }
 
+/* Events with ids that follow those of the pairs: n of them, or NULL. */
+typedef struct Followers {
+    Event *event;
+    int64_t n;
+} Followers;
+
 /* Replace a map by one that holds only the ids in use or listed (NULL: none is), still in key
- * order, and renumber them in the pairs. */
+ * order, and renumber them in the pairs; followers of an id that is gone get -1. */
 static Status keep_used(KeyMap **map, const uint8_t *listed, Event *pair, int64_t n,
-    int32_t *(*id_of)(Event *), Err *err) {
+    const Followers *followers, int32_t *(*id_of)(Event *), Err *err) {
     int32_t count = keymap_count(*map);
     int32_t *new_id = mem_array((size_t)count, sizeof *new_id);
     KeyMap *kept = keymap_new();
@@ -250,6 +258,8 @@ static Status keep_used(KeyMap **map, const uint8_t *listed, Event *pair, int64_
     }
     if (status == ST_OK) {
         for (int64_t i = 0; i < n; i++) *id_of(&pair[i]) = new_id[*id_of(&pair[i])];
+        for (int64_t i = 0; i < followers->n; i++)
+            *id_of(&followers->event[i]) = new_id[*id_of(&followers->event[i])];
         keymap_free(*map);
         *map = kept;
         kept = NULL;
@@ -323,22 +333,71 @@ static Status sort_events(Dataset *data, Task *task, Err *err) {
     return status;
 }
 
-static Status finish(
-    Dataset *data, uint8_t **listed, const DatasetRules *rules, Task *task, Err *err) {
+static int compare_visit(const void *a, const void *b) {
+    const Visit *x = a, *y = b;
+    if (x->time != y->time) return x->time < y->time ? -1 : 1;
+    return (x->item > y->item) - (x->item < y->item);
+}
+
+/* One user's visits in order, each once; returns how many. */
+static int64_t order_visits(Visit *visit, int64_t n) {
+    int64_t kept = 0;
+    if (n > 1) qsort(visit, (size_t)n, sizeof *visit, compare_visit);
+    for (int64_t i = 0; i < n; i++)
+        if (kept == 0 || compare_visit(&visit[kept - 1], &visit[i]) != 0) visit[kept++] = visit[i];
+    return kept;
+}
+
+/* events: of all users, by user. */
+static Status fill_visits(Dataset *data, const Followers *events, Err *err) {
+    int32_t n_users = data->by_user.n_rows;
+    int64_t at = 0, n = 0;
+    data->visit_start = mem_zeros((size_t)n_users + 1, sizeof *data->visit_start);
+    data->visit = mem_array((size_t)events->n, sizeof *data->visit);
+    if (!data->visit_start || !data->visit) return fail_nomem(err, "the order of the events");
+    for (int32_t u = 0; u < n_users; u++) {
+        int64_t from = n;
+        while (at < events->n && events->event[at].user < u) at++;
+        for (; at < events->n && events->event[at].user == u; at++) {
+            const Event *event = &events->event[at];
+            if (event->weight > 0 && event->item >= 0 &&
+                csr_find(&data->by_user, u, event->item) >= 0)
+                data->visit[n++] = (Visit){event->time, event->item};
+        }
+        n = from + order_visits(data->visit + from, n - from);
+        data->visit_start[u + 1] = n;
+    }
+    return ST_OK;
+}
+
+static Status copy_events(const Dataset *data, Followers *out, Err *err) {
+    out->event = mem_array((size_t)data->n_events, sizeof *out->event);
+    if (!out->event) return fail_nomem(err, "the order of the events");
+    out->n = data->n_events;
+    if (out->n) memcpy(out->event, data->event, (size_t)out->n * sizeof *out->event);
+    return ST_OK;
+}
+
+static Status finish(Dataset *data, uint8_t **listed, Followers *order, const DatasetRules *rules,
+    Task *task, Err *err) {
     TRY(number_in_key_order(data, listed, err));
     TRY(sort_events(data, task, err));
+    if (rules->keeps_order) TRY(copy_events(data, order, err));
     TRY(events_weigh_baskets(data->event, data->n_events, &rules->basket, err));
     int64_t n_pairs = events_net(data->event, data->n_events, data->newest, &rules->pair);
     TRY(drop_rare_items(data->event, &n_pairs, keymap_count(data->items), rules->min_support, err));
-    TRY(keep_used(&data->users, NULL, data->event, n_pairs, user_of, err));
-    TRY(keep_used(&data->items, *listed, data->event, n_pairs, item_of, err));
-    return fill_matrix(data, n_pairs, err);
+    TRY(keep_used(&data->users, NULL, data->event, n_pairs, order, user_of, err));
+    TRY(keep_used(&data->items, *listed, data->event, n_pairs, order, item_of, err));
+    TRY(fill_matrix(data, n_pairs, err));
+    return rules->keeps_order ? fill_visits(data, order, err) : ST_OK;
 }
 
 Status dataset_finish(Dataset *data, const DatasetRules *rules, Task *task, Err *err) {
     uint8_t *listed = NULL;
-    Status status = finish(data, &listed, rules, task, err);
+    Followers order = {0};
+    Status status = finish(data, &listed, &order, rules, task, err);
     mem_free(listed);
+    mem_free(order.event);
     if (status != ST_OK) return status;
     mem_free(data->event);
     data->event = NULL;

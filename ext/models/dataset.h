@@ -45,7 +45,14 @@ typedef struct DatasetRules {
     PairRules pair;
     int64_t min_support; /* items of fewer distinct users are left out */
     BasketRules basket;
+    int keeps_order; /* every event's place in the order of time, not only the pairs' latest */
 } DatasetRules;
+
+/* An item that a user had, as often as she had it. */
+typedef struct Visit {
+    double time;
+    int32_t item;
+} Visit;
 
 typedef struct Dataset {
     KeyMap *users;
@@ -57,6 +64,10 @@ typedef struct Dataset {
     Csr by_user;       /* users x items: summed weight, > 0 */
     Csr by_item;       /* its transpose */
     double *pair_time; /* time of the latest event of each entry of by_user */
+    /* where rules.keeps_order: each user's events of weights above 0 and of pairs that are there,
+     * by (time, item), each (item, time) once */
+    int64_t *visit_start; /* users + 1 */
+    Visit *visit;
     /* Of the items table, where the algorithm wants it. */
     /* items that were added by dataset_list_item: they stay without an event too */
     int32_t n_listed;

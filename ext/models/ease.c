@@ -466,7 +466,7 @@ static Status ease_read(Model *model, Reader *in, Err *err) {
     return ST_OK;
 }
 
-static int ease_by_session(const AlgorithmParams *params) {
+static int ease_wants_order(const AlgorithmParams *params) {
     EaseParams p;
     memcpy(&p, params, sizeof p);
     return p.examples.target != TARGET_SELF;
@@ -480,7 +480,8 @@ const Algorithm ease_algorithm = {
     .options = ease_options,
     .tune_space = "{\"reg\":{\"min\":10,\"max\":2000,\"log\":true}}",
     .params_size = sizeof(EaseParams),
-    .by_session = ease_by_session,
+    .by_session = ease_wants_order,
+    .wants_order = ease_wants_order,
     .train = ease_train,
     NEIGHBOURS_SERVE(ease_read),
 };

@@ -14,6 +14,7 @@ typedef struct Builder {
     Examples *out;
     int64_t n_source, n_target; /* so far */
     int32_t n_rows;
+    int32_t *taken; /* items: the last row, from 1, that has the item as a source */
 } Builder;
 
 static double user_weight(const Builder *b, int32_t user) {
@@ -57,8 +58,10 @@ static int64_t window_start(const Builder *b, int64_t first, int64_t at) {
 static void next_row(Builder *b, int64_t first, int64_t at, int64_t end, double weight) {
     const Sequences *s = &b->sequences;
     double many = sqrt((double)(end - at));
-    for (int64_t e = window_start(b, first, at); e < at; e++) {
+    for (int64_t e = at - 1; e >= window_start(b, first, at); e--) {
         int32_t back = s->place[at] - s->place[e];
+        if (b->taken[s->item[e]] == b->n_rows + 1) continue; /* it was had again since */
+        b->taken[s->item[e]] = b->n_rows + 1;
         double x = fmax(pow(b->params->decay, (double)back - 1), b->params->floor);
         if (x > 0) put(&b->out->source, &b->n_source, s->item[e], x * weight * many);
     }
@@ -80,7 +83,7 @@ static void add_rows(Builder *b) {
     double share = target == TARGET_BOTH ? b->params->next_share : 1;
     for (int32_t u = 0; u < b->data->by_user.n_rows; u++) {
         double weight = user_weight(b, u);
-        int64_t first = b->data->by_user.row_start[u], at, end = first;
+        int64_t first = b->sequences.row_start ? b->sequences.row_start[u] : 0, at, end = first;
         if (target != TARGET_NEXT)
             self_row(b, u, target == TARGET_BOTH ? weight * sqrt(1 - share) : weight);
         if (target == TARGET_SELF || !next_place(&b->sequences, u, &at, &end)) continue;
@@ -95,7 +98,7 @@ static void count(const Builder *b, int64_t *rows, int64_t *source, int64_t *tar
     *rows = kind == TARGET_NEXT ? 0 : b->data->by_user.n_rows;
     *source = *target = kind == TARGET_NEXT ? 0 : own;
     for (int32_t u = 0; kind != TARGET_SELF && u < b->data->by_user.n_rows; u++) {
-        int64_t first = b->data->by_user.row_start[u], at, end = first;
+        int64_t first = b->sequences.row_start[u], at, end = first;
         if (!next_place(&b->sequences, u, &at, &end)) continue;
         while (next_place(&b->sequences, u, &at, &end)) {
             ++*rows;
@@ -133,8 +136,12 @@ Status examples_init(Examples *out, const Model *model, const Dataset *data,
     Builder b = {.model = model, .data = data, .params = params, .out = out};
     *out = (Examples){0};
     task_phase(task, "examples", "users", 0, 0);
-    if (params->target != TARGET_SELF) TRY(sequences_init(&b.sequences, data, who, err));
-    Status status = build(&b, err);
+    b.taken = mem_zeros((size_t)model->n_items, sizeof *b.taken);
+    Status status = b.taken ? ST_OK : fail_nomem(err, "the examples");
+    if (status == ST_OK && params->target != TARGET_SELF)
+        status = sequences_init(&b.sequences, data, who, err);
+    if (status == ST_OK) status = build(&b, err);
+    mem_free(b.taken);
     sequences_clear(&b.sequences);
     if (status == ST_OK && task_poll(task)) status = fail(err, ST_CANCELLED, "interrupted");
     if (status != ST_OK) examples_clear(out);

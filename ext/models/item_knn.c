@@ -335,7 +335,7 @@ static Status knn_read(Model *model, Reader *in, Err *err) {
     return ST_OK;
 }
 
-static int knn_by_session(const AlgorithmParams *params) {
+static int knn_wants_order(const AlgorithmParams *params) {
     KnnParams p;
     memcpy(&p, params, sizeof p);
     return p.pairs == PAIRS_ORDERED;
@@ -355,7 +355,8 @@ const Algorithm item_knn_algorithm = {
         "\"rp3beta\"],\"neighbours\":{\"min\":20,\"max\":1000,\"log\":true},\"shrink\":[0,10,"
         "100],\"normalize\":[\"none\",\"l1\"]}",
     .params_size = sizeof(KnnParams),
-    .by_session = knn_by_session,
+    .by_session = knn_wants_order,
+    .wants_order = knn_wants_order,
     .train = knn_train,
     NEIGHBOURS_SERVE(knn_read),
 };

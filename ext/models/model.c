@@ -163,6 +163,7 @@ DatasetRules model_rules(
             common->half_life, common->max_history, chosen[common->combine], algorithm->rates}};
     if (common->combine == MODEL_COMBINE_AUTO)
         rules.pair.combine = algorithm->rates ? COMBINE_LAST : COMBINE_SUM;
+    rules.keeps_order = algorithm->wants_order && algorithm->wants_order(params);
     if (algorithm->baskets) rules.basket = algorithm->baskets(params);
     /* baskets have their own decay, and are added up */
     if (rules.basket.group) rules.pair = (PairRules){.max_history = common->max_history};

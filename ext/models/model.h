@@ -129,6 +129,8 @@ struct Algorithm {
     const char *tune_space_timed;
     /* Weights by baskets instead of sums, if the options say so; NULL: never. */
     BasketRules (*baskets)(const AlgorithmParams *params);
+    /* Does it, with these options, learn from the order of events? NULL: never. */
+    int (*wants_order)(const AlgorithmParams *params);
     /* Does it, with these options, train on sessions, and take the asker's latest session for her
      * history, where there is session=? NULL: never. */
     int (*by_session)(const AlgorithmParams *params);

@@ -70,7 +70,7 @@ static Status sequence_check(const AlgorithmParams *params, Err *err) {
                            : fail(err, ST_BADARG, "dim=%d must be a multiple of 16", (int)p.dim);
 }
 
-static int sequence_by_session(const AlgorithmParams *params) {
+static int sequence_wants_order(const AlgorithmParams *params) {
     (void)params;
     return 1;
 }
@@ -272,7 +272,8 @@ const Algorithm sequence_algorithm = {
         "{\"dim\":[64,96,128],\"dropout\":[0.3,0.4,0.5],\"mix\":[0.5,0.7],\"rate\":{\"min\":0.001,"
         "\"max\":0.004,\"log\":true}}",
     .params_size = sizeof(SequenceParams),
-    .by_session = sequence_by_session,
+    .by_session = sequence_wants_order,
+    .wants_order = sequence_wants_order,
     .check = sequence_check,
     .train = sequence_train,
     .write = sequence_write,

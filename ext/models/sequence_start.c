@@ -46,12 +46,15 @@ static void rows_piece(void *context, int64_t piece, int worker) {
     Scored *list = s->list[worker];
     for (int32_t i = neighbour_from(piece); i < neighbour_to(&s->rows, piece); i++) {
         int32_t n = ordered_pairs_row(&s->pairs, i, 0, sum, touched);
+        size_t kept = 0;
         for (int32_t k = 0; k < n; k++) {
             int32_t j = touched[k];
-            list[k] = (Scored){log1p(sum[j] * s->root * s->share[i] * s->share[j]), j};
+            /* having it again is not having it together */
+            if (j != i)
+                list[kept++] = (Scored){log1p(sum[j] * s->root * s->share[i] * s->share[j]), j};
             sum[j] = 0;
         }
-        if (!neighbour_rows_keep(&s->rows, i, 0, list, (size_t)n, KEPT, 0)) s->failed = 1;
+        if (!neighbour_rows_keep(&s->rows, i, 0, list, kept, KEPT, 0)) s->failed = 1;
     }
 }
 

@@ -28,13 +28,13 @@ static int64_t cut_windows(const Sequences *sequences, int64_t length, Window *w
 static void count_targets(
     const Sequences *sequences, const Window *window, int64_t n, double *share) {
     double total = 0;
-    memset(share, 0, (size_t)sequences->by_item->n_rows * sizeof *share);
+    memset(share, 0, (size_t)sequences->n_items * sizeof *share);
     for (int64_t w = 0; w < n; w++)
         for (int32_t i = 1; i <= window[w].length; i++) {
             share[sequences->item[window[w].first + i]] += 1;
             total += 1;
         }
-    for (int32_t i = 0; i < sequences->by_item->n_rows; i++) share[i] /= total;
+    for (int32_t i = 0; i < sequences->n_items; i++) share[i] /= total;
 }
 
 static void shuffle(Window *window, int64_t n, Random *random) {

@@ -14,69 +14,60 @@ static int by_time(const void *a, const void *b) {
 
 /* ---- what is learnt from ---- */
 
-/* One user's row in order; item and place are its own. Returns how many places it has. */
-static int32_t order_row(const int32_t *col, const double *time, int64_t n, Scored *order,
-    int32_t *item, int32_t *place) {
-    int32_t at = 0;
-    for (int64_t i = 0; i < n; i++) order[i] = (Scored){time[i], col[i]};
-    qsort(order, (size_t)n, sizeof *order, by_time);
-    for (int64_t i = 0; i < n; i++) {
-        at += i > 0 && order[i].score != order[i - 1].score;
-        item[i] = (int32_t)order[i].id;
-        place[i] = at;
+static void place_visits(Sequences *out, const Dataset *data, int *ordered) {
+    for (int32_t u = 0; u < out->n_users; u++) {
+        int32_t place = 0;
+        for (int64_t v = out->row_start[u]; v < out->row_start[u + 1]; v++) {
+            const Visit *visit = &data->visit[v];
+            place += v > out->row_start[u] && visit->time != visit[-1].time;
+            out->item[v] = visit->item;
+            out->place[v] = place;
+            out->user[v] = u;
+            *ordered |= visit->time != 0;
+        }
     }
-    return n ? at + 1 : 0;
 }
 
-/* Walking the sequences in the order of users meets each item's users in the order of by_item. */
-static Status find_positions(Sequences *out, Err *err) {
-    size_t n_items = (size_t)out->by_item->n_rows;
-    int64_t *next = mem_array(n_items, sizeof *next);
-    if (!next) return fail_nomem(err, "the sequences");
-    memcpy(next, out->by_item->row_start, n_items * sizeof *next);
-    for (int64_t e = 0; e < out->row_start[out->n_users]; e++)
-        out->position[next[out->item[e]]++] = e;
-    mem_free(next);
-    return ST_OK;
+/* A counting sort of the places by item. */
+static void index_items(Sequences *out) {
+    int64_t n = out->row_start[out->n_users], *next = out->at_start + 1;
+    for (int64_t v = 0; v < n; v++) next[out->item[v] + 1]++;
+    for (int32_t i = 0; i < out->n_items; i++) next[i + 1] += next[i];
+    for (int64_t v = 0; v < n; v++) out->at[next[out->item[v]]++] = v;
 }
 
 Status sequences_init(Sequences *out, const Dataset *data, const char *who, Err *err) {
-    const Csr *rows = &data->by_user;
-    size_t n = (size_t)csr_nnz(rows);
-    int64_t longest = 0;
+    size_t n = (size_t)data->visit_start[data->by_user.n_rows];
     int ordered = n == 0;
-    *out = (Sequences){
-        .row_start = rows->row_start, .n_users = rows->n_rows, .by_item = &data->by_item};
-    for (int32_t u = 0; u < rows->n_rows; u++)
-        if (csr_row_len(rows, u) > longest) longest = csr_row_len(rows, u);
-    Scored *order = mem_array((size_t)longest, sizeof *order);
+    *out = (Sequences){.n_users = data->by_user.n_rows,
+        .n_items = data->by_user.n_cols,
+        .row_start = data->visit_start};
     out->item = mem_array(n, sizeof *out->item);
     out->place = mem_array(n, sizeof *out->place);
-    out->position = mem_array(n, sizeof *out->position);
-    Status status = order && out->item && out->place && out->position
-        ? ST_OK
-        : fail_nomem(err, "the sequences");
-    for (int32_t u = 0; u < rows->n_rows && status == ST_OK; u++) {
-        int64_t from = rows->row_start[u], len = csr_row_len(rows, u);
-        order_row(rows->col + from, data->pair_time + from, len, order, out->item + from,
-            out->place + from);
-        for (int64_t e = from; e < from + len; e++) ordered |= data->pair_time[e] != 0;
+    out->user = mem_array(n, sizeof *out->user);
+    /* one more, since next[i] of index_items ends where i + 1 begins */
+    out->at_start = mem_zeros((size_t)out->n_items + 2, sizeof *out->at_start);
+    out->at = mem_array(n, sizeof *out->at);
+    if (!out->item || !out->place || !out->user || !out->at_start || !out->at) {
+        sequences_clear(out);
+        return fail_nomem(err, "the sequences");
     }
-    mem_free(order);
-    if (status == ST_OK && !ordered)
-        status = fail(err, ST_BADARG,
-            "%s needs the order of the events: time= (any number that orders them), and not the "
-            "same for all",
-            who);
-    if (status == ST_OK) status = find_positions(out, err);
-    if (status != ST_OK) sequences_clear(out);
-    return status;
+    place_visits(out, data, &ordered);
+    index_items(out);
+    if (ordered) return ST_OK;
+    sequences_clear(out);
+    return fail(err, ST_BADARG,
+        "%s needs the order of the events: time= (any number that orders them), and not the same "
+        "for all",
+        who);
 }
 
 void sequences_clear(Sequences *sequences) {
     mem_free(sequences->item);
     mem_free(sequences->place);
-    mem_free(sequences->position);
+    mem_free(sequences->user);
+    mem_free(sequences->at_start);
+    mem_free(sequences->at);
     *sequences = (Sequences){0};
 }
 
@@ -102,9 +93,9 @@ static inline double pair_amount(const OrderedPairs *pairs, int32_t ahead) {
 }
 
 /* The entries of the sequence around position at that are within the window. */
-static void window_of(
-    const OrderedPairs *pairs, int32_t user, int64_t at, int64_t *from, int64_t *to) {
+static void window_of(const OrderedPairs *pairs, int64_t at, int64_t *from, int64_t *to) {
     const Sequences *s = pairs->sequences;
+    int32_t user = s->user[at];
     int64_t first = s->row_start[user], end = s->row_start[user + 1];
     for (*from = at; *from > first && s->place[at] - s->place[*from - 1] <= pairs->window;) --*from;
     for (*to = at + 1; *to < end && s->place[*to] - s->place[at] <= pairs->window;) ++*to;
@@ -114,9 +105,9 @@ int32_t ordered_pairs_row(
     const OrderedPairs *pairs, int32_t j, int into, double *sum, int32_t *touched) {
     const Sequences *s = pairs->sequences;
     int32_t n = 0;
-    for (int64_t e = s->by_item->row_start[j]; e < s->by_item->row_start[j + 1]; e++) {
-        int64_t at = s->position[e], from, to;
-        window_of(pairs, s->by_item->col[e], at, &from, &to);
+    for (int64_t e = s->at_start[j]; e < s->at_start[j + 1]; e++) {
+        int64_t at = s->at[e], from, to;
+        window_of(pairs, at, &from, &to);
         for (int64_t q = from; q < to; q++) {
             int32_t ahead = s->place[q] - s->place[at], other = s->item[q];
             if (q == at) continue;
@@ -132,9 +123,9 @@ int32_t ordered_pairs_row(
 void ordered_pairs_sums(const OrderedPairs *pairs, int32_t j, double *row, double *column) {
     const Sequences *s = pairs->sequences;
     *row = *column = 0;
-    for (int64_t e = s->by_item->row_start[j]; e < s->by_item->row_start[j + 1]; e++) {
-        int64_t at = s->position[e], from, to;
-        window_of(pairs, s->by_item->col[e], at, &from, &to);
+    for (int64_t e = s->at_start[j]; e < s->at_start[j + 1]; e++) {
+        int64_t at = s->at[e], from, to;
+        window_of(pairs, at, &from, &to);
         for (int64_t q = from; q < to; q++) {
             if (q == at) continue;
             *row += pair_amount(pairs, s->place[q] - s->place[at]);

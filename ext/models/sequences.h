@@ -1,24 +1,25 @@
 /* The order of what users had: the sequences that order-aware recommenders learn from, and how an
  * asker's history fades.
  *
- * A history is the set of its items, each at the time when it was had last. In the order of time
- * the items stand in places 0, 1, ..: what was had at the same time (a basket) shares a place. The
- * items of a cart have a place each, in the order of the list. */
+ * In the order of time what a user had stands in places 0, 1, ..: what was had at the same time (a
+ * basket) shares a place, and what was had again has several. An asker's history has each item
+ * where it was had last; a cart's places are those of its list. */
 #ifndef REC_SEQUENCES_H
 #define REC_SEQUENCES_H
 
 #include "model.h"
 
 typedef struct Sequences {
-    const int64_t *row_start; /* users + 1: of by_user, borrowed */
-    int32_t n_users;
-    int32_t *item;      /* a user's items, oldest first; of one time by id */
-    int32_t *place;     /* of each, from 0 */
-    const Csr *by_item; /* borrowed */
-    int64_t *position;  /* of each entry of by_item: where it is in item[] */
+    int32_t n_users, n_items;
+    const int64_t *row_start; /* users + 1, of the dataset */
+    int32_t *item;            /* a user's items, oldest first; of one time by id */
+    int32_t *place;           /* of each, from 0 */
+    int32_t *user;            /* whose it is */
+    int64_t *at_start, *at;   /* items + 1: where in item[] each item is, user after user */
 } Sequences;
 
-/* O(n log n). ST_BADARG where the events have no order, with a sentence that begins with who. */
+/* Of data that keeps its order (DatasetRules). O(n). ST_BADARG where the events have no order, with
+ * a sentence that begins with who. */
 Status sequences_init(Sequences *out, const Dataset *data, const char *who, Err *err);
 void sequences_clear(Sequences *sequences);
 
@@ -39,8 +40,8 @@ Status ordered_pairs_init(OrderedPairs *out, const Sequences *sequences, double 
     double reverse, int64_t window, Err *err);
 void ordered_pairs_clear(OrderedPairs *pairs);
 
-/* Add C_jx, or C_xj where into, to sum[x] for all x: sum is n_items long and 0 where it has not
- * been touched, touched has room for n_items + 1. Returns how many were touched. O(users of j *
+/* Add C_jx, or C_xj where into, to sum[x] for all x, j too: sum is n_items long and 0 where it has
+ * not been touched, touched has room for n_items + 1. Returns how many were touched. O(users of j *
  * window). */
 int32_t ordered_pairs_row(
     const OrderedPairs *pairs, int32_t j, int into, double *sum, int32_t *touched);

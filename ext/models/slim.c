@@ -2,7 +2,7 @@
  * candidates by cosine as in fsSLIM). For every item j
  *
  *     minimise  1/2 |t_j - sum_k w_k s_k|^2 + sum_k (l2 + r |s_k|^2) / 2 w_k^2 + l1 |w|_1,
- *               w >= 0, w_j = 0
+ *               w >= 0, and w_j = 0 of target=self
  *
  *     s_k, t_j: columns of source and target (examples.h; target=self: both are X, users x items)
  *     k: the `neighbours` items with the highest s_k . t_j / |s_k|
@@ -86,7 +86,9 @@ static size_t candidates(const Slim *s, SlimWorker *w, int32_t j) {
     }
     for (int32_t t = 0; t < n; t++) {
         int32_t i = w->touched[t];
-        if (i != j) w->list[found++] = (Scored){w->dot[i] / sqrt(s->square[i]), i};
+        /* what comes next may be the same again */
+        if (i != j || !s->examples.shared)
+            w->list[found++] = (Scored){w->dot[i] / sqrt(s->square[i]), i};
         w->dot[i] = 0;
     }
     return scored_best(w->list, found, (size_t)s->params.neighbours);
@@ -124,6 +126,7 @@ static double users_of(const Slim *s, int32_t item) {
 
 static int fit_item(Slim *s, SlimWorker *w, int32_t j) {
     size_t n = candidates(s, w, j), kept = 0;
+    double self = 0;
     memset(w->w, 0, n * sizeof *w->w);
     set_residual(&s->examples.target_by_item, j, 0, w->residual);
     for (int pass = 0; pass < PASSES && descend(s, w, n) > 1e-3; pass++) {}
@@ -135,9 +138,10 @@ static int fit_item(Slim *s, SlimWorker *w, int32_t j) {
         double share = s->params.item_power > 0
             ? pow(users_of(s, k) / users_of(s, j), s->params.item_power)
             : 1;
-        if (w->w[c] > 0) w->list[kept++] = (Scored){w->w[c] * share, k};
+        if (k == j) self = w->w[c];
+        else if (w->w[c] > 0) w->list[kept++] = (Scored){w->w[c] * share, k};
     }
-    return neighbour_rows_keep(&s->rows, j, 0, w->list, kept, kept, 0);
+    return neighbour_rows_keep(&s->rows, j, self, w->list, kept, kept, 0);
 }
 
 static void slim_piece(void *context, int64_t piece, int worker) {
@@ -211,7 +215,7 @@ static Status slim_read(Model *model, Reader *in, Err *err) {
     return ST_OK;
 }
 
-static int slim_by_session(const AlgorithmParams *params) {
+static int slim_wants_order(const AlgorithmParams *params) {
     SlimParams p;
     memcpy(&p, params, sizeof p);
     return p.examples.target != TARGET_SELF;
@@ -229,7 +233,8 @@ const Algorithm slim_algorithm = {
         "{\"target\":[\"self\",\"both\"],\"l1\":{\"min\":0.05,\"max\":2,\"log\":true},\"l2\":{"
         "\"min\":1,\"max\":300,\"log\":true},\"neighbours\":[100,200]}",
     .params_size = sizeof(SlimParams),
-    .by_session = slim_by_session,
+    .by_session = slim_wants_order,
+    .wants_order = slim_wants_order,
     .train = slim_train,
     NEIGHBOURS_SERVE(slim_read),
 };

@@ -19,11 +19,19 @@ def _shop():
 
 
 def _sequences(rows):
-    """{user: [(time, item), ..]}: distinct items by when they were had last, of one time in the order of their keys."""
-    last = collections.defaultdict(dict)
+    """{user: [(time, item), ..]} in the order of time, of one time by key, each (time, item) once."""
+    had = collections.defaultdict(set)
     for user, item, _, at in rows:
-        last[user][item] = max(at, last[user].get(item, at))
-    return {user: sorted((at, item) for item, at in items.items()) for user, items in last.items()}
+        had[user].add((at, item))
+    return {user: sorted(visits) for user, visits in had.items()}
+
+
+def _last(sequence):
+    """A history: distinct items by when they were had last."""
+    at = {}
+    for when, item in sequence:
+        at[item] = max(when, at.get(item, when))
+    return sorted((when, item) for item, when in at.items())
 
 
 def _places(sequence):
@@ -43,7 +51,7 @@ def _ordered_counts(sequences, item_id, decay, reverse, window):
                     continue
                 forward, backward = (decay ** (g - 1), reverse * decay ** (g - 1)) if g else ((1 + reverse) / 2,) * 2
                 c[ids[a], ids[b]] += forward
-                c[ids[b], ids[a]] += backward
+                c[ids[b], ids[a]] += backward  # an item that came again is after itself, and before
     return c
 
 
@@ -83,7 +91,7 @@ def ordered_neighbours_equal_plain_python(label):
     db, _ = _shop()
     name, s, items, _ = _ordered_model(label)
     for j in np.linspace(0, len(items) - 1, 25).astype(int):
-        want = {items[i]: s[j, i] for i in np.flatnonzero(s[j])}
+        want = {items[i]: s[j, i] for i in np.flatnonzero(s[j]) if i != j}
         got = dict(db.execute(f"SELECT item, score FROM {name} WHERE similar_to = ? AND k = ? AND score > 0",
                               (items[j], len(items))))
         same(set(got), set(want), f"neighbours of {items[j]}")
@@ -92,6 +100,7 @@ def ordered_neighbours_equal_plain_python(label):
 
 def _want_list(s, items, sequence, options):
     item_id = {item: i for i, item in enumerate(items)}
+    sequence = _last(sequence)
     ids = [item_id[item] for _, item in sequence]
     x = _recency(sequence, options["recency"], options["recency_days"])
     return x[:, None] * s[ids], ids
@@ -123,7 +132,7 @@ def the_order_of_a_cart_counts():
     db, _ = _shop()
     name, s, items, sequences = _ordered_model("default")
     user = max(sequences, key=lambda u: len(sequences[u]))
-    cart = [item for _, item in sequences[user]][:6]
+    cart = [item for _, item in _last(sequences[user])][:6]
     for basket in (cart, cart[::-1]):
         ids = [items.index(item) for item in basket]
         want = (.7 ** np.arange(len(ids))[::-1, None] * s[ids]).sum(0)
@@ -183,7 +192,7 @@ def _examples(target, decay=.8, floor=.4, window=50, next_share=.5, user_power=0
     source, said = [], []
     for sequence in sequences.values():
         place, ids = _places(sequence), [item_id[item] for _, item in sequence]
-        weight = len(ids) ** (-user_power / 2)
+        weight = len(set(ids)) ** (-user_power / 2)
         x = np.zeros(len(items))
         x[ids] = weight
         if target != "next":
@@ -194,7 +203,7 @@ def _examples(target, decay=.8, floor=.4, window=50, next_share=.5, user_power=0
             for b in range(len(ids)):
                 g = place[a] - place[b]
                 if 1 <= g <= window:
-                    s[ids[b]] = max(decay ** (g - 1), floor) * weight
+                    s[ids[b]] = max(decay ** (g - 1), floor) * weight  # as of the last time: b rises
             t[ids[a]] = weight
             factor = next_share ** .5 if target == "both" else 1
             if place[a] > 0:
@@ -205,7 +214,7 @@ def _examples(target, decay=.8, floor=.4, window=50, next_share=.5, user_power=0
 
 def _users_of(items):
     _, sequences, _ = _often_bought()
-    count = collections.Counter(item for sequence in sequences.values() for _, item in sequence)
+    count = collections.Counter(item for sequence in sequences.values() for _, item in _last(sequence))
     return np.array([count[item] for item in items], float)
 
 
@@ -243,6 +252,12 @@ def _row_of(name, item):
     return np.array([listed.get(other, 0) for other in items])
 
 
+def _own(name, item):
+    """B_jj: what a cart of the item says about it."""
+    return _often_bought()[0].execute(f"SELECT score FROM {name} WHERE basket = ? AND item = ? AND options = '{{\"exclude_seen\": false}}'",
+                                      (json.dumps([item]), item)).fetchone()[0]
+
+
 @claim_each({label: (label,) for label in LINEAR})
 def ease_of_what_comes_next_is_the_closed_form(label):
     gram, extra, said, discount = _gram(label)
@@ -252,11 +267,13 @@ def ease_of_what_comes_next_is_the_closed_form(label):
     else:
         b = p @ said
     b = b * discount
+    own = np.diag(b).copy() if LINEAR[label]["target"] != "self" else np.zeros(len(b))
     np.fill_diagonal(b, 0)  # similar_to never lists the item itself
     name = _train_linear("ease", label, reg=20)
     items = _often_bought()[2]
     for j in range(0, len(items), 30):
         close(_row_of(name, items[j]), np.maximum(b[j], 0), 2e-5, f"neighbours of {items[j]}", scale=np.abs(b[j]).max())
+        close(_own(name, items[j]), max(own[j], 0), 2e-5, f"{items[j]} again", scale=max(np.abs(b[j]).max(), abs(own[j])))
 
 
 @claim_each({label: (label,) for label in LINEAR})
@@ -267,8 +284,11 @@ def slim_of_what_comes_next_is_at_its_optimum(label):
     name = _train_linear("slim", label, l1=l1, l2=l2)
     items = _often_bought()[2]
     w = np.array([_row_of(name, item) for item in items]) / discount
+    if LINEAR[label]["target"] != "self":
+        np.fill_diagonal(w, [_own(name, item) for item in items])
     slope = said - gram @ w - (extra + l2)[:, None] * w - l1
-    np.fill_diagonal(slope, 0)
+    if LINEAR[label]["target"] == "self":
+        np.fill_diagonal(slope, 0)
     size = np.diag(gram)[:, None] + extra[:, None] + l2
     # descent ends where no weight moves by more than a thousandth
     assert np.abs(slope / size)[w > 0].max() < 3e-3, np.abs(slope / size)[w > 0].max()
@@ -283,8 +303,8 @@ def linear_models_of_what_comes_next_fade_and_know_sessions():
     create_model(db, name, algorithm="slim", target="next", scale="binary")
     train(db, name)
     for user in sorted(sequences)[::60]:
-        ids = [items.index(item) for _, item in sequences[user]]
-        x = _recency(sequences[user], .6, 0)
+        ids = [items.index(item) for _, item in _last(sequences[user])]
+        x = _recency(_last(sequences[user]), .6, 0)
         want = sum(weight * _row_of(name, items[i]) for weight, i in zip(x, ids))
         want[ids] = 0
         got = [row[0] for row in db.execute(f"SELECT score FROM {name} WHERE user = ? AND k = 10 AND score > 0", (user,))]
