@@ -416,36 +416,22 @@ static Status blend_forget(Model *model, const History *history, int *removed, E
     return ST_OK;
 }
 
-/* Of how many parts is it so? *n: how many there are. */
-static int parts_that(const AlgorithmParams *params, int (*is)(const Part *part), int *n) {
-    BlendParams blend;
-    Blend *parts = mem_zeros(1, sizeof *parts);
-    int count = 0;
-    memcpy(&blend, params, sizeof blend);
-    *n = parts && read_parts(&blend, parts, NULL) == ST_OK ? parts->n : 0;
-    for (int c = 0; c < *n; c++) count += is(&parts->part[c]);
-    mem_free(parts);
-    return count;
-}
-
-static int is_by_session(const Part *part) {
-    return algorithm_by_session(part->algorithm, &part->params);
-}
-
-static int is_ordered(const Part *part) {
-    return part->algorithm->wants_order && part->algorithm->wants_order(&part->params);
-}
-
 /* Where all parts are. */
 static int blend_by_session(const AlgorithmParams *params) {
-    int n, count = parts_that(params, is_by_session, &n);
-    return n > 0 && count == n;
+    BlendParams blend;
+    Blend *parts = mem_zeros(1, sizeof *parts);
+    memcpy(&blend, params, sizeof blend);
+    int by_session = parts && read_parts(&blend, parts, NULL) == ST_OK;
+    for (int c = 0; by_session && c < parts->n; c++)
+        by_session = algorithm_by_session(parts->part[c].algorithm, &parts->part[c].params);
+    mem_free(parts);
+    return by_session;
 }
 
-/* Where a part does. */
+/* A part may; to find out could fail for want of memory, and the order is cheap. */
 static int blend_wants_order(const AlgorithmParams *params) {
-    int n;
-    return parts_that(params, is_ordered, &n) > 0;
+    (void)params;
+    return 1;
 }
 
 const Algorithm blend_algorithm = {

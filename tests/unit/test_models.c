@@ -44,13 +44,12 @@ static Status train(
     Dataset data = {0};
     CommonParams common;
     AlgorithmParams params;
-    DatasetRules rules = {0};
     *out = NULL;
     options_default(model_common_options, &common);
     options_default(algorithm->options, &params);
     common.threads = threads;
     common.half_life = 30;
-    rules.pair.half_life = 30;
+    DatasetRules rules = model_rules(algorithm, &common, &params);
     Status status = make_data(&data, users, ITEMS, err);
     if (status == ST_OK) status = dataset_finish(&data, &rules, task, err);
     if (status == ST_OK && algorithm->wants_items) status = make_texts(&data, err);
