@@ -1,5 +1,5 @@
-/* Item vectors as the state of a recommender: ials, bpr and mf train them and serve by score = x .
- * y_i, x the asker's. */
+/* Item vectors as the state of a recommender: ials, bpr, mf and sequence train them and serve by
+ * score = x . y_i, x the asker's. */
 #ifndef REC_FACTORS_H
 #define REC_FACTORS_H
 

@@ -524,7 +524,7 @@ def test_everybodys_lists_are_the_same_on_every_device(shop):
             db.execute(f"INSERT INTO {algorithm}({algorithm}) VALUES('train')")  # another version has another copy
             equal(*(rows(db, f"SELECT user, item, score FROM {algorithm} WHERE k = 4 AND options = ?", f'{{"device":"{device}"}}') for device in ("gpu", "cpu")))
         make_model(db, "knn", "item_knn")
-        refused(db, "SELECT * FROM knn WHERE k = 3 AND options = '{\"device\":\"gpu\"}'", says=("item_knn is not scored on a GPU", "ials, bpr and mf"))
+        refused(db, "SELECT * FROM knn WHERE k = 3 AND options = '{\"device\":\"gpu\"}'", says=("item_knn is not scored on a GPU", "ials, bpr, mf and sequence"))
         equal(*(rows(db, "SELECT * FROM knn WHERE k = 3 AND options = ?", f'{{"device":"{device}"}}') for device in ("auto", "cpu")))
         refused(db, "SELECT * FROM ials WHERE k = 3 AND options = '{\"device\":\"tpu\"}'", says="device=tpu")
         refused(db, "SELECT * FROM ials WHERE k = 3 AND options = '{\"device\":\"gpu:9\"}'", says="device=gpu:9")

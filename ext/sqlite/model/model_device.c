@@ -12,7 +12,7 @@ static CacheKey copy_key(const Model *model, int device) {
     return key;
 }
 
-/* "ials, bpr and mf", by the algorithms' own flag. */
+/* "ials, bpr, mf and sequence", by the algorithms' own flag. */
 static void name_those_by_vectors(Bytes *out) {
     const Algorithm *named = NULL; /* the one before, which is not the last */
     for (size_t i = 0; algorithm_registry[i]; i++) {
