@@ -135,7 +135,7 @@ def bench_lists(rows):
     """Ten items for carts of 50, from Python."""
     db = connect([row[:-2] for row in rows])
     draw, known = random.Random(3), sorted({item for row in rows for item in row[:-2]})
-    carts = [json.dumps(draw.sample(known, 50)) for _ in range(2000)]
+    carts = [json.dumps(draw.sample(known, 50)) for _ in range(1000)]
     ordered = {"algorithm": "item_knn", "pairs": "ordered", "neighbours": 200}
     settings = {"sequence": {"algorithm": "sequence", "passes": 1}, "item_knn ordered": ordered,
                 "blend of the two": {"algorithm": "blend", "fusion": "log", "models": json.dumps([{"algorithm": "sequence", "passes": 1}, ordered])}}
