@@ -6,6 +6,9 @@
 
 #include <stddef.h>
 
+/* Up to a whole panel of columns. */
+static inline size_t up16(size_t n) { return (n + 15) / 16 * 16; }
+
 /* c (m x n) = a b, or c + a b where add: a_il = a[i * a_row + l * a_col], so that a transpose is
  * another pair of strides; b (k x n) and c by rows of b_row and c_row numbers. n: a multiple of
  * 16. */

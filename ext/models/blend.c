@@ -293,47 +293,49 @@ static const Scoreboard *board_of(const ModelQuery *part) {
     return algorithm->board && model_query_speaks(part) ? algorithm->board(part) : NULL;
 }
 
-/* The part's scores, divided by the root of their mean square unless it speaks alone. Of a part
- * that has few, only those. */
-static void add_scores(ModelQuery *query, BlendQuery *q, int c, double weight, int alone) {
-    const Scoreboard *board = board_of(q->part[c]);
-    int speaks = model_query_speaks(q->part[c]);
-    const int32_t *item = board && !board->dense ? board->touched : NULL;
-    int32_t n = query->model->n_items, few = item ? board->n_touched : n;
-    double square = 0;
+/* The part's scores, of those that say something, into q->score; returns how many. *item: whose
+ * they are, or NULL: all items'. */
+static int32_t take_scores(BlendQuery *q, int c, int32_t n_items, const int32_t **item) {
+    const ModelQuery *part = q->part[c];
+    const Scoreboard *board = board_of(part);
+    int speaks = model_query_speaks(part);
+    *item = board && !board->dense ? board->touched : NULL;
+    int32_t few = *item ? board->n_touched : n_items;
     for (int32_t k = 0; k < few; k++) {
-        int32_t i = item ? item[k] : k;
-        q->score[k] = board ? fmax(0, board->score[i])
-            : speaks        ? model_query_score(q->part[c], i)
-                            : 0;
-        square += q->score[k] * q->score[k];
+        int32_t i = *item ? (*item)[k] : k;
+        q->score[k] = board ? fmax(0, board->score[i]) : speaks ? model_query_score(part, i) : 0;
     }
+    return few;
+}
+
+/* The part's scores, divided by the root of their mean square unless it speaks alone. */
+static void add_scores(ModelQuery *query, BlendQuery *q, int c, double weight, int alone) {
+    const int32_t *item;
+    int32_t n = query->model->n_items, few = take_scores(q, c, n, &item);
+    double square = 0;
+    for (int32_t k = 0; k < few; k++) square += q->score[k] * q->score[k];
     q->factor[c] = alone ? 1 : square > 0 ? weight / sqrt(square / n) : 0;
     for (int32_t k = 0; k < few; k++)
         q->board.score[item ? item[k] : k] += q->factor[c] * q->score[k];
 }
 
-/* The part's logits as exp(logit - the highest); returns their sum. */
-static double exponents(const ModelQuery *part, int32_t n, double *score) {
-    double most = -INFINITY, sum = 0;
+/* The part's logits as exp(logit - the highest). */
+static void take_exponents(const ModelQuery *part, int32_t n, double *score) {
+    double most = -INFINITY;
     part->model->algorithm->logits(part, score);
     for (int32_t i = 0; i < n; i++) most = fmax(most, score[i]);
-    for (int32_t i = 0; i < n; i++) sum += score[i] = exp(score[i] - most);
-    return sum;
+    for (int32_t i = 0; i < n; i++) score[i] = exp(score[i] - most);
 }
 
 static void add_logs(ModelQuery *query, BlendQuery *q, int c, double weight) {
     const ModelQuery *part = q->part[c];
-    const Scoreboard *board = board_of(part);
-    const int32_t *item = board && !board->dense ? board->touched : NULL;
-    int32_t n = query->model->n_items, few = item ? board->n_touched : n;
-    int speaks = model_query_speaks(part), logits = speaks && part->model->algorithm->logits;
-    double sum = logits ? exponents(part, n, q->score) : 0;
-    for (int32_t k = 0; k < few && !logits; k++) {
-        int32_t i = item ? item[k] : k;
-        q->score[k] = board ? fmax(0, board->score[i]) : speaks ? model_query_score(part, i) : 0;
-        sum += q->score[k];
-    }
+    const int32_t *item = NULL;
+    int32_t n = query->model->n_items, few = n;
+    double sum = 0;
+    if (model_query_speaks(part) && part->model->algorithm->logits)
+        take_exponents(part, n, q->score);
+    else few = take_scores(q, c, n, &item);
+    for (int32_t k = 0; k < few; k++) sum += q->score[k];
     q->factor[c] = sum > 0 ? n / (LOG_FLOOR * sum) : 0;
     for (int32_t k = 0; k < few; k++)
         q->board.score[item ? item[k] : k] += weight * log1p(q->factor[c] * q->score[k]);

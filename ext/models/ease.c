@@ -432,11 +432,10 @@ static Status invert(Ease *e, Task *task, Err *err) {
     return status;
 }
 
-static void set_recency(Model *model) {
+static Recency ease_recency(const AlgorithmParams *params) {
     EaseParams p;
-    Neighbours *state = model->state;
-    memcpy(&p, &model->params, sizeof p);
-    state->recency = examples_recency(&p.examples, p.recency);
+    memcpy(&p, params, sizeof p);
+    return examples_recency(&p.examples, p.recency);
 }
 
 static Status ease_train(Model *model, const Dataset *data, Task *task, Err *err) {
@@ -456,14 +455,7 @@ static Status ease_train(Model *model, const Dataset *data, Task *task, Err *err
     free_tiles(&e);
     if (status == ST_OK) status = neighbours_finish(model, &e.rows, 0, err);
     clear(&e, task->threads);
-    if (status == ST_OK) set_recency(model);
     return status;
-}
-
-static Status ease_read(Model *model, Reader *in, Err *err) {
-    TRY(neighbours_read(model, in, err));
-    set_recency(model);
-    return ST_OK;
 }
 
 static int ease_wants_order(const AlgorithmParams *params) {
@@ -482,6 +474,7 @@ const Algorithm ease_algorithm = {
     .params_size = sizeof(EaseParams),
     .by_session = ease_wants_order,
     .wants_order = ease_wants_order,
+    .recency = ease_recency,
     .train = ease_train,
-    NEIGHBOURS_SERVE(ease_read),
+    NEIGHBOURS_SERVE,
 };

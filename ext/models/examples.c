@@ -44,21 +44,13 @@ static void self_row(Builder *b, int32_t user, double weight) {
     end_row(b);
 }
 
-/* Where the place of entry `at` begins to be looked back from: the first entry within the window.
- * */
-static int64_t window_start(const Builder *b, int64_t first, int64_t at) {
-    const int32_t *place = b->sequences.place;
-    int64_t from = at;
-    while (from > first && place[at] - place[from - 1] <= b->params->window) from--;
-    return from;
-}
-
 /* One row for all m items of a place: the rows of each are the same but for the target, and add up
  * to one with sqrt(m) times the source and the targets over sqrt(m). */
-static void next_row(Builder *b, int64_t first, int64_t at, int64_t end, double weight) {
+static void next_row(Builder *b, int64_t at, int64_t end, double weight) {
     const Sequences *s = &b->sequences;
+    int64_t from = sequences_look_back(s, at, b->params->window);
     double many = sqrt((double)(end - at));
-    for (int64_t e = at - 1; e >= window_start(b, first, at); e--) {
+    for (int64_t e = at - 1; e >= from; e--) {
         int32_t back = s->place[at] - s->place[e];
         if (b->taken[s->item[e]] == b->n_rows + 1) continue; /* it was had again since */
         b->taken[s->item[e]] = b->n_rows + 1;
@@ -83,12 +75,11 @@ static void add_rows(Builder *b) {
     double share = target == TARGET_BOTH ? b->params->next_share : 1;
     for (int32_t u = 0; u < b->data->by_user.n_rows; u++) {
         double weight = user_weight(b, u);
-        int64_t first = b->sequences.row_start ? b->sequences.row_start[u] : 0, at, end = first;
+        int64_t at, end = target == TARGET_SELF ? 0 : b->sequences.row_start[u];
         if (target != TARGET_NEXT)
             self_row(b, u, target == TARGET_BOTH ? weight * sqrt(1 - share) : weight);
         if (target == TARGET_SELF || !next_place(&b->sequences, u, &at, &end)) continue;
-        while (next_place(&b->sequences, u, &at, &end))
-            next_row(b, first, at, end, weight * sqrt(share));
+        while (next_place(&b->sequences, u, &at, &end)) next_row(b, at, end, weight * sqrt(share));
     }
 }
 
@@ -98,11 +89,11 @@ static void count(const Builder *b, int64_t *rows, int64_t *source, int64_t *tar
     *rows = kind == TARGET_NEXT ? 0 : b->data->by_user.n_rows;
     *source = *target = kind == TARGET_NEXT ? 0 : own;
     for (int32_t u = 0; kind != TARGET_SELF && u < b->data->by_user.n_rows; u++) {
-        int64_t first = b->sequences.row_start[u], at, end = first;
+        int64_t at, end = b->sequences.row_start[u];
         if (!next_place(&b->sequences, u, &at, &end)) continue;
         while (next_place(&b->sequences, u, &at, &end)) {
             ++*rows;
-            *source += at - window_start(b, first, at);
+            *source += at - sequences_look_back(&b->sequences, at, b->params->window);
             *target += end - at;
         }
     }

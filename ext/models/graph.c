@@ -383,5 +383,5 @@ const Algorithm graph_algorithm = {
         "power\":{\"min\":0,\"max\":0.5},\"ideal_weight\":[0.1,0.2,0.4],\"factors\":[128,256]}",
     .params_size = sizeof(GraphParams),
     .train = graph_train,
-    NEIGHBOURS_SERVE(neighbours_read),
+    NEIGHBOURS_SERVE,
 };

@@ -300,14 +300,11 @@ static Status allocate(Training *t, int threads, Err *err) {
     return neighbour_rows_init(&t->rows, t->n_items, err);
 }
 
-/* How a history fades, from the options. */
-static void set_recency(Model *model) {
+static Recency knn_recency(const AlgorithmParams *params) {
     KnnParams p;
-    Neighbours *state = model->state;
-    memcpy(&p, &model->params, sizeof p);
-    state->recency = p.recency;
-    if (p.recency.factor < 0)
-        state->recency.factor = p.pairs == PAIRS_ORDERED ? ORDERED_RECENCY : 1;
+    memcpy(&p, params, sizeof p);
+    if (p.recency.factor < 0) p.recency.factor = p.pairs == PAIRS_ORDERED ? ORDERED_RECENCY : 1;
+    return p.recency;
 }
 
 static Status knn_train(Model *model, const Dataset *data, Task *task, Err *err) {
@@ -325,14 +322,7 @@ static Status knn_train(Model *model, const Dataset *data, Task *task, Err *err)
     if (status == ST_OK)
         status = neighbours_finish(model, &t.rows, t.params.per == PER_TARGET, err);
     training_clear(&t, task->threads);
-    if (status == ST_OK) set_recency(model);
     return status;
-}
-
-static Status knn_read(Model *model, Reader *in, Err *err) {
-    TRY(neighbours_read(model, in, err));
-    set_recency(model);
-    return ST_OK;
 }
 
 static int knn_wants_order(const AlgorithmParams *params) {
@@ -357,6 +347,7 @@ const Algorithm item_knn_algorithm = {
     .params_size = sizeof(KnnParams),
     .by_session = knn_wants_order,
     .wants_order = knn_wants_order,
+    .recency = knn_recency,
     .train = knn_train,
-    NEIGHBOURS_SERVE(knn_read),
+    NEIGHBOURS_SERVE,
 };

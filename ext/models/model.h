@@ -134,6 +134,9 @@ struct Algorithm {
     /* Does it, with these options, train on sessions, and take the asker's latest session for her
      * history, where there is session=? NULL: never. */
     int (*by_session)(const AlgorithmParams *params);
+    /* How an asker's history fades (sequences.h); NULL: not at all. Of those that serve as
+     * neighbours.h does. */
+    struct Recency (*recency)(const AlgorithmParams *params);
     /* What the option table cannot say about options that do not go together; NULL: nothing. */
     Status (*check)(const AlgorithmParams *params, Err *err);
     /* Fill model->state from the data; model->params, common, items and popularity are set. */

@@ -112,7 +112,9 @@ Status neighbour_rows_join(NeighbourRows *rows, Csr *out, float *self, Err *err)
 static Neighbours *new_state(Model *model, Err *err) {
     Neighbours *state = mem_zeros(1, sizeof *state);
     model->state = state;
-    if (state) state->recency.factor = 1;
+    if (state)
+        state->recency = model->algorithm->recency ? model->algorithm->recency(&model->params)
+                                                   : (Recency){.factor = 1};
     if (state) state->self = mem_zeros((size_t)model->n_items, sizeof *state->self);
     if (state) state->largest = mem_zeros((size_t)model->n_items, sizeof *state->largest);
     if (state && state->self && state->largest) return state;

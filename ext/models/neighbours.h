@@ -18,7 +18,7 @@ typedef struct Neighbours {
     float *self;    /* s_jj */
     float *largest; /* max over i of s_ji */
     int negative;   /* some s_ji < 0 */
-    /* how a history fades: set by the algorithm after training and reading; by itself not at all */
+    /* how a history fades, by the algorithm's own hook */
     Recency recency;
 } Neighbours;
 
@@ -78,8 +78,8 @@ Status neighbours_contributions(const ModelQuery *query, int32_t item, double *p
 /* The larger of s_ab and s_ba, each as a share of its row's largest. */
 double neighbours_alike(const Model *model, int32_t a, int32_t b);
 
-#define NEIGHBOURS_SERVE(read_state) \
-    .write = neighbours_write, .read = read_state, .free_state = neighbours_free, \
+#define NEIGHBOURS_SERVE \
+    .write = neighbours_write, .read = neighbours_read, .free_state = neighbours_free, \
     .memory = neighbours_memory, .query_new = neighbours_query_new, \
     .query_free = neighbours_query_free, .query_prepare = neighbours_prepare, \
     .board = neighbours_board, .contributions = neighbours_contributions, \

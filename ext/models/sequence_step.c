@@ -12,8 +12,6 @@
 static const double LOGIT_BYTES = 96e6;
 enum { MAX_TOKENS = 4096 };
 
-static size_t up16(size_t n) { return (n + 15) / 16 * 16; }
-
 /* ---- memory ---- */
 
 EncoderShape sequence_shape(const SequenceParams *params) {
@@ -179,10 +177,10 @@ static int32_t row_for(SequenceStep *s, int32_t item) {
     return s->row_of[item];
 }
 
-/* The chance that an item is a candidate: drawn, or what comes next somewhere in the batch. */
-static float correction(const SequenceStep *s, int32_t item) {
-    double never = (double)s->params->sampled * log1p(-1 / (double)s->n_items) +
-        (double)s->batch.tokens * log1p(-s->target_share[item]);
+/* The chance that an item is a candidate: drawn, or what comes next somewhere in the batch.
+ * never_drawn: the logarithm of the chance not to be drawn. */
+static float correction(const SequenceStep *s, double never_drawn, int32_t item) {
+    double never = never_drawn + (double)s->batch.tokens * log1p(-s->target_share[item]);
     return (float)-log(-expm1(never));
 }
 
@@ -198,7 +196,9 @@ static void choose_candidates(SequenceStep *s, Random *random) {
     for (int64_t k = 0; k < s->params->sampled; k++)
         row_for(s, (int32_t)random_below(random, (uint64_t)s->n_items));
     s->n_candidates = s->n_rows;
-    for (size_t c = 0; c < s->n_candidates; c++) s->bias[c] = correction(s, s->row_item[c]);
+    double never_drawn = (double)s->params->sampled * log1p(-1 / (double)s->n_items);
+    for (size_t c = 0; c < s->n_candidates; c++)
+        s->bias[c] = correction(s, never_drawn, s->row_item[c]);
 }
 
 /* Which tokens look at which row: a counting sort. */
@@ -231,6 +231,13 @@ static void gather_piece(void *context, int64_t piece, int worker) {
 
 /* ---- the gradients ---- */
 
+/* How many tokens a part has, from *first on; 0: it has no sequence. */
+static size_t part_range(const SequenceStep *s, size_t part, size_t *first) {
+    size_t from = s->part_from[part], to = s->part_from[part + 1];
+    *first = from < to ? (size_t)s->start[from] : 0;
+    return from < to ? (size_t)(s->start[to - 1] + s->length[to - 1]) - *first : 0;
+}
+
 /* A part: its sequences forward, their losses, and back. */
 static void part_piece(void *context, int64_t part, int worker) {
     SequenceStep *s = context;
@@ -238,9 +245,8 @@ static void part_piece(void *context, int64_t part, int worker) {
     EncoderWeights vectors = encoder_weights(&s->shape, s->vectors[part]);
     memset(s->vectors[part], 0, encoder_vectors(&s->shape) * sizeof **s->vectors);
     s->loss[part] = 0;
-    if (from == to) return;
-    size_t first = (size_t)s->start[from],
-           tokens = (size_t)(s->start[to - 1] + s->length[to - 1]) - first;
+    size_t first, tokens = part_range(s, (size_t)part, &first);
+    if (!tokens) return;
     SampledSoftmax loss = {.dim = d,
         .candidates = s->n_candidates,
         .e = s->e,
@@ -264,10 +270,8 @@ static void item_gradients(const SequenceStep *s, size_t from, size_t to, float 
     size_t d = s->shape.dim, end = to < s->n_candidates ? to : s->n_candidates;
     memset(out, 0, (to - from) * d * sizeof *out);
     for (size_t part = 0; part < s->n_parts && from < end; part++) {
-        size_t a = s->part_from[part], b = s->part_from[part + 1];
-        if (a == b) continue;
-        size_t first = (size_t)s->start[a],
-               tokens = (size_t)(s->start[b - 1] + s->length[b - 1]) - first, width = up16(tokens);
+        size_t first, tokens = part_range(s, part, &first), width = up16(tokens);
+        if (!tokens) continue;
         product_run(&(Product){.m = end - from,
             .n = d,
             .k = tokens,

@@ -71,6 +71,12 @@ void sequences_clear(Sequences *sequences) {
     *sequences = (Sequences){0};
 }
 
+int64_t sequences_look_back(const Sequences *s, int64_t at, int64_t window) {
+    int64_t from = at, first = s->row_start[s->user[at]];
+    while (from > first && s->place[at] - s->place[from - 1] <= window) from--;
+    return from;
+}
+
 /* ---- ordered pairs ---- */
 
 Status ordered_pairs_init(OrderedPairs *out, const Sequences *sequences, double decay,
@@ -95,9 +101,8 @@ static inline double pair_amount(const OrderedPairs *pairs, int32_t ahead) {
 /* The entries of the sequence around position at that are within the window. */
 static void window_of(const OrderedPairs *pairs, int64_t at, int64_t *from, int64_t *to) {
     const Sequences *s = pairs->sequences;
-    int32_t user = s->user[at];
-    int64_t first = s->row_start[user], end = s->row_start[user + 1];
-    for (*from = at; *from > first && s->place[at] - s->place[*from - 1] <= pairs->window;) --*from;
+    int64_t end = s->row_start[s->user[at] + 1];
+    *from = sequences_look_back(s, at, pairs->window);
     for (*to = at + 1; *to < end && s->place[*to] - s->place[at] <= pairs->window;) ++*to;
 }
 

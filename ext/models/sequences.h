@@ -23,6 +23,9 @@ typedef struct Sequences {
 Status sequences_init(Sequences *out, const Dataset *data, const char *who, Err *err);
 void sequences_clear(Sequences *sequences);
 
+/* The first entry of the same user that is at most `window` places before the entry `at`. */
+int64_t sequences_look_back(const Sequences *sequences, int64_t at, int64_t window);
+
 /* How many users had one thing after the other. For i before j in a user's sequence, g >= 1 places
  * apart and at most `window`,
  *

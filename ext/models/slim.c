@@ -182,11 +182,10 @@ static void clear(Slim *s, int threads) {
     neighbour_rows_clear(&s->rows);
 }
 
-static void set_recency(Model *model) {
+static Recency slim_recency(const AlgorithmParams *params) {
     SlimParams p;
-    Neighbours *state = model->state;
-    memcpy(&p, &model->params, sizeof p);
-    state->recency = examples_recency(&p.examples, p.recency);
+    memcpy(&p, params, sizeof p);
+    return examples_recency(&p.examples, p.recency);
 }
 
 static Status slim_train(Model *model, const Dataset *data, Task *task, Err *err) {
@@ -205,14 +204,7 @@ static Status slim_train(Model *model, const Dataset *data, Task *task, Err *err
     if (status == ST_OK && s.failed) status = fail_nomem(err, "the neighbours");
     if (status == ST_OK) status = neighbours_finish(model, &s.rows, 1, err);
     clear(&s, task->threads);
-    if (status == ST_OK) set_recency(model);
     return status;
-}
-
-static Status slim_read(Model *model, Reader *in, Err *err) {
-    TRY(neighbours_read(model, in, err));
-    set_recency(model);
-    return ST_OK;
 }
 
 static int slim_wants_order(const AlgorithmParams *params) {
@@ -235,6 +227,7 @@ const Algorithm slim_algorithm = {
     .params_size = sizeof(SlimParams),
     .by_session = slim_wants_order,
     .wants_order = slim_wants_order,
+    .recency = slim_recency,
     .train = slim_train,
-    NEIGHBOURS_SERVE(slim_read),
+    NEIGHBOURS_SERVE,
 };

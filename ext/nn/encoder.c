@@ -351,23 +351,25 @@ static void normalise_input(const Encoder *encoder, EncoderBatch *batch, size_t 
     }
 }
 
-/* Block b over sequences [from, to), tokens [t, t + rows). */
+/* Block b over sequences [from, to), tokens [t, t + rows); of one sequence alone, only what its
+ * tokens from the first-th on become. */
 static void run_block(const Encoder *encoder, size_t b, EncoderBatch *batch, size_t from, size_t to,
-    size_t t, size_t rows, EncoderScratch *scratch) {
+    size_t t, size_t rows, size_t first, EncoderScratch *scratch) {
     const EncoderBlock *w = &encoder->weights.block[b];
     EncoderTrace *trace = &batch->trace[b];
-    size_t d = encoder->shape.dim;
+    size_t d = encoder->shape.dim, at = t + first, left = rows - first;
     int last = b + 1 == encoder->shape.blocks;
     float *attention = scratch->row[0];
     dense(trace->qkv + 3 * d * t, trace->x + d * t, w->qkv, w->b_qkv, rows, d, 3 * d);
     for (size_t s = from; s < to; s++) {
-        size_t first = (size_t)batch->start[s], n = (size_t)batch->length[s];
-        attend(encoder, b, trace, first, n, 0, scratch);
-        filter_sequence(encoder, trace, first, n, 0);
+        size_t start = (size_t)batch->start[s], n = (size_t)batch->length[s];
+        attend(encoder, b, trace, start, n, first, scratch);
+        filter_sequence(encoder, trace, start, n, first);
     }
-    dense(attention, trace->attended + d * t, w->out, w->b_out, rows, d, d);
-    mix_branches(encoder, b, trace, t, rows, attention, scratch);
-    feed_forward(encoder, b, trace, t, rows, last ? batch->output : batch->trace[b + 1].x, scratch);
+    dense(attention, trace->attended + d * at, w->out, w->b_out, left, d, d);
+    mix_branches(encoder, b, trace, at, left, attention, scratch);
+    feed_forward(
+        encoder, b, trace, at, left, last ? batch->output : batch->trace[b + 1].x, scratch);
 }
 
 void encoder_forward(
@@ -376,21 +378,12 @@ void encoder_forward(
            rows = (size_t)(batch->start[to - 1] + batch->length[to - 1]) - t;
     normalise_input(encoder, batch, t, rows);
     for (size_t b = 0; b < encoder->shape.blocks; b++)
-        run_block(encoder, b, batch, from, to, t, rows, scratch);
+        run_block(encoder, b, batch, from, to, t, rows, 0, scratch);
 }
 
 void encoder_last(const Encoder *encoder, EncoderBatch *batch, EncoderScratch *scratch) {
-    size_t n = (size_t)batch->length[0], d = encoder->shape.dim, b = encoder->shape.blocks - 1,
-           last = n - 1;
-    const EncoderBlock *w = &encoder->weights.block[b];
-    EncoderTrace *trace = &batch->trace[b];
-    float *attention = scratch->row[0];
+    size_t n = (size_t)batch->length[0], blocks = encoder->shape.blocks;
     normalise_input(encoder, batch, 0, n);
-    for (size_t i = 0; i < b; i++) run_block(encoder, i, batch, 0, 1, 0, n, scratch);
-    dense(trace->qkv, trace->x, w->qkv, w->b_qkv, n, d, 3 * d);
-    attend(encoder, b, trace, 0, n, last, scratch);
-    filter_sequence(encoder, trace, 0, n, last);
-    dense(attention, trace->attended + d * last, w->out, w->b_out, 1, d, d);
-    mix_branches(encoder, b, trace, last, 1, attention, scratch);
-    feed_forward(encoder, b, trace, last, 1, batch->output, scratch);
+    for (size_t b = 0; b < blocks; b++)
+        run_block(encoder, b, batch, 0, 1, 0, n, b + 1 == blocks ? n - 1 : 0, scratch);
 }

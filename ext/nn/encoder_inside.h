@@ -9,6 +9,4 @@ enum { SITE_IN, SITE_ATTENTION, SITE_OUT, SITE_FILTER, SITE_INNER, N_SITES };
 /* The inner layer is so many times as wide. */
 enum { WIDE = 4 };
 
-static inline size_t up16(size_t n) { return (n + 15) / 16 * 16; }
-
 #endif

@@ -7,8 +7,6 @@
 #include "../math/product.h"
 #include "layers.h"
 
-static size_t up16(size_t n) { return (n + 15) / 16 * 16; }
-
 size_t sampled_softmax_scratch(size_t dim, size_t places) { return up16(places) * (dim + 4); }
 
 float normalise_row(float *x, size_t d, float sharpness) {
