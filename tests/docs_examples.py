@@ -38,6 +38,7 @@ class Runner:
         self.library = (ROOT / build / "recommend").resolve()
         self.folder = pathlib.Path(folder)
         (self.folder / "sql").symlink_to(ROOT / "sql")  # for .read sql/...
+        (self.folder / "encoder").symlink_to(ROOT / "tests" / "golden" / "text_encoder")  # for the command load
 
     def shop(self):
         """A fresh copy of the sample shop."""

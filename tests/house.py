@@ -30,9 +30,10 @@ ALLOWED = {
     "sqlite/index": BELOW_SQL + ["sqlite/host"],
     "sqlite/versions": BELOW_SQL + ["sqlite/host"],
     "sqlite/life": BELOW_SQL + ["sqlite/host", "sqlite/versions"],
-    "sqlite/model": BELOW_SQL + ["sqlite/host", "sqlite/versions", "sqlite/life"],
+    "sqlite/encoder": BELOW_SQL + ["sqlite/host"],
+    "sqlite/model": BELOW_SQL + ["sqlite/host", "sqlite/versions", "sqlite/life", "sqlite/encoder"],
     "sqlite/evaluation": BELOW_SQL
-    + ["sqlite/host", "sqlite/versions", "sqlite/life", "sqlite/model"],
+    + ["sqlite/host", "sqlite/versions", "sqlite/life", "sqlite/encoder", "sqlite/model"],
 }
 ALLOWED["sqlite"] = list(ALLOWED)
 

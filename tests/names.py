@@ -27,6 +27,8 @@ INSERT INTO timed(timed) VALUES('train');
 INSERT INTO factors(factors) VALUES('train');
 CREATE VIRTUAL TABLE near USING rec_index(embedding float[2], index=HNSW8);
 INSERT INTO near(rowid, embedding) VALUES(1, '[1, 0]'), (2, '[0, 1]'), (3, '[1, 1]');
+CREATE VIRTUAL TABLE tiny USING rec_encoder();
+INSERT INTO tiny(tiny, arg) VALUES('load', 'tests/golden/text_encoder');
 CREATE TABLE queries(id INTEGER PRIMARY KEY, vector, label);
 INSERT INTO queries(vector, label) VALUES('[1, 0]', 1), ('[0, 1]', 0);
 """

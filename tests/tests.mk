@@ -81,6 +81,16 @@ bench-sequence: all $(BUILD)/test-deps
 	@[ -n "$(REC_DATA)" ] || { echo 'bench-sequence needs REC_DATA=DIR with amazon-sequences'; exit 1; }
 	@/usr/bin/python3 tests/bench/sequence.py $(BUILD) $(SECTION)
 .PHONY: bench-sequence
+# Texts a second beside the transformers library, where PyTorch is installed (python3-torch).
+TEXT_PACKAGES := transformers==4.30.2 numpy==1.26.4
+$(BUILD)/text-packages/ready: tests/tests.mk
+	@rm -rf $(@D)
+	@/usr/bin/python3 -m pip install --quiet --root-user-action=ignore --target $(@D) \
+	    $(TEXT_PACKAGES)
+	@touch $@
+bench-texts: all $(BUILD)/shop.db $(BUILD)/encoder/ready $(BUILD)/text-packages/ready
+	@PYTHONPATH=$(BUILD)/text-packages /usr/bin/python3 tests/bench/texts.py $(BUILD)
+.PHONY: bench-texts
 # Metrics beside scikit-learn, evaluation, tuning: sections at the top of tests/bench/metrics.py.
 bench-metrics: all $(BUILD)/test-deps $(BUILD)/golden-packages/ready
 	@/usr/bin/python3 tests/bench/metrics.py $(BUILD) $(SECTION)

@@ -307,7 +307,7 @@ static Status train_and_judge(Part *p, TrialResult *out, TrialUsers *users, cons
         TRY(fill(&p->all, set, held, 0, err));
         TRY(dataset_finish(&p->all, &whole, task, err));
     }
-    if (catalogue) TRY(catalogue->read(catalogue->host, &p->train, err));
+    if (catalogue) TRY(catalogue->read(catalogue->host, &p->train, task, err));
     TRY(model_train(
         model, setting->algorithm, &setting->common, &setting->params, NULL, &p->train, task, err));
     out->seconds = (*model)->trained_seconds;

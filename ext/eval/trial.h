@@ -42,7 +42,7 @@ Status event_set_hash(const EventSet *set, uint64_t *out, Err *err);
 typedef struct Catalogue {
     void *host;
     Status (*list)(void *host, Dataset *data, Err *err);
-    Status (*read)(void *host, Dataset *data, Err *err);
+    Status (*read)(void *host, Dataset *data, Task *task, Err *err);
 } Catalogue;
 
 typedef struct Setting {

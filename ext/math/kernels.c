@@ -208,6 +208,7 @@ static const Kernels scalar_kernels = {
     row_exp_scalar,
     gelu_scalar,
     gelu_back_scalar,
+    gelu_erf_scalar,
     drop_scalar,
     adam_scalar,
     adam_rest_scalar,

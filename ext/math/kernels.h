@@ -82,6 +82,8 @@ typedef struct Kernels {
      * Gimpel 2016); and dx_i = dy_i times its derivative at x_i */
     void (*gelu)(const float *x, float *y, size_t n);
     void (*gelu_back)(const float *x, const float *dy, float *dx, size_t n);
+    /* y_i = x_i P(N(0, 1) <= x_i): GELU itself, to 1e-6 */
+    void (*gelu_erf)(const float *x, float *y, size_t n);
     /* Dropout: x_i = x_i factor where a hash of (key, i) is at least least, else 0. */
     void (*drop)(float *x, uint32_t key, uint32_t least, float factor, size_t n);
     /* A step of Adam: m_i = first m_i + (1 - first) g_i, v_i = second v_i + (1 - second) g_i^2,

@@ -16,7 +16,7 @@
  * taking away ROUND leaves the nearest whole number. */
 ROW_LOOP float exp_float(float x) {
     const float ROUND = 12582912; /* 1.5 * 2^23 */
-    x = x < -87 ? -87 : x;
+    x = x > -87 ? x : -87;        /* NaN too: it has no whole number */
     x = x > 88 ? 88 : x;
     float n = (x * 1.44269504f + ROUND) - ROUND;
     float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
@@ -50,6 +50,21 @@ ROW_LOOP void loop_row_exp(float *x, const float *most, float *sum, size_t n) {
 
 ROW_LOOP void loop_gelu(const float *x, float *y, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = x[i] / (1 + exp_float(-1.702f * x[i]));
+}
+
+/* With z = |x| / sqrt 2: erfc z = (a1 t + .. + a5 t^5) exp(-z^2), t = 1 / (1 + p z), to 1.5e-7
+ * (Abramowitz and Stegun 7.1.26). */
+ROW_LOOP void loop_gelu_erf(const float *x, float *y, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        float z = (x[i] < 0 ? -x[i] : x[i]) * .70710678f, t = 1 / (1 + .3275911f * z);
+        float p = 1.061405429f;
+        p = p * t - 1.453152027f;
+        p = p * t + 1.421413741f;
+        p = p * t - .284496736f;
+        p = p * t + .254829592f;
+        float tail = x[i] * (.5f * p * t * exp_float(-z * z));
+        y[i] = x[i] < 0 ? tail : x[i] - tail;
+    }
 }
 
 ROW_LOOP void loop_gelu_back(const float *x, const float *dy, float *dx, size_t n) {
@@ -98,6 +113,9 @@ ROW_LOOP void loop_adam_rest(const RowAdam *step, float *x, float *m, float *v, 
         loop_row_exp(x, most, sum, n); \
     } \
     LEVEL static void gelu_##name(const float *x, float *y, size_t n) { loop_gelu(x, y, n); } \
+    LEVEL static void gelu_erf_##name(const float *x, float *y, size_t n) { \
+        loop_gelu_erf(x, y, n); \
+    } \
     LEVEL static void gelu_back_##name(const float *x, const float *dy, float *dx, size_t n) { \
         loop_gelu_back(x, dy, dx, n); \
     } \

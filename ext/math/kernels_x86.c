@@ -326,6 +326,7 @@ const Kernels kernels_avx2 = {
     row_exp_avx2,
     gelu_avx2,
     gelu_back_avx2,
+    gelu_erf_avx2,
     drop_avx2,
     adam_avx2,
     adam_rest_avx2,
@@ -354,6 +355,38 @@ AVX512 static double dot_avx512(const float *a, const float *b, size_t n) {
     return finish_avx512(s0, s1, tail, n - i);
 }
 
+/* As panel_rows: a row's 16 sums are one register. */
+AVX512 static inline __attribute__((always_inline)) void panel_rows_512(
+    const ProductPanel *p, size_t i, size_t rows, int add) {
+    __m512 sum[12];
+    const float *a = p->a + i * p->a_row;
+    float *c = p->c + i * p->c_row;
+    for (size_t r = 0; r < rows; r++)
+        sum[r] = add ? _mm512_loadu_ps(c + r * p->c_row) : _mm512_setzero_ps();
+    for (size_t l = 0; l < p->k; l++) {
+        __m512 b = _mm512_loadu_ps(p->b + 16 * l);
+        for (size_t r = 0; r < rows; r++)
+            sum[r] = _mm512_fmadd_ps(_mm512_set1_ps(a[r * p->a_row + l * p->a_col]), b, sum[r]);
+    }
+    for (size_t r = 0; r < rows; r++) _mm512_storeu_ps(c + r * p->c_row, sum[r]);
+}
+
+AVX512 static void panel_avx512(const ProductPanel *p, int add) {
+    size_t i = 0;
+    for (; i + 12 <= p->m; i += 12) panel_rows_512(p, i, 12, add);
+    for (; i + 6 <= p->m; i += 6) panel_rows_512(p, i, 6, add);
+    switch (p->m - i) {
+    case 5: panel_rows_512(p, i, 5, add); break;
+    case 4: panel_rows_512(p, i, 4, add); break;
+    case 3: panel_rows_512(p, i, 3, add); break;
+    case 2: panel_rows_512(p, i, 2, add); break;
+    case 1: panel_rows_512(p, i, 1, add); break;
+    default: break;
+    }
+}
+
+ROW_FUNCTIONS(AVX512, avx512)
+
 const Kernels kernels_avx512 = {
     "avx512",
     dot_avx512,
@@ -369,13 +402,14 @@ const Kernels kernels_avx512 = {
     product_avx2,
     scaled_avx2,
     sparse_row_avx2,
-    panel_avx2,
-    row_most_avx2,
-    row_exp_avx2,
-    gelu_avx2,
-    gelu_back_avx2,
-    drop_avx2,
-    adam_avx2,
-    adam_rest_avx2,
+    panel_avx512,
+    row_most_avx512,
+    row_exp_avx512,
+    gelu_avx512,
+    gelu_back_avx512,
+    gelu_erf_avx512,
+    drop_avx512,
+    adam_avx512,
+    adam_rest_avx512,
 };
 #endif

@@ -229,17 +229,6 @@ static void dense(float *y, const float *x, const float *w, const float *bias, s
     rows_add_bias(y, bias, rows, out);
 }
 
-/* The softmax of row i over j <= i; past it 0. */
-static void softmax_causal(float *row, size_t i, size_t n16, EncoderScratch *scratch) {
-    float most = row[0], sum = 0;
-    for (size_t j = 1; j <= i; j++) most = row[j] > most ? row[j] : most;
-    for (size_t j = 0; j <= i; j++) row[j] -= most;
-    kernels()->row_exp(row, scratch->zero, scratch->sum, i + 1);
-    for (size_t j = 0; j <= i; j++) sum += row[j];
-    for (size_t j = 0; j <= i; j++) row[j] /= sum;
-    memset(row + i + 1, 0, (n16 - i - 1) * sizeof *row);
-}
-
 /* One sequence of n tokens from t; what its tokens from the first-th on see. */
 static void attend(const Encoder *encoder, size_t b, EncoderTrace *trace, size_t t, size_t n,
     size_t first, EncoderScratch *scratch) {
@@ -262,7 +251,8 @@ static void attend(const Encoder *encoder, size_t b, EncoderTrace *trace, size_t
     for (size_t i = first; i < n; i++) {
         float *row = p + i * n16;
         for (size_t j = 0; j <= i; j++) row[j] = row[j] * scale + distance[i - j];
-        softmax_causal(row, i, n16, scratch);
+        row_softmax(row, i + 1, scratch->zero, scratch->sum);
+        memset(row + i + 1, 0, (n16 - i - 1) * sizeof *row); /* it is multiplied with them */
     }
     memcpy(dropped + n16 * first, p + n16 * first, (n - first) * n16 * sizeof *p);
     for (size_t i = first; i < n; i++)

@@ -71,6 +71,15 @@ void rows_sum(float *sum, const float *x, size_t rows, size_t d) {
     for (size_t r = 0; r < rows; r++) row_add(sum, x + r * d, d);
 }
 
+void row_softmax(float *x, size_t n, const float *zero, float *sum) {
+    float most = x[0], all = 0;
+    for (size_t j = 1; j < n; j++) most = x[j] > most ? x[j] : most;
+    for (size_t j = 0; j < n; j++) x[j] -= most;
+    kernels()->row_exp(x, zero, sum, n);
+    for (size_t j = 0; j < n; j++) all += x[j];
+    for (size_t j = 0; j < n; j++) x[j] /= all;
+}
+
 void transpose_into(
     float *out, size_t out_row, const float *in, size_t in_row, size_t rows, size_t columns) {
     for (size_t c = 0; c < columns; c++) {

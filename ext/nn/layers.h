@@ -21,6 +21,9 @@ void row_add(float *y, const float *x, size_t d);
 void rows_add_bias(float *y, const float *bias, size_t rows, size_t d);
 void rows_sum(float *sum, const float *x, size_t rows, size_t d);
 
+/* The softmax of n numbers; zero: n zeros; sum: room for n. */
+void row_softmax(float *x, size_t n, const float *zero, float *sum);
+
 /* out (columns x rows, a row out_row long and 0 past rows) = the transpose of in (rows x columns, a
  * row in_row long). */
 void transpose_into(

@@ -25,8 +25,8 @@ as_root() {
 # Each word is a Debian package; the list says what it is for.
 group_packages() {
     case "$1" in
-    build) # compiler, SQLite headers and shell, OpenBLAS, JSON, SHA-256, BLAKE2b and random numbers, XXH3, what builds FAISS, the data's gzip
-        echo gcc g++ libc6-dev cmake libsqlite3-dev sqlite3 libopenblas-dev libjansson-dev libmd-dev libsodium-dev libxxhash-dev dpkg-dev gzip ca-certificates ;;
+    build) # compiler, SQLite headers and shell, OpenBLAS, JSON, SHA-256, BLAKE2b and random numbers, XXH3, the characters of Unicode, what builds FAISS, the data's gzip
+        echo gcc g++ libc6-dev cmake libsqlite3-dev sqlite3 libopenblas-dev libjansson-dev libmd-dev libsodium-dev libxxhash-dev libutf8proc-dev dpkg-dev gzip ca-certificates ;;
     test) # Debian's Python loads extensions; NumPy and SciPy are the oracles; git lists the files for lint; a decimal comma is made from locales; prometheus (with promtool) reads our counters
         echo python3 python3-numpy python3-scipy git locales prometheus ;;
     lint) echo clang clang-format cppcheck ;;

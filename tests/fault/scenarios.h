@@ -191,6 +191,19 @@ static const Scenario scenarios[] = {
             {WARM, COMMAND("rebuild") ";" COMMAND("integrity-check"), NULL},
             {KNOWN, "DROP TABLE t", NULL},
         }},
+    {"encoder", TRUTH "CREATE VIEW texts AS SELECT id, kind || ' lantern' AS x FROM truth",
+        {
+            {"SELECT 1 FROM truth", "CREATE VIRTUAL TABLE t USING rec_encoder(storage=int8)", NULL},
+            {"SELECT count(*) FROM t",
+                "INSERT INTO t(t, arg) VALUES('load', 'tests/golden/text_encoder')", NULL},
+            {NULL, "SELECT dim, storage FROM t", "VALUES(32, 'int8')"},
+            {NULL, "SELECT rec_vec_dim(rec_embed('t', 'heart lantern'))", "VALUES(32)"},
+            {"SELECT 1 FROM truth",
+                "SELECT id, length(vector) FROM rec_text_vectors('t', 'texts', 'id', 'x')",
+                "SELECT id, 128 FROM texts WHERE x IS NOT NULL"},
+            {"SELECT count(*) FROM t", COMMAND("integrity-check"), NULL},
+            {"SELECT count(*) FROM t", "DROP TABLE t", NULL},
+        }},
 };
 
 #endif

@@ -3,6 +3,7 @@
 #include "../../ext/base/memory.h"
 #include "../../ext/base/random.h"
 #include "../../ext/math/kernels.h"
+#include "../../ext/math/packed.h"
 #include "../../ext/math/product.h"
 #include "../../ext/nn/adam.h"
 #include "check.h"
@@ -50,6 +51,50 @@ TEST(products_are_their_naive_twins) {
     mem_free(want);
 }
 
+/* What a number of column j is after it was packed. */
+static double packed_value(PackedKind kind, float x, double most) {
+    double factor = (double)(float)(most / 127);
+    uint16_t half = half_of(x);
+    float back;
+    if (kind == PACKED_FLOAT) return (double)x;
+    if (kind == PACKED_INT8) return factor * round((double)x / factor);
+    kernels_level("scalar")->from_half(&half, &back, 1);
+    return (double)back;
+}
+
+static void check_packed(PackedKind kind, size_t m, size_t k, size_t n) {
+    enum { MOST = 320 * 64 };
+    float *a = mem_array(MOST, sizeof *a), *b = mem_array(MOST, sizeof *b),
+          *c = mem_array(MOST, sizeof *c), factor[64], bias[64], scratch[320];
+    void *panel = mem_array(packed_bytes(kind, k, n), 1);
+    fill(a, m * k, 11);
+    fill(b, n * k, 12); /* n rows of k: its transpose is packed */
+    fill(bias, n, 13);
+    packed_set(kind, k, n, b, 1, k, panel, factor, scratch);
+    Packed packed = {kind, k, n, panel, kind == PACKED_INT8 ? factor : NULL};
+    packed_product(&packed, m, a, k, bias, c, n);
+    for (size_t j = 0; j < n; j++) {
+        double most = 0;
+        for (size_t l = 0; l < k; l++) most = fmax(most, fabs((double)b[j * k + l]));
+        for (size_t i = 0; i < m; i++) {
+            double sum = (double)bias[j];
+            for (size_t l = 0; l < k; l++)
+                sum += (double)a[i * k + l] * packed_value(kind, b[j * k + l], most);
+            CHECK(fabs(sum - (double)c[i * n + j]) <= 1e-5 * sqrt((double)k + 1));
+        }
+    }
+    mem_free(panel);
+    mem_free(a);
+    mem_free(b);
+    mem_free(c);
+}
+
+TEST(packed_products_are_their_naive_twins) {
+    const size_t m[] = {1, 13, 60}, k[] = {16, 300}, n[] = {16, 48};
+    for (size_t i = 0; i < 3 * 3 * 2 * 2; i++)
+        check_packed((PackedKind)(i % 3), m[i / 3 % 3], k[i / 9 % 2], n[i / 18]);
+}
+
 static void run_rows(const Kernels *k, float *out, size_t n) {
     float x[100], y[100], sum[100], v[100];
     RowAdam adam = {.9F, .999F, .01F, 3, 1e-8F};
@@ -61,6 +106,7 @@ static void run_rows(const Kernels *k, float *out, size_t n) {
     k->row_exp(x, y, sum, n);
     k->gelu(sum, y, n);
     k->gelu_back(sum, y, x, n);
+    k->gelu_erf(y, y, n);
     k->drop(x, (uint32_t)n, 1u << 31, 2, n);
     k->adam(&adam, x, y, v, sum, n);
     memcpy(out, x, n * sizeof *out);
@@ -69,8 +115,8 @@ static void run_rows(const Kernels *k, float *out, size_t n) {
 }
 
 TEST(rows_and_panels_have_the_same_bits_at_every_level) {
-    float want[300], got[300], a[64 * 7], b[64 * 16];
-    fill(a, 64 * 7, 5);
+    float want[320], got[320], a[64 * 20], b[64 * 16];
+    fill(a, 64 * 20, 5);
     fill(b, 64 * 16, 6);
     for (int l = 1; l < 3; l++) {
         const Kernels *k = kernels_level(LEVELS[l]), *scalar = kernels_level("scalar");
@@ -80,17 +126,17 @@ TEST(rows_and_panels_have_the_same_bits_at_every_level) {
             run_rows(k, got, n);
             CHECK(memcmp(want, got, 3 * n * sizeof *got) == 0);
         }
-        for (size_t m = 1; m < 8; m++)
+        for (size_t m = 1; m < 20; m++) /* all shapes of tiles */
             for (int add = 0; add < 2; add++) {
                 ProductPanel p = {.m = m, .k = 64, .a = a, .a_row = 64, .a_col = 1, .b = b};
                 p.c_row = 16;
-                fill(want, 16 * 8, 7);
+                fill(want, 16 * 20, 7);
                 memcpy(got, want, sizeof got);
                 p.c = want;
                 scalar->panel(&p, add);
                 p.c = got;
                 k->panel(&p, add);
-                CHECK(memcmp(want, got, 16 * 8 * sizeof *got) == 0);
+                CHECK(memcmp(want, got, 16 * 20 * sizeof *got) == 0);
             }
     }
 }
@@ -111,6 +157,11 @@ TEST(row_functions_are_what_their_formulas_say) {
         double z = (double)x[i], s = 1 / (1 + exp(-1.702 * z));
         CHECK(fabs((double)y[i] - z * s) <= 1e-6 * fmax(1, fabs(z)));
         CHECK(fabs((double)dx[i] - (s + z * 1.702 * s * (1 - s))) <= 2e-6);
+    }
+    kernels()->gelu_erf(x, y, 2001);
+    for (size_t i = 0; i <= 2000; i++) {
+        double z = (double)x[i], true_gelu = z / 2 * erfc(-z / sqrt(2));
+        CHECK(fabs((double)y[i] - true_gelu) <= 1e-6 * fmax(1, fabs(z)));
     }
 }
 

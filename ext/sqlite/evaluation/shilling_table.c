@@ -94,7 +94,7 @@ static Status make_dataset(Shilling *shilling, int without, Dataset *out, Err *e
             keymap_key(shilling->set.items, event->item), event->weight, event->time, err));
     }
     TRY(dataset_finish(out, &rules, &shilling->task, err));
-    return items_read(definition, out, err);
+    return items_read(definition, out, &shilling->task, err);
 }
 
 /* One user's list into the counts. */

@@ -46,6 +46,8 @@
     X(rules) \
     X(balance) \
     X(check_events) \
+    X(encoder) \
+    X(embed) \
     X(info_tables) \
     X(help)
 

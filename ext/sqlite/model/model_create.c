@@ -62,15 +62,23 @@ static int open_table(
     sqlite3 *db, int argc, const char *const *argv, int create, sqlite3_vtab **out, char **error) {
     Err err = {0};
     ModelTable *table = mem_zeros(1, sizeof *table);
-    if (!table) return SQLITE_NOMEM;
+    /* argv may be gone after an error: SQLite frees its schema where memory was short */
+    char *name = sqlite3_mprintf("%s", argv[2]);
+    if (!table || !name) {
+        mem_free(table);
+        sqlite3_free(name);
+        return SQLITE_NOMEM;
+    }
     Status status = create ? definition_create(&table->definition, db, argc, argv, &err)
                            : definition_load(&table->definition, db, argv[1], argv[2], &err);
     if (status == ST_OK) status = declare(table, &err);
     if (status != ST_OK) {
-        *error = sqlite3_mprintf("%s %s: %s", MODULE, argv[2], err.text);
+        *error = sqlite3_mprintf("%s %s: %s", MODULE, name, err.text);
+        sqlite3_free(name);
         table_free(table);
         return sql_code(status, &err);
     }
+    sqlite3_free(name);
     table->reader.definition = &table->definition;
     table->versions.id = &table->definition.id;
     sqlite3_vtab_config(db, SQLITE_VTAB_INNOCUOUS);

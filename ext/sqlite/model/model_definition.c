@@ -21,8 +21,8 @@ void definition_clear(ModelDefinition *definition) {
     char **text[] = {&definition->id.schema, &definition->id.name, &definition->events,
         &definition->user, &definition->item, &definition->weight, &definition->time,
         &definition->session, &definition->items, &definition->item_key, &definition->item_text,
-        &definition->item_vector, &definition->item_category, &definition->user_type,
-        &definition->item_type, &definition->automatic};
+        &definition->item_vector, &definition->item_category, &definition->encoder,
+        &definition->user_type, &definition->item_type, &definition->automatic};
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
         sqlite3_free(*text[i]);
         *text[i] = NULL;
@@ -39,7 +39,8 @@ static char **text_argument(ModelDefinition *definition, const char *key) {
         {"session", &definition->session}, {"items", &definition->items},
         {"item_key", &definition->item_key}, {"item_text", &definition->item_text},
         {"item_vector", &definition->item_vector}, {"item_category", &definition->item_category},
-        {"user_type", &definition->user_type}, {"item_type", &definition->item_type}};
+        {"encoder", &definition->encoder}, {"user_type", &definition->user_type},
+        {"item_type", &definition->item_type}};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         if (strcmp(list[i].key, key) == 0) return list[i].place;
     return NULL;
@@ -54,7 +55,8 @@ static Status unknown_argument(const ModelDefinition *definition, const char *ke
     const char *allowed = strstr(rest.text, "(allowed: ");
     return fail(err, ST_BADARG,
         "unknown option '%.60s' (allowed: events, user, item, weight, time, session, items, "
-        "item_key, item_text, item_vector, item_category, time_unit, keep, algorithm, %.400s",
+        "item_key, item_text, item_vector, item_category, encoder, time_unit, keep, algorithm, "
+        "%.400s",
         key, allowed ? allowed + 10 : ")");
 }
 
@@ -199,6 +201,9 @@ static Status check_columns(ModelDefinition *definition, Err *err) {
         return fail(err, ST_BADARG,
             "items= and item_key= go together, and item_text=, item_vector= and item_category= "
             "need them");
+    if (definition->encoder && (!definition->item_text || definition->item_vector))
+        return fail(err, ST_BADARG,
+            "encoder= makes the vectors of item_text=: it needs that, and no item_vector=");
     for (int i = 0; i < 7; i++) {
         if (!optional[i]) continue;
         TRY(column_type(

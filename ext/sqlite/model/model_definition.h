@@ -13,6 +13,7 @@ typedef struct ModelDefinition {
     char *events, *user, *item, *weight, *time, *session; /* the last three may be NULL */
     /* the catalogue; may be NULL */
     char *items, *item_key, *item_text, *item_vector, *item_category;
+    char *encoder; /* a rec_encoder of this schema, which makes vectors of the texts */
     char *user_type, *item_type; /* declared types, "" where there is none */
     Affinity user_affinity, item_affinity;
     const Algorithm *algorithm; /* of algorithm=auto, before a search: the default one */

@@ -8,6 +8,8 @@
 #include "../../ann/ann.h"
 #include "../../base/memory.h"
 #include "../../math/kernels.h"
+#include "../encoder/encoder_store.h"
+#include "../host/cache.h"
 #include "../host/guard.h"
 #include "../host/values.h"
 
@@ -109,10 +111,81 @@ Status items_list(const ModelDefinition *definition, Dataset *data, Err *err) {
         : ST_OK;
 }
 
-Status items_read(const ModelDefinition *definition, Dataset *data, Err *err) {
+/* ---- vectors of the texts ---- */
+
+/* What the texts and the encoder make together is kept as long as there is room for it: a tuning
+ * trains on the same texts many times. */
+static Status text_key(
+    const TextEncoder *encoder, const EncodedText *text, size_t n, CacheKey *out, Err *err) {
+    Bytes all = {0};
+    uint8_t digest[32];
+    bytes_text(&all, encoder->sha256);
+    for (size_t i = 0; i < n; i++) bytes_text(&all, text[i].text);
+    if (!all.failed) bytes_sha256(all.data, all.len, digest);
+    Status status = all.failed ? fail_nomem(err, "the items' texts") : ST_OK;
+    bytes_clear(&all);
+    *out = (CacheKey){{'V'}};
+    if (status == ST_OK) memcpy(out->bytes + 1, digest, sizeof digest);
+    return status;
+}
+
+/* n x dim, to be cache_release'd. */
+static Status vectors_of(const TextEncoder *encoder, const EncodedText *text, size_t n, float **out,
+    Task *task, Err *err) {
+    CacheKey key;
+    size_t bytes = n * encoder->bert.shape.dim * sizeof **out;
+    TRY(text_key(encoder, text, n, &key, err));
+    *out = cache_get(&key);
+    if (*out) return ST_OK;
+    float *made = mem_array(n, encoder->bert.shape.dim * sizeof *made);
+    if (!made) return fail_nomem(err, "the items' vectors");
+    task_phase(task, "encoding texts", "batches", 0, 0);
+    Status status = text_encoder_run(encoder, text, (int64_t)n, made, task, err);
+    if (status != ST_OK) {
+        mem_free(made);
+        return status;
+    }
+    *out = cache_put(&key, made, bytes, mem_free);
+    return *out ? ST_OK : fail_nomem(err, "the items' vectors");
+}
+
+/* An item without a text keeps 0. */
+static Status encode_texts(const TextEncoder *encoder, Dataset *data, Task *task, Err *err) {
+    size_t dim = encoder->bert.shape.dim, n = (size_t)data->by_user.n_cols, used = 0;
+    EncodedText *text = mem_array(n, sizeof *text);
+    float *vector = NULL;
+    data->vector_dim = (int32_t)dim;
+    data->item_vector = mem_zeros(n, dim * sizeof *data->item_vector);
+    Status status = text && data->item_vector ? ST_OK : fail_nomem(err, "the items' vectors");
+    for (size_t i = 0; status == ST_OK && i < n; i++)
+        if (data->item_text[i])
+            text[used++] = (EncodedText){data->item_text[i], strlen(data->item_text[i])};
+    if (status == ST_OK) status = vectors_of(encoder, text, used, &vector, task, err);
+    for (size_t i = 0, at = 0; status == ST_OK && i < n; i++)
+        if (data->item_text[i])
+            memcpy(data->item_vector + i * dim, vector + dim * at++, dim * sizeof *vector);
+    cache_release(vector);
+    mem_free(text);
+    return status;
+}
+
+static Status take_and_encode(
+    const ModelDefinition *definition, Dataset *data, Task *task, Err *err) {
+    ShadowOwner owner = {definition->id.db, definition->id.schema, definition->encoder, NULL};
+    TextEncoder *encoder;
+    int64_t threads = definition->common.threads;
+    task->threads = threads ? (int)threads : task_default_threads();
+    TRY(encoder_take(&owner, &encoder, err));
+    Status status = encode_texts(encoder, data, task, err);
+    cache_release(encoder);
+    return status;
+}
+
+Status items_read(const ModelDefinition *definition, Dataset *data, Task *task, Err *err) {
     if (!definition->items || !definition->algorithm->wants_items) return ST_OK;
     if (definition->item_text &&
         !(data->item_text = mem_zeros((size_t)data->by_user.n_cols, sizeof *data->item_text)))
         return fail_nomem(err, "the items' texts");
-    return each_item(definition, data, content_row, err);
+    TRY(each_item(definition, data, content_row, err));
+    return definition->encoder ? take_and_encode(definition, data, task, err) : ST_OK;
 }

@@ -6,6 +6,6 @@
 
 /* Before the events: every item of the catalogue. After dataset_finish: their texts and vectors. */
 Status items_list(const ModelDefinition *definition, Dataset *data, Err *err);
-Status items_read(const ModelDefinition *definition, Dataset *data, Err *err);
+Status items_read(const ModelDefinition *definition, Dataset *data, Task *task, Err *err);
 
 #endif

@@ -52,7 +52,7 @@ static Status read_and_train(const ModelDefinition *definition, EventsReader *re
     if (status == ST_OK) status = profile_training(profile, definition, data, err);
     if (status == ST_OK) status = dataset_finish(data, &rules, task, err);
     if (status == ST_OK && task_poll(task)) status = fail(err, ST_CANCELLED, "interrupted");
-    if (status == ST_OK) status = items_read(definition, data, err);
+    if (status == ST_OK) status = items_read(definition, data, task, err);
     if (status == ST_OK) status = take_start(definition, &start, err);
     if (status == ST_OK)
         status = model_train(out, definition->algorithm, &definition->common, &definition->params,

@@ -39,8 +39,8 @@ static Status list_items(void *host, Dataset *data, Err *err) {
     return items_list(host, data, err);
 }
 
-static Status read_items(void *host, Dataset *data, Err *err) {
-    return items_read(host, data, err);
+static Status read_items(void *host, Dataset *data, Task *task, Err *err) {
+    return items_read(host, data, task, err);
 }
 
 Status tuning_run_setting(Tuning *tuning, const char *options, const uint8_t *held,
