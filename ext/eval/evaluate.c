@@ -141,15 +141,10 @@ static Status evaluate_user(Work *w, int32_t user, int worker, const GroupList *
 static void evaluate_group(void *context, int64_t piece, int worker) {
     Work *w = context;
     Group *group = &w->group[worker];
-    const Csr *rows = &w->holdout->history;
     int32_t from = (int32_t)piece * w->group_size, left = w->holdout->n_users - from,
             n = left < w->group_size ? left : w->group_size;
     for (int32_t i = 0; i < n; i++) {
-        int64_t start = rows->row_start[from + i];
-        group->list[i].history = (History){.item = rows->col + start,
-            .weight = rows->val + start,
-            .n = csr_row_len(rows, from + i),
-            .time = w->holdout->history_time + start};
+        group->list[i].history = holdout_history(w->holdout, from + i);
         group->list[i].n_allowed = allow_unseen(w, from + i, group->list[i].allowed);
     }
     w->query[worker]->popular_only = w->popular_only;

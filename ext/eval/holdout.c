@@ -13,7 +13,8 @@ Status holdout_init(Holdout *h, int32_t n_users, int32_t n_items, int64_t n_hist
     h->history_time = mem_array((size_t)n_history, sizeof *h->history_time);
     h->unknown = mem_array((size_t)n_relevant, sizeof *h->unknown);
     h->unknown_start = mem_zeros((size_t)n_users + 1, sizeof *h->unknown_start);
-    if (!h->history_time || !h->unknown || !h->unknown_start)
+    h->visit_start = mem_zeros((size_t)n_users + 1, sizeof *h->visit_start);
+    if (!h->history_time || !h->unknown || !h->unknown_start || !h->visit_start)
         return fail_nomem(err, "the hold-out");
     h->history.n_rows = h->relevant.n_rows = 0;
     return ST_OK;
@@ -24,6 +25,8 @@ void holdout_clear(Holdout *h) {
     csr_clear(&h->seen);
     csr_clear(&h->relevant);
     mem_free(h->history_time);
+    mem_free(h->visit);
+    mem_free(h->visit_start);
     mem_free(h->unknown);
     mem_free(h->unknown_start);
     *h = (Holdout){0};
@@ -38,8 +41,36 @@ void holdout_add_relevant(Holdout *h, int32_t item, double gain) {
     }
 }
 
-void holdout_end_user(Holdout *h, const History *history) {
+static Status add_visits(Holdout *h, const History *history, Err *err) {
+    int64_t at = h->visit_start[h->n_users], needed = at + history->n_visits;
+    if (needed > h->visit_capacity) {
+        int64_t capacity = needed + needed / 2 + 1024;
+        Visit *visit = mem_resize(h->visit, (size_t)capacity, sizeof *visit);
+        if (!visit) return fail_nomem(err, "the hold-out");
+        h->visit = visit;
+        h->visit_capacity = capacity;
+    }
+    memcpy(h->visit + at, history->visit, (size_t)history->n_visits * sizeof *history->visit);
+    return ST_OK;
+}
+
+History holdout_history(const Holdout *h, int32_t user) {
+    int64_t at = h->history.row_start[user];
+    History out = {.item = h->history.col + at,
+        .weight = h->history.val + at,
+        .n = csr_row_len(&h->history, user),
+        .time = h->history_time + at};
+    if (h->visit) {
+        out.visit = h->visit + h->visit_start[user];
+        out.n_visits = h->visit_start[user + 1] - h->visit_start[user];
+    }
+    return out;
+}
+
+Status holdout_end_user(Holdout *h, const History *history, Err *err) {
     int64_t at = h->history.row_start[h->n_users];
+    if (history->n_visits) TRY(add_visits(h, history, err));
+    h->visit_start[h->n_users + 1] = h->visit_start[h->n_users] + history->n_visits;
     if (history->n) {
         memcpy(h->history.col + at, history->item, (size_t)history->n * sizeof *history->item);
         memcpy(h->history.val + at, history->weight, (size_t)history->n * sizeof *history->weight);
@@ -56,4 +87,5 @@ void holdout_end_user(Holdout *h, const History *history) {
     h->history.row_start[h->n_users] = at + history->n;
     h->relevant.row_start[h->n_users] = h->n_relevant;
     h->unknown_start[h->n_users] = h->n_unknown;
+    return ST_OK;
 }

@@ -11,9 +11,12 @@ typedef struct Holdout {
     int32_t n_users;
     Csr history;          /* users x items of the model */
     double *history_time; /* per entry of history */
-    int has_seen;         /* does more count as seen than the history? Then: */
-    Csr seen;             /* users x items of the model; no values */
-    Csr relevant;         /* users x items of the model: gains > 0 */
+    Visit *visit;         /* where histories have visits: those, user after user; else NULL */
+    int64_t *visit_start; /* users + 1 */
+    int64_t visit_capacity;
+    int has_seen; /* does more count as seen than the history? Then: */
+    Csr seen;     /* users x items of the model; no values */
+    Csr relevant; /* users x items of the model: gains > 0 */
     /* gains of relevant items that the model does not know, user after user */
     double *unknown;
     int64_t *unknown_start;        /* users + 1 */
@@ -30,6 +33,8 @@ void holdout_clear(Holdout *holdout);
 /* For the user who comes next. item: of the model, -1: unknown to it; ascending. */
 void holdout_add_relevant(Holdout *holdout, int32_t item, double gain);
 /* She is complete. Who has no relevant item may be left out by not ending her. */
-void holdout_end_user(Holdout *holdout, const History *history);
+Status holdout_end_user(Holdout *holdout, const History *history, Err *err);
+/* What she had before; it borrows. */
+History holdout_history(const Holdout *holdout, int32_t user);
 
 #endif

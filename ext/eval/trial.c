@@ -204,6 +204,10 @@ static History history_of(const Part *p, const Model *model, int32_t own, int32_
         .weight = train->val + at,
         .n = csr_row_len(train, own),
         .time = p->train.pair_time + at};
+    if (p->train.visit) {
+        history.visit = p->train.visit + p->train.visit_start[own];
+        history.n_visits = p->train.visit_start[own + 1] - p->train.visit_start[own];
+    }
     if (!p->has_all) return history;
     int32_t u = keymap_find(p->all.users, keymap_key(p->train.users, own));
     /* in key order, as the model's ids are */
@@ -234,7 +238,8 @@ static Status align(Part *p, const Model *model, int exclude_seen, Err *err) {
         mem_free(seen);
         return fail_nomem(err, "the hold-out");
     }
-    for (int32_t u = 0; u < test->n_rows; u++) {
+    Status status = ST_OK;
+    for (int32_t u = 0; status == ST_OK && u < test->n_rows; u++) {
         int32_t own = keymap_find(p->train.users, keymap_key(p->test.users, u)), relevant = 0;
         if (own < 0) continue;
         History history = history_of(p, model, own, seen);
@@ -246,7 +251,7 @@ static Status align(Part *p, const Model *model, int exclude_seen, Err *err) {
         }
         if (!relevant) continue;
         p->user[p->holdout.n_users] = u;
-        holdout_end_user(&p->holdout, &history);
+        status = holdout_end_user(&p->holdout, &history, err);
     }
     mem_free(seen);
     return ST_OK;

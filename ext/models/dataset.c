@@ -339,8 +339,7 @@ static int compare_visit(const void *a, const void *b) {
     return (x->item > y->item) - (x->item < y->item);
 }
 
-/* One user's visits in order, each once; returns how many. */
-static int64_t order_visits(Visit *visit, int64_t n) {
+int64_t visits_order(Visit *visit, int64_t n) {
     int64_t kept = 0;
     if (n > 1) qsort(visit, (size_t)n, sizeof *visit, compare_visit);
     for (int64_t i = 0; i < n; i++)
@@ -364,7 +363,7 @@ static Status fill_visits(Dataset *data, const Followers *events, Err *err) {
                 csr_find(&data->by_user, u, event->item) >= 0)
                 data->visit[n++] = (Visit){event->time, event->item};
         }
-        n = from + order_visits(data->visit + from, n - from);
+        n = from + visits_order(data->visit + from, n - from);
         data->visit_start[u + 1] = n;
     }
     return ST_OK;

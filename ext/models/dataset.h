@@ -54,6 +54,9 @@ typedef struct Visit {
     int32_t item;
 } Visit;
 
+/* One user's visits in the order of (time, item), each once; returns how many. */
+int64_t visits_order(Visit *visit, int64_t n);
+
 typedef struct Dataset {
     KeyMap *users;
     KeyMap *items;

@@ -11,6 +11,7 @@ HistoryRules history_rules(const Model *model) {
     return (HistoryRules){.newest = model->newest,
         .pair = rules.pair,
         .basket = rules.basket,
+        .keeps_order = rules.keeps_order,
         .has_until = model->has_until,
         .until = model->until};
 }
@@ -125,16 +126,44 @@ static int64_t held_items(const Event *event, int64_t n, const HistoryRules *rul
     return held;
 }
 
-/* One user's n events become her pairs, *n_pairs at the front. seen, unless it is NULL, has room
- * for n: what she has at all, however long ago, *n_seen items. */
+/* The visits of sorted events. */
+static int64_t take_visits(const Event *event, int64_t n, Visit *visit) {
+    int64_t taken = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (event[i].weight > 0 && event[i].item != UNKNOWN_ITEM)
+            visit[taken++] = (Visit){event[i].time, event[i].item};
+    return taken;
+}
+
+/* Of visits by item only those of the pairs stay, and come into the order of time. */
+static int64_t keep_visits(Visit *visit, int64_t n, const Event *pair, int64_t n_pairs) {
+    int64_t kept = 0, at = 0;
+    for (int64_t i = 0; i < n; i++) {
+        while (at < n_pairs && pair[at].item < visit[i].item) at++;
+        if (at < n_pairs && pair[at].item == visit[i].item) visit[kept++] = visit[i];
+    }
+    return visits_order(visit, kept);
+}
+
+/* What a user's events become: pairs at the front of them. */
+typedef struct Netted {
+    int64_t n_pairs;
+    int32_t *seen; /* what she has at all, however long ago; NULL, or room for all */
+    int64_t n_seen;
+    Visit *visit; /* NULL, or room for all */
+    int64_t n_visits;
+} Netted;
+
 static Status net_history(Event *event, const uint64_t *session, int64_t n,
-    const HistoryRules *rules, int64_t *n_pairs, int32_t *seen, int64_t *n_seen, Err *err) {
-    *n_pairs = *n_seen = 0;
+    const HistoryRules *rules, Netted *out, Err *err) {
+    out->n_pairs = out->n_seen = out->n_visits = 0;
     if (session) n = latest_session(event, session, n);
     events_sort(event, n);
-    if (seen) *n_seen = held_items(event, n, rules, seen);
+    if (out->seen) out->n_seen = held_items(event, n, rules, out->seen);
+    if (out->visit) out->n_visits = take_visits(event, n, out->visit);
     TRY(weigh(event, &n, rules, err));
-    *n_pairs = events_net(event, n, newest_of(event, n, rules->newest), &rules->pair);
+    out->n_pairs = events_net(event, n, newest_of(event, n, rules->newest), &rules->pair);
+    if (out->visit) out->n_visits = keep_visits(out->visit, out->n_visits, event, out->n_pairs);
     return ST_OK;
 }
 
@@ -145,6 +174,7 @@ void owned_history_clear(OwnedHistory *owned) {
     mem_free(owned->history.weight);
     mem_free(owned->history.time);
     mem_free(owned->seen);
+    mem_free(owned->visit);
     *owned = (OwnedHistory){0};
 }
 
@@ -155,27 +185,32 @@ Status owned_history_reserve(OwnedHistory *out, int64_t n, Err *err) {
         out->history.weight = mem_array((size_t)n, sizeof *out->history.weight);
         out->history.time = mem_array((size_t)n, sizeof *out->history.time);
         out->seen = mem_array((size_t)n, sizeof *out->seen);
-        if (!out->history.item || !out->history.weight || !out->history.time || !out->seen)
+        out->visit = mem_array((size_t)n, sizeof *out->visit);
+        if (!out->history.item || !out->history.weight || !out->history.time || !out->seen ||
+            !out->visit)
             return fail_nomem(err, "the history");
         out->capacity = n;
     }
-    out->history.n = 0;
+    out->history.n = out->history.n_visits = 0;
     out->history.seen = NULL;
+    out->history.visit = NULL;
     return ST_OK;
 }
 
 Status history_of_events(EventList *list, const HistoryRules *rules, OwnedHistory *out, Err *err) {
-    int64_t n;
     TRY(owned_history_reserve(out, list->n, err));
-    TRY(net_history(
-        list->event, list->session, list->n, rules, &n, out->seen, &out->history.n_seen, err));
+    Netted netted = {.seen = out->seen, .visit = rules->keeps_order ? out->visit : NULL};
+    TRY(net_history(list->event, list->session, list->n, rules, &netted, err));
     out->history.seen = out->seen;
-    for (int64_t i = 0; i < n; i++) {
+    out->history.n_seen = netted.n_seen;
+    out->history.visit = netted.visit;
+    out->history.n_visits = netted.n_visits;
+    for (int64_t i = 0; i < netted.n_pairs; i++) {
         out->history.item[i] = list->event[i].item;
         out->history.weight[i] = (float)list->event[i].weight;
         out->history.time[i] = list->event[i].time;
     }
-    out->history.n = n;
+    out->history.n = netted.n_pairs;
     return ST_OK;
 }
 
@@ -189,7 +224,9 @@ Status history_of_basket(
         if (item[i] < 0) continue;
         count[item[i]] += 1;
         place[item[i]] = (double)i;
+        out->visit[out->history.n_visits++] = (Visit){(double)i, item[i]};
     }
+    if (status == ST_OK) out->history.visit = out->visit;
     for (int32_t i = 0; i < n_items && status == ST_OK; i++) {
         if (count[i] == 0) continue;
         out->history.item[out->history.n] = i;
@@ -209,6 +246,8 @@ void all_histories_clear(AllHistories *all) {
     mem_free(all->time);
     mem_free(all->seen);
     mem_free(all->seen_start);
+    mem_free(all->visit);
+    mem_free(all->visit_start);
     *all = (AllHistories){0};
 }
 
@@ -221,6 +260,10 @@ History all_histories_row(const AllHistories *all, int32_t user) {
     if (all->seen) {
         history.seen = all->seen + all->seen_start[user];
         history.n_seen = all->seen_start[user + 1] - all->seen_start[user];
+    }
+    if (all->visit) {
+        history.visit = all->visit + all->visit_start[user];
+        history.n_visits = all->visit_start[user + 1] - all->visit_start[user];
     }
     return history;
 }
@@ -277,6 +320,11 @@ static Status alloc_histories(int32_t n_users, int32_t n_items, int64_t n_events
     TRY(csr_alloc(&out->rows, n_users, n_items, n_events, err));
     out->time = mem_array((size_t)n_events, sizeof *out->time);
     if (!out->time) return fail_nomem(err, "the histories");
+    if (rules->keeps_order) {
+        out->visit = mem_array((size_t)n_events, sizeof *out->visit);
+        out->visit_start = mem_zeros((size_t)n_users + 1, sizeof *out->visit_start);
+        if (!out->visit || !out->visit_start) return fail_nomem(err, "the histories");
+    }
     /* the taste is all that is there */
     if (rules->pair.max_history <= 0 && !rules->basket.group) return ST_OK;
     out->seen = mem_array((size_t)n_events, sizeof *out->seen);
@@ -287,21 +335,24 @@ static Status alloc_histories(int32_t n_users, int32_t n_items, int64_t n_events
 /* Net each user's events, and lay them out as rows. */
 static Status net_histories(
     EventGroups *groups, const HistoryRules *rules, AllHistories *out, Err *err) {
-    int64_t at = 0, seen_at = 0;
+    int64_t at = 0, seen_at = 0, visit_at = 0;
     for (int32_t u = 0; u < out->rows.n_rows; u++) {
-        int64_t from = groups->start[u], pairs, n_seen;
+        int64_t from = groups->start[u];
         Event *event = groups->event + from;
+        Netted netted = {.seen = out->seen ? out->seen + seen_at : NULL,
+            .visit = out->visit ? out->visit + visit_at : NULL};
         TRY(net_history(event, groups->session ? groups->session + from : NULL,
-            groups->start[u + 1] - from, rules, &pairs, out->seen ? out->seen + seen_at : NULL,
-            &n_seen, err));
-        for (int64_t i = 0; i < pairs; i++, at++) {
+            groups->start[u + 1] - from, rules, &netted, err));
+        for (int64_t i = 0; i < netted.n_pairs; i++, at++) {
             out->rows.col[at] = event[i].item;
             out->rows.val[at] = (float)event[i].weight;
             out->time[at] = event[i].time;
         }
         out->rows.row_start[u + 1] = at;
-        seen_at += n_seen;
+        seen_at += netted.n_seen;
+        visit_at += netted.n_visits;
         if (out->seen) out->seen_start[u + 1] = seen_at;
+        if (out->visit) out->visit_start[u + 1] = visit_at;
     }
     return ST_OK;
 }

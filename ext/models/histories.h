@@ -22,6 +22,7 @@ typedef struct HistoryRules {
     double until; /* events before this time */
     PairRules pair;
     BasketRules basket;
+    int keeps_order; /* visits too */
 } HistoryRules;
 HistoryRules history_rules(const Model *model);
 /* Up to another time, where it is finite. */
@@ -50,6 +51,7 @@ typedef struct OwnedHistory {
     History history;
     int64_t capacity;
     int32_t *seen; /* history.seen */
+    Visit *visit;  /* history.visit */
 } OwnedHistory;
 void owned_history_clear(OwnedHistory *history);
 /* Room for n items; n of the history becomes 0. */
@@ -73,6 +75,9 @@ typedef struct AllHistories {
      * ascending; else NULL */
     int32_t *seen;
     int64_t *seen_start; /* users + 1 */
+    /* where the rules keep the order: visits, user after user; else NULL */
+    Visit *visit;
+    int64_t *visit_start; /* users + 1 */
 } AllHistories;
 void all_histories_clear(AllHistories *all);
 

@@ -91,6 +91,10 @@ typedef struct History {
      * baskets); */
     const int32_t *seen;
     int64_t n_seen; /* NULL: item */
+    /* every time that she had one of the items, oldest first, of one time by id; in a cart as they
+     * are listed. NULL: each once, at its time */
+    const Visit *visit;
+    int64_t n_visits;
 } History;
 
 /* The items that count as seen. */

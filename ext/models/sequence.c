@@ -222,11 +222,26 @@ static Status sequence_query_new(ModelQuery *query, Err *err) {
     return status;
 }
 
-/* The last items of the history into the batch, oldest first. */
-static Status take_history(const ModelQuery *query, SequenceQuery *q, Err *err) {
+static void take_item(const SequenceState *state, SequenceQuery *q, int64_t place, int32_t item) {
+    size_t d = (size_t)state->params.dim;
+    memcpy(q->batch.input + (size_t)place * d, ann_row(&state->factors.items, item),
+        d * sizeof(float));
+}
+
+/* Her last visits into the batch, oldest first. */
+static void take_visits(const ModelQuery *query, SequenceQuery *q) {
     const SequenceState *state = query->model->state;
     const History *history = &query->history;
-    size_t d = (size_t)state->params.dim;
+    int64_t most = state->params.length, n = history->n_visits < most ? history->n_visits : most;
+    for (int64_t i = 0; i < n; i++)
+        take_item(state, q, i, history->visit[history->n_visits - n + i].item);
+    q->length = (int32_t)n;
+}
+
+/* The same where only the last visit of each item is known. */
+static Status take_items(const ModelQuery *query, SequenceQuery *q, Err *err) {
+    const SequenceState *state = query->model->state;
+    const History *history = &query->history;
     if (history->n > q->capacity) {
         Scored *grown = mem_resize(q->order, (size_t)history->n, sizeof *grown);
         if (!grown) return fail_nomem(err, "a query");
@@ -235,11 +250,8 @@ static Status take_history(const ModelQuery *query, SequenceQuery *q, Err *err) 
     }
     history_in_order(history, q->order);
     int64_t n = history->n < state->params.length ? history->n : state->params.length;
-    for (int64_t i = 0; i < n; i++) {
-        int32_t item = history->item[q->order[history->n - n + i].id];
-        memcpy(q->batch.input + (size_t)i * d, ann_row(&state->factors.items, item),
-            d * sizeof(float));
-    }
+    for (int64_t i = 0; i < n; i++)
+        take_item(state, q, i, history->item[q->order[history->n - n + i].id]);
     q->length = (int32_t)n;
     return ST_OK;
 }
@@ -252,7 +264,8 @@ static Status sequence_prepare(ModelQuery *query, Err *err) {
         factors_prepare_similar(query);
         return ST_OK;
     }
-    TRY(take_history(query, q, err));
+    if (query->history.n_visits) take_visits(query, q);
+    else TRY(take_items(query, q, err));
     encoder_last(&state->encoder, &q->batch, &q->scratch);
     memcpy(q->factors.x, q->batch.output + (size_t)(q->length - 1) * d, d * sizeof(float));
     if (state->params.sharpness > 0) normalise_row(q->factors.x, d, (float)state->params.sharpness);

@@ -50,6 +50,24 @@ def test_the_order_of_a_history_counts(shop):
     equal(one(db, "SELECT item FROM m WHERE user = 900 AND k = 1"), first(db, [3, 4]), "a cart in that order")
 
 
+def test_what_came_again_is_read_again(shop):
+    """A user's list, a scan's, an evaluation's and a cart's read every visit, as training does: 3, 4, 3 is neither 4, 3 nor 3, 4."""
+    db = shop.connect()
+    walks(db)
+    make_model(db, algorithm="sequence", more=SMALL)
+    make_model(db, name="mix", algorithm="blend", more=""", fusion=log, models='[{"algorithm": "sequence", "dim": 16, "length": 8, "passes": 3}, {"algorithm": "popular"}]'""")
+    db.execute("INSERT INTO events VALUES(900, 3, 1, 10, 1), (900, 4, 1, 20, 1), (900, 3, 1, 30, 1), (901, 4, 1, 10, 1), (901, 3, 1, 20, 1), (902, 4, 1, 30, 1), (902, 3, -1, 20, 1), (902, 3, 1, 10, 1)")
+    for model in ("m", "mix"):
+        ask = f"SELECT item, score FROM {model} WHERE %s AND k = 12"
+        again, once, cart = rows(db, ask % "user = 900"), rows(db, ask % "user = 901"), rows(db, ask % "basket = '[3, 4, 3]'")
+        equal(again, cart, "a cart in that order")
+        assert again != once and once == rows(db, ask % "basket = '[4, 3]'")
+        equal(rows(db, ask % "user = 902"), rows(db, ask % "basket = '[4]'"), "what was taken back is gone")
+        equal(dict(rows(db, f"SELECT item, score FROM {model} WHERE user = 900 AND k = 12")), dict(rows(db, f"SELECT m.item, m.score FROM (SELECT DISTINCT user FROM events WHERE user >= 900) u JOIN {model} m ON m.user = u.user AND m.k = 12 WHERE u.user = 900")))
+    db.execute("CREATE TABLE held AS SELECT 900 AS user, item FROM m WHERE user = 900 AND k = 12 AND rank = 4")
+    equal(one(db, "SELECT value FROM rec_evaluate('m', 'held', '{\"k\": [12]}') WHERE metric = 'rr' AND model = 'm'"), 1 / 4)
+
+
 def test_a_session_is_one_sequence(shop):
     """The last session alone decides, whatever came before."""
     db = shop.connect()

@@ -295,7 +295,7 @@ static Status lay_out(HoldoutReading *reading, Holdout *out, JudgedUsers *users,
                 (double)pairs->val[e]);
         users->user[out->n_users] = p;
         users->segment[out->n_users] = segment_of(reading, user);
-        holdout_end_user(out, &history);
+        TRY(holdout_end_user(out, &history, err));
     }
     users->keys = reading->pairs.users;
     users->segments = reading->segments;

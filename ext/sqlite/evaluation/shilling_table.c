@@ -108,6 +108,10 @@ static Status count_list(Shilling *shilling, ModelQuery *query, const Dataset *d
         .weight = data->by_user.val + from,
         .n = csr_row_len(&data->by_user, user),
         .time = data->pair_time + from};
+    if (data->visit) {
+        history.visit = data->visit + data->visit_start[user];
+        history.n_visits = data->visit_start[user + 1] - data->visit_start[user];
+    }
     int64_t n_allowed = model->n_items;
     bits_fill(allowed, n_allowed);
     for (int64_t i = 0; !model->algorithm->keeps_seen && i < history.n; i++, n_allowed--)

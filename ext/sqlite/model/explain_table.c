@@ -66,12 +66,17 @@ static double score_of(const ModelQuery *query, int32_t item) {
                                      : model_query_score(query, item);
 }
 
-/* The score of the item for the history without its place `left_out` (-1: all of it). copy: room
- * for the history. */
-static Status score_without(
-    Explained *explained, int32_t item, int64_t left_out, History *copy, double *out, Err *err) {
+/* The score of the item for the history without its place `left_out` (-1: all of it). copy, visit:
+ * room for the history. */
+static Status score_without(Explained *explained, int32_t item, int64_t left_out, History *copy,
+    Visit *visit, double *out, Err *err) {
     const History *history = &explained->history.history;
     int64_t n = 0;
+    copy->n_visits = 0;
+    copy->visit = history->visit ? visit : NULL;
+    for (int64_t i = 0; i < history->n_visits; i++)
+        if (left_out < 0 || history->visit[i].item != history->item[left_out])
+            visit[copy->n_visits++] = history->visit[i];
     for (int64_t i = 0; i < history->n; i++) {
         if (i == left_out) continue;
         copy->item[n] = history->item[i];
@@ -89,16 +94,19 @@ static Status leave_each_out(Explained *explained, int32_t item, Err *err) {
     History copy = {.item = mem_array(n, sizeof *copy.item),
         .weight = mem_array(n, sizeof *copy.weight),
         .time = mem_array(n, sizeof *copy.time)};
-    Status status = copy.item && copy.weight && copy.time ? ST_OK : fail_nomem(err, "the history");
+    Visit *visit = mem_array((size_t)explained->history.history.n_visits, sizeof *visit);
+    Status status = copy.item && copy.weight && copy.time && visit ? ST_OK
+                                                                   : fail_nomem(err, "the history");
     for (size_t i = 0; i < n && status == ST_OK; i++) {
         double without = 0;
-        status = score_without(explained, item, (int64_t)i, &copy, &without, err);
+        status = score_without(explained, item, (int64_t)i, &copy, visit, &without, err);
         explained->part[i] = explained->score - without;
     }
     explained->query->history = (History){0};
     mem_free(copy.item);
     mem_free(copy.weight);
     mem_free(copy.time);
+    mem_free(visit);
     return status;
 }
 
