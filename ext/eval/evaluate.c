@@ -25,9 +25,14 @@ typedef struct Work {
     TaskFailure failure;
 } Work;
 
+/* What the user has, as rows of the hold-out. */
+static const Csr *seen_rows(const Work *w) {
+    return w->holdout->has_seen ? &w->holdout->seen : &w->holdout->history;
+}
+
 static int64_t allow_unseen(const Work *w, int32_t user, uint64_t *bit) {
     const Model *model = w->model;
-    const Csr *seen = w->holdout->has_seen ? &w->holdout->seen : &w->holdout->history;
+    const Csr *seen = seen_rows(w);
     int64_t n = model->n_items;
     bits_fill(bit, model->n_items);
     if (!w->options->exclude_seen) return n;
@@ -60,9 +65,14 @@ static Status relevant_items(const Work *w, int32_t user, const Ranked *list, si
 }
 
 const char *judgement_name(int metric) {
-    return metric == JUDGED_SERENDIPITY    ? "serendipity"
-        : metric == JUDGED_POPULARITY_LIFT ? "popularity_lift"
-                                           : ranking_metric_name((RankingMetric)metric);
+    static const char *const own[] = {
+        "serendipity", "popularity_lift", "repeat_share", "recall_repeat", "recall_explore"};
+    return metric < N_RANKING_METRICS ? ranking_metric_name((RankingMetric)metric)
+                                      : own[metric - N_RANKING_METRICS];
+}
+
+int judgement_has(int metric, const EvaluateOptions *options) {
+    return metric < JUDGED_REPEAT_SHARE || !options->exclude_seen;
 }
 
 /* Where the user's value of a metric goes. */
@@ -114,6 +124,24 @@ static Status evaluate_beyond(Work *w, int32_t user, int worker, const GroupList
     return ST_OK;
 }
 
+static void evaluate_repeats(Work *w, int32_t user, const GroupList *list, int k) {
+    const Csr *relevant = &w->holdout->relevant;
+    const int64_t *unknown = &w->holdout->unknown_start[user];
+    size_t most = (size_t)w->options->k[k], n = list->n < most ? list->n : most;
+    double had = 0, found[2] = {0}; /* that she has not, that she has */
+    double all[2] = {(double)(unknown[1] - unknown[0]), 0};
+    for (int64_t e = relevant->row_start[user]; e < relevant->row_start[user + 1]; e++)
+        all[csr_find(seen_rows(w), user, relevant->col[e]) >= 0]++;
+    for (size_t r = 0; r < n; r++) {
+        int has = csr_find(seen_rows(w), user, list->ranked[r].item) >= 0;
+        had += has;
+        found[has] += csr_find(relevant, user, list->ranked[r].item) >= 0;
+    }
+    *value_place(w, JUDGED_REPEAT_SHARE, k, user) = n ? had / (double)n : NAN;
+    *value_place(w, JUDGED_RECALL_REPEAT, k, user) = all[1] > 0 ? found[1] / all[1] : NAN;
+    *value_place(w, JUDGED_RECALL_EXPLORE, k, user) = all[0] > 0 ? found[0] / all[0] : NAN;
+}
+
 /* Count the list's items, and judge the ranks. */
 static void evaluate_list(
     Work *w, int32_t user, int worker, const GroupList *list, Relevant *item, size_t n_item) {
@@ -125,6 +153,7 @@ static void evaluate_list(
         for (int m = 0; m < N_RANKING_METRICS; m++)
             *value_place(w, m, k, user) = ranking_metric(
                 (RankingMetric)m, item, n_item, w->options->k[k], 0);
+        if (judgement_has(JUDGED_REPEAT_SHARE, w->options)) evaluate_repeats(w, user, list, k);
     }
 }
 

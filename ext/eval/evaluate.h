@@ -23,9 +23,24 @@ typedef struct EvaluateOptions {
  *     serendipity      relevant items of the first k that the popular list's first k does not have
  *                      / k  (Ge et al. 2010)
  *     popularity_lift  mean popularity of the first k / that of her history - 1, NaN without a
- *                      history  (Abdollahpouri et al. 2019) */
-enum { JUDGED_SERENDIPITY = N_RANKING_METRICS, JUDGED_POPULARITY_LIFT, N_JUDGED };
+ *                      history  (Abdollahpouri et al. 2019)
+ *
+ * and, where lists may have what she has (Li et al. 2023),
+ *
+ *     repeat_share     items of the first k that she has / those listed, NaN without any
+ *     recall_repeat    recall over the relevant items that she has, NaN without any
+ *     recall_explore   recall over the others, NaN without any */
+enum {
+    JUDGED_SERENDIPITY = N_RANKING_METRICS,
+    JUDGED_POPULARITY_LIFT,
+    JUDGED_REPEAT_SHARE,
+    JUDGED_RECALL_REPEAT,
+    JUDGED_RECALL_EXPLORE,
+    N_JUDGED
+};
 const char *judgement_name(int metric);
+/* Is it judged with these options? */
+int judgement_has(int metric, const EvaluateOptions *options);
 
 /* What came out. */
 typedef struct Judgement {

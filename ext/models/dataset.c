@@ -80,8 +80,7 @@ static int compare_times(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* What the b-th basket from the latest of n gives its items. */
-static double basket_weight(int64_t b, int64_t n, const BasketRules *rules) {
+double basket_weight(int64_t b, int64_t n, const BasketRules *rules) {
     int64_t group = b / rules->group, groups = (n + rules->group - 1) / rules->group;
     int64_t own = group == groups - 1 ? n - group * rules->group : rules->group;
     return pow(rules->decay, (double)(b % rules->group)) / (double)own *

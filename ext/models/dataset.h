@@ -113,6 +113,9 @@ int64_t events_held(const Event *event, int64_t n, const PairRules *rules, int32
  * rounding errors it is not. */
 int sum_is_positive(double sum, double size, int64_t n);
 
+/* What the b-th basket from the latest of a user's n gives its items. */
+double basket_weight(int64_t b, int64_t n, const BasketRules *rules);
+
 /* Give sorted events the weights of their baskets; pairs that are not there get 0. */
 Status events_weigh_baskets(Event *event, int64_t n, const BasketRules *rules, Err *err);
 

@@ -194,6 +194,7 @@ Status owned_history_reserve(OwnedHistory *out, int64_t n, Err *err) {
     out->history.n = out->history.n_visits = 0;
     out->history.seen = NULL;
     out->history.visit = NULL;
+    out->history.is_cart = 0;
     return ST_OK;
 }
 
@@ -226,7 +227,10 @@ Status history_of_basket(
         place[item[i]] = (double)i;
         out->visit[out->history.n_visits++] = (Visit){(double)i, item[i]};
     }
-    if (status == ST_OK) out->history.visit = out->visit;
+    if (status == ST_OK) {
+        out->history.visit = out->visit;
+        out->history.is_cart = 1;
+    }
     for (int32_t i = 0; i < n_items && status == ST_OK; i++) {
         if (count[i] == 0) continue;
         out->history.item[out->history.n] = i;

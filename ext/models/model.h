@@ -95,6 +95,7 @@ typedef struct History {
      * are listed. NULL: each once, at its time */
     const Visit *visit;
     int64_t n_visits;
+    int is_cart; /* its times are places */
 } History;
 
 /* The items that count as seen. */

@@ -19,6 +19,9 @@
  *                         distance of p_u and p_v, of equally near ones the lower number; who is u
  *                         herself (distance 0) is passed over
  *
+ *                         cadence: u's own p_ui times how due i is (cadence.h), scaled so that
+ *                         their sum stays
+ *
  * frequency scores nothing but the history; all other items follow from the popular list. tifu
  * keeps the users' p without their keys (docs/decisions/0009-rows-without-keys.md). Unlike other
  * algorithms it offers what is in the history unless exclude_seen=true. Cost: nothing to train; a
@@ -28,6 +31,7 @@
 
 #include "../base/memory.h"
 #include "algorithms.h"
+#include "cadence.h"
 #include "user_rows.h"
 
 typedef struct RepeatParams {
@@ -37,6 +41,8 @@ typedef struct RepeatParams {
     double alpha;
     double decay;
     double group_decay;
+    int64_t cadence;
+    double horizon;
 } RepeatParams;
 
 enum { FREQUENCY, TIFU };
@@ -53,6 +59,10 @@ static const OptSpec repeat_options[] = {
         "tifu: what a basket is worth beside the next one of its group"},
     {"group_decay", OPT_REAL, offsetof(RepeatParams, group_decay), 0, 1, .7, NULL,
         "tifu: what a group is worth beside the next one"},
+    {"cadence", OPT_FLAG, offsetof(RepeatParams, cadence), 0, 1, 0, NULL,
+        "tifu: whether an item counts more when it is due, by the days since she had it last"},
+    {"horizon", OPT_REAL, offsetof(RepeatParams, horizon), 0, 3650, 30, NULL,
+        "cadence: days in which what is listed is to be bought; 0: the next basket"},
     {0},
 };
 
@@ -61,12 +71,19 @@ typedef struct Repeat {
     Csr by_user;    /* tifu: p */
     Csr by_item;    /* its transpose */
     double *square; /* |p_v|^2 */
+    Cadence cadence;
 } Repeat;
 
 static BasketRules repeat_baskets(const AlgorithmParams *params) {
     RepeatParams p;
     memcpy(&p, params, sizeof p);
     return p.variant == TIFU ? (BasketRules){p.group, p.decay, p.group_decay} : (BasketRules){0};
+}
+
+static int repeat_wants_order(const AlgorithmParams *params) {
+    RepeatParams p;
+    memcpy(&p, params, sizeof p);
+    return p.variant == TIFU && p.cadence;
 }
 
 static Repeat *new_state(Model *model, Err *err) {
@@ -94,6 +111,10 @@ static Status repeat_train(Model *model, const Dataset *data, Task *task, Err *e
     if (state->params.variant == FREQUENCY) return ST_OK;
     task_phase(task, "baskets", "users", 0, 0);
     TRY(csr_copy(&state->by_user, &data->by_user, err));
+    if (state->params.cadence) {
+        BasketRules rules = repeat_baskets(&model->params);
+        TRY(cadence_train(&state->cadence, data, &rules, state->params.horizon, task, err));
+    }
     return finish_state(state, err);
 }
 
@@ -101,6 +122,7 @@ static void repeat_write(const Model *model, Bytes *out) {
     const Repeat *state = model->state;
     if (state->params.variant == FREQUENCY) return;
     user_rows_write(&state->by_user, out);
+    if (state->params.cadence) cadence_write(&state->cadence, out);
 }
 
 static Status repeat_read(Model *model, Reader *in, Err *err) {
@@ -108,6 +130,7 @@ static Status repeat_read(Model *model, Reader *in, Err *err) {
     if (!state) return ST_NOMEM;
     if (state->params.variant == FREQUENCY) return ST_OK;
     TRY(user_rows_read(&state->by_user, model->n_items, in, err));
+    if (state->params.cadence) TRY(cadence_read(&state->cadence, model->n_items, in, err));
     return finish_state(state, err);
 }
 
@@ -130,6 +153,7 @@ static void repeat_free(Model *model) {
     csr_clear(&state->by_user);
     csr_clear(&state->by_item);
     mem_free(state->square);
+    cadence_clear(&state->cadence);
     mem_free(state);
     model->state = NULL;
 }
@@ -137,7 +161,7 @@ static void repeat_free(Model *model) {
 static size_t repeat_memory(const Model *model) {
     const Repeat *state = model->state;
     return sizeof *state + (size_t)csr_nnz(&state->by_user) * 16 +
-        (size_t)state->by_user.n_rows * 24;
+        (size_t)state->by_user.n_rows * 24 + (size_t)state->cadence.n_items * sizeof(float);
 }
 
 /* ---- queries ---- */
@@ -180,35 +204,56 @@ static void add_neighbours(const ModelQuery *query, UserQuery *q) {
             q->items.score[state->by_user.col[e]] += share * (double)state->by_user.val[e];
 }
 
+/* What her own part of a score is, of each item of the history; own is to be mem_free'd. */
+static Status own_parts(const ModelQuery *query, double **own, Err *err) {
+    const Model *model = query->model;
+    const Repeat *state = model->state;
+    const History *history = &query->history;
+    if (state->params.cadence)
+        TRY(cadence_factors(&state->cadence, model->newest, history, own, err));
+    else if (!(*own = mem_array((size_t)history->n, sizeof **own)))
+        return fail_nomem(err, "a query");
+    for (int64_t h = 0; h < history->n; h++)
+        (*own)[h] = state->params.alpha * (double)history->weight[h] *
+            (state->params.cadence ? (*own)[h] : 1);
+    return ST_OK;
+}
+
+static Status prepare_tifu(ModelQuery *query, UserQuery *q, Err *err) {
+    double *own = NULL;
+    scoreboard_reset(&q->items, 1);
+    Status status = own_parts(query, &own, err);
+    for (int64_t h = 0; status == ST_OK && h < query->history.n; h++)
+        scoreboard_add(&q->items, query->history.item[h], own[h]);
+    mem_free(own);
+    if (status == ST_OK) add_neighbours(query, q);
+    return status;
+}
+
 static Status repeat_prepare(ModelQuery *query, Err *err) {
     const Model *model = query->model;
     const Repeat *state = model->state;
     UserQuery *q = query->scratch;
     double most = model->n_items ? (double)model->popularity[model->popular[0]] : 0;
-    (void)err;
-    scoreboard_reset(&q->items, state->params.variant == TIFU);
+    if (state->params.variant == TIFU) return prepare_tifu(query, q, err);
+    scoreboard_reset(&q->items, 0);
     for (int64_t h = 0; h < query->history.n; h++) {
         int32_t item = query->history.item[h];
-        double frequency = model_scaled(model, query->history.weight[h]) +
-            1e-6 * (double)model->popularity[item] / (1 + most);
         scoreboard_add(&q->items, item,
-            state->params.variant == TIFU ? state->params.alpha * (double)query->history.weight[h]
-                                          : frequency);
+            model_scaled(model, query->history.weight[h]) +
+                1e-6 * (double)model->popularity[item] / (1 + most));
     }
-    if (state->params.variant == TIFU) add_neighbours(query, q);
     return ST_OK;
 }
 
 /* Her own part of a score comes from the item itself. */
 static Status repeat_contributions(const ModelQuery *query, int32_t item, double *part, Err *err) {
     const Repeat *state = query->model->state;
-    (void)err;
-    for (int64_t h = 0; h < query->history.n; h++) {
-        double own = state->params.variant == TIFU
-            ? state->params.alpha * (double)query->history.weight[h]
-            : algorithm_score(query, item);
-        part[h] = query->history.item[h] == item ? own : 0;
-    }
+    double *own = NULL;
+    if (state->params.variant == TIFU) TRY(own_parts(query, &own, err));
+    for (int64_t h = 0; h < query->history.n; h++)
+        part[h] = query->history.item[h] != item ? 0 : own ? own[h] : algorithm_score(query, item);
+    mem_free(own);
     return ST_OK;
 }
 
@@ -223,8 +268,11 @@ const Algorithm repeat_algorithm = {
     .keeps_seen = 1,
     .options = repeat_options,
     .tune_space = "{\"variant\":[\"frequency\",\"tifu\"],\"half_life\":[0,30,90,180]}",
+    .tune_space_timed = "{\"variant\":[\"frequency\",\"tifu\"],\"half_life\":[0,30,90,180],"
+                        "\"cadence\":[false,true]}",
     .params_size = sizeof(RepeatParams),
     .baskets = repeat_baskets,
+    .wants_order = repeat_wants_order,
     .train = repeat_train,
     .write = repeat_write,
     .read = repeat_read,

@@ -1,7 +1,7 @@
 """Bad input gets an error that names the thing and what is allowed, and leaves the database as it was, also inside BEGIN."""
-import random, threading, time
+import random, struct, threading, time
 
-from support import ALGORITHMS, HIDES_SEEN, equal, make_events, make_model, malformed, one, refused, refuses_flipped_bits, rows, shadow, trained_blob
+from support import ALGORITHMS, HIDES_SEEN, equal, make_events, make_model, malformed, one, refused, refuses_flipped_bits, resealed, rows, shadow, trained_blob
 
 
 def both(shop, check):
@@ -134,6 +134,23 @@ def test_flipped_bits_are_found(shop):
         refuses_flipped_bits(db, "m", draw, 120)
         db.execute("UPDATE m_versions SET sha256 = 'x'")
         refused(db, "SELECT * FROM m(1, 3)", says="no checksum")
+
+
+def test_a_cadence_that_cannot_be_is_refused(shop):
+    """The lifts stand last: one that is 0, infinite or no number, and a gap that is none, under a checksum that fits."""
+    db = shop.connect()
+    make_events(db)
+    make_model(db, "m", "repeat", more=", variant=tifu, cadence=true")
+    refuses_flipped_bits(db, "m", random.Random(3), 60)
+    db = shop.connect()
+    make_events(db)
+    make_model(db, "m", "repeat", more=", variant=tifu, cadence=true")
+    blob, end = trained_blob(db, "m")
+    for at, value in ((end - 8, struct.pack("<d", 0)), (end - 8 * 68, struct.pack("<d", -1)), (end - 16, struct.pack("<d", float("inf"))), (end - 8 * 68 - 4, struct.pack("<f", float("nan")))):
+        bad = bytearray(blob)
+        bad[at:at + len(value)] = value
+        refused(db, "INSERT INTO m(m, arg) VALUES('load', ?)", resealed(bad, end), says="the gaps are malformed")
+    db.execute("INSERT INTO m(m, arg) VALUES('load', ?)", (blob,))
 
 
 def test_malformed_content_with_a_right_checksum_never_crashes(shop):

@@ -65,7 +65,7 @@ def stored_rows(db, version=1):
 
 
 def test_rows_of_users_leave_the_versions_that_keep_them(shop):
-    for algorithm, options in (("user_knn", {}), ("repeat", {"variant": "tifu"}), ("session_knn", {}), ("session_knn", {"session": "visit"}),
+    for algorithm, options in (("user_knn", {}), ("repeat", {"variant": "tifu"}), ("repeat", {"variant": "tifu", "cadence": "true"}), ("session_knn", {}), ("session_knn", {"session": "visit"}),
                                ("blend", {"models": "'[{\"algorithm\":\"item_knn\"},{\"algorithm\":\"user_knn\"}]'"})):
         name = f"{algorithm}{len(options)}{'session' in options}.db"
         db = named_shop(shop, name, algorithm, **options)

@@ -150,7 +150,7 @@ def _shop():
     return db, past
 
 
-def _expected(lists, popular, past, holdout, catalogue):
+def _expected(lists, popular, past, holdout, catalogue, repeats):
     """{(metric, k): mean over the users who have both a past and a hold-out}, and how many they are."""
     relevance = {}
     for user, item, gain in holdout:
@@ -166,9 +166,17 @@ def _expected(lists, popular, past, holdout, catalogue):
             for name, value in metrics(listed, missed, k).items():
                 values.setdefault(name, []).append(value)
             values.setdefault("serendipity", []).append(sum(item in gain and item not in popular[user][:k] for item in lists[user][:k]) / k)
+            if repeats:  # what she has beside what is new to her; a user without such items does not count
+                top, had = lists[user][:k], past[user]
+                values.setdefault("repeat_share", []).append(sum(item in had for item in top) / len(top))
+                for name, wanted in (("recall_repeat", gain.keys() & had), ("recall_explore", gain.keys() - had)):
+                    if wanted:
+                        values.setdefault(name, []).append(len(wanted & set(top)) / len(wanted))
             values.setdefault("popularity_lift", []).append(np.mean([buyers[item] for item in lists[user][:k]]) / np.mean([buyers[item] for item in past[user]]) - 1)
         for name in ("precision", "recall", "hit", "rr", "ap", "ndcg", "serendipity", "popularity_lift"):
             out[name, k] = math.fsum(values[name]) / len(relevance)
+        for name in ("repeat_share", "recall_repeat", "recall_explore") if repeats else ():
+            out[name, k] = math.fsum(values[name]) / len(values[name])
         out["coverage", k] = len(shown) / catalogue
         counts = sorted(list(shown.values()) + [0] * (catalogue - len(shown)))
         out["gini", k] = sum((2 * i - catalogue - 1) * count for i, count in enumerate(counts, 1)) / (catalogue * sum(counts))
@@ -217,12 +225,13 @@ def evaluate_equals_the_metrics_of_the_models_lists(model, view, exclude_seen):
     options = json.dumps({"k": KS, "exclude_seen": exclude_seen, "bootstrap": 200})
     rows = db.execute("SELECT model, metric, k, value, ci_low, ci_high, users FROM rec_evaluate(?, ?, ?)", (model, view, options)).fetchall()
     for name, lists in [(model, _model_lists(db, model, exclude_seen)), ("popular", _popular_lists(past, exclude_seen))]:
-        want, users = _expected(lists, _popular_lists(past, exclude_seen), past, holdout, catalogue)
+        want, users = _expected(lists, _popular_lists(past, exclude_seen), past, holdout, catalogue, not exclude_seen)
         got = {(row[1], row[2]): row for row in rows if row[0] == name}
         same(sorted(got), sorted(want), f"{name}: metrics and cut-offs")
         for key, row in got.items():
             equal(row[3], want[key], f"{name} {key[0]}@{key[1]}")
-            same(row[6], users, f"{name} {key[0]}@{key[1]}: users")
+            if key[0] not in ("recall_repeat", "recall_explore"):  # of those who have such items
+                same(row[6], users, f"{name} {key[0]}@{key[1]}: users")
             if key[0] not in ("coverage", "gini", "novelty", "personalization"):
                 assert row[4] <= row[3] <= row[5], f"{name} {key}: {row[3]} is outside of its interval {row[4]}..{row[5]}"
 

@@ -258,6 +258,139 @@ def _tifu_vectors(rows, group, decay, group_decay):
     return p
 
 
+# ---- cadence ----
+
+def _visits(rows):
+    """{user: {item: [times]}} of what is there."""
+    net, had = collections.Counter(), collections.defaultdict(lambda: collections.defaultdict(set))
+    for user, item, quantity, at in rows:
+        net[user, item] += quantity
+        if quantity > 0:
+            had[user][item].add(at)
+    return {user: {item: sorted(times) for item, times in items.items() if net[user, item] > 0} for user, items in had.items()}
+
+
+def _log_days(a, b):
+    return math.log(max((b - a) / DAY, .5))
+
+
+def _gaps(times):
+    return [_log_days(a, b) for a, b in zip(times, times[1:])]
+
+
+class _Cadence:
+    """lift by (how often she had it, ratio), learnt from each user's last three baskets or windows."""
+
+    def __init__(self, rows, group, decay, group_decay, horizon):
+        self.visits = _visits(rows)
+        self.newest = max(row[3] for row in rows)
+        gaps = collections.defaultdict(list)
+        for items in self.visits.values():
+            for item, times in items.items():
+                gaps[item] += _gaps(times)
+        every = [gap for of_item in gaps.values() for gap in of_item]
+        self.mean = sum(every) / len(every)
+        self.sums = {item: (sum(of_item), len(of_item)) for item, of_item in gaps.items()}
+        cells = collections.defaultdict(lambda: [0, 0])
+        for user, items in self.visits.items():
+            baskets = sorted({at for times in items.values() for at in times})
+            if horizon:
+                moments = [(self.newest - r * horizon * DAY, self.newest - (r - 1) * horizon * DAY) for r in (3, 2, 1)]
+            else:
+                moments = [(at, at + .5) for at in baskets[max(2, len(baskets) - 3):]]
+            for now, end in moments:
+                before = {item: [at for at in times if at < now] for item, times in items.items() if times[0] < now}
+                came = {item for item, times in items.items() if any(now <= at < end for at in times)}
+                if not before or not came:
+                    continue
+                order = [at for at in reversed(baskets) if at < now]
+                groups = [order[g:g + group] for g in range(0, len(order), group)]
+                own = {item: self.gap(item, items[item]) for item in before}
+                tempo = self.tempo(before, own)
+                for item, times in before.items():
+                    p = sum(group_decay ** g / len(groups) * sum(decay ** a for a, at in enumerate(inside) if at in times) / len(inside) for g, inside in enumerate(groups))
+                    weight = min(max(math.floor(32 + 2 * math.log2(p)), 0), 31)
+                    cell = cells[weight, self.count(times), self.ratio(times, own[item], tempo, now)]
+                    cell[0] += 1
+                    cell[1] += item in came
+        shares = {w: sum(c[1] for key, c in cells.items() if key[0] == w) / sum(c[0] for key, c in cells.items() if key[0] == w) for w in {key[0] for key in cells}}
+        m = sum(c[1] for c in cells.values()) / sum(c[0] for c in cells.values())
+        self.lift = {}
+        for count in range(4):
+            for ratio in range(17):
+                inside = [(key, c) for key, c in cells.items() if key[1] == count and (count == 0 or key[2] == ratio)]
+                self.lift[count, ratio] = (sum(c[1] for _, c in inside) + 30 * m) / (sum(c[0] * shares[key[0]] for key, c in inside) + 30 * m)
+
+    def gap(self, item, without=()):
+        total, n = self.sums.get(item, (0, 0))
+        return (total - sum(_gaps(without)) + 5 * self.mean) / (n - max(len(without) - 1, 0) + 5)
+
+    @staticmethod
+    def tempo(items, gap):
+        own = [g - gap[item] for item, times in items.items() for g in _gaps(times)]
+        return sum(own) / (len(own) + 5)
+
+    @staticmethod
+    def count(times):
+        return min(len(times) - 1, 2) if len(times) < 5 else 3
+
+    @staticmethod
+    def ratio(times, gap, tempo, now):
+        ratio = _log_days(times[-1], now) - (sum(_gaps(times)) + 2 * (gap + tempo)) / (len(times) + 1)
+        return min(max(math.floor(2 * ratio + 8 + .5), 0), 16)
+
+    def factors(self, items, own):
+        """own: {item: p}; items: {item: times}."""
+        gap = {item: self.gap(item) for item in items}
+        tempo, now = self.tempo(items, gap), max([self.newest, *(times[-1] for times in items.values())])
+        lift = {item: self.lift[self.count(times), self.ratio(times, gap[item], tempo, now)] for item, times in items.items()}
+        scale = sum(own.values()) / sum(own[item] * lift[item] for item in own)
+        return {item: lift[item] * scale for item in own}
+
+
+@claim_each({"next basket": (0, False), "ten days": (10, False), "what is bought since": (10, True)})
+def tifu_by_cadence_is_its_twin(horizon, is_live):
+    db, rows, users = _frequent()
+    name = f"cadence_{horizon}_{int(is_live)}"
+    create_model(db, name, algorithm="repeat", variant="tifu", cadence="true", horizon=horizon, alpha=1)
+    train(db, name)
+    cadence = _Cadence(rows, 7, .9, .7, horizon)
+    same(len({round(lift, 6) for lift in cadence.lift.values()}) > 20, True, "many lifts")
+    items, newest, asked = {row[1] for row in rows}, max(row[3] for row in rows), users[2::7]
+    live = [(user, row[1], 1, newest + DAY) for user in asked for row in [next(row for row in rows if row[0] == user)]] if is_live else []
+    db.execute("SAVEPOINT s")
+    db.executemany("INSERT INTO events VALUES(?,?,?,?)", live)
+    wrong = compared = 0
+    try:
+        now, visits = _tifu_vectors([*rows, *live], 7, .9, .7), _visits([*rows, *live])
+        for user in asked:
+            own = {item: v for item, v in now[user].items() if item in items}
+            factor = cadence.factors({item: visits[user][item] for item in own}, own)
+            got = dict(_list(db, name, user))
+            compared += len(own)
+            wrong += sum(abs(got[item] - own[item] * factor[item]) > 2e-5 * max(own.values()) for item in own)
+            total = sum(got[item] for item in own)
+            close(total, sum(own.values()), 1e-5, f"user {user}: the sum stays")
+    finally:
+        db.execute("ROLLBACK TO s")
+        db.execute("RELEASE s")
+    assert compared > 500 and wrong <= .002 * compared, f"{wrong} of {compared} differ (a ratio may round to another place)"
+
+
+@claim
+def a_cart_has_no_cadence():
+    db, _, _ = _frequent()
+    create_model(db, "with_cadence", algorithm="repeat", variant="tifu", cadence="true")
+    create_model(db, "without", algorithm="repeat", variant="tifu")
+    train(db, "with_cadence")
+    train(db, "without")
+    basket = json.dumps([item for item, in db.execute("SELECT DISTINCT item FROM without WHERE user = (SELECT min(customer_id) FROM events) AND k = 5")])
+    ask = "SELECT item, score FROM {} WHERE basket = ? AND k = 20"
+    same(db.execute(ask.format("with_cadence"), (basket,)).fetchall(), db.execute(ask.format("without"), (basket,)).fetchall(), "lists of a cart")
+    part = one(db, "SELECT json_group_array(json(because)) FROM with_cadence WHERE user = (SELECT min(customer_id) FROM events) AND k = 3")
+    same("unexplained" in part, False, part)
+
+
 def _tifu_scores(own, p, neighbours, alpha):
     """Scores of everything, and None where rounding decides who is among the neighbours. p in the order of the users' keys."""
     near = []

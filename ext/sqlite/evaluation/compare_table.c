@@ -99,6 +99,7 @@ static Status emit_pairs(RowSink *sink, SharedUsers *pairs, const Side *a, const
                 judgement_values(&a->judgement, m, k)[pairs->of_a[i]];
     TRY(series_intervals(interval, count, pairs->series, pairs->n, options, task, err));
     for (int m = 0; m < N_JUDGED; m++) {
+        if (!judgement_has(m, options)) continue;
         if (options->bootstrap == 0) interval[m].low = interval[m].high = NAN;
         row_text(sink, judgement_name(m));
         row_integer(sink, options->k[k]);

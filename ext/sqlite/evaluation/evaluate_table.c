@@ -59,7 +59,8 @@ static Status emit_users(
         }
         TRY(series_intervals(interval, count, report->series, n, report->options, task, err));
         for (int m = 0; m < N_JUDGED; m++)
-            emit(report, judgement_name(m), k, interval[m], count[m], segment);
+            if (judgement_has(m, report->options))
+                emit(report, judgement_name(m), k, interval[m], count[m], segment);
     }
     return ST_OK;
 }
@@ -143,6 +144,7 @@ static Status report_users(Report *report, Task *task, Err *err) {
     for (int32_t u = 0; status == ST_OK && u < judgement.n_users; u++)
         for (int k = 0; k < report->options->n_k; k++)
             for (int m = 0; m < N_JUDGED; m++) {
+                if (!judgement_has(m, report->options)) continue;
                 row_key(report->sink, keymap_key(users->keys, users->user[u]));
                 row_text(report->sink, judgement_name(m));
                 row_integer(report->sink, report->options->k[k]);
