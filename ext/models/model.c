@@ -58,7 +58,7 @@ Status model_log_step(Model *model, double sweep, double objective, double secon
     TrainingStep *step = mem_resize(model->step, (size_t)model->n_steps + 1, sizeof *step);
     if (!step) return fail_nomem(err, "the training log");
     model->step = step;
-    model->step[model->n_steps++] = (TrainingStep){sweep, objective, seconds};
+    model->step[model->n_steps++] = (TrainingStep){sweep, objective, seconds, NAN};
     return ST_OK;
 }
 

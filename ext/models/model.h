@@ -51,9 +51,10 @@ typedef struct AlgorithmParams {
 } AlgorithmParams;
 
 typedef struct TrainingStep {
-    double sweep;     /* counts full passes; x.5 is the user half */
-    double objective; /* what the algorithm minimises */
-    double seconds;   /* since training began */
+    double sweep;      /* counts full passes; x.5 is the user half */
+    double objective;  /* what the algorithm minimises */
+    double seconds;    /* since training began */
+    double validation; /* of a held part, by the algorithm's metric; NaN: none */
 } TrainingStep;
 
 typedef struct Algorithm Algorithm;

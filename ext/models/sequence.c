@@ -48,6 +48,14 @@ static const OptSpec sequence_options[] = {
     {"init_from", OPT_INT, offsetof(SequenceParams, init_from), 0, 1e12, 0, NULL,
         "start from this version of the model: its weights, and the vectors of the items that it "
         "knows; 0: from what is had together"},
+    {"validation", OPT_REAL, offsetof(SequenceParams, validation), 0, .5, 0, NULL,
+        "share of the users, 2,000 at most, whose last item is not trained on: after each pass "
+        "rec_training_log has where it stood in their lists"},
+    {"metric", OPT_CHOICE, offsetof(SequenceParams, metric), 0, 0, METRIC_NDCG10, "ndcg|hit|rr",
+        "validation: what is logged, of lists of ten"},
+    {"patience", OPT_INT, offsetof(SequenceParams, patience), 0, 10000, 0, NULL,
+        "validation: passes without a better one after which training ends with the best pass's "
+        "weights; 0: all passes, and the last one's"},
     {0},
 };
 
@@ -66,6 +74,8 @@ static size_t n_weights(const SequenceState *state) {
 static Status sequence_check(const AlgorithmParams *params, Err *err) {
     SequenceParams p;
     memcpy(&p, params, sizeof p);
+    if (p.patience && p.validation <= 0)
+        return fail(err, ST_BADARG, "patience needs validation= above 0");
     return p.dim % 16 == 0 ? ST_OK
                            : fail(err, ST_BADARG, "dim=%d must be a multiple of 16", (int)p.dim);
 }

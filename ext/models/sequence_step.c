@@ -48,7 +48,8 @@ double step_bytes(const SequenceParams *params, int32_t n_items, int threads) {
     double d = (double)params->dim, items = (double)n_items;
     size_t tokens = tokens_of(params, n_items);
     double candidates = (double)candidates_of(params, n_items, tokens);
-    return 4 * (3 * items * d + items * 3 + 3 * (double)encoder_floats(&shape)) +
+    double copies = params->patience ? 4 : 3; /* Adam's two, and the best pass's */
+    return 4 * (copies * items * d + items * 3 + copies * (double)encoder_floats(&shape)) +
         4 * candidates * ((double)tokens + 16 * STEP_PARTS + d + 4) + 4 * (double)tokens * (d + 6) +
         (double)encoder_batch_bytes(&shape, tokens) +
         threads * 4 * 12 * d * ((double)tokens / STEP_PARTS + PART_TOKENS + (double)params->length);

@@ -6,16 +6,18 @@
 #include "../base/memory.h"
 #include "../base/random.h"
 #include "sequence_step.h"
+#include "sequence_validation.h"
 
 static const double WARM_PASSES = .5; /* over which the rate rises */
 
 /* Every user's sequence from its end, in windows that share an item, so that each item but the
  * first is once what comes next. window: NULL to count. */
-static int64_t cut_windows(const Sequences *sequences, int64_t length, Window *window) {
-    int64_t n = 0;
+static int64_t cut_windows(const SequenceValidation *validation, Window *window) {
+    const Sequences *sequences = validation->sequences;
+    int64_t n = 0, length = validation->params->length;
     for (int32_t u = 0; u < sequences->n_users; u++) {
         int64_t from = sequences->row_start[u];
-        for (int64_t last = sequences->row_start[u + 1] - 1; last > from; n++) {
+        for (int64_t last = validation_end(validation, u) - 1; last > from; n++) {
             int64_t first = last - length > from ? last - length : from;
             if (window) window[n] = (Window){first, (int32_t)(last - first)};
             last = first;
@@ -46,57 +48,133 @@ static void shuffle(Window *window, int64_t n, Random *random) {
     }
 }
 
-static Status run_passes(
-    SequenceStep *step, Window *window, int64_t n, Model *model, Task *task, Err *err) {
+/* What goes through the passes. */
+typedef struct Passes {
+    SequenceStep step;
+    SequenceValidation validation;
+    Window *window;
+    int64_t n, steps;
+    uint64_t seed;
+    /* with patience: the best pass's value, how long ago it was, and what it left */
+    double best;
+    int64_t since;
+    float *items, *weights;
+} Passes;
+
+static Status run_pass(Passes *passes, int64_t pass, double *loss, Task *task, Err *err) {
+    SequenceStep *step = &passes->step;
     const SequenceParams *p = step->params;
-    uint64_t seed = (uint64_t)model->common.seed;
-    double began = task_clock(), warm = WARM_PASSES / (double)p->passes;
-    int64_t steps = 0;
-    for (int64_t pass = 0; pass < p->passes; pass++) {
-        double loss = 0, places = 0;
-        Random random;
-        random_init(&random, seed, UINT64_MAX - 2 - (uint64_t)pass);
-        shuffle(window, n, &random);
-        for (int64_t at = 0, taken; at < n; at += taken) {
-            double mean;
-            taken = step_take(step, window + at, n - at);
-            double done = ((double)pass + ((double)at + (double)taken / 2) / (double)n) /
-                (double)p->passes;
-            step->adam = adam_step(++steps, done, warm, p->rate);
-            TRY(step_run(step, (uint64_t)steps, seed, &mean, task, err));
-            loss += mean * (double)step->batch.tokens;
-            places += (double)step->batch.tokens;
-            atomic_store(&task->done, (int64_t)(1000 * done));
-        }
-        if (!isfinite(loss))
-            return fail(err, ST_BADARG, "rate=%g is too large: the loss has no bound", p->rate);
-        TRY(model_log_step(model, (double)pass + 1, loss / places, task_clock() - began, err));
+    double sum = 0, places = 0, warm = WARM_PASSES / (double)p->passes;
+    Random random;
+    random_init(&random, passes->seed, UINT64_MAX - 2 - (uint64_t)pass);
+    shuffle(passes->window, passes->n, &random);
+    for (int64_t at = 0, taken; at < passes->n; at += taken) {
+        double mean;
+        taken = step_take(step, passes->window + at, passes->n - at);
+        double done = ((double)pass + ((double)at + (double)taken / 2) / (double)passes->n) /
+            (double)p->passes;
+        step->adam = adam_step(++passes->steps, done, warm, p->rate);
+        TRY(step_run(step, (uint64_t)passes->steps, passes->seed, &mean, task, err));
+        sum += mean * (double)step->batch.tokens;
+        places += (double)step->batch.tokens;
+        atomic_store(&task->done, (int64_t)(1000 * done));
+    }
+    *loss = sum / places;
+    return isfinite(sum)
+        ? ST_OK
+        : fail(err, ST_BADARG, "rate=%g is too large: the loss has no bound", p->rate);
+}
+
+static size_t item_bytes(const SequenceStep *step) {
+    return (size_t)step->n_items * step->shape.dim * sizeof(float);
+}
+
+static size_t weight_bytes(const SequenceStep *step) {
+    return encoder_floats(&step->shape) * sizeof(float);
+}
+
+/* The pass's value, and whether training is to go on. */
+static Status judge_pass(Passes *passes, double *value, int *goes_on, Task *task, Err *err) {
+    const SequenceStep *step = &passes->step;
+    int64_t done = atomic_load(&task->done); /* of the phase, which judging is no part of */
+    TRY(validation_judge(&passes->validation, step->items, step->weights, value, task, err));
+    atomic_store(&task->done, done);
+    *goes_on = 1;
+    if (!step->params->patience || isnan(*value)) return ST_OK;
+    if (*value > passes->best) {
+        passes->best = *value;
+        passes->since = 0;
+        memcpy(passes->items, step->items, item_bytes(step));
+        memcpy(passes->weights, step->weights, weight_bytes(step));
+    } else {
+        *goes_on = ++passes->since < step->params->patience;
     }
     return ST_OK;
 }
 
+static Status run_passes(Passes *passes, Model *model, Task *task, Err *err) {
+    const SequenceStep *step = &passes->step;
+    double began = task_clock();
+    int goes_on = 1;
+    for (int64_t pass = 0; goes_on && pass < step->params->passes; pass++) {
+        double loss = 0, value = NAN;
+        TRY(run_pass(passes, pass, &loss, task, err));
+        TRY(judge_pass(passes, &value, &goes_on, task, err));
+        TRY(model_log_step(model, (double)pass + 1, loss, task_clock() - began, err));
+        model->step[model->n_steps - 1].validation = value;
+    }
+    if (step->params->patience && passes->best >= 0) {
+        memcpy(step->items, passes->items, item_bytes(step));
+        memcpy(step->weights, passes->weights, weight_bytes(step));
+    }
+    return ST_OK;
+}
+
+static Status passes_init(Passes *passes, const Sequences *sequences, const SequenceParams *params,
+    double *share, int threads, Err *err) {
+    passes->window = mem_array((size_t)passes->n, sizeof *passes->window);
+    if (!passes->window || !share) return fail_nomem(err, "the sequences");
+    TRY(step_init(&passes->step, threads, err));
+    if (params->patience) {
+        passes->items = mem_array(item_bytes(&passes->step), 1);
+        passes->weights = mem_array(weight_bytes(&passes->step), 1);
+        if (!passes->items || !passes->weights) return fail_nomem(err, "the best pass");
+    }
+    cut_windows(&passes->validation, passes->window);
+    count_targets(sequences, passes->window, passes->n, share);
+    return ST_OK;
+}
+
+static void passes_clear(Passes *passes) {
+    step_clear(&passes->step);
+    validation_clear(&passes->validation);
+    mem_free(passes->window);
+    mem_free(passes->items);
+    mem_free(passes->weights);
+}
+
 Status sequence_fit(Model *model, const Sequences *sequences, const SequenceParams *params,
     float *items, float *weights, Task *task, Err *err) {
-    int64_t n = cut_windows(sequences, params->length, NULL);
-    if (n == 0) return ST_OK; /* nobody has two items: what has been started with stays */
-    Window *window = mem_array((size_t)n, sizeof *window);
+    Passes passes = {.seed = (uint64_t)model->common.seed, .best = -1};
+    TRY(validation_init(&passes.validation, sequences, params, passes.seed, err));
+    passes.n = cut_windows(&passes.validation, NULL);
+    if (passes.n == 0) { /* nobody has two items: what has been started with stays */
+        passes_clear(&passes);
+        return ST_OK;
+    }
     double *share = mem_array((size_t)model->n_items, sizeof *share);
-    SequenceStep step = {.params = params,
+    passes.step = (SequenceStep){.params = params,
         .sequences = sequences,
         .n_items = model->n_items,
         .items = items,
         .weights = weights,
         .target_share = share};
-    Status status = window && share ? step_init(&step, task->threads, err)
-                                    : fail_nomem(err, "the sequences");
+    Status status = passes_init(&passes, sequences, params, share, task->threads, err);
     if (status == ST_OK) {
-        cut_windows(sequences, params->length, window);
-        count_targets(sequences, window, n, share);
         task_phase(task, "training", "thousandths", 1000, 1000);
-        status = run_passes(&step, window, n, model, task, err);
+        status = run_passes(&passes, model, task, err);
     }
-    step_clear(&step);
-    mem_free(window);
+    passes_clear(&passes);
     mem_free(share);
     return status;
 }

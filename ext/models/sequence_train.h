@@ -19,7 +19,11 @@ typedef struct SequenceParams {
     double sharpness;
     double memory;
     int64_t init_from;
+    double validation;
+    int64_t metric; /* METRIC_NDCG10, .. */
+    int64_t patience;
 } SequenceParams;
+enum { METRIC_NDCG10, METRIC_HIT10, METRIC_RR10 };
 
 EncoderShape sequence_shape(const SequenceParams *params);
 
@@ -28,7 +32,8 @@ EncoderShape sequence_shape(const SequenceParams *params);
 Status sequence_start(const Model *model, const Sequences *sequences, int32_t dim, float *vectors,
     Task *task, Err *err);
 
-/* Train items (items x dim) and weights (encoder_floats), which hold where to start from. */
+/* Train items (items x dim) and weights (encoder_floats), which hold where to start from. With
+ * patience the best pass's are left there. */
 Status sequence_fit(Model *model, const Sequences *sequences, const SequenceParams *params,
     float *items, float *weights, Task *task, Err *err);
 

@@ -11,8 +11,10 @@
  *     f32  popularity       n_items
  *          algorithm's own  see the algorithm's file
  *     32   SHA-256          of all bytes above
- *     f64  trained_seconds  u64 n_steps   n_steps x (f64 sweep, f64 objective, f64 seconds)
- *          the highest bit of n_steps says that more follows; it is 0 in a form of before 2026-12
+ *     f64  trained_seconds  u64 n_steps   n_steps x (f64 sweep, f64 objective, f64 seconds
+ *                                                    [, f64 validation, may be NaN])
+ *          the highest bit of n_steps says that more follows, it is 0 in a form of before 2026-12;
+ *          the next one that there is the validation
  *     u32  what it was trained on: length, then JSON
  *     u64  FNV-1a of that JSON
  *
@@ -28,7 +30,7 @@
 
 static const char MAGIC[8] = {'R', 'E', 'C', 'M', 'O', 'D', 'E', 'L'};
 enum { FORMAT = 1 };
-static const uint64_t MORE_FOLLOWS = (uint64_t)1 << 63;
+static const uint64_t MORE_FOLLOWS = (uint64_t)1 << 63, HAS_VALIDATION = (uint64_t)1 << 62;
 
 static void options_of(const Model *model, const CommonParams *common, Bytes *out) {
     bytes_append(out, "{", 1);
@@ -66,11 +68,15 @@ Status model_write(const Model *model, Bytes *out, char sha256[SHA256_TEXT], Err
     write_content(model, out);
     sealed_end(out, sha256);
     bytes_f64(out, model->trained_seconds);
-    bytes_u64(out, (uint64_t)model->n_steps | (model->trained_on ? MORE_FOLLOWS : 0));
+    uint64_t more = model->trained_on ? MORE_FOLLOWS : 0;
+    for (int64_t i = 0; i < model->n_steps; i++)
+        if (!isnan(model->step[i].validation)) more |= HAS_VALIDATION;
+    bytes_u64(out, (uint64_t)model->n_steps | more);
     for (int64_t i = 0; i < model->n_steps; i++) {
         bytes_f64(out, model->step[i].sweep);
         bytes_f64(out, model->step[i].objective);
         bytes_f64(out, model->step[i].seconds);
+        if (more & HAS_VALIDATION) bytes_f64(out, model->step[i].validation);
     }
     if (model->trained_on) {
         bytes_text(out, model->trained_on);
@@ -147,8 +153,9 @@ static Status read_body(Model *model, Reader *in, Err *err) {
 static Status read_times(Model *model, Reader *in, int *more, Err *err) {
     model->trained_seconds = read_f64(in);
     uint64_t n_steps = read_u64(in);
+    int has_validation = (n_steps & HAS_VALIDATION) != 0;
     *more = (n_steps & MORE_FOLLOWS) != 0;
-    n_steps &= ~MORE_FOLLOWS;
+    n_steps &= ~(MORE_FOLLOWS | HAS_VALIDATION);
     if (in->failed || !isfinite(model->trained_seconds) || n_steps > (in->len - in->pos) / 24)
         return fail(err, ST_CORRUPT, "stored model has a malformed training log");
     for (uint64_t i = 0; i < n_steps; i++) {
@@ -156,6 +163,7 @@ static Status read_times(Model *model, Reader *in, int *more, Err *err) {
         if (!isfinite(sweep) || !isfinite(objective) || !isfinite(seconds))
             return fail(err, ST_CORRUPT, "stored model has a malformed training log");
         TRY(model_log_step(model, sweep, objective, seconds, err));
+        if (has_validation) model->step[model->n_steps - 1].validation = read_f64(in);
     }
     return ST_OK;
 }

@@ -1,5 +1,6 @@
 """sequence: it learns what comes next, from users, sessions and carts; the same bits on any threads; it goes on from a version."""
 import json
+import math
 import os
 import subprocess
 import sys
@@ -113,6 +114,49 @@ def test_it_goes_on_from_a_version_and_a_catalogue_that_grew(shop):
     refused(db, "INSERT INTO m(m, arg) VALUES('train', '{\"init_from\": 1, \"dim\": 32}')", says="same dim")
     db.execute("INSERT INTO m(m, arg) VALUES('train', '{\"algorithm\": \"ials\", \"factors\": 4}')")
     refused(db, "INSERT INTO m(m, arg) VALUES('train', '{\"init_from\": 3}')", says="init_from")
+
+
+def held_user(db, more):
+    """A model that held out the last item of user 900, the only one of three items or more: the others walk in pairs."""
+    db.execute("CREATE TABLE events(user INTEGER, item INTEGER, n REAL, t INTEGER)")
+    db.executemany("INSERT INTO events VALUES(?, ?, 1, ?)", [(user, (user * 5 + step) % 12, 10 * user + step) for user in range(80) for step in (0, 1)])
+    db.execute("INSERT INTO events VALUES(900, 3, 1, 1), (900, 4, 1, 2), (900, 5, 1, 3), (900, 6, 1, 4)")
+    for seed in range(1, 40):
+        db.execute("DROP TABLE IF EXISTS m")
+        make_model(db, algorithm="sequence", more=f"{SMALL}{more}, validation=0.5, seed={seed}")
+        if one(db, "SELECT count(validation) FROM rec_training_log WHERE model = 'm'"):
+            return
+    raise AssertionError("nobody was ever held out")
+
+
+def test_a_held_out_part_judges_each_pass(shop):
+    """What is logged is the metric of the lists of those who are held out: of the last pass, those that the version has."""
+    value = {"ndcg": lambda rank: 1 / math.log2(rank + 1), "hit": lambda rank: 1, "rr": lambda rank: 1 / rank}
+    for metric in value:
+        db = shop.connect()
+        held_user(db, f", metric={metric}")
+        log = [row[0] for row in rows(db, "SELECT validation FROM rec_training_log WHERE model = 'm' ORDER BY sweep")]
+        equal(len(log), 30)
+        rank = one(db, "SELECT rank FROM m WHERE basket = '[3, 4, 5]' AND k = 10 AND item = 6")
+        equal(round(log[-1], 9), round(value[metric](rank), 9), metric)
+        equal(json.loads(one(db, "SELECT log FROM m_versions"))[3][3], log[3], "stored")
+        blob = one(db, "SELECT rec_train('m')")
+        db.execute("INSERT INTO m(m, arg) VALUES('load', ?)", (blob,))
+        equal([row[0] for row in rows(db, "SELECT validation FROM rec_training_log WHERE model = 'm' AND version = 2 ORDER BY sweep")], log, "in the version's own form")
+    db = shop.connect()
+    walks(db)
+    make_model(db, algorithm="sequence", more=SMALL)
+    equal(one(db, "SELECT count(validation) FROM rec_training_log"), 0)
+
+
+def test_patience_ends_with_the_best_pass(shop):
+    db = shop.connect()
+    held_user(db, ", patience=3, metric=rr")
+    log = [row[0] for row in rows(db, "SELECT validation FROM rec_training_log WHERE model = 'm' ORDER BY sweep")]
+    best = log.index(max(log))
+    equal(len(log), min(30, best + 1 + 3), f"passes after the best one: {log}")
+    equal(round(1 / one(db, "SELECT rank FROM m WHERE basket = '[3, 4, 5]' AND k = 12 AND item = 6"), 9), round(max(log), 9), "the version's")
+    refused(db, "INSERT INTO m(m, arg) VALUES('train', '{\"validation\": 0, \"patience\": 2}')", says="patience needs validation")
 
 
 def test_what_cannot_be_is_said_before_training(shop):

@@ -1,5 +1,6 @@
 #include "model_version.h"
 
+#include <math.h>
 #include <string.h>
 
 static Status write(const void *object, Bytes *out, char sha256[SHA256_TEXT], Err *err) {
@@ -31,9 +32,13 @@ static Status describe(const void *object, VersionFacts *out, Err *err) {
         .trained_on = model->trained_on};
     model_options_json(model, &out->options);
     bytes_append(&out->log, "[", 1);
-    for (int64_t i = 0; i < model->n_steps; i++)
-        bytes_format(&out->log, "%s[%.15g,%.17g,%.6g]", i ? "," : "", model->step[i].sweep,
-            model->step[i].objective, model->step[i].seconds);
+    for (int64_t i = 0; i < model->n_steps; i++) {
+        const TrainingStep *step = &model->step[i];
+        bytes_format(&out->log, "%s[%.15g,%.17g,%.6g", i ? "," : "", step->sweep, step->objective,
+            step->seconds);
+        if (isfinite(step->validation)) bytes_format(&out->log, ",%.17g", step->validation);
+        bytes_append(&out->log, "]", 1);
+    }
     bytes_append(&out->log, "]", 1);
     return out->options.failed || out->log.failed ? fail_nomem(err, "the version") : ST_OK;
 }

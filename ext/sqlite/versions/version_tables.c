@@ -1,6 +1,7 @@
 /* rec_versions, rec_deployments, rec_trials, rec_training_log: the versions that the connection's
  * databases hold, of every kind. */
 #include <jansson.h>
+#include <math.h>
 #include <string.h>
 
 #include "../host/parts.h"
@@ -107,6 +108,8 @@ static Status log_rows(const Versioned *versioned, sqlite3_stmt *rows, RowSink *
         row_text(sink, versioned->name);
         row_column(sink, rows, 0);
         for (size_t j = 0; j < 3; j++) row_real(sink, json_number_value(json_array_get(step, j)));
+        json_t *validation = json_array_get(step, 3);
+        row_number(sink, validation ? json_number_value(validation) : NAN);
         row_text(sink, versioned->schema);
     }
     json_decref(log);
@@ -186,8 +189,8 @@ int register_version_tables(sqlite3 *db) {
             .fill = versions_fill},
         {.name = "rec_training_log",
             .columns = "model TEXT, version INTEGER, sweep REAL, objective REAL, seconds REAL, "
-                       "schema TEXT",
-            .n_columns = 6,
+                       "validation REAL, schema TEXT",
+            .n_columns = 7,
             .arguments = "",
             .fill = log_fill},
         {.name = "rec_deployments",
