@@ -60,7 +60,7 @@ help:
 	@echo 'make bench-metrics metrics beside scikit-learn, evaluation, tuning (REC_DATA=DIR,'
 	@echo '                 SECTION=auc|evaluate|tpe|halving)'
 	@echo 'make accuracy    accuracy beside published figures (REC_DATA=DIR;'
-	@echo '                 SET=gowalla,beauty,...,search; TUNE=1 chooses the settings again)'
+	@echo '                 SET=gowalla,beauty,... or search or compression; TUNE=1 chooses again)'
 	@echo 'make accuracy-honest  what algorithm=auto chooses beside the defaults, on thirds of a'
 	@echo '                 shop (REC_DATA=DIR, SET=...)'
 	@echo 'make fuzz        COUNT=2000 changed shadow rows under the sanitizers (SEED=1)'
@@ -162,8 +162,8 @@ clean:
 include tests/tests.mk
 
 accuracy: all
-	@$(if $(filter-out search,$(or $(SET),all)),/usr/bin/python3 tests/accuracy/run.py $(BUILD) \
-	    --sets '$(SET)' $(if $(TUNE),--tune),/usr/bin/python3 tests/accuracy/search.py $(BUILD))
+	@/usr/bin/python3 $(if $(filter search compression,$(SET)),tests/accuracy/$(SET).py $(BUILD),\
+	    tests/accuracy/run.py $(BUILD) --sets '$(SET)' $(if $(TUNE),--tune))
 # What algorithm=auto chooses beside the defaults, on ten random thirds of a shop's users.
 accuracy-honest: all
 	@[ -n "$(REC_DATA)" ] || { echo 'accuracy-honest needs REC_DATA=DIR'; exit 1; }

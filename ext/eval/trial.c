@@ -169,16 +169,16 @@ Status split_events(const EventSet *set, SplitKind kind, double share, int64_t f
 
 /* ---- one trial ---- */
 
-typedef struct Part {
+typedef struct TrialPart {
     Dataset train, test;
     /* what the training part holds at all, where max_history or baskets cut it; else empty */
     Dataset all;
     int has_all;
     Holdout holdout; /* users with both parts, in key order */
     int32_t *user;   /* per user of the hold-out: of the test part */
-} Part;
+} TrialPart;
 
-static void part_clear(Part *p) {
+static void part_clear(TrialPart *p) {
     dataset_clear(&p->train);
     dataset_clear(&p->test);
     dataset_clear(&p->all);
@@ -197,7 +197,7 @@ static Status fill(Dataset *data, const EventSet *set, const uint8_t *held, int 
 
 /* What the user of the training part has: taste and, into seen (room for all items), what counts as
  * seen. */
-static History history_of(const Part *p, const Model *model, int32_t own, int32_t *seen) {
+static History history_of(const TrialPart *p, const Model *model, int32_t own, int32_t *seen) {
     const Csr *train = &p->train.by_user, *all = &p->all.by_user;
     int64_t at = train->row_start[own];
     History history = {.item = train->col + at,
@@ -228,7 +228,7 @@ static int has_item(const History *history, int32_t item) {
 }
 
 /* The users of both parts. Test pairs count 1 each: whether, not how much. */
-static Status align(Part *p, const Model *model, int exclude_seen, Err *err) {
+static Status align(TrialPart *p, const Model *model, int exclude_seen, Err *err) {
     const Csr *train = &p->train.by_user, *test = &p->test.by_user;
     TRY(holdout_init(&p->holdout, test->n_rows, model->n_items, csr_nnz(train),
         p->has_all ? csr_nnz(&p->all.by_user) : HOLDOUT_SEES_HISTORY, csr_nnz(test), err));
@@ -254,7 +254,7 @@ static Status align(Part *p, const Model *model, int exclude_seen, Err *err) {
         status = holdout_end_user(&p->holdout, &history, err);
     }
     mem_free(seen);
-    return ST_OK;
+    return status;
 }
 
 static void summarise(TrialResult *out, const Judgement *judged, const EvaluateOptions *options) {
@@ -282,7 +282,7 @@ Status event_set_sort(EventSet *set, Err *err) {
 }
 
 static void add_users(
-    TrialUsers *users, const EventSet *set, const Part *p, const Judgement *judged) {
+    TrialUsers *users, const EventSet *set, const TrialPart *p, const Judgement *judged) {
     const double *value = judgement_values(judged, (int)users->metric, 0);
     for (int32_t u = 0; u < judged->n_users; u++) {
         int32_t id = keymap_find(set->users, keymap_key(p->test.users, p->user[u]));
@@ -291,12 +291,11 @@ static void add_users(
     }
 }
 
-static Status train_and_judge(Part *p, TrialResult *out, TrialUsers *users, const EventSet *set,
-    const uint8_t *held, const Setting *setting, const EvaluateOptions *options,
-    const Catalogue *catalogue, Model **model, Task *task, Err *err) {
+/* Everything up to the trained model and who is judged. */
+static Status train_part(TrialPart *p, Model **model, const EventSet *set, const uint8_t *held,
+    const Setting *setting, int exclude_seen, const Catalogue *catalogue, Task *task, Err *err) {
     DatasetRules rules = model_rules(setting->algorithm, &setting->common, &setting->params),
                  plain = {0};
-    Judgement judged = {0};
     TRY(dataset_init(&p->train, err));
     TRY(dataset_init(&p->test, err));
     if (catalogue) TRY(catalogue->list(catalogue->host, &p->train, err));
@@ -315,26 +314,74 @@ static Status train_and_judge(Part *p, TrialResult *out, TrialUsers *users, cons
     if (catalogue) TRY(catalogue->read(catalogue->host, &p->train, task, err));
     TRY(model_train(
         model, setting->algorithm, &setting->common, &setting->params, NULL, &p->train, task, err));
-    out->seconds = (*model)->trained_seconds;
-    EvaluateOptions own = *options;
-    if (own.exclude_seen < 0) own.exclude_seen = !setting->algorithm->keeps_seen;
-    TRY(align(p, *model, own.exclude_seen, err));
-    Status status = judge(&judged, *model, 0, NULL, &p->holdout, &own, task, err);
-    if (status == ST_OK) summarise(out, &judged, &own);
+    return align(p, *model, exclude_seen, err);
+}
+
+static Status judge_part(const TrialPart *p, const Model *model, TrialResult *out,
+    TrialUsers *users, const EventSet *set, const EvaluateOptions *options, Task *task, Err *err) {
+    Judgement judged = {0};
+    Status status = judge(&judged, model, 0, NULL, &p->holdout, options, task, err);
+    if (status == ST_OK) summarise(out, &judged, options);
     if (status == ST_OK && users) add_users(users, set, p, &judged);
     judgement_clear(&judged);
     return status;
 }
 
+/* ---- what is kept ---- */
+
+static void part_free(TrialPart *p) {
+    if (p) part_clear(p);
+    mem_free(p);
+}
+
+void trial_kept_clear(TrialKept *kept) {
+    part_free(kept->part);
+    model_free(kept->model);
+    mem_free(kept->held);
+    *kept = (TrialKept){0};
+}
+
+/* Does the kept model become this setting's, on the same part? */
+static int can_reuse(const TrialKept *kept, const EventSet *set, const uint8_t *held,
+    const Setting *setting, int exclude_seen) {
+    return kept && kept->part && kept->model->algorithm == setting->algorithm &&
+        kept->exclude_seen == exclude_seen &&
+        memcmp(&kept->common, &setting->common, sizeof kept->common) == 0 &&
+        memcmp(kept->held, held, (size_t)set->n) == 0 &&
+        setting->algorithm->reweigh(kept->model, &setting->params);
+}
+
+/* part and model move there; without memory for what was held they go. */
+static void keep(TrialKept *kept, TrialPart *part, Model *model, const EventSet *set,
+    const uint8_t *held, const Setting *setting, int exclude_seen) {
+    trial_kept_clear(kept);
+    *kept = (TrialKept){part, model, mem_array((size_t)set->n, 1), setting->common, exclude_seen};
+    if (kept->held) memcpy(kept->held, held, (size_t)set->n);
+    else trial_kept_clear(kept);
+}
+
 Status trial_run(TrialResult *out, TrialUsers *users, const EventSet *set, const uint8_t *held,
-    const Setting *setting, const EvaluateOptions *options, const Catalogue *catalogue, Task *task,
-    Err *err) {
-    Part part = {0};
-    Model *model = NULL;
+    const Setting *setting, const EvaluateOptions *options, const Catalogue *catalogue,
+    TrialKept *kept, Task *task, Err *err) {
+    EvaluateOptions own = *options;
     *out = (TrialResult){0};
-    Status status = train_and_judge(
-        &part, out, users, set, held, setting, options, catalogue, &model, task, err);
+    if (own.exclude_seen < 0) own.exclude_seen = !setting->algorithm->keeps_seen;
+    if (can_reuse(kept, set, held, setting, own.exclude_seen)) {
+        out->seconds = kept->model->trained_seconds;
+        return judge_part(kept->part, kept->model, out, users, set, &own, task, err);
+    }
+    Model *model = NULL;
+    TrialPart *part = mem_zeros(1, sizeof *part);
+    if (!part) return fail_nomem(err, "a trial");
+    Status status = train_part(
+        part, &model, set, held, setting, own.exclude_seen, catalogue, task, err);
+    if (status == ST_OK) out->seconds = model->trained_seconds;
+    if (status == ST_OK) status = judge_part(part, model, out, users, set, &own, task, err);
+    if (status == ST_OK && kept && setting->algorithm->reweigh) {
+        keep(kept, part, model, set, held, setting, own.exclude_seen);
+        return ST_OK;
+    }
     model_free(model);
-    part_clear(&part);
+    part_free(part);
     return status;
 }

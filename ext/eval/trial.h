@@ -64,10 +64,21 @@ typedef struct TrialUsers {
     int32_t *count; /* in how many she was judged */
 } TrialUsers;
 
+/* What the trial before left, for one that differs in nothing that training reads (the weights of a
+ * blend: Algorithm.reweigh). All 0 at first. */
+typedef struct TrialKept {
+    struct TrialPart *part; /* NULL: nothing is kept */
+    Model *model;
+    uint8_t *held; /* what was held, of the same set */
+    CommonParams common;
+    int exclude_seen;
+} TrialKept;
+void trial_kept_clear(TrialKept *kept);
+
 /* Where repeats are left out (exclude_seen), held pairs that are also trained on do not count.
- * users: added to, or NULL. */
+ * users: added to, or NULL. kept: of earlier trials on the same set, or NULL. */
 Status trial_run(TrialResult *out, TrialUsers *users, const EventSet *set, const uint8_t *held,
-    const Setting *setting, const EvaluateOptions *options, const Catalogue *catalogue, Task *task,
-    Err *err);
+    const Setting *setting, const EvaluateOptions *options, const Catalogue *catalogue,
+    TrialKept *kept, Task *task, Err *err);
 
 #endif

@@ -30,8 +30,12 @@ enum { MAX_PARTS = 8, MODELS_BYTES = 1500, DEPTH = 1000, RRF_CONSTANT = 60 };
 enum { FUSION_SCORE, FUSION_RRF, FUSION_SWITCH, FUSION_LOG };
 static const double LOG_FLOOR = .1;
 
+/* Parts that have a factor of their own. */
+enum { FACTORS = 3 };
+
 typedef struct BlendParams {
     int64_t fusion;
+    double factor[FACTORS]; /* of the weights of the second part and those after it */
     char models[MODELS_BYTES];
 } BlendParams;
 
@@ -41,6 +45,10 @@ static const OptSpec blend_options[] = {
         "JSON array of the parts: algorithm, weight, min_history, and the options of each"},
     {"fusion", OPT_CHOICE, offsetof(BlendParams, fusion), 0, 0, FUSION_SCORE,
         "score|rrf|switch|log", "how their scores become one"},
+    {"weight_2", OPT_REAL, offsetof(BlendParams, factor[0]), 0, 1e6, 1, NULL,
+        "what the second part's weight is multiplied with: tune learns it"},
+    {"weight_3", OPT_REAL, offsetof(BlendParams, factor[1]), 0, 1e6, 1, NULL, "the third part's"},
+    {"weight_4", OPT_REAL, offsetof(BlendParams, factor[2]), 0, 1e6, 1, NULL, "the fourth part's"},
     {0},
 };
 
@@ -120,6 +128,7 @@ static Status read_parts(const BlendParams *params, Blend *out, Err *err) {
         if (!json_is_object(json_array_get(root, i)))
             status = fail(err, ST_BADARG, "models: element %zu is no object", i + 1);
         if (status == ST_OK) status = read_part(json_array_get(root, i), &out->part[out->n++], err);
+        if (status == ST_OK && i > 0 && i <= FACTORS) out->part[i].weight *= params->factor[i - 1];
     }
     json_decref(root);
     return status;
@@ -170,6 +179,23 @@ static Status blend_train(Model *model, const Dataset *data, Task *task, Err *er
         if (task_poll(task)) return fail(err, ST_CANCELLED, "interrupted");
     }
     return ST_OK;
+}
+
+/* Weights and fusion are read by lists alone. */
+static int blend_reweigh(Model *model, const AlgorithmParams *params) {
+    Blend *blend = model->state, *wanted = mem_zeros(1, sizeof *wanted);
+    BlendParams old, new;
+    memcpy(&old, &model->params, sizeof old);
+    memcpy(&new, params, sizeof new);
+    int can = wanted && strcmp(old.models, new.models) == 0 &&
+        read_parts(&new, wanted, NULL) == ST_OK;
+    for (int c = 0; can && c < blend->n; c++) blend->part[c].weight = wanted->part[c].weight;
+    if (can) {
+        blend->fusion = new.fusion;
+        model->params = *params;
+    }
+    mem_free(wanted);
+    return can;
 }
 
 /* ---- storage: a length and the stored form of each part ---- */
@@ -443,10 +469,13 @@ const Algorithm blend_algorithm = {
     .summary = "several models as one: weighted scores, reciprocal ranks, or switched by the "
                "length of the history",
     .options = blend_options,
+    .tune_space = "{\"weight_2\":{\"min\":0.1,\"max\":10,\"log\":true},\"weight_3\":{\"min\":0.1,"
+                  "\"max\":10,\"log\":true},\"weight_4\":{\"min\":0.1,\"max\":10,\"log\":true}}",
     .params_size = sizeof(BlendParams),
     .by_session = blend_by_session,
     .wants_order = blend_wants_order,
     .check = blend_check,
+    .reweigh = blend_reweigh,
     .train = blend_train,
     .write = blend_write,
     .read = blend_read,

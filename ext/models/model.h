@@ -145,6 +145,9 @@ struct Algorithm {
     struct Recency (*recency)(const AlgorithmParams *params);
     /* What the option table cannot say about options that do not go together; NULL: nothing. */
     Status (*check)(const AlgorithmParams *params, Err *err);
+    /* Make a trained model one of these options, where they differ in nothing that training reads:
+     * 1; else 0, and nothing has changed. NULL: never. */
+    int (*reweigh)(Model *model, const AlgorithmParams *params);
     /* Fill model->state from the data; model->params, common, items and popularity are set. */
     Status (*train)(Model *model, const Dataset *data, Task *task, Err *err);
     void (*write)(const Model *model, Bytes *out);

@@ -375,3 +375,36 @@ def test_ials_weighs_unseen_pairs_by_the_density_of_the_events(shop):
         equal(rows(db, f"SELECT user, item, rank FROM {name} WHERE k = 5"), lists[name], f"{name}, read again")
     make_model(db, "hu", "ials", more=", factors=8, sweeps=3, form=hkv")
     equal(one(db, "SELECT options ->> 'unobserved_weight' FROM rec_versions WHERE model = 'hu'"), 1)
+
+
+def test_factors_of_weights(shop):
+    """weight_2 .. weight_4 multiply the parts' own weights."""
+    parts = [KNN, dict(IALS, weight=2), POPULAR, MF]
+    db = blend_shop(shop, parts)
+    make_model(db, "factors", "blend", more=f", weight_2=1.5, weight_3=0.25, weight_4=0, models='{json.dumps(parts)}'")
+    make_model(db, "written", "blend", more=f", models='{json.dumps([KNN, dict(IALS, weight=3), dict(POPULAR, weight=.25), dict(MF, weight=0)])}'")
+    ask = "SELECT user, item, score, rank FROM {} WHERE k = 10"
+    equal(rows(db, ask.format("factors")), rows(db, ask.format("written")))
+    assert rows(db, ask.format("factors")) != rows(db, ask.format("b"))
+
+
+def test_weights_are_learnt_from_what_is_held_out(shop):
+    """The parts are trained once for all settings; each setting's value is that of a training of its own, and the best one serves."""
+    space = {"weight_2": [.2, 1, 5], "fusion": ["score", "log"]}
+    db = blend_shop(shop, [KNN, POPULAR])
+    one(db, "SELECT rec_tune('b', ?)", json.dumps({"sampler": "grid", "trials": 6, "space": space, "activate": "always", "split": "random", "judged": 2}))
+    tried = rows(db, "SELECT options, value, users FROM rec_trials WHERE model = 'b'")
+    equal(len(tried), 7, "six settings, and the blend as it is")
+    equal(len({value for _, value, _ in tried}) > 3, True, tried)
+    for n, (options, value, users) in enumerate(tried):
+        make_model(db, f"one{n}", "blend", train=False, more=f", models='{json.dumps([KNN, POPULAR])}'")
+        alone = {key: [option] for key, option in json.loads(options).items() if key != "algorithm"}
+        one(db, f"SELECT rec_tune('one{n}', ?)", json.dumps({"sampler": "grid", "trials": 1, "space": alone, "activate": "never", "split": "random", "judged": 2}) if alone else json.dumps(
+            {"sampler": "grid", "trials": 1, "space": {"seed": [1]}, "activate": "never", "split": "random", "judged": 2}))
+        found = rows(db, "SELECT value, users FROM rec_trials WHERE model = ? AND options = ?", f"one{n}", options)
+        equal(found, [(value, users)], options)
+    best = max(tried, key=lambda row: row[1])
+    stored = json.loads(one(db, "SELECT options FROM rec_versions WHERE model = 'b' AND active"))
+    chosen = json.loads(one(db, "SELECT options FROM rec_trials WHERE model = 'b' AND note LIKE 'chosen%'"))
+    assert chosen in (json.loads(best[0]), {"algorithm": "blend"}), chosen
+    equal({key: stored[key] for key in chosen if key != "algorithm"}, {key: value for key, value in chosen.items() if key != "algorithm"})

@@ -25,7 +25,7 @@ static Status each_fold(
         TrialResult result;
         TRY(split_events(&tuning->events, SPLIT_RANDOM, 0, fold, tuning->call.folds,
             (uint64_t)tuning->call.seed, tuning->held, err));
-        TRY(tuning_run_setting(tuning, options, tuning->held, &result, NULL, err));
+        TRY(tuning_run_setting(tuning, options, tuning->held, NULL, &result, NULL, err));
         emit_fold(sink, &result, fold + 1, tuning->call.k);
     }
     return ST_OK;

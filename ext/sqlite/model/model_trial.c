@@ -31,6 +31,7 @@ Status tuning_open(Tuning *tuning, EventsReader *reader, int64_t parts, Err *err
 void tuning_close(Tuning *tuning) {
     mem_free(tuning->held);
     mem_free(tuning->part);
+    for (int i = 0; i < TUNING_KEPT; i++) trial_kept_clear(&tuning->kept[i]);
     event_set_clear(&tuning->events);
     tune_call_clear(&tuning->call);
 }
@@ -43,7 +44,7 @@ static Status read_items(void *host, Dataset *data, Task *task, Err *err) {
     return items_read(host, data, task, err);
 }
 
-Status tuning_run_setting(Tuning *tuning, const char *options, const uint8_t *held,
+Status tuning_run_setting(Tuning *tuning, const char *options, const uint8_t *held, TrialKept *kept,
     TrialResult *out, TrialUsers *users, Err *err) {
     ModelDefinition definition = *tuning->definition; /* its texts stay the definition's */
     Setting setting;
@@ -55,8 +56,8 @@ Status tuning_run_setting(Tuning *tuning, const char *options, const uint8_t *he
         return fail(
             err, ST_BADARG, "%s on a model with session= cannot be tuned", setting.algorithm->name);
     Catalogue catalogue = {&definition, list_items, read_items};
-    return trial_run(
-        out, users, &tuning->events, held, &setting, &evaluate, &catalogue, &tuning->task, err);
+    return trial_run(out, users, &tuning->events, held, &setting, &evaluate, &catalogue, kept,
+        &tuning->task, err);
 }
 
 static Status judge_parts(Tuning *tuning, const char *options, double share, SettingResult *out,
@@ -69,7 +70,8 @@ static Status judge_parts(Tuning *tuning, const char *options, double share, Set
                 &tuning->events, share, (uint64_t)tuning->call.seed, held, tuning->part, err));
             held = tuning->part;
         }
-        TRY(tuning_run_setting(tuning, options, held, &result, users, err));
+        TrialKept *kept = p < TUNING_KEPT ? &tuning->kept[p] : NULL;
+        TRY(tuning_run_setting(tuning, options, held, kept, &result, users, err));
         out->seconds += result.seconds;
     }
     return ST_OK;

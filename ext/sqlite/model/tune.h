@@ -49,13 +49,15 @@ Status tune_argument(Bytes *json, const char *key, const char *value, int *known
 
 /* ---- the events and a trial ---- */
 
+enum { TUNING_KEPT = 4 };
 typedef struct Tuning {
     const ModelDefinition *definition;
     TuneCall call;
     EventSet events;
-    int64_t parts; /* that are held out in turn */
-    uint8_t *held; /* parts x events: trial.h */
-    uint8_t *part; /* events: of a share of the users */
+    int64_t parts;               /* that are held out in turn */
+    uint8_t *held;               /* parts x events: trial.h */
+    uint8_t *part;               /* events: of a share of the users */
+    TrialKept kept[TUNING_KEPT]; /* of the first parts */
     Task task;
     Job job;
 } Tuning;
@@ -65,8 +67,8 @@ Status tuning_open(Tuning *tuning, EventsReader *reader, int64_t parts, Err *err
 void tuning_close(Tuning *tuning);
 
 /* Train what options (NULL: nothing) make of the definition on what is not held, and judge it.
- * users: added to, or NULL. */
-Status tuning_run_setting(Tuning *tuning, const char *options, const uint8_t *held,
+ * users: added to, or NULL. kept: of earlier settings on the same held events, or NULL. */
+Status tuning_run_setting(Tuning *tuning, const char *options, const uint8_t *held, TrialKept *kept,
     TrialResult *out, TrialUsers *users, Err *err);
 
 /* The same over all parts, for a share of the users: their mean value of the call's metric at k,
