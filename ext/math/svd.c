@@ -7,6 +7,8 @@
 #include "../base/random.h"
 #include "dense.h"
 #include "kernels.h"
+#include "ordered.h"
+#include "product.h"
 
 enum { EXTRA = 32, STEPS = 6, ROWS_A_PIECE = 256, CHUNKS = 16, MIN_CHUNK = 1024 };
 
@@ -14,17 +16,18 @@ enum { EXTRA = 32, STEPS = 6, ROWS_A_PIECE = 256, CHUNKS = 16, MIN_CHUNK = 1024 
 typedef struct Subspace {
     const Csr *matrix, *transposed;
     int32_t width; /* a multiple of 16 */
+    int is_ordered;
     float *z, *y, *gram, *value;
 } Subspace;
 
 /* ---- products ---- */
 
-typedef struct Product {
+typedef struct SparseProduct {
     const Csr *sparse;
     const float *in;
     float *out;
     int32_t width;
-} Product;
+} SparseProduct;
 
 static int64_t pieces_of(int32_t rows) { return ((int64_t)rows + ROWS_A_PIECE - 1) / ROWS_A_PIECE; }
 
@@ -34,7 +37,7 @@ static int32_t piece_end(int64_t piece, int32_t rows) {
 }
 
 static void product_piece(void *context, int64_t piece, int worker) {
-    const Product *p = context;
+    const SparseProduct *p = context;
     size_t width = (size_t)p->width;
     (void)worker;
     for (int32_t r = (int32_t)(piece * ROWS_A_PIECE); r < piece_end(piece, p->sparse->n_rows);
@@ -47,7 +50,7 @@ static void product_piece(void *context, int64_t piece, int worker) {
 
 static Status multiply(
     const Csr *sparse, const float *in, float *out, int32_t width, Task *task, Err *err) {
-    Product product = {sparse, in, out, width};
+    SparseProduct product = {sparse, in, out, width};
     return task_run(task, pieces_of(sparse->n_rows), product_piece, &product, err);
 }
 
@@ -58,22 +61,28 @@ typedef struct Gram {
     const float *x;
     float *part; /* chunks x width x width */
     int32_t n, width, chunk;
+    int is_ordered;
 } Gram;
 
 static void gram_piece(void *context, int64_t piece, int worker) {
     const Gram *g = context;
     int32_t from = (int32_t)piece * g->chunk, n = g->n - from < g->chunk ? g->n - from : g->chunk;
     (void)worker;
-    dense_gram(g->part + (size_t)piece * (size_t)g->width * (size_t)g->width,
-        g->x + (size_t)from * (size_t)g->width, 1, n, g->width);
+    size_t width = (size_t)g->width;
+    float *gram = g->part + (size_t)piece * width * width;
+    const float *x = g->x + (size_t)from * width;
+    if (g->is_ordered) ordered_gram(gram, x, (size_t)n, width);
+    else dense_gram(gram, x, 1, n, g->width);
 }
 
-/* gram = X'X, x: n x width. */
-static Status gram_of(float *gram, const float *x, int32_t n, int32_t width, Task *task, Err *err) {
+/* s->gram = X'X, x: n x width. */
+static Status gram_of(Subspace *s, const float *x, int32_t n, Task *task, Err *err) {
+    int32_t width = s->width;
+    float *gram = s->gram;
     size_t size = (size_t)width * (size_t)width;
     int32_t chunk = n / CHUNKS < MIN_CHUNK ? MIN_CHUNK : n / CHUNKS;
     int64_t chunks = ((int64_t)n + chunk - 1) / chunk;
-    Gram g = {x, mem_array((size_t)chunks, size * sizeof(float)), n, width, chunk};
+    Gram g = {x, mem_array((size_t)chunks, size * sizeof(float)), n, width, chunk, s->is_ordered};
     Status status = g.part ? task_run(task, chunks, gram_piece, &g, err)
                            : fail_nomem(err, "the singular vectors");
     memset(gram, 0, size * sizeof *gram);
@@ -87,58 +96,86 @@ static Status gram_of(float *gram, const float *x, int32_t n, int32_t width, Tas
 
 typedef struct SvdRows {
     float *z, *out;
-    const float *gram;
+    const float *with; /* width x k; to divide by: width x width */
     int32_t n, width, k;
+    int is_ordered;
 } SvdRows;
+
+/* Rows of z times `with`, into rows of out. */
+static void multiply_rows(const SvdRows *r, int32_t from, int32_t n, float *out) {
+    const float *z = r->z + (size_t)from * (size_t)r->width;
+    if (r->is_ordered)
+        product_run(&(Product){.m = (size_t)n,
+            .n = (size_t)r->k,
+            .k = (size_t)r->width,
+            .a = z,
+            .a_row = (size_t)r->width,
+            .a_col = 1,
+            .b = r->with,
+            .b_row = (size_t)r->k,
+            .c = out,
+            .c_row = (size_t)r->k});
+    else
+        dense_multiply(&(DenseProduct){.m = n,
+            .n = r->k,
+            .k = r->width,
+            .alpha = 1,
+            .c = out,
+            .c_row = r->k,
+            .a = z,
+            .a_row = r->width,
+            .b = r->with,
+            .b_row = r->k});
+}
 
 static void divide_piece(void *context, int64_t piece, int worker) {
     const SvdRows *r = context;
-    int32_t from = (int32_t)(piece * ROWS_A_PIECE);
+    int32_t from = (int32_t)(piece * ROWS_A_PIECE), n = piece_end(piece, r->n) - from;
+    size_t at = (size_t)from * (size_t)r->width;
     (void)worker;
-    dense_divide_upper(
-        r->z + (size_t)from * (size_t)r->width, r->gram, piece_end(piece, r->n) - from, r->width);
+    if (r->is_ordered) multiply_rows(r, from, n, r->out + at);
+    else dense_divide_upper(r->z + at, r->with, n, r->width);
 }
 
-/* gram's Cholesky factor, with so little added to its diagonal that it exists: dependent columns
- * stay harmless. */
+/* gram's Cholesky factor (ordered: its inverse), with so little added to its diagonal that it
+ * exists: dependent columns stay harmless. */
 static Status factor(Subspace *s, Task *task, Err *err) {
     size_t width = (size_t)s->width;
     for (double ridge = 1e-7; ridge < 1; ridge *= 100) {
         double trace = 0;
-        TRY(gram_of(s->gram, s->z, s->matrix->n_cols, s->width, task, err));
+        TRY(gram_of(s, s->z, s->matrix->n_cols, task, err));
         for (size_t i = 0; i < width; i++) trace += (double)s->gram[i * width + i];
         for (size_t i = 0; i < width; i++)
             s->gram[i * width + i] += (float)(ridge * trace) + 1e-30F;
-        if (!dense_cholesky(s->gram, s->width)) return ST_OK;
+        int failed = s->is_ordered ? ordered_inverse_factor(s->gram, width)
+                                   : dense_cholesky(s->gram, s->width);
+        if (failed < 0) return fail_nomem(err, "the singular vectors");
+        if (!failed) return ST_OK;
     }
     return fail(err, ST_BADARG, "the singular vectors do not converge");
 }
 
 /* z = z R^-1 with R'R = z'z, twice: nearly orthonormal columns. */
 static Status orthonormalise(Subspace *s, Task *task, Err *err) {
-    for (int pass = 0; pass < 2; pass++) {
-        TRY(factor(s, task, err));
-        SvdRows rows = {.z = s->z, .gram = s->gram, .n = s->matrix->n_cols, .width = s->width};
-        TRY(task_run(task, pieces_of(rows.n), divide_piece, &rows, err));
+    size_t bytes = (size_t)s->matrix->n_cols * (size_t)s->width * sizeof *s->z;
+    float *divided = s->is_ordered ? mem_array(bytes, 1) : NULL;
+    Status status = s->is_ordered && !divided ? fail_nomem(err, "the singular vectors") : ST_OK;
+    for (int pass = 0; status == ST_OK && pass < 2; pass++) {
+        status = factor(s, task, err);
+        SvdRows rows = {
+            s->z, divided, s->gram, s->matrix->n_cols, s->width, s->width, s->is_ordered};
+        if (status == ST_OK) status = task_run(task, pieces_of(rows.n), divide_piece, &rows, err);
+        if (status == ST_OK && divided) memcpy(s->z, divided, bytes);
     }
-    return ST_OK;
+    mem_free(divided);
+    return status;
 }
 
 static void rotate_piece(void *context, int64_t piece, int worker) {
     const SvdRows *r = context;
     int32_t from = (int32_t)(piece * ROWS_A_PIECE);
     (void)worker;
-    dense_multiply(&(DenseProduct){.m = piece_end(piece, r->n) - from,
-        .n = r->k,
-        .k = r->width,
-        .alpha = 1,
-        .c = r->out + (size_t)from * (size_t)r->k,
-        .c_row = r->k,
-        .a = r->z + (size_t)from * (size_t)r->width,
-        .a_row = r->width,
-        .b = r->gram,
-        .b_row = r->width,
-        .b_t = 1});
+    multiply_rows(r, from, piece_end(piece, r->n) - from, r->out + (size_t)from * (size_t)r->k);
 }
 
 /* out (columns x k) = z times the first k eigenvectors of the Gram matrix in s->gram, the largest
@@ -146,20 +183,21 @@ static void rotate_piece(void *context, int64_t piece, int worker) {
  * 0. */
 static Status rotate(Subspace *s, float *out, int32_t k, int unit, Task *task, Err *err) {
     size_t width = (size_t)s->width;
-    int failed = dense_eigen(s->gram, s->value, s->width);
+    int failed = s->is_ordered ? ordered_eigen(s->gram, s->value, width)
+                               : dense_eigen(s->gram, s->value, s->width);
     if (failed)
         return failed < 0 ? fail_nomem(err, "the singular vectors")
                           : fail(err, ST_BADARG, "the singular vectors do not converge");
-    float *flipped = mem_array(width, width * sizeof *flipped);
+    float *flipped = mem_array(width, (size_t)k * sizeof *flipped); /* columns: eigenvectors */
     if (!flipped) return fail_nomem(err, "the singular vectors");
-    for (size_t c = 0; c < width; c++) {
+    for (size_t c = 0; c < (size_t)k; c++) {
         double value = (double)s->value[width - 1 - c], largest = (double)s->value[width - 1];
         double scale = value > 1e-6 * largest && value > 0 ? unit ? 1 / sqrt(value) : 1 : 0;
         for (size_t i = 0; i < width; i++)
-            flipped[c * width + i] = (float)(scale * (double)s->gram[(width - 1 - c) * width + i]);
+            flipped[i * (size_t)k + c] = (float)(scale *
+                (double)s->gram[(width - 1 - c) * width + i]);
     }
-    SvdRows rows = {
-        .z = s->z, .out = out, .gram = flipped, .n = s->matrix->n_cols, .width = s->width, .k = k};
+    SvdRows rows = {s->z, out, flipped, s->matrix->n_cols, s->width, k, s->is_ordered};
     Status status = task_run(task, pieces_of(rows.n), rotate_piece, &rows, err);
     mem_free(flipped);
     return status;
@@ -184,21 +222,24 @@ static Status iterate(Subspace *s, uint64_t seed, Task *task, Err *err) {
 static Status extract(Subspace *s, int32_t k, float *v, Task *task, Err *err) {
     float *basis = mem_array((size_t)s->matrix->n_cols, (size_t)s->width * sizeof *basis);
     if (!basis) return fail_nomem(err, "the singular vectors");
-    Status status = gram_of(s->gram, s->z, s->matrix->n_cols, s->width, task, err);
+    Status status = gram_of(s, s->z, s->matrix->n_cols, task, err);
     if (status == ST_OK) status = rotate(s, basis, s->width, 1, task, err);
     if (status == ST_OK) {
         memcpy(s->z, basis, (size_t)s->matrix->n_cols * (size_t)s->width * sizeof *basis);
         status = multiply(s->matrix, s->z, s->y, s->width, task, err);
     }
-    if (status == ST_OK) status = gram_of(s->gram, s->y, s->matrix->n_rows, s->width, task, err);
+    if (status == ST_OK) status = gram_of(s, s->y, s->matrix->n_rows, task, err);
     if (status == ST_OK) status = rotate(s, v, k, 0, task, err);
     mem_free(basis);
     return status;
 }
 
-Status svd_right(const Csr *matrix, const Csr *transposed, int32_t k, uint64_t seed, Task *task,
-    float *v, Err *err) {
-    Subspace s = {.matrix = matrix, .transposed = transposed, .width = (k + EXTRA + 15) / 16 * 16};
+Status svd_right(const Csr *matrix, const Csr *transposed, int32_t k, int is_ordered, uint64_t seed,
+    Task *task, float *v, Err *err) {
+    Subspace s = {.matrix = matrix,
+        .transposed = transposed,
+        .width = (k + EXTRA + 15) / 16 * 16,
+        .is_ordered = is_ordered};
     size_t width = (size_t)s.width;
     s.z = mem_array((size_t)matrix->n_cols, width * sizeof *s.z);
     s.y = mem_array((size_t)matrix->n_rows, width * sizeof *s.y);

@@ -165,7 +165,7 @@ static Status make_vectors(Content *state, const Model *model, Task *task, Err *
     Status status = w ? ST_OK : fail_nomem(err, "the singular vectors");
     if (status == ST_OK)
         status = svd_right(
-            &state->text, &state->by_word, k, (uint64_t)model->common.seed, task, w, err);
+            &state->text, &state->by_word, k, 0, (uint64_t)model->common.seed, task, w, err);
     for (int32_t i = 0; status == ST_OK && i < model->n_items; i++) {
         float *row = state->factors.items.row + (size_t)i * dim;
         memset(row, 0, dim * sizeof *row);

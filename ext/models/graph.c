@@ -350,7 +350,7 @@ static Status decompose(ItemGraph *g, Task *task, Err *err) {
     task_phase(task, "singular vectors", "vectors", 0, 0);
     g->v = mem_aligned((size_t)g->n_items, (size_t)g->params.factors * sizeof *g->v);
     if (!g->v) return fail_nomem(err, "the singular vectors");
-    return svd_right(&g->by_user, &g->by_item, (int32_t)g->params.factors,
+    return svd_right(&g->by_user, &g->by_item, (int32_t)g->params.factors, 0,
         (uint64_t)g->model->common.seed, task, g->v, err);
 }
 

@@ -10,7 +10,6 @@
 
 #include "../base/memory.h"
 #include "../base/random.h"
-#include "../math/dense.h"
 #include "../math/svd.h"
 #include "neighbours.h"
 #include "sequence_train.h"
@@ -139,16 +138,12 @@ Status sequence_start(const Model *model, const Sequences *sequences, int32_t di
     Start s = {.model = model};
     Csr matrix = {0}, turned = {0};
     uint64_t seed = (uint64_t)model->common.seed;
-    int inside = 0;
     Status status = ordered_pairs_init(&s.pairs, sequences, DECAY, 1, WINDOW, err);
     if (status == ST_OK) status = allocate(&s, task->threads, err);
     if (status == ST_OK) status = fill_matrix(&s, &matrix, task, err);
     if (status == ST_OK) status = csr_transpose(&turned, &matrix, err);
-    if (status == ST_OK) status = dense_begin(task->threads, err);
-    inside = status == ST_OK;
     memset(vectors, 0, (size_t)model->n_items * (size_t)dim * sizeof *vectors);
-    if (status == ST_OK) status = svd_right(&matrix, &turned, dim, seed, task, vectors, err);
-    if (inside) dense_end();
+    if (status == ST_OK) status = svd_right(&matrix, &turned, dim, 1, seed, task, vectors, err);
     if (status == ST_OK) status = scale_columns(&matrix, dim, vectors, err);
     if (status == ST_OK) scale_rows(vectors, model->n_items, dim, seed);
     csr_clear(&matrix);

@@ -93,11 +93,11 @@ import sqlite3, sys
 db = sqlite3.connect(sys.argv[1]); db.enable_load_extension(True); db.load_extension(sys.argv[2])
 db.execute("INSERT INTO m(m, arg) VALUES('train', '{\\"threads\\": 2}')"); db.commit()
 print(db.execute("SELECT item, score FROM m WHERE basket = '[1, 2, 3]'").fetchall())"""
-    for level in ("scalar", "avx2"):
-        done = subprocess.run([sys.executable, "-c", code, shop.path("bits.db"), EXTENSION], env={**os.environ, "REC_SIMD": level},
+    for level, core in (("scalar", ""), ("avx2", ""), ("avx512", ""), ("avx2", "Prescott"), ("", "Nehalem")):  # OpenBLAS sums as the core likes
+        done = subprocess.run([sys.executable, "-c", code, shop.path("bits.db"), EXTENSION], env={**os.environ, "REC_SIMD": level, **({"OPENBLAS_CORETYPE": core} if core else {})},
                               stdout=subprocess.PIPE, text=True, check=True)
         digests.add(tuple(eval(done.stdout)))
-    equal(len(digests), 1, "threads and kernels change nothing")
+    equal(len(digests), 1, "threads, kernels and OpenBLAS's change nothing")
 
 
 def test_it_goes_on_from_a_version_and_a_catalogue_that_grew(shop):

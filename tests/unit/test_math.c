@@ -3,6 +3,7 @@
 #include "../../ext/math/csr.h"
 #include "../../ext/math/dense.h"
 #include "../../ext/math/kernels.h"
+#include "../../ext/math/ordered.h"
 #include "check.h"
 
 static void fill(float *a, size_t n, uint64_t stream) {
@@ -115,6 +116,70 @@ TEST(dense_solve_spd_solves) {
     for (int i = 0; i < 3; i++) CHECK(fabs((double)b[i] - (i + 1)) < 1e-5);
     float bad[4] = {-1, 0, 0, 1}, c[2] = {1, 1};
     CHECK(dense_solve_spd(bad, c, 2, 1) == 1);
+}
+
+/* A = x'x of random rows, whose eigenvalues differ, in a (d x d). */
+static void random_gram(float *a, float *x, size_t n, size_t d) {
+    Random random;
+    random_init(&random, 31, d);
+    for (size_t i = 0; i < n * d; i++) x[i] = (float)random_normal(&random);
+    ordered_gram(a, x, n, d);
+}
+
+TEST(ordered_gram_is_its_naive_twin) {
+    enum { N = 70, D = 32 };
+    float x[N * D], a[D * D], want[D * D];
+    random_gram(a, x, N, D);
+    dense_gram_naive(want, x, 1, N, D);
+    for (size_t i = 0; i < D * D; i++) CHECK(fabs((double)a[i] - (double)want[i]) <= 1e-4);
+}
+
+TEST(ordered_inverse_factor_makes_orthonormal_columns) {
+    enum { N = 70, D = 32 };
+    float x[N * D], a[D * D];
+    random_gram(a, x, N, D);
+    CHECK(ordered_inverse_factor(a, D) == 0);
+    for (size_t p = 0; p < D; p++)
+        for (size_t q = 0; q < D; q++) {
+            double sum = 0; /* columns p and q of x R^-1 */
+            for (size_t i = 0; i < N; i++) {
+                double of_p = 0, of_q = 0;
+                for (size_t l = 0; l < D; l++) {
+                    of_p += (double)x[i * D + l] * (double)a[l * D + p];
+                    of_q += (double)x[i * D + l] * (double)a[l * D + q];
+                }
+                sum += of_p * of_q;
+            }
+            CHECK(fabs(sum - (p == q)) <= 1e-5);
+            if (q < p) CHECK(a[p * D + q] == 0);
+        }
+    float indefinite[4] = {1, 2, 2, 1};
+    CHECK(ordered_inverse_factor(indefinite, 2) == 1);
+}
+
+TEST(ordered_eigen_finds_values_and_vectors) {
+    enum { N = 70, D = 32 };
+    float x[N * D], a[D * D], vectors[D * D], value[D];
+    random_gram(a, x, N, D);
+    memcpy(vectors, a, sizeof a);
+    CHECK(ordered_eigen(vectors, value, D) == 0);
+    for (size_t e = 0; e < D; e++) {
+        const float *v = vectors + e * D;
+        if (e) CHECK(value[e] >= value[e - 1]);
+        for (size_t i = 0; i < D; i++) {
+            double sum = 0;
+            for (size_t l = 0; l < D; l++) sum += (double)a[i * D + l] * (double)v[l];
+            CHECK(fabs(sum - (double)value[e] * (double)v[i]) <= 2e-4 * (double)value[D - 1]);
+        }
+        for (size_t f = 0; f <= e; f++) {
+            double dot = 0;
+            for (size_t l = 0; l < D; l++) dot += (double)v[l] * (double)vectors[f * D + l];
+            CHECK(fabs(dot - (e == f)) <= 1e-5);
+        }
+    }
+    float diagonal[9] = {3, 0, 0, 0, 1, 0, 0, 0, 2}, of_diagonal[3];
+    CHECK(ordered_eigen(diagonal, of_diagonal, 3) == 0);
+    CHECK(of_diagonal[0] == 1 && of_diagonal[1] == 2 && of_diagonal[2] == 3);
 }
 
 TEST(csr_transpose_twice_is_the_same_matrix) {
