@@ -153,7 +153,7 @@ static void evaluate_list(
         for (int m = 0; m < N_RANKING_METRICS; m++)
             *value_place(w, m, k, user) = ranking_metric(
                 (RankingMetric)m, item, n_item, w->options->k[k], 0);
-        if (judgement_has(JUDGED_REPEAT_SHARE, w->options)) evaluate_repeats(w, user, list, k);
+        evaluate_repeats(w, user, list, k);
     }
 }
 

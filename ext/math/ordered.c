@@ -87,12 +87,14 @@ static int is_diagonal(const double *a, size_t d) {
     return off <= 1e-24 * on;
 }
 
-static int diagonalise(double *a, double *v, size_t d) {
+static int diagonalise(double *a, double *v, size_t d, Task *task) {
     enum { SWEEPS = 60 };
     for (int sweep = 0; sweep < SWEEPS; sweep++) {
         if (is_diagonal(a, d)) return 0;
-        for (size_t p = 0; p + 1 < d; p++)
+        for (size_t p = 0; p + 1 < d; p++) {
+            if (task_poll_any(task)) return 2;
             for (size_t q = p + 1; q < d; q++) rotate_pair(a, v, p, q, d);
+        }
     }
     return !is_diagonal(a, d);
 }
@@ -108,7 +110,7 @@ static void write_sorted(const double *a, const double *v, float *out, float *va
     }
 }
 
-int ordered_eigen(float *a, float *value, size_t d) {
+int ordered_eigen(float *a, float *value, size_t d, Task *task) {
     double *m = mem_array(d, d * sizeof *m), *v = mem_zeros(d, d * sizeof *v);
     int failed = m && v ? 0 : -1;
     for (size_t i = 0; !failed && i < d; i++) {
@@ -116,7 +118,7 @@ int ordered_eigen(float *a, float *value, size_t d) {
         for (size_t j = 0; j < d; j++) /* the mean of both triangles: exactly symmetric */
             m[i * d + j] = ((double)a[i * d + j] + (double)a[j * d + i]) / 2;
     }
-    if (!failed) failed = diagonalise(m, v, d);
+    if (!failed) failed = diagonalise(m, v, d, task);
     if (!failed) write_sorted(m, v, a, value, d);
     mem_free(m);
     mem_free(v);

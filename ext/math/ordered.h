@@ -6,6 +6,8 @@
 
 #include <stddef.h>
 
+#include "../base/task.h"
+
 /* gram = x'x (d x d), x: n x d by rows; d: a multiple of 16. Each element is one chain of fused
  * multiply-adds over the rows. */
 void ordered_gram(float *gram, const float *x, size_t n, size_t d);
@@ -17,7 +19,8 @@ int ordered_inverse_factor(float *a, size_t d);
 
 /* Symmetric a (d x d): eigenvalues ascending in value, a's rows become the eigenvectors, by cyclic
  * Jacobi rotations (Golub and Van Loan, Matrix Computations, 8.5). Returns 0; 1 when it does not
- * converge; -1 without memory. O(d^3) a sweep, some ten of them: for d up to a few hundred. */
-int ordered_eigen(float *a, float *value, size_t d);
+ * converge; 2 when the task (or NULL) is cancelled; -1 without memory. O(d^3) a sweep, some ten of
+ * them: for d up to a few hundred. */
+int ordered_eigen(float *a, float *value, size_t d, Task *task);
 
 #endif

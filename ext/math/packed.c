@@ -8,6 +8,9 @@
 /* How many rows of a panel are made floats at once, and how many rows of a meet them. */
 enum { PANEL = 16, KC = 256, MC = 96, INT8_LIMIT = 127 };
 
+/* Below this a factor would be no normal float. */
+static const float TINY = 1e-30F;
+
 static size_t size_of(PackedKind kind) {
     static const size_t size[] = {sizeof(float), sizeof(uint16_t), sizeof(int8_t)};
     return size[kind];
@@ -25,7 +28,7 @@ static void set_column(
             float size = column[l] < 0 ? -column[l] : column[l];
             most = size > most ? size : most;
         }
-        factor[j] = most / INT8_LIMIT;
+        factor[j] = most < TINY ? 0 : most / INT8_LIMIT;
     }
     for (size_t l = 0; l < k; l++) {
         size_t place = at + l * PANEL;

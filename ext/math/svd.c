@@ -183,8 +183,9 @@ static void rotate_piece(void *context, int64_t piece, int worker) {
  * 0. */
 static Status rotate(Subspace *s, float *out, int32_t k, int unit, Task *task, Err *err) {
     size_t width = (size_t)s->width;
-    int failed = s->is_ordered ? ordered_eigen(s->gram, s->value, width)
+    int failed = s->is_ordered ? ordered_eigen(s->gram, s->value, width, task)
                                : dense_eigen(s->gram, s->value, s->width);
+    if (failed == 2) return fail(err, ST_CANCELLED, "interrupted");
     if (failed)
         return failed < 0 ? fail_nomem(err, "the singular vectors")
                           : fail(err, ST_BADARG, "the singular vectors do not converge");

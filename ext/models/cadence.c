@@ -12,6 +12,9 @@ enum { REFERENCES = 3, WEIGHTS = 32 };
 
 static const double DAY = 86400;
 
+/* What a stored lift is at least, and its inverse at most: those that are learnt are far within. */
+static const double LEAST_LIFT = 1e-6;
+
 static double log_days(double from, double to) { return log(fmax((to - from) / DAY, .5)); }
 
 /* Half a logarithm wide; the middle one is around 0. */
@@ -271,11 +274,19 @@ static Status train(Learning *l, Cadence *out, Task *task, Err *err) {
     return ST_OK;
 }
 
+/* Without time= all times are 0. */
+static int has_times(const Dataset *data) {
+    int64_t n = data->visit ? data->visit_start[data->by_user.n_rows] : 0;
+    for (int64_t i = 0; i < n; i++)
+        if (data->visit[i].time != 0) return 1;
+    return n == 0;
+}
+
 Status cadence_train(Cadence *out, const Dataset *data, const BasketRules *rules, double horizon,
     Task *task, Err *err) {
     Learning learning = {.data = data, .rules = rules, .horizon = horizon * DAY};
     *out = (Cadence){.n_items = data->by_user.n_cols};
-    if (!data->visit) return fail(err, ST_BADARG, "cadence needs the model's time= column");
+    if (!has_times(data)) return fail(err, ST_BADARG, "cadence needs the model's time= column");
     task_phase(task, "gaps", "users", 0, 0);
     Status status = train(&learning, out, task, err);
     mem_free(learning.item);
@@ -311,7 +322,7 @@ Status cadence_read(Cadence *out, int32_t n_items, Reader *in, Err *err) {
     for (int c = 0; c < CADENCE_COUNTS; c++)
         for (int r = 0; r < CADENCE_RATIOS; r++) {
             out->lift[c][r] = read_f64(in);
-            is_good &= out->lift[c][r] > 0 && isfinite(out->lift[c][r]);
+            is_good &= out->lift[c][r] >= LEAST_LIFT && out->lift[c][r] <= 1 / LEAST_LIFT;
         }
     return is_good && !in->failed ? ST_OK
                                   : fail(err, ST_CORRUPT, "the gaps are malformed or truncated");
@@ -350,7 +361,7 @@ static void set_factors(
         weight += (double)history->weight[h];
         lifted += (double)history->weight[h] * factor[h];
     }
-    for (int64_t h = 0; h < history->n; h++) factor[h] *= weight / lifted;
+    for (int64_t h = 0; h < history->n; h++) factor[h] *= lifted > 0 ? weight / lifted : 1;
 }
 
 Status cadence_factors(
@@ -364,5 +375,9 @@ Status cadence_factors(
     else
         for (size_t h = 0; status == ST_OK && h < n; h++) (*factor)[h] = 1;
     mem_free(own);
+    if (status != ST_OK) {
+        mem_free(*factor);
+        *factor = NULL;
+    }
     return status;
 }

@@ -22,6 +22,7 @@
 #include "algorithms.h"
 #include "factors.h"
 #include "sequence_step.h"
+#include "sequence_validation.h"
 
 static const OptSpec sequence_options[] = {
     {"dim", OPT_INT, offsetof(SequenceParams, dim), 16, 512, 64, NULL,
@@ -134,25 +135,30 @@ static Status start_from(Model *model, Err *err) {
     return ST_OK;
 }
 
-static Status fit(Model *model, const Sequences *sequences, Task *task, Err *err) {
+static Status fit(Model *model, const SequenceValidation *validation, Task *task, Err *err) {
     SequenceState *state = model->state;
     float *items = state->factors.items.row;
     if (model->n_items == 0) return ST_OK;
-    TRY(sequence_start(model, sequences, (int32_t)state->params.dim, items, task, err));
+    TRY(sequence_start(model, validation->sequences, (int32_t)state->params.dim, items, task, err));
     if (model->start) TRY(start_from(model, err));
-    return sequence_fit(model, sequences, &state->params, items, state->weights, task, err);
+    return sequence_fit(model, validation, items, state->weights, task, err);
 }
 
 static Status sequence_train(Model *model, const Dataset *data, Task *task, Err *err) {
     Sequences sequences = {0};
+    SequenceValidation validation;
     TRY(new_state(model, err));
     SequenceState *state = model->state;
     EncoderShape shape = sequence_shape(&state->params);
     TRY(check_memory(state, model->n_items, task->threads, err));
-    TRY(sequences_init(&sequences, data, "sequence", err));
-    encoder_start(&shape, state->weights, (uint64_t)model->common.seed);
-    Status status = fit(model, &sequences, task, err);
+    uint64_t seed = (uint64_t)model->common.seed;
+    Status status = validation_init(&validation, data, &state->params, seed, err);
+    if (status == ST_OK) status = sequences_init(&sequences, &validation.data, "sequence", err);
+    encoder_start(&shape, state->weights, seed);
+    validation.sequences = &sequences;
+    if (status == ST_OK) status = fit(model, &validation, task, err);
     sequences_clear(&sequences);
+    validation_clear(&validation);
     /* the input is normalised anyway */
     for (int32_t i = 0; i < model->n_items && state->params.sharpness > 0; i++)
         normalise_row(state->factors.items.row + (size_t)i * shape.dim, shape.dim, 1);

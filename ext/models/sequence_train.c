@@ -12,12 +12,11 @@ static const double WARM_PASSES = .5; /* over which the rate rises */
 
 /* Every user's sequence from its end, in windows that share an item, so that each item but the
  * first is once what comes next. window: NULL to count. */
-static int64_t cut_windows(const SequenceValidation *validation, Window *window) {
-    const Sequences *sequences = validation->sequences;
-    int64_t n = 0, length = validation->params->length;
+static int64_t cut_windows(const Sequences *sequences, int64_t length, Window *window) {
+    int64_t n = 0;
     for (int32_t u = 0; u < sequences->n_users; u++) {
         int64_t from = sequences->row_start[u];
-        for (int64_t last = validation_end(validation, u) - 1; last > from; n++) {
+        for (int64_t last = sequences->row_start[u + 1] - 1; last > from; n++) {
             int64_t first = last - length > from ? last - length : from;
             if (window) window[n] = (Window){first, (int32_t)(last - first)};
             last = first;
@@ -51,7 +50,7 @@ static void shuffle(Window *window, int64_t n, Random *random) {
 /* What goes through the passes. */
 typedef struct Passes {
     SequenceStep step;
-    SequenceValidation validation;
+    const SequenceValidation *validation;
     Window *window;
     int64_t n, steps;
     uint64_t seed;
@@ -97,7 +96,7 @@ static size_t weight_bytes(const SequenceStep *step) {
 static Status judge_pass(Passes *passes, double *value, int *goes_on, Task *task, Err *err) {
     const SequenceStep *step = &passes->step;
     int64_t done = atomic_load(&task->done); /* of the phase, which judging is no part of */
-    TRY(validation_judge(&passes->validation, step->items, step->weights, value, task, err));
+    TRY(validation_judge(passes->validation, step->items, step->weights, value, task, err));
     atomic_store(&task->done, done);
     *goes_on = 1;
     if (!step->params->patience || isnan(*value)) return ST_OK;
@@ -140,28 +139,27 @@ static Status passes_init(Passes *passes, const Sequences *sequences, const Sequ
         passes->weights = mem_array(weight_bytes(&passes->step), 1);
         if (!passes->items || !passes->weights) return fail_nomem(err, "the best pass");
     }
-    cut_windows(&passes->validation, passes->window);
+    cut_windows(sequences, params->length, passes->window);
     count_targets(sequences, passes->window, passes->n, share);
     return ST_OK;
 }
 
 static void passes_clear(Passes *passes) {
     step_clear(&passes->step);
-    validation_clear(&passes->validation);
     mem_free(passes->window);
     mem_free(passes->items);
     mem_free(passes->weights);
 }
 
-Status sequence_fit(Model *model, const Sequences *sequences, const SequenceParams *params,
-    float *items, float *weights, Task *task, Err *err) {
-    Passes passes = {.seed = (uint64_t)model->common.seed, .best = -1};
-    TRY(validation_init(&passes.validation, sequences, params, passes.seed, err));
-    passes.n = cut_windows(&passes.validation, NULL);
-    if (passes.n == 0) { /* nobody has two items: what has been started with stays */
-        passes_clear(&passes);
-        return ST_OK;
-    }
+Status sequence_fit(Model *model, const SequenceValidation *validation, float *items,
+    float *weights, Task *task, Err *err) {
+    const Sequences *sequences = validation->sequences;
+    const SequenceParams *params = validation->params;
+    Passes passes = {.validation = validation,
+        .n = cut_windows(sequences, params->length, NULL),
+        .seed = (uint64_t)model->common.seed,
+        .best = -1};
+    if (passes.n == 0) return ST_OK; /* nobody has two items: what has been started with stays */
     double *share = mem_array((size_t)model->n_items, sizeof *share);
     passes.step = (SequenceStep){.params = params,
         .sequences = sequences,

@@ -32,9 +32,10 @@ EncoderShape sequence_shape(const SequenceParams *params);
 Status sequence_start(const Model *model, const Sequences *sequences, int32_t dim, float *vectors,
     Task *task, Err *err);
 
-/* Train items (items x dim) and weights (encoder_floats), which hold where to start from. With
- * patience the best pass's are left there. */
-Status sequence_fit(Model *model, const Sequences *sequences, const SequenceParams *params,
-    float *items, float *weights, Task *task, Err *err);
+/* Train items (items x dim) and weights (encoder_floats), which hold where to start from, on what
+ * the validation leaves. With patience the best pass's are left there. */
+struct SequenceValidation;
+Status sequence_fit(Model *model, const struct SequenceValidation *validation, float *items,
+    float *weights, Task *task, Err *err);
 
 #endif

@@ -9,40 +9,66 @@
 
 /* ---- who ---- */
 
-Status validation_init(SequenceValidation *out, const Sequences *sequences,
-    const SequenceParams *params, uint64_t seed, Err *err) {
+static void draw_users(SequenceValidation *out, uint64_t seed) {
     Random random;
-    *out = (SequenceValidation){.sequences = sequences, .params = params};
-    if (params->validation <= 0) return ST_OK;
-    out->last = mem_array((size_t)sequences->n_users, sizeof *out->last);
-    out->user = mem_array((size_t)sequences->n_users, sizeof *out->user);
-    if (!out->last || !out->user) return fail_nomem(err, "the validation part");
     random_init(&random, seed, UINT64_MAX / 2);
-    for (int32_t u = 0; u < sequences->n_users; u++) {
-        int64_t from = sequences->row_start[u], to = sequences->row_start[u + 1];
-        int is_drawn = random_uniform(&random) < params->validation;
-        out->last[u] = is_drawn && to - from >= 3 ? to - 1 : -1;
-        if (out->last[u] >= 0) out->user[out->n++] = u;
+    for (int32_t u = 0; u < out->data.by_user.n_rows; u++) {
+        int is_drawn = random_uniform(&random) < out->params->validation;
+        if (is_drawn && out->data.visit_start[u + 1] - out->data.visit_start[u] >= 3)
+            out->user[out->n++] = u;
     }
-    for (int64_t k = 0; k < out->n && out->n > VALIDATION_USERS; k++) {
+    for (int64_t k = 0; k < VALIDATION_USERS && out->n > VALIDATION_USERS; k++) {
         int64_t other = k + (int64_t)random_below(&random, (uint64_t)(out->n - k));
         int32_t swap = out->user[k];
         out->user[k] = out->user[other];
         out->user[other] = swap;
     }
-    for (; out->n > VALIDATION_USERS; out->n--) out->last[out->user[out->n - 1]] = -1;
-    return ST_OK;
+    if (out->n > VALIDATION_USERS) out->n = VALIDATION_USERS;
+}
+
+/* The visits without the last one of each drawn user, which moves to item. */
+static Status hold_out(SequenceValidation *out, Err *err) {
+    int32_t n_users = out->data.by_user.n_rows;
+    const int64_t *start = out->data.visit_start;
+    const Visit *visit = out->data.visit;
+    Visit *kept = mem_array((size_t)start[n_users], sizeof *kept);
+    int64_t *kept_start = mem_zeros((size_t)n_users + 1, sizeof *kept_start);
+    uint8_t *is_held = mem_zeros((size_t)n_users, 1);
+    Status status = kept && kept_start && is_held ? ST_OK : fail_nomem(err, "the validation part");
+    for (int64_t k = 0; status == ST_OK && k < out->n; k++) {
+        is_held[out->user[k]] = 1;
+        out->item[k] = visit[start[out->user[k] + 1] - 1].item;
+    }
+    for (int32_t u = 0; status == ST_OK && u < n_users; u++) {
+        int64_t n = start[u + 1] - start[u] - is_held[u];
+        memcpy(kept + kept_start[u], visit + start[u], (size_t)n * sizeof *kept);
+        kept_start[u + 1] = kept_start[u] + n;
+    }
+    mem_free(is_held);
+    out->data.visit = kept;
+    out->data.visit_start = kept_start;
+    return status;
+}
+
+Status validation_init(SequenceValidation *out, const Dataset *data, const SequenceParams *params,
+    uint64_t seed, Err *err) {
+    *out = (SequenceValidation){.params = params, .data = *data};
+    if (params->validation <= 0 || !data->visit) return ST_OK;
+    out->user = mem_array((size_t)data->by_user.n_rows, sizeof *out->user);
+    out->item = mem_array((size_t)data->by_user.n_rows, sizeof *out->item);
+    if (!out->user || !out->item) return fail_nomem(err, "the validation part");
+    draw_users(out, seed);
+    return out->n ? hold_out(out, err) : ST_OK;
 }
 
 void validation_clear(SequenceValidation *validation) {
-    mem_free(validation->last);
+    if (validation->n) {
+        mem_free(validation->data.visit);
+        mem_free(validation->data.visit_start);
+    }
     mem_free(validation->user);
+    mem_free(validation->item);
     *validation = (SequenceValidation){0};
-}
-
-int64_t validation_end(const SequenceValidation *validation, int32_t user) {
-    int is_held = validation->last && validation->last[user] >= 0;
-    return is_held ? validation->last[user] : validation->sequences->row_start[user + 1];
 }
 
 /* ---- how well ---- */
@@ -102,11 +128,11 @@ static int64_t rank_of(const Judging *judging, const uint8_t *had, const float *
     return rank;
 }
 
-static double judge_user(const Judging *judging, Reading *reading, int32_t user) {
+static double judge_user(const Judging *judging, Reading *reading, int64_t k) {
     const SequenceValidation *v = judging->validation;
-    const int32_t *item = v->sequences->item;
+    const int32_t *item = v->sequences->item, user = v->user[k], wanted = v->item[k];
     size_t d = judging->encoder.shape.dim;
-    int64_t from = v->sequences->row_start[user], to = v->last[user],
+    int64_t from = v->sequences->row_start[user], to = v->sequences->row_start[user + 1],
             first = to - from > v->params->length ? to - v->params->length : from;
     reading->length = (int32_t)(to - first);
     for (int64_t i = first; i < to; i++)
@@ -114,9 +140,9 @@ static double judge_user(const Judging *judging, Reading *reading, int32_t user)
             d * sizeof(float));
     encoder_last(&judging->encoder, &reading->batch, &reading->scratch);
     for (int64_t i = from; i < to; i++) reading->had[item[i]] = 1;
-    reading->had[item[to]] = 0; /* what came again is looked for all the same */
+    reading->had[wanted] = 0; /* what came again is looked for all the same */
     int64_t rank = rank_of(
-        judging, reading->had, reading->batch.output + (size_t)(reading->length - 1) * d, item[to]);
+        judging, reading->had, reading->batch.output + (size_t)(reading->length - 1) * d, wanted);
     for (int64_t i = from; i < to; i++) reading->had[item[i]] = 0;
     return metric_at(v->params->metric, rank);
 }
@@ -132,7 +158,7 @@ static void judge_piece(void *context, int64_t piece, int worker) {
             n = left < USERS_OF_A_PIECE ? left : USERS_OF_A_PIECE;
     Status status = reading_init(&reading, judging, &err);
     for (int64_t i = from; status == ST_OK && i < from + n; i++)
-        judging->value[i] = judge_user(judging, &reading, judging->validation->user[i]);
+        judging->value[i] = judge_user(judging, &reading, i);
     reading_clear(&reading);
     task_failure_note(&judging->failure, status, &err);
 }

@@ -8,21 +8,19 @@
 enum { VALIDATION_USERS = 2000, VALIDATION_LIST = 10 };
 
 typedef struct SequenceValidation {
-    const Sequences *sequences;
     const SequenceParams *params;
-    int64_t *last; /* users: where their last item is in sequences->item; -1: none is held out */
-    int32_t *user; /* those with one */
+    /* what is trained on: the given data, its visits without those that are held out (own) */
+    Dataset data;
+    const Sequences *sequences; /* of that data: the caller sets it */
+    int32_t *user, *item;       /* those with a held item, and it */
     int64_t n;
 } SequenceValidation;
 
-/* A share of the users with three items or more, VALIDATION_USERS at most, drawn by the seed. None
- * where params->validation is 0. */
-Status validation_init(SequenceValidation *out, const Sequences *sequences,
-    const SequenceParams *params, uint64_t seed, Err *err);
+/* A share of the users with three visits or more, VALIDATION_USERS at most, drawn by the seed. None
+ * where params->validation is 0. validation_clear also after an error. */
+Status validation_init(SequenceValidation *out, const Dataset *data, const SequenceParams *params,
+    uint64_t seed, Err *err);
 void validation_clear(SequenceValidation *validation);
-
-/* Where the user's sequence ends for training. */
-int64_t validation_end(const SequenceValidation *validation, int32_t user);
 
 /* The mean over the users of params->metric at VALIDATION_LIST, with the held item as the only
  * relevant one among all items but those that she had before it. O(users (encoder + items * dim)),

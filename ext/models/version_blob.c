@@ -156,7 +156,8 @@ static Status read_times(Model *model, Reader *in, int *more, Err *err) {
     int has_validation = (n_steps & HAS_VALIDATION) != 0;
     *more = (n_steps & MORE_FOLLOWS) != 0;
     n_steps &= ~(MORE_FOLLOWS | HAS_VALIDATION);
-    if (in->failed || !isfinite(model->trained_seconds) || n_steps > (in->len - in->pos) / 24)
+    if (in->failed || !isfinite(model->trained_seconds) ||
+        n_steps > (in->len - in->pos) / (has_validation ? 32 : 24))
         return fail(err, ST_CORRUPT, "stored model has a malformed training log");
     for (uint64_t i = 0; i < n_steps; i++) {
         double sweep = read_f64(in), objective = read_f64(in), seconds = read_f64(in);

@@ -29,21 +29,25 @@ Status bert_check_shape(const BertShape *shape, Err *err) {
 /* ---- weights ---- */
 
 /* The next n bytes, rounded up to a cache line. */
-static void *take(uint8_t **at, size_t n) {
-    void *taken = *at;
-    *at += (n + 63) / 64 * 64;
+typedef struct Place {
+    uint8_t *weights; /* NULL: they are only counted */
+    size_t used;
+} Place;
+static void *take(Place *at, size_t n) {
+    void *taken = at->weights ? at->weights + at->used : NULL;
+    at->used += (n + 63) / 64 * 64;
     return taken;
 }
 
-static const float *take_floats(uint8_t **at, size_t n) { return take(at, n * sizeof(float)); }
+static const float *take_floats(Place *at, size_t n) { return take(at, n * sizeof(float)); }
 
-static Packed take_matrix(uint8_t **at, PackedKind kind, size_t k, size_t n) {
+static Packed take_matrix(Place *at, PackedKind kind, size_t k, size_t n) {
     Packed out = {.kind = kind, .k = k, .n = n, .panel = take(at, packed_bytes(kind, k, n))};
     if (kind == PACKED_INT8) out.factor = take_floats(at, n);
     return out;
 }
 
-static void take_layer(uint8_t **at, const BertShape *shape, BertLayer *out) {
+static void take_layer(Place *at, const BertShape *shape, BertLayer *out) {
     size_t d = shape->dim;
     out->qkv = take_matrix(at, shape->kind, d, 3 * d);
     out->out = take_matrix(at, shape->kind, d, d);
@@ -58,14 +62,14 @@ static void take_layer(uint8_t **at, const BertShape *shape, BertLayer *out) {
 }
 
 static size_t take_all(Bert *out, const BertShape *shape, uint8_t *weights) {
-    uint8_t *at = weights;
+    Place at = {weights, 0};
     *out = (Bert){.shape = *shape};
     out->word = take(&at, packed_bytes(shape->kind, shape->words, shape->dim));
     if (shape->kind == PACKED_INT8) out->word_factor = take_floats(&at, shape->words);
     out->place = take_floats(&at, shape->length * shape->dim);
     for (int i = 0; i < 2; i++) out->norm[i] = take_floats(&at, shape->dim);
     for (size_t l = 0; l < shape->layers; l++) take_layer(&at, shape, &out->layer[l]);
-    return (size_t)(at - weights);
+    return at.used;
 }
 
 size_t bert_bytes(const BertShape *shape) {

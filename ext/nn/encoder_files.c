@@ -32,7 +32,6 @@ static Status read_file(const char *folder, const char *name, int is_needed, Byt
     return out->failed ? fail_nomem(err, "the encoder's files") : ST_OK;
 }
 
-/* Of text or file; NULL without an error: there is no such file. */
 static Status parse_json(const char *what, const void *text, size_t len, json_t **out, Err *err) {
     json_error_t error;
     *out = json_loadb(text, len, 0, &error);
@@ -40,6 +39,7 @@ static Status parse_json(const char *what, const void *text, size_t len, json_t 
     return *out ? ST_OK : fail(err, ST_BADARG, "%s is no JSON: line %d", what, error.line);
 }
 
+/* NULL without an error: there is no such file. */
 static Status read_json(
     const char *folder, const char *name, int is_needed, json_t **out, Err *err) {
     Bytes text = {0};
@@ -102,12 +102,30 @@ static Status check_modules(json_t *modules, Err *err) {
 }
 
 static Status take_pooling(json_t *pooling, BertPooling *out, Err *err) {
-    int mean = json_is_true(json_object_get(pooling, "pooling_mode_mean_tokens")),
-        first = json_is_true(json_object_get(pooling, "pooling_mode_cls_token"));
-    *out = first ? POOL_FIRST : POOL_MEAN;
-    return !pooling || mean != first
+    static const char mean[] = "pooling_mode_mean_tokens", first[] = "pooling_mode_cls_token";
+    const char *key;
+    json_t *value;
+    int modes = 0; /* several are put side by side */
+    json_object_foreach(pooling, key, value) {
+        modes += strncmp(key, "pooling_mode_", 13) == 0 && json_is_true(value);
+    }
+    int is_mean = json_is_true(json_object_get(pooling, mean)),
+        is_first = json_is_true(json_object_get(pooling, first));
+    *out = is_first ? POOL_FIRST : POOL_MEAN;
+    return !pooling || (modes == 1 && (is_mean || is_first))
         ? ST_OK
         : fail(err, ST_BADARG, "1_Pooling/config.json: the mean of the tokens or the first one");
+}
+
+/* Accents go with upper case, and Han characters stand alone. */
+static Status check_tokenizer(json_t *tokenizer, int is_lower, Err *err) {
+    json_t *accents = json_object_get(tokenizer, "strip_accents");
+    if (json_is_boolean(accents) && json_is_true(accents) != is_lower)
+        return fail(
+            err, ST_BADARG, "tokenizer_config.json: strip_accents is not as do_lower_case is");
+    return json_is_false(json_object_get(tokenizer, "tokenize_chinese_chars"))
+        ? fail(err, ST_BADARG, "tokenizer_config.json: tokenize_chinese_chars is false")
+        : ST_OK;
 }
 
 typedef struct Described {
@@ -150,6 +168,7 @@ static Status describe(const char *folder, const EncoderWish *wish, Described *o
     if (status == ST_OK) status = take_limits(file[LIMITS], wish, &out->shape, err);
     if (status == ST_OK) status = bert_check_shape(&out->shape, err);
     out->is_lower = !json_is_false(json_object_get(file[TOKENIZER], "do_lower_case"));
+    if (status == ST_OK) status = check_tokenizer(file[TOKENIZER], out->is_lower, err);
     out->shape.kind = wish->kind;
     take_name(file[CONFIG], folder, out->name, sizeof out->name);
     for (int i = 0; i < N_FILES; i++) json_decref(file[i]);
@@ -344,6 +363,7 @@ static Status read_weights(const char *folder, const BertShape *shape, void **ou
     Bytes file = {0};
     Tensors tensors = {0};
     size_t d = shape->dim, widest = shape->inner > shape->words ? shape->inner : shape->words;
+    widest = widest > d ? widest : d;
     Filling filling = {.tensors = &tensors, .shape = shape};
     *out = NULL;
     Status status = read_file(folder, "model.safetensors", 1, &file, err);

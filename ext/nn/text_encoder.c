@@ -11,7 +11,6 @@ enum { FORMAT = 1, N_NUMBERS = 9 };
 void text_encoder_free(TextEncoder *encoder) {
     if (!encoder) return;
     wordpiece_clear(&encoder->pieces);
-    mem_free(encoder->name);
     mem_free(encoder->weights);
     mem_free(encoder);
 }
@@ -97,9 +96,10 @@ static Status read_weights(Reader *in, TextEncoder *out, const BertShape *shape,
 static Status read_all(Reader *in, TextEncoder *out, Err *err) {
     BertShape shape;
     int is_lower;
+    size_t len; /* of its name */
     TRY(sealed_open(in, MAGIC, FORMAT, "encoder", err));
     TRY(read_shape(in, &shape, &is_lower, err));
-    TRY(read_name(in, &out->name, err));
+    if (!read_text(in, &len)) return fail(err, ST_CORRUPT, "the stored encoder is truncated");
     TRY(read_pieces(in, out, &shape, is_lower, err));
     TRY(read_weights(in, out, &shape, err));
     TRY(sealed_check(in, "encoder", out->sha256, err));
@@ -138,17 +138,21 @@ static int64_t tokens_of(const Batch *batch, int64_t text) {
     return batch->start[text + 1] - batch->start[text];
 }
 
+/* A token takes a byte at least; two are the marks. */
+static size_t room_of(const EncodedText *text, size_t most) {
+    return text->len + 2 < most ? text->len + 2 : most;
+}
+
 static Status make_tokens(Batch *batch, Err *err) {
     size_t most = batch->encoder->bert.shape.length, room = 0;
-    for (int64_t i = 0; i < batch->n; i++) /* a token takes a byte at least */
-        room += batch->text[i].len + 2 < most ? batch->text[i].len + 2 : most;
+    for (int64_t i = 0; i < batch->n; i++) room += room_of(&batch->text[i], most);
     batch->token = mem_array(room, sizeof *batch->token);
     if (!batch->token) return fail_nomem(err, "the texts");
     batch->start[0] = 0;
     for (int64_t i = 0; i < batch->n; i++)
         batch->start[i + 1] = batch->start[i] +
             (int64_t)wordpiece_tokens(&batch->encoder->pieces, batch->text[i].text,
-                batch->text[i].len, batch->token + batch->start[i], most);
+                batch->text[i].len, batch->token + batch->start[i], room_of(&batch->text[i], most));
     return ST_OK;
 }
 

@@ -22,7 +22,6 @@
 typedef struct TextEncoder {
     Bert bert;
     WordPiece pieces;
-    char *name;
     void *weights;
     char sha256[SHA256_TEXT];
 } TextEncoder;

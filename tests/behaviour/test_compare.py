@@ -287,6 +287,11 @@ def test_models_of_repeats_are_compared_by_their_own_or_a_common_rule(shop):
     for row in got:  # who has no item of a kind has no value
         pairs = [(of_a[row[0], 10][user], of_b[row[0], 10][user]) for user in of_a[row[0], 10]]
         near(row[4], math.fsum(b - a for a, b in pairs if None not in (a, b)) / row[8], row[0])
+    there, back = ({row[0]: row for row in compare(db, *pair)} for pair in (("again", "knn"), ("knn", "again")))
+    for metric in ("repeat_share", "recall_explore"):  # each by its own rule, in either order
+        near(there[metric][2], back[metric][3], metric)
+        near(there[metric][3], back[metric][2], metric)
+    assert there["recall_explore"][3] > 0 and there["repeat_share"][3] == 0 < there["repeat_share"][2], there
     own = compare(db, "again", "knn")  # new items only: repeat with its own false, knn with its own true
     equal(own[0][8] > 0, True)
     near(own[0][2], sum(users_of(db, "again")["precision", 10].values()) / own[0][8], "repeat lists what was seen, too")

@@ -61,6 +61,48 @@ def test_a_failed_load_leaves_what_was_there(shop):
         equal(one(db, "SELECT sha256 FROM tiny"), before)
 
 
+def test_a_load_that_cannot_be_stored_leaves_what_was_there(shop):
+    """A trigger on the rows stops the new ones, in the middle of a transaction that is kept."""
+    db = shop.connect("a.db")
+    make(db)
+    before, vector = rows(db, "SELECT * FROM tiny"), one(db, "SELECT rec_embed('tiny', 'lantern')")
+    db.execute("CREATE TRIGGER full BEFORE INSERT ON tiny_weights BEGIN SELECT raise(ABORT, 'no room'); END")
+    db.execute("BEGIN")
+    refused(db, "INSERT INTO tiny(tiny, arg) VALUES('load', ?)", TINY, says="no room")
+    db.execute("COMMIT")
+    db.execute("DROP TRIGGER full")
+    equal(rows(db, "SELECT * FROM tiny"), before)
+    equal(one(shop.connect("a.db"), "SELECT rec_embed('tiny', 'lantern')"), vector)
+    for _ in range(3):
+        db.execute("INSERT INTO tiny(tiny, arg) VALUES('load', ?)", (TINY,))
+    equal(rows(db, "SELECT * FROM tiny"), before, "rows of earlier loads go")
+
+
+def test_an_encoder_that_reads_itself_is_refused(shop):
+    db = shop.connect()
+    db.execute("CREATE VIRTUAL TABLE temp.e USING rec_encoder")
+    db.execute("INSERT INTO temp.e_config VALUES('sha256', 'x')")
+    db.execute("DROP TABLE temp.e_weights")
+    db.execute("CREATE TEMP VIEW e_weights AS SELECT 0 AS chunk, source AS data FROM e")
+    refused(db, "SELECT * FROM e", says="in use by itself")
+
+
+def test_a_stored_definition_that_lies_is_refused(shop):
+    """encoder= without texts, or with vectors of their own, written into the rows of a model."""
+    for change in ("DELETE FROM m_config WHERE key = 'item_text'", "INSERT INTO m_config VALUES('item_vector', 'v')"):
+        path = f"{len(change)}.db"
+        db = shop.connect(path)
+        make(db)
+        db.execute("CREATE TABLE products(code TEXT PRIMARY KEY, title TEXT, v BLOB)")
+        db.execute("INSERT INTO products VALUES('a', 'cat', '[1]')")
+        db.execute("CREATE TABLE sales(user, code)")
+        db.execute("INSERT INTO sales VALUES(1, 'a')")
+        db.execute("CREATE VIRTUAL TABLE m USING rec_model(events=sales, user=user, item=code, items=products, item_key=code, item_text=title, encoder=tiny, algorithm=content)")
+        db.execute(change)
+        db.close()
+        refused(shop.connect(path), "INSERT INTO m(m) VALUES('train')", says="encoder= makes the vectors")
+
+
 def test_a_load_is_of_its_transaction(shop):
     db, other = shop.connect("a.db"), shop.connect("a.db")
     make(db)

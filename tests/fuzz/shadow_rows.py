@@ -11,7 +11,8 @@ import hashlib, json, os, random, sqlite3, subprocess, sys, tempfile
 import xxhash
 
 ALGORITHMS = {"popular": "", "item_knn": ", neighbours=5", "ials": ", factors=4, sweeps=2", "bpr": ", factors=4, sweeps=2", "mf": ", factors=3", "ease": "", "slim": "", "graph": "", "user_knn": "", "session_knn": "",
-              "repeat": ", variant=tifu", "content": ", items=items, item_key=id, item_text=name", "blend": ", models='[{\"algorithm\":\"item_knn\"},{\"algorithm\":\"popular\"}]'"}
+              "repeat": ", variant=tifu, cadence=true", "sequence": ", dim=16, blocks=1, length=4, passes=2, validation=0.5", "content": ", items=items, item_key=id, item_text=name", "blend": ", models='[{\"algorithm\":\"item_knn\"},{\"algorithm\":\"popular\"}]'"}
+ENCODER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "golden", "text_encoder")
 STRUCTURES = {"exact": "", "HNSW4": "", "IVF2,Flat": "", "PQ2x4": "", "SQ8": "", "IVF2,PQ2x4": "", "PCA2,Flat": ""}
 ODD = [None, 0, 1, -1, 2, 7, 255, 1 << 20, (1 << 31) - 1, 1 << 31, -(1 << 31), (1 << 62), (1 << 63) - 1, -(1 << 63), 1e300, -0.0, float("inf"), "", "x", "1e999", "sqlite_stmt", b"", b"\0" * 16, b"\xff" * 16]
 
@@ -34,6 +35,9 @@ def make(build, path):
     for name, more in ALGORITHMS.items():
         db.execute(f"CREATE VIRTUAL TABLE m_{name} USING rec_model(events=events, user=user, item=item, weight=n, time=t, algorithm={name}{more})")
         db.execute(f"INSERT INTO m_{name}(m_{name}) VALUES('train')")
+    for storage in ("float", "int8"):
+        db.execute(f"CREATE VIRTUAL TABLE e_{storage} USING rec_encoder(storage={storage})")
+        db.execute(f"INSERT INTO e_{storage}(e_{storage}, arg) VALUES('load', ?)", (ENCODER,))
     db.execute("INSERT INTO m_popular(m_popular, arg) VALUES('tune', '{\"trials\": 2}')")
     for name in ("item_knn", "user_knn", "popular"):
         live(db, f"m_{name}")
@@ -98,13 +102,22 @@ def change_bytes(data, draw):
 
 def mend_version(db, name, blob, draw):
     """A changed version under the checksum that fits, in the bytes and in the row."""
-    steps = len(json.loads(db.execute(f"SELECT log FROM {name}_versions").fetchone()[0] or "[]"))
+    steps = json.loads(db.execute(f"SELECT log FROM {name}_versions").fetchone()[0] or "[]")
+    step = 32 if any(len(s) > 3 for s in steps) else 24
     tail = blob.rfind(b'{"fingerprint"') - 4  # what it was trained on
-    end = (tail if tail > 0 else len(blob)) - steps * 24 - 16 - 32
+    end = (tail if tail > 0 else len(blob)) - len(steps) * step - 16 - 32
     content = change_bytes(blob[:end], draw)
     digest = hashlib.sha256(content).digest()
     db.execute(f"UPDATE {name}_versions SET sha256 = ?, bytes = ?", (digest.hex(), len(content) + len(blob) - end))
     return content + digest + blob[end + 32:]
+
+
+def mend_encoder(db, name, blob, draw):
+    content = change_bytes(blob[:200] if draw.random() < .5 else blob[:-32], draw)  # half of them among the numbers in front
+    content += blob[200:-32] if len(content) < 300 else b""
+    digest = hashlib.sha256(content).digest()
+    db.execute(f"UPDATE {name}_config SET value = ? WHERE key = 'sha256'", (digest.hex(),))
+    return content + digest
 
 
 def mend_segment(blob, draw):
@@ -114,7 +127,7 @@ def mend_segment(blob, draw):
 
 def mutate(db, draw):
     """Change one value; gives (the tables that are concerned, what was done)."""
-    tables = [row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' AND (name GLOB 'm_*' OR name GLOB 'x[0-9]*')")]
+    tables = [row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' AND (name GLOB 'm_*' OR name GLOB 'x[0-9]*' OR name GLOB 'e_*')")]
     table = draw.choice(tables)
     base = table.rsplit("_", 1)[0]
     rowid, = db.execute(f"SELECT rowid FROM {table} ORDER BY random() LIMIT 1").fetchone() or (None,)
@@ -125,6 +138,8 @@ def mutate(db, draw):
     value, = db.execute(f"SELECT {column} FROM {table} WHERE rowid = ?", (rowid,)).fetchone()
     if table.endswith("_chunks") and column == "data":
         new = mend_version(db, base, value, draw)
+    elif table.endswith("_weights") and column == "data":
+        new = mend_encoder(db, base, value, draw)
     elif table.endswith("_segment") and column == "data":
         new = mend_segment(value, draw)
     elif isinstance(value, bytes) and draw.random() < .8:
@@ -153,6 +168,9 @@ def use(db, name):
                       f"SELECT user, item FROM {name} WHERE k = 2", "SELECT * FROM rec_versions", "SELECT * FROM rec_models", "SELECT * FROM rec_trials", f"SELECT count(*) FROM rec_item_vectors('{name}')",
                       f"INSERT INTO {name}({name}) VALUES('integrity-check')", f"INSERT INTO {name}({name}) VALUES('train')", f"SELECT item FROM {name}(3, 3)"]
         statements += [question.format(name) for question in LIFE]
+    elif name.startswith("e_"):
+        statements = [f"SELECT * FROM {name}", f"SELECT rec_embed('{name}', 'Hanging heart lantern, two cats')", f"SELECT count(*) FROM rec_text_vectors('{name}', 'items', 'id', 'name')",
+                      f"INSERT INTO {name}({name}) VALUES('integrity-check')", f"INSERT INTO {name}({name}, arg) VALUES('load', '{ENCODER}')", f"SELECT rec_embed('{name}', '')"]
     else:
         statements = [f"SELECT rowid, score, s FROM {name} WHERE e MATCH '[1,0,2,3]' AND k = 5", f"SELECT rowid FROM {name} WHERE e MATCH '[0,0,0,0]' AND k = 9 AND n IN (1, 2, 9) AND s >= 's1'", f"SELECT rowid, e FROM {name} WHERE similar_to = 7 AND k = 3",
                       f"SELECT count(*) FROM {name}", f"SELECT * FROM rec_search('{name}', 'queries', 'id', 'e', 3)", "SELECT * FROM rec_indexes", f"INSERT INTO {name}({name}) VALUES('integrity-check')",

@@ -378,6 +378,18 @@ def tifu_by_cadence_is_its_twin(horizon, is_live):
 
 
 @claim
+def cadence_needs_times():
+    db, _, _ = _frequent()
+    create_model(db, "timeless", algorithm="repeat", variant="tifu", cadence="true", time=None)
+    try:
+        train(db, "timeless")
+    except sqlite3.Error as error:
+        assert "cadence needs the model's time= column" in str(error), str(error)
+    else:
+        raise AssertionError("cadence without times was trained")
+
+
+@claim
 def a_cart_has_no_cadence():
     db, _, _ = _frequent()
     create_model(db, "with_cadence", algorithm="repeat", variant="tifu", cadence="true")

@@ -90,19 +90,19 @@ def _normed(x, w, name):
     return x / np.sqrt((x ** 2).mean(-1, keepdims=True) + 1e-12) * w[name + ".weight"] + w[name + ".bias"]
 
 
-def _forward(w, tokens):
+def _forward(w, tokens, layers=2, head=16):
     from scipy.special import erf
     x = w["embeddings.word_embeddings.weight"][tokens] + w["embeddings.position_embeddings.weight"][:len(tokens)] + w["embeddings.token_type_embeddings.weight"][0]
     x = _normed(x, w, "embeddings.LayerNorm")
-    for layer in ("encoder.layer.0.", "encoder.layer.1."):
+    for layer in (f"encoder.layer.{i}." for i in range(layers)):
         def dense(v, name):
             return v @ w[f"{layer}{name}.weight"].T + w[f"{layer}{name}.bias"]
         q, k, v = (dense(x, f"attention.self.{n}") for n in ("query", "key", "value"))
         heads = []
-        for h in range(0, 32, 16):
-            s = q[:, h:h + 16] @ k[:, h:h + 16].T / 4
+        for h in range(0, x.shape[1], head):
+            s = q[:, h:h + head] @ k[:, h:h + head].T / np.sqrt(head)
             p = np.exp(s - s.max(1, keepdims=True))
-            heads.append(p / p.sum(1, keepdims=True) @ v[:, h:h + 16])
+            heads.append(p / p.sum(1, keepdims=True) @ v[:, h:h + head])
         x = _normed(x + dense(np.hstack(heads), "attention.output.dense"), w, layer + "attention.output.LayerNorm")
         z = dense(x, "intermediate.dense")
         x = _normed(x + dense(z * (1 + erf(z / np.sqrt(2))) / 2, "output.dense"), w, layer + "output.LayerNorm")
@@ -158,6 +158,9 @@ BROKEN = {
     "few words": ("config.json", lambda c: c.update(vocab_size=9), "more lines than config.json's vocab_size"),
     "many words": ("config.json", lambda c: c.update(vocab_size=9999), "has not the shape"),
     "dense": ("modules.json", lambda c: c.append({"type": "sentence_transformers.models.Dense"}), "modules.json"),
+    "mean and max": ("1_Pooling/config.json", lambda c: c.update(pooling_mode_max_tokens=True), "1_Pooling/config.json"),
+    "accents": ("tokenizer_config.json", lambda c: c.update(strip_accents=False), "strip_accents is not as do_lower_case is"),
+    "Han": ("tokenizer_config.json", lambda c: c.update(tokenize_chinese_chars=False), "tokenize_chinese_chars"),
     "max": ("1_Pooling/config.json", lambda c: c.update(pooling_mode_mean_tokens=False), "1_Pooling/config.json"),
 }
 
@@ -168,6 +171,35 @@ def what_cannot_be_run_is_refused(name, change, word):
         shutil.copytree(TINY, folder, dirs_exist_ok=True)
         _patched(folder, name, change)
         _refused(folder, word)
+
+
+@claim
+def a_vector_that_is_longer_than_all_else_is_loaded():
+    """No more words and no wider an inner layer than the vector is long: what a matrix is read into must hold it."""
+    d, words = 256, ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat"]
+    draw, tensors = np.random.default_rng(3), {}
+    shapes = {"embeddings.word_embeddings.weight": (5, d), "embeddings.position_embeddings.weight": (8, d), "embeddings.token_type_embeddings.weight": (2, d),
+              "embeddings.LayerNorm.weight": (d,), "embeddings.LayerNorm.bias": (d,)}
+    for name, (rows, columns) in {"attention.self.query": (d, d), "attention.self.key": (d, d), "attention.self.value": (d, d), "attention.output.dense": (d, d),
+                                  "intermediate.dense": (16, d), "output.dense": (d, 16)}.items():
+        shapes[f"encoder.layer.0.{name}.weight"], shapes[f"encoder.layer.0.{name}.bias"] = (rows, columns), (rows,)
+    for name in ("attention.output.LayerNorm", "output.LayerNorm"):
+        shapes[f"encoder.layer.0.{name}.weight"] = shapes[f"encoder.layer.0.{name}.bias"] = (d,)
+    header, data = {}, b""
+    for name, shape in shapes.items():
+        tensors[name] = (draw.standard_normal(shape) * .2).astype("<f4")
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + tensors[name].nbytes]}
+        data += tensors[name].tobytes()
+    with tempfile.TemporaryDirectory() as folder:
+        with open(os.path.join(folder, "config.json"), "w") as file:
+            json.dump({"model_type": "bert", "hidden_act": "gelu", "hidden_size": d, "num_hidden_layers": 1, "num_attention_heads": 16, "intermediate_size": 16,
+                       "vocab_size": 5, "max_position_embeddings": 8}, file)
+        with open(os.path.join(folder, "vocab.txt"), "w") as file:
+            file.write("\n".join(words))
+        text = json.dumps(header).encode()
+        with open(os.path.join(folder, "model.safetensors"), "wb") as file:
+            file.write(struct.pack("<Q", len(text)) + text + data)
+        close(_embed(_load(folder), "cat"), _forward({name: x.astype(float) for name, x in tensors.items()}, [2, 4, 3], layers=1, head=16), 3e-6, "vector", scale=1)
 
 
 @claim

@@ -162,7 +162,7 @@ TEST(ordered_eigen_finds_values_and_vectors) {
     float x[N * D], a[D * D], vectors[D * D], value[D];
     random_gram(a, x, N, D);
     memcpy(vectors, a, sizeof a);
-    CHECK(ordered_eigen(vectors, value, D) == 0);
+    CHECK(ordered_eigen(vectors, value, D, NULL) == 0);
     for (size_t e = 0; e < D; e++) {
         const float *v = vectors + e * D;
         if (e) CHECK(value[e] >= value[e - 1]);
@@ -178,7 +178,7 @@ TEST(ordered_eigen_finds_values_and_vectors) {
         }
     }
     float diagonal[9] = {3, 0, 0, 0, 1, 0, 0, 0, 2}, of_diagonal[3];
-    CHECK(ordered_eigen(diagonal, of_diagonal, 3) == 0);
+    CHECK(ordered_eigen(diagonal, of_diagonal, 3, NULL) == 0);
     CHECK(of_diagonal[0] == 1 && of_diagonal[1] == 2 && of_diagonal[2] == 3);
 }
 

@@ -72,26 +72,39 @@ Status encoder_describe(const ShadowOwner *owner, EncoderFacts *out, int *is_the
 
 /* ---- writing ---- */
 
-static Status write_chunks(const ShadowOwner *owner, const Bytes *stored, Err *err) {
+static Status write_chunks(
+    const ShadowOwner *owner, sqlite3_int64 first, const Bytes *stored, Err *err) {
     sqlite3_stmt *insert;
     TRY(sql_prepare(owner->db, &insert, err,
         "INSERT INTO \"%w\".\"%w_weights\"(chunk, data) VALUES(?1, ?2)", owner->schema,
         owner->name));
-    Status status = chunks_write(owner->db, insert, 1, 2, 0, stored->data, stored->len, err);
+    Status status = chunks_write(owner->db, insert, 1, 2, first, stored->data, stored->len, err);
     sqlite3_finalize(insert);
     return status;
 }
 
-/* The digest comes last: what is half written has none. */
+static Status delete_chunks(
+    const ShadowOwner *owner, const char *comparison, sqlite3_int64 chunk, Err *err) {
+    return sql_execute(owner->db, err, "DELETE FROM \"%w\".\"%w_weights\" WHERE chunk %s %lld",
+        owner->schema, owner->name, comparison, chunk);
+}
+
+/* The new rows stand behind the old ones until all are there: inside BEGIN an INSERT ... VALUES
+ * takes nothing back by itself. */
 Status encoder_put(const ShadowOwner *owner, const Bytes *stored, const char *sha256, Err *err) {
-    TRY(sql_execute(owner->db, err, "DELETE FROM \"%w\".\"%w_config\" WHERE key='sha256'",
-        owner->schema, owner->name));
-    TRY(sql_execute(
-        owner->db, err, "DELETE FROM \"%w\".\"%w_weights\"", owner->schema, owner->name));
-    TRY(write_chunks(owner, stored, err));
+    sqlite3_int64 first;
+    TRY(sql_integer(owner->db, 0, &first, err,
+        "SELECT coalesce(max(chunk) + 1, 0) FROM \"%w\".\"%w_weights\"", owner->schema,
+        owner->name));
+    Status status = write_chunks(owner, first, stored, err);
+    if (status != ST_OK) {
+        delete_chunks(owner, ">=", first, NULL);
+        return status;
+    }
+    TRY(delete_chunks(owner, "<", first, err));
     return sql_execute(owner->db, err,
-        "INSERT INTO \"%w\".\"%w_config\"(key, value) VALUES('sha256', %Q)", owner->schema,
-        owner->name, sha256);
+        "INSERT OR REPLACE INTO \"%w\".\"%w_config\"(key, value) VALUES('sha256', %Q)",
+        owner->schema, owner->name, sha256);
 }
 
 /* ---- reading ---- */

@@ -22,8 +22,7 @@ extern const OptSpec encoder_options[];
 /* The row of config: sqlite3_malloc'ed, NULL where there is none. */
 Status encoder_config(const ShadowOwner *owner, const char *key, char **out, Err *err);
 
-/* What the rows say without all of them being read: its shape, and name, which is mem_free'd; *out
- * is 0 where nothing is loaded. */
+/* What the rows say without all of them being read; *is_there is 0 where nothing is loaded. */
 typedef struct EncoderFacts {
     BertShape shape;
     char *name, *sha256; /* mem_free, sqlite3_free */
@@ -35,7 +34,7 @@ void encoder_facts_clear(EncoderFacts *facts);
 /* Put a stored form in the place of what is there. */
 Status encoder_put(const ShadowOwner *owner, const Bytes *stored, const char *sha256, Err *err);
 
-/* Read all rows, past the process's copy: is it whole? *out: its digest. */
+/* All rows, past the process's copy; checked. The caller frees it. */
 Status encoder_read(const ShadowOwner *owner, TextEncoder **out, Err *err);
 
 /* The encoder, to be cache_release'd. */

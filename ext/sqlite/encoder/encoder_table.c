@@ -207,11 +207,17 @@ static int encoder_close(sqlite3_vtab_cursor *base) {
 static int encoder_filter(
     sqlite3_vtab_cursor *base, int plan, const char *text, int argc, sqlite3_value **argv) {
     EncoderCursor *cursor = (EncoderCursor *)base;
-    ShadowOwner owner = owner_of((EncoderTable *)base->pVtab);
+    EncoderTable *table = (EncoderTable *)base->pVtab;
+    ShadowOwner owner = owner_of(table);
     Err err = {0};
     (void)plan, (void)text, (void)argc, (void)argv;
     encoder_facts_clear(&cursor->facts);
-    Status status = encoder_describe(&owner, &cursor->facts, &cursor->has_row, &err);
+    cursor->has_row = 0;
+    Status status = guard_enter_table(&table->busy, &err);
+    if (status == ST_OK) {
+        status = encoder_describe(&owner, &cursor->facts, &cursor->has_row, &err);
+        guard_leave_table(&table->busy);
+    }
     return sql_vtab_error(base->pVtab, MODULE, owner.name, status, &err);
 }
 

@@ -16,13 +16,14 @@ typedef struct Side {
     Holdout holdout;
     JudgedUsers users;
     Judgement judgement;
+    int exclude_seen;
 } Side;
 
 static Status judge_side(Side *side, sqlite3 *db, const char *model, const char *holdout,
     const EvaluateCall *common, EvaluateOptions *options, Task *task, Err *err) {
     EvaluateCall call = *common; /* exclude_seen may be the algorithm's own */
     TRY(evaluate_load(&side->model, &side->holdout, &side->users, db, model, holdout, &call, err));
-    options->exclude_seen = (int)call.exclude_seen;
+    side->exclude_seen = options->exclude_seen = (int)call.exclude_seen;
     return evaluate_judge(
         &side->judgement, &side->model, &side->holdout, call.choice, options, task, err);
 }
@@ -127,6 +128,7 @@ static Status compare_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
     if (status == ST_OK)
         status = judge_side(
             &b, db, value_text(argv[1]), value_text(argv[2]), &call, &options, &task, err);
+    options.exclude_seen = a.exclude_seen && b.exclude_seen; /* of what is shown from here on */
     if (status == ST_OK) status = pair_users(&pairs, &a, &b, err);
     for (int k = 0; k < options.n_k && status == ST_OK; k++)
         status = emit_pairs(sink, &pairs, &a, &b, &options, k, &task, err);

@@ -9,8 +9,9 @@ Status chunks_write(sqlite3 *db, sqlite3_stmt *insert, int number_at, int data_a
         int has_row;
         size_t bytes = len - from < CHUNK ? len - from : CHUNK;
         sqlite3_bind_int64(insert, number_at, first + (sqlite3_int64)(from / CHUNK));
-        sqlite3_bind_blob64(insert, data_at, (const char *)data + from, bytes, SQLITE_STATIC);
-        status = sql_step(db, insert, &has_row, err);
+        int code = sqlite3_bind_blob64(
+            insert, data_at, (const char *)data + from, bytes, SQLITE_STATIC);
+        status = code ? sql_failed(err, db, code) : sql_step(db, insert, &has_row, err);
         sqlite3_reset(insert);
     }
     return status;

@@ -140,6 +140,20 @@ static Status set_columns_and_options(
     return ST_OK;
 }
 
+/* Which columns of the items table go together. */
+static Status check_catalogue(const ModelDefinition *definition, Err *err) {
+    if (!definition->items != !definition->item_key ||
+        (!definition->items &&
+            (definition->item_text || definition->item_vector || definition->item_category)))
+        return fail(err, ST_BADARG,
+            "items= and item_key= go together, and item_text=, item_vector= and item_category= "
+            "need them");
+    return definition->encoder && (!definition->item_text || definition->item_vector)
+        ? fail(err, ST_BADARG,
+              "encoder= makes the vectors of item_text=: it needs that, and no item_vector=")
+        : ST_OK;
+}
+
 /* Set a definition from key-value pairs, the algorithm first. */
 static Status definition_set(ModelDefinition *definition, const Arguments *arguments, Err *err) {
     const char *algorithm = DEFAULT_ALGORITHM;
@@ -159,7 +173,7 @@ static Status definition_set(ModelDefinition *definition, const Arguments *argum
     if (definition->algorithm->check) TRY(definition->algorithm->check(&definition->params, err));
     if (!definition->events || !definition->user || !definition->item)
         return fail(err, ST_BADARG, "events=, user= and item= are needed");
-    return ST_OK;
+    return check_catalogue(definition, err);
 }
 
 /* The declared type of a column of the events, "" when it has none; an error when it does not
@@ -195,15 +209,6 @@ static Status check_columns(ModelDefinition *definition, Err *err) {
     char *optional[] = {definition->weight, definition->time, definition->session,
         definition->item_key, definition->item_text, definition->item_vector,
         definition->item_category};
-    if (!definition->items != !definition->item_key ||
-        (!definition->items &&
-            (definition->item_text || definition->item_vector || definition->item_category)))
-        return fail(err, ST_BADARG,
-            "items= and item_key= go together, and item_text=, item_vector= and item_category= "
-            "need them");
-    if (definition->encoder && (!definition->item_text || definition->item_vector))
-        return fail(err, ST_BADARG,
-            "encoder= makes the vectors of item_text=: it needs that, and no item_vector=");
     for (int i = 0; i < 7; i++) {
         if (!optional[i]) continue;
         TRY(column_type(

@@ -23,6 +23,8 @@ typedef struct Visitors {
     const Csr *rows;
     const double *time; /* per entry */
     double from, to;
+    const Visit *visit; /* NULL: none are kept */
+    const int64_t *visit_start;
 } Visitors;
 
 static int came(const Visitors *visitors, int32_t row) {
@@ -40,6 +42,10 @@ static Status add_list(ListProfile *lists, Profile *profile, const Visitors *vis
         .weight = visitors->rows->val + from,
         .n = csr_row_len(visitors->rows, row),
         .time = (double *)(uintptr_t)(visitors->time + from)};
+    if (visitors->visit) {
+        history.visit = visitors->visit + visitors->visit_start[row];
+        history.n_visits = visitors->visit_start[row + 1] - visitors->visit_start[row];
+    }
     return list_profile_add(lists, profile, &history, covers, err);
 }
 
@@ -62,7 +68,8 @@ static Status add_lists(Profile *profile, const Model *model, const Visitors *vi
 }
 
 Status profile_trained(Profile *profile, Model *model, const Dataset *data, Err *err) {
-    Visitors visitors = {&data->by_user, data->pair_time, profile->last - DAY, INFINITY};
+    Visitors visitors = {&data->by_user, data->pair_time, profile->last - DAY, INFINITY,
+        data->visit, data->visit_start};
     Bytes json = {0};
     if (profile->first == profile->last) visitors.from = -INFINITY; /* no times */
     TRY(add_lists(profile, model, &visitors, err));
@@ -81,7 +88,7 @@ static Status add_lists_now(
     rules.has_until = 1;
     rules.until = to;
     TRY(events_read_histories(reader, model, &rules, &all, err));
-    Visitors visitors = {&all.rows, all.time, from, to};
+    Visitors visitors = {&all.rows, all.time, from, to, all.visit, all.visit_start};
     Status status = add_lists(out, model, &visitors, err);
     all_histories_clear(&all);
     return status;
