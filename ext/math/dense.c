@@ -39,7 +39,9 @@ static void initialise(void) { pthread_atfork(lock, unlock, unlock_in_child); }
 /* OpenBLAS keeps a buffer for each thread that is inside it at once, and where the machine gives it
  * none it asks again without end. It never gives one back, so that those which were there once are
  * there. */
-static const size_t BUFFER = (size_t)160 << 20; /* 128 MiB on x86-64, and what else a call takes */
+/* 128 MiB on x86-64; and of a thread that begins, its stack and the 64 MiB that glibc reserves for
+ * an arena of its own, which come after we have looked. */
+static const size_t BUFFER = (size_t)208 << 20;
 static int n_buffers;
 
 static int has_room(int buffers) {
@@ -63,8 +65,9 @@ static Status begin(int buffers, int threads, Err *err) {
         our_threads = threads;
     }
     pthread_mutex_unlock(&mutex);
-    return room ? ST_OK
-                : fail_nomem(err, "OpenBLAS, which takes 160 MiB of address space for each thread");
+    return room
+        ? ST_OK
+        : fail_nomem(err, "OpenBLAS, which takes up to 208 MiB of address space for each thread");
 }
 
 Status dense_begin_threads(int threads, Err *err) { return begin(threads, threads, err); }
