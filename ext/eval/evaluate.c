@@ -71,8 +71,8 @@ const char *judgement_name(int metric) {
                                       : own[metric - N_RANKING_METRICS];
 }
 
-int judgement_has(int metric, const EvaluateOptions *options) {
-    return metric < JUDGED_REPEAT_SHARE || !options->exclude_seen;
+int judgement_metrics(const EvaluateOptions *options) {
+    return options->exclude_seen ? JUDGED_REPEAT_SHARE : N_JUDGED;
 }
 
 /* Where the user's value of a metric goes. */

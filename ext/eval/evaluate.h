@@ -39,8 +39,8 @@ enum {
     N_JUDGED
 };
 const char *judgement_name(int metric);
-/* Is it judged with these options? */
-int judgement_has(int metric, const EvaluateOptions *options);
+/* How many of them, from the first on, are told with these options. */
+int judgement_metrics(const EvaluateOptions *options);
 
 /* What came out. */
 typedef struct Judgement {

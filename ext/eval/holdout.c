@@ -55,16 +55,8 @@ static Status add_visits(Holdout *h, const History *history, Err *err) {
 }
 
 History holdout_history(const Holdout *h, int32_t user) {
-    int64_t at = h->history.row_start[user];
-    History out = {.item = h->history.col + at,
-        .weight = h->history.val + at,
-        .n = csr_row_len(&h->history, user),
-        .time = h->history_time + at};
-    if (h->visit) {
-        out.visit = h->visit + h->visit_start[user];
-        out.n_visits = h->visit_start[user + 1] - h->visit_start[user];
-    }
-    return out;
+    return history_of_row(
+        &(HistoryRows){&h->history, h->history_time, h->visit, h->visit_start}, user);
 }
 
 Status holdout_end_user(Holdout *h, const History *history, Err *err) {

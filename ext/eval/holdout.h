@@ -3,7 +3,7 @@
 #define REC_HOLDOUT_H
 
 #include "../math/csr.h"
-#include "../models/model.h"
+#include "../models/histories.h"
 
 /* Row u of history and of relevant is the same user. A user is added by her relevant items, then
  * her history. */

@@ -9,14 +9,14 @@ Status series_intervals(Interval *out, int64_t *count, const double *series, int
     const EvaluateOptions *options, Task *task, Err *err) {
     double *packed = mem_array((size_t)(n * N_JUDGED), sizeof *packed);
     Interval whole[N_JUDGED];
-    int n_whole = 0, at = 0;
+    int n_whole = 0, at = 0, metrics = judgement_metrics(options);
     if (!packed) return fail_nomem(err, "the evaluation");
-    for (int m = 0; m < N_JUDGED; m++) {
+    for (int m = 0; m < metrics; m++) {
         count[m] = 0;
         for (int64_t i = 0; i < n; i++) count[m] += !isnan(series[m * n + i]);
         n_whole += count[m] == n;
     }
-    for (int m = 0; m < N_JUDGED; m++) {
+    for (int m = 0; m < metrics; m++) {
         if (count[m] != n) continue;
         for (int64_t i = 0; i < n; i++) packed[i * n_whole + at] = series[m * n + i];
         at++;
@@ -24,7 +24,7 @@ Status series_intervals(Interval *out, int64_t *count, const double *series, int
     Status status = bootstrap_means(
         whole, packed, n, n_whole, options->bootstrap, options->seed, task, err);
     at = 0;
-    for (int m = 0; m < N_JUDGED && status == ST_OK; m++) {
+    for (int m = 0; m < metrics && status == ST_OK; m++) {
         if (count[m] == n) {
             out[m] = whole[at++];
             continue;

@@ -198,16 +198,9 @@ static Status fill(Dataset *data, const EventSet *set, const uint8_t *held, int 
 /* What the user of the training part has: taste and, into seen (room for all items), what counts as
  * seen. */
 static History history_of(const TrialPart *p, const Model *model, int32_t own, int32_t *seen) {
-    const Csr *train = &p->train.by_user, *all = &p->all.by_user;
-    int64_t at = train->row_start[own];
-    History history = {.item = train->col + at,
-        .weight = train->val + at,
-        .n = csr_row_len(train, own),
-        .time = p->train.pair_time + at};
-    if (p->train.visit) {
-        history.visit = p->train.visit + p->train.visit_start[own];
-        history.n_visits = p->train.visit_start[own + 1] - p->train.visit_start[own];
-    }
+    const Csr *all = &p->all.by_user;
+    HistoryRows rows = dataset_rows(&p->train);
+    History history = history_of_row(&rows, own);
     if (!p->has_all) return history;
     int32_t u = keymap_find(p->all.users, keymap_key(p->train.users, own));
     /* in key order, as the model's ids are */

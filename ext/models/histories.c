@@ -255,19 +255,29 @@ void all_histories_clear(AllHistories *all) {
     *all = (AllHistories){0};
 }
 
-History all_histories_row(const AllHistories *all, int32_t user) {
-    int64_t from = all->rows.row_start[user];
-    History history = {.item = all->rows.col + from,
-        .weight = all->rows.val + from,
-        .n = csr_row_len(&all->rows, user),
-        .time = all->time + from};
-    if (all->seen) {
-        history.seen = all->seen + all->seen_start[user];
-        history.n_seen = all->seen_start[user + 1] - all->seen_start[user];
-    }
+History history_of_row(const HistoryRows *all, int32_t user) {
+    int64_t from = all->rows->row_start[user];
+    History history = {.item = all->rows->col + from,
+        .weight = all->rows->val + from,
+        .n = csr_row_len(all->rows, user),
+        .time = all->time ? all->time + from : NULL};
     if (all->visit) {
         history.visit = all->visit + all->visit_start[user];
         history.n_visits = all->visit_start[user + 1] - all->visit_start[user];
+    }
+    return history;
+}
+
+HistoryRows dataset_rows(const Dataset *data) {
+    return (HistoryRows){&data->by_user, data->pair_time, data->visit, data->visit_start};
+}
+
+History all_histories_row(const AllHistories *all, int32_t user) {
+    History history = history_of_row(
+        &(HistoryRows){&all->rows, all->time, all->visit, all->visit_start}, user);
+    if (all->seen) {
+        history.seen = all->seen + all->seen_start[user];
+        history.n_seen = all->seen_start[user + 1] - all->seen_start[user];
     }
     return history;
 }

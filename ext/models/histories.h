@@ -85,7 +85,20 @@ void all_histories_clear(AllHistories *all);
 Status all_histories_of_events(EventList *list, KeyMap *users, int32_t n_items,
     const HistoryRules *rules, AllHistories *out, Err *err);
 
+/* The arrays of all users that histories are rows of. time: or NULL; visit: or NULL, then each item
+ * was had once. */
+typedef struct HistoryRows {
+    const Csr *rows;
+    double *time;
+    const Visit *visit;
+    const int64_t *visit_start;
+} HistoryRows;
 /* One user's; it borrows. */
+History history_of_row(const HistoryRows *all, int32_t user);
+/* The rows of a finished dataset. */
+HistoryRows dataset_rows(const Dataset *data);
+
+/* One user's, with what she has seen; it borrows. */
 History all_histories_row(const AllHistories *all, int32_t user);
 /* Has the user the item, as something that counts as seen? O(log of what she has seen). */
 int all_histories_has(const AllHistories *all, int32_t user, int32_t item);

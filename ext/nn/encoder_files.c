@@ -384,7 +384,8 @@ static Status read_weights(const char *folder, const BertShape *shape, void **ou
     return status;
 }
 
-Status encoder_from_folder(const char *folder, const EncoderWish *wish, Bytes *out, Err *err) {
+Status encoder_from_folder(
+    const char *folder, const EncoderWish *wish, Bytes *out, char sha256[SHA256_TEXT], Err *err) {
     Described found = {0};
     Bytes vocabulary = {0};
     void *weights = NULL;
@@ -400,7 +401,7 @@ Status encoder_from_folder(const char *folder, const EncoderWish *wish, Bytes *o
     if (status == ST_OK) status = read_weights(folder, &found.shape, &weights, err);
     if (status == ST_OK)
         status = text_encoder_write(out, &found.shape, found.is_lower, found.name,
-            (const char *)vocabulary.data, vocabulary.len, weights, err);
+            (const char *)vocabulary.data, vocabulary.len, weights, sha256, err);
     mem_free(weights);
     bytes_clear(&vocabulary);
     return status;

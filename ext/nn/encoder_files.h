@@ -17,8 +17,9 @@ typedef struct EncoderWish {
     size_t length; /* the most tokens of a text; 0: the model's own */
 } EncoderWish;
 
-/* The stored form (text_encoder_read) of the encoder of a folder. Memory: the file and the weights;
- * then the weights twice. */
-Status encoder_from_folder(const char *folder, const EncoderWish *wish, Bytes *out, Err *err);
+/* The stored form (text_encoder_read) of the encoder of a folder, and its digest. Memory: the file
+ * and the weights; then the weights twice. */
+Status encoder_from_folder(
+    const char *folder, const EncoderWish *wish, Bytes *out, char sha256[SHA256_TEXT], Err *err);
 
 #endif

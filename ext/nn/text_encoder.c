@@ -23,11 +23,11 @@ size_t text_encoder_memory(const TextEncoder *encoder) {
 /* ---- storage ---- */
 
 Status text_encoder_write(Bytes *out, const BertShape *shape, int is_lower, const char *name,
-    const char *vocabulary, size_t vocabulary_len, const void *weights, Err *err) {
+    const char *vocabulary, size_t vocabulary_len, const void *weights, char sha256[SHA256_TEXT],
+    Err *err) {
     const size_t number[N_NUMBERS] = {shape->dim, shape->layers, shape->heads, shape->inner,
         shape->words, shape->length, (size_t)shape->pooling, (size_t)shape->kind, (size_t)is_lower};
     size_t bytes = bert_bytes(shape);
-    char sha256[SHA256_TEXT];
     bytes_reserve(out, bytes + vocabulary_len + 1024);
     sealed_begin(out, MAGIC, FORMAT);
     for (size_t i = 0; i < N_NUMBERS; i++) bytes_u32(out, (uint32_t)number[i]);

@@ -34,9 +34,10 @@ Status text_encoder_read(TextEncoder **out, const void *data, size_t len, Err *e
 /* What the beginning of a stored form says: its shape, and where it came from, to be mem_free'd. */
 Status text_encoder_describe(const void *data, size_t len, BertShape *shape, char **name, Err *err);
 
-/* The stored form of a new one; weights: as bert_init takes them. */
+/* The stored form of a new one, and its digest; weights: as bert_init takes them. */
 Status text_encoder_write(Bytes *out, const BertShape *shape, int is_lower, const char *name,
-    const char *vocabulary, size_t vocabulary_len, const void *weights, Err *err);
+    const char *vocabulary, size_t vocabulary_len, const void *weights, char sha256[SHA256_TEXT],
+    Err *err);
 
 typedef struct EncodedText {
     const char *text;

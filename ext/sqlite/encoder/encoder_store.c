@@ -133,6 +133,8 @@ static void free_encoder(void *encoder) { text_encoder_free(encoder); }
 static Status take(const ShadowOwner *owner, TextEncoder **out, Err *err) {
     char *sha256;
     TextEncoder *encoder = NULL;
+    TRY(shadow_check(&encoder_shadow, owner, err));
+    TRY(shadow_check_format(&encoder_shadow, owner, err));
     TRY(encoder_config(owner, "sha256", &sha256, err));
     if (!sha256)
         return fail(err, ST_BADARG,
@@ -170,8 +172,6 @@ Status encoder_take(const ShadowOwner *owner, TextEncoder **out, Err *err) {
     if (!found)
         return fail(err, ST_BADARG, "no rec_encoder named '%.60s' in schema %.60s", owner->name,
             owner->schema);
-    TRY(shadow_check(&encoder_shadow, owner, err));
-    TRY(shadow_check_format(&encoder_shadow, owner, err));
     return take(owner, out, err);
 }
 
@@ -180,7 +180,7 @@ Status encoder_find(sqlite3 *db, const char *name, TextEncoder **out, Err *err) 
     *out = NULL;
     TRY(schema_find_table(db, "rec_encoder", name, "_weights", &schema, &table, err));
     ShadowOwner owner = {db, schema, table, NULL};
-    Status status = encoder_take(&owner, out, err);
+    Status status = take(&owner, out, err);
     sqlite3_free(schema);
     sqlite3_free(table);
     return status;

@@ -260,15 +260,13 @@ static Status command_load(const CommandCall *call, Err *err) {
     ShadowOwner owner = owner_of(table);
     EncoderWish wish = {(PackedKind)table->options.storage, (size_t)table->options.length};
     Bytes stored = {0};
-    TextEncoder *encoder = NULL;
+    char sha256[SHA256_TEXT];
     const char *folder = value_text(call->arg);
     if (!folder || !*folder)
         return fail(err, ST_BADARG, "load: arg is the folder that holds the encoder's files");
     TRY(guard_may_train(table->db, err));
-    Status status = encoder_from_folder(folder, &wish, &stored, err);
-    if (status == ST_OK) status = text_encoder_read(&encoder, stored.data, stored.len, err);
-    if (status == ST_OK) status = encoder_put(&owner, &stored, encoder->sha256, err);
-    text_encoder_free(encoder);
+    Status status = encoder_from_folder(folder, &wish, &stored, sha256, err);
+    if (status == ST_OK) status = encoder_put(&owner, &stored, sha256, err);
     bytes_clear(&stored);
     return status;
 }

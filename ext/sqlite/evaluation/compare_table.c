@@ -93,14 +93,14 @@ static Status emit_pairs(RowSink *sink, SharedUsers *pairs, const Side *a, const
     const EvaluateOptions *options, int k, Task *task, Err *err) {
     Interval interval[N_JUDGED];
     int64_t count[N_JUDGED];
-    for (int m = 0; m < N_JUDGED; m++)
+    int metrics = judgement_metrics(options);
+    for (int m = 0; m < metrics; m++)
         for (int64_t i = 0; i < pairs->n; i++)
             pairs->series[m * pairs->n + i] = judgement_values(
                                                   &b->judgement, m, k)[pairs->of_b[i]] -
                 judgement_values(&a->judgement, m, k)[pairs->of_a[i]];
     TRY(series_intervals(interval, count, pairs->series, pairs->n, options, task, err));
-    for (int m = 0; m < N_JUDGED; m++) {
-        if (!judgement_has(m, options)) continue;
+    for (int m = 0; m < metrics; m++) {
         if (options->bootstrap == 0) interval[m].low = interval[m].high = NAN;
         row_text(sink, judgement_name(m));
         row_integer(sink, options->k[k]);

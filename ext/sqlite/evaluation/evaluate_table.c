@@ -47,10 +47,11 @@ static Status emit_users(
     const Report *report, const Judgement *judged, int32_t segment, Task *task, Err *err) {
     int64_t n = 0, count[N_JUDGED];
     Interval interval[N_JUDGED];
+    int metrics = judgement_metrics(report->options);
     for (int32_t u = 0; u < judged->n_users; u++)
         n += segment == ALL_SEGMENTS || report->users->segment[u] == segment;
     for (int k = 0; k < report->options->n_k; k++) {
-        for (int m = 0; m < N_JUDGED; m++) {
+        for (int m = 0; m < metrics; m++) {
             const double *value = judgement_values(judged, m, k);
             double *to = report->series + m * n;
             for (int32_t u = 0; u < judged->n_users; u++)
@@ -58,9 +59,8 @@ static Status emit_users(
                     *to++ = value[u];
         }
         TRY(series_intervals(interval, count, report->series, n, report->options, task, err));
-        for (int m = 0; m < N_JUDGED; m++)
-            if (judgement_has(m, report->options))
-                emit(report, judgement_name(m), k, interval[m], count[m], segment);
+        for (int m = 0; m < metrics; m++)
+            emit(report, judgement_name(m), k, interval[m], count[m], segment);
     }
     return ST_OK;
 }
@@ -143,8 +143,7 @@ static Status report_users(Report *report, Task *task, Err *err) {
         &judgement, report->model, report->holdout, report->device, report->options, task, err);
     for (int32_t u = 0; status == ST_OK && u < judgement.n_users; u++)
         for (int k = 0; k < report->options->n_k; k++)
-            for (int m = 0; m < N_JUDGED; m++) {
-                if (!judgement_has(m, report->options)) continue;
+            for (int m = 0; m < judgement_metrics(report->options); m++) {
                 row_key(report->sink, keymap_key(users->keys, users->user[u]));
                 row_text(report->sink, judgement_name(m));
                 row_integer(report->sink, report->options->k[k]);

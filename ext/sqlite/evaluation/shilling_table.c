@@ -103,15 +103,8 @@ static Status count_list(Shilling *shilling, ModelQuery *query, const Dataset *d
     const Model *model = query->model;
     Ranked row[MOST_K];
     size_t n;
-    int64_t from = data->by_user.row_start[user];
-    History history = {.item = data->by_user.col + from,
-        .weight = data->by_user.val + from,
-        .n = csr_row_len(&data->by_user, user),
-        .time = data->pair_time + from};
-    if (data->visit) {
-        history.visit = data->visit + data->visit_start[user];
-        history.n_visits = data->visit_start[user + 1] - data->visit_start[user];
-    }
+    HistoryRows rows = dataset_rows(data);
+    History history = history_of_row(&rows, user);
     int64_t n_allowed = model->n_items;
     bits_fill(allowed, n_allowed);
     for (int64_t i = 0; !model->algorithm->keeps_seen && i < history.n; i++, n_allowed--)

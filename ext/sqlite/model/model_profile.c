@@ -20,38 +20,28 @@ Status profile_training(
 
 /* Whose lists are looked at: rows with an entry of [from, to); without times, any. */
 typedef struct Visitors {
-    const Csr *rows;
-    const double *time; /* per entry */
+    HistoryRows all;
     double from, to;
-    const Visit *visit; /* NULL: none are kept */
-    const int64_t *visit_start;
 } Visitors;
 
 static int came(const Visitors *visitors, int32_t row) {
-    const int64_t *start = visitors->rows->row_start;
+    const int64_t *start = visitors->all.rows->row_start;
+    const double *time = visitors->all.time;
     for (int64_t e = start[row]; e < start[row + 1]; e++)
-        if (visitors->time[e] >= visitors->from && visitors->time[e] < visitors->to) return 1;
+        if (time[e] >= visitors->from && time[e] < visitors->to) return 1;
     return 0;
 }
 
 /* The list of one row. */
 static Status add_list(ListProfile *lists, Profile *profile, const Visitors *visitors, int32_t row,
     int covers, Err *err) {
-    int64_t from = visitors->rows->row_start[row];
-    History history = {.item = visitors->rows->col + from,
-        .weight = visitors->rows->val + from,
-        .n = csr_row_len(visitors->rows, row),
-        .time = (double *)(uintptr_t)(visitors->time + from)};
-    if (visitors->visit) {
-        history.visit = visitors->visit + visitors->visit_start[row];
-        history.n_visits = visitors->visit_start[row + 1] - visitors->visit_start[row];
-    }
+    History history = history_of_row(&visitors->all, row);
     return list_profile_add(lists, profile, &history, covers, err);
 }
 
 /* Evenly among those who came. */
 static Status add_lists(Profile *profile, const Model *model, const Visitors *visitors, Err *err) {
-    const Csr *rows = visitors->rows;
+    const Csr *rows = visitors->all.rows;
     ListProfile lists;
     int64_t n = 0, met = 0, picked = 0;
     for (int32_t row = 0; row < rows->n_rows; row++) n += came(visitors, row);
@@ -68,8 +58,7 @@ static Status add_lists(Profile *profile, const Model *model, const Visitors *vi
 }
 
 Status profile_trained(Profile *profile, Model *model, const Dataset *data, Err *err) {
-    Visitors visitors = {&data->by_user, data->pair_time, profile->last - DAY, INFINITY,
-        data->visit, data->visit_start};
+    Visitors visitors = {dataset_rows(data), profile->last - DAY, INFINITY};
     Bytes json = {0};
     if (profile->first == profile->last) visitors.from = -INFINITY; /* no times */
     TRY(add_lists(profile, model, &visitors, err));
@@ -88,7 +77,7 @@ static Status add_lists_now(
     rules.has_until = 1;
     rules.until = to;
     TRY(events_read_histories(reader, model, &rules, &all, err));
-    Visitors visitors = {&all.rows, all.time, from, to, all.visit, all.visit_start};
+    Visitors visitors = {{&all.rows, all.time, all.visit, all.visit_start}, from, to};
     Status status = add_lists(out, model, &visitors, err);
     all_histories_clear(&all);
     return status;
