@@ -37,6 +37,32 @@ const OptSpec *options_find(const OptSpec *specs, const char *name) {
     return NULL;
 }
 
+static const char *const OF_TRAINING[] = {"init_from", "pause_after"};
+enum { N_OF_TRAINING = sizeof OF_TRAINING / sizeof *OF_TRAINING };
+
+int option_of_training(const char *name) {
+    for (size_t i = 0; i < N_OF_TRAINING; i++)
+        if (strcmp(name, OF_TRAINING[i]) == 0) return 1;
+    return 0;
+}
+
+const char *options_of_training(const OptSpec *specs, const void *params) {
+    for (size_t i = 0; i < N_OF_TRAINING; i++) {
+        const OptSpec *spec = options_find(specs, OF_TRAINING[i]);
+        int64_t value = 0;
+        if (spec) memcpy(&value, (const char *)params + spec->offset, sizeof value);
+        if (value) return OF_TRAINING[i];
+    }
+    return NULL;
+}
+
+void options_forget_training(const OptSpec *specs, void *params) {
+    for (size_t i = 0; i < N_OF_TRAINING; i++) {
+        const OptSpec *spec = options_find(specs, OF_TRAINING[i]);
+        if (spec) set_integer(spec, params, 0);
+    }
+}
+
 const char *options_choice(const char *choices, int64_t index, size_t *len) {
     const char *word = choices;
     for (; index > 0 && word; index--) {

@@ -51,6 +51,13 @@ const OptSpec *options_find(const OptSpec *specs, const char *name);
 /* Parse text into the field of spec. */
 Status options_set(const OptSpec *spec, void *params, const char *text, Err *err);
 
+/* Options that belong to one training, where it starts and where it pauses, 0 for neither: they say
+ * nothing about a setting. */
+int option_of_training(const char *name);
+/* The first of them that is set, or NULL. */
+const char *options_of_training(const OptSpec *specs, const void *params);
+void options_forget_training(const OptSpec *specs, void *params);
+
 /* Fail with "unknown option 'name' (allowed: ...)"; specs is a NULL-terminated list of tables. */
 Status options_unknown(const OptSpec *const *tables, const char *name, Err *err);
 

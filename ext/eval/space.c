@@ -14,9 +14,11 @@ static Status read_axis(Space *s, const char *name, json_t *value, Err *err) {
         const OptSpec *tables[] = {s->tunable.options, s->tunable.common, NULL};
         return options_unknown(tables, name, err);
     }
-    if (strcmp(name, "init_from") == 0)
-        return fail(
-            err, ST_BADARG, "init_from cannot be tuned: the version has seen what is held out");
+    if (option_of_training(name))
+        return fail(err, ST_BADARG,
+            "%s cannot be tuned: it says how one training starts or ends, and a version to start "
+            "from has seen what is held out",
+            name);
     if (s->n == SAMPLER_MAX_DIMENSIONS)
         return fail(err, ST_BADARG, "space: more than %d options", SAMPLER_MAX_DIMENSIONS);
     Axis *axis = &s->axis[s->n];

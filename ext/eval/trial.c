@@ -305,8 +305,10 @@ static Status train_part(TrialPart *p, Model **model, const EventSet *set, const
         TRY(dataset_finish(&p->all, &whole, task, err));
     }
     if (catalogue) TRY(catalogue->read(catalogue->host, &p->train, task, err));
+    AlgorithmParams params = setting->params;
+    options_forget_training(setting->algorithm->options, &params);
     TRY(model_train(
-        model, setting->algorithm, &setting->common, &setting->params, NULL, &p->train, task, err));
+        model, setting->algorithm, &setting->common, &params, NULL, &p->train, task, err));
     return align(p, *model, exclude_seen, err);
 }
 

@@ -75,13 +75,6 @@ static double take_number(json_t *object, const char *name, double otherwise) {
     return number;
 }
 
-static int starts_from_version(const Part *part) {
-    const OptSpec *spec = options_find(part->algorithm->options, "init_from");
-    int64_t version = 0;
-    if (spec) memcpy(&version, part->params.bytes + spec->offset, sizeof version);
-    return version != 0;
-}
-
 /* One element of models; it is taken apart. */
 static Status read_part(json_t *object, Part *out, Err *err) {
     const char *name = json_string_value(json_object_get(object, "algorithm"));
@@ -106,9 +99,10 @@ static Status read_part(json_t *object, Part *out, Err *err) {
         status = fail(err, ST_BADARG,
             "models: the history of a blend has no baskets, which %s with these options needs",
             out->algorithm->name);
-    if (status == ST_OK && starts_from_version(out))
+    const char *alone = options_of_training(out->algorithm->options, &out->params);
+    if (status == ST_OK && alone)
         status = fail(
-            err, ST_BADARG, "models: init_from is for a model of its own, not for a part");
+            err, ST_BADARG, "models: %s is for a model of its own, not for a part", alone);
     return status == ST_OK && out->algorithm->check ? out->algorithm->check(&out->params, err)
                                                     : status;
 }

@@ -21,6 +21,7 @@
 #include "../nn/sampled_softmax.h"
 #include "algorithms.h"
 #include "factors.h"
+#include "sequence_pause.h"
 #include "sequence_step.h"
 #include "sequence_validation.h"
 
@@ -48,7 +49,7 @@ static const OptSpec sequence_options[] = {
         "GiB that training may use; more is refused before it begins"},
     {"init_from", OPT_INT, offsetof(SequenceParams, init_from), 0, 1e12, 0, NULL,
         "start from this version of the model: its weights, and the vectors of the items that it "
-        "knows; 0: from what is had together"},
+        "knows; go on where it paused; 0: from what is had together"},
     {"validation", OPT_REAL, offsetof(SequenceParams, validation), 0, .5, 0, NULL,
         "share of the users, 2,000 at most, whose last item is not trained on: after each pass "
         "rec_training_log has where it stood in their lists"},
@@ -57,6 +58,9 @@ static const OptSpec sequence_options[] = {
     {"patience", OPT_INT, offsetof(SequenceParams, patience), 0, 10000, 0, NULL,
         "validation: passes without a better one after which training ends with the best pass's "
         "weights; 0: all passes, and the last one's"},
+    {"pause_after", OPT_INT, offsetof(SequenceParams, pause_after), 0, 10000, 0, NULL,
+        "passes of one training, after which it pauses: init_from= that version goes on, to the "
+        "bits of one that never paused; 0: all"},
     {0},
 };
 
@@ -65,6 +69,7 @@ typedef struct SequenceState {
     SequenceParams params;
     float *weights; /* encoder_floats */
     Encoder encoder;
+    SequencePause pause; /* with pause_after */
 } SequenceState;
 
 static size_t n_weights(const SequenceState *state) {
@@ -114,8 +119,38 @@ static Status check_memory(const SequenceState *state, int32_t n_items, int thre
         n_items, gib, state->params.memory);
 }
 
+static int starts_paused(const Model *model) {
+    const Model *start = model->start;
+    const SequenceState *known = start ? start->state : NULL;
+    return known && start->algorithm == &sequence_algorithm && known->pause.pass;
+}
+
+/* The training that the version paused, if its data and options are these. */
+static Status go_on(Model *model, const SequenceValidation *validation, Err *err) {
+    SequenceState *state = model->state;
+    const Model *start = model->start;
+    const SequenceState *known = start->state;
+    int is_same = pause_same_params(&known->params, &state->params) &&
+        start->common.seed == model->common.seed && start->n_items == model->n_items &&
+        known->pause.data == pause_fingerprint(validation);
+    for (int32_t i = 0; is_same && i < model->n_items; i++)
+        is_same = keymap_find(start->items, keymap_key(model->items, i)) == i;
+    if (!is_same)
+        return fail(err, ST_BADARG,
+            "init_from: the version has paused after %lld of %lld passes, and goes on with the "
+            "events, options and seed that it began with only",
+            (long long)known->pause.pass, (long long)known->params.passes);
+    TRY(pause_copy(&state->pause, &known->pause, err));
+    for (int64_t i = 0; i < start->n_steps; i++) {
+        const TrainingStep *step = &start->step[i];
+        TRY(model_log_step(model, step->sweep, step->objective, step->seconds, err));
+        model->step[i].validation = step->validation;
+    }
+    return ST_OK;
+}
+
 /* The weights of the version to start from, and its vectors of the items that it knows. */
-static Status start_from(Model *model, Err *err) {
+static Status start_from(Model *model, const SequenceValidation *validation, Err *err) {
     SequenceState *state = model->state;
     const Model *start = model->start;
     const SequenceState *known = start->state;
@@ -132,16 +167,18 @@ static Status start_from(Model *model, Err *err) {
             memcpy(state->factors.items.row + (size_t)i * d, ann_row(&known->factors.items, old),
                 d * sizeof(float));
     }
-    return ST_OK;
+    return starts_paused(model) ? go_on(model, validation, err) : ST_OK;
 }
 
 static Status fit(Model *model, const SequenceValidation *validation, Task *task, Err *err) {
     SequenceState *state = model->state;
     float *items = state->factors.items.row;
     if (model->n_items == 0) return ST_OK;
-    TRY(sequence_start(model, validation->sequences, (int32_t)state->params.dim, items, task, err));
-    if (model->start) TRY(start_from(model, err));
-    return sequence_fit(model, validation, items, state->weights, task, err);
+    if (!starts_paused(model))
+        TRY(sequence_start(
+            model, validation->sequences, (int32_t)state->params.dim, items, task, err));
+    if (model->start) TRY(start_from(model, validation, err));
+    return sequence_fit(model, validation, items, state->weights, &state->pause, task, err);
 }
 
 static Status sequence_train(Model *model, const Dataset *data, Task *task, Err *err) {
@@ -165,12 +202,13 @@ static Status sequence_train(Model *model, const Dataset *data, Task *task, Err 
     return status == ST_OK ? finish_state(state, err) : status;
 }
 
-/* ---- storage: the items' vectors, then the weights ---- */
+/* ---- storage: the items' vectors, the weights; with pause_after where it paused ---- */
 
 static void sequence_write(const Model *model, Bytes *out) {
     const SequenceState *state = model->state;
     factors_write(&state->factors, out);
     bytes_append(out, state->weights, n_weights(state) * sizeof *state->weights);
+    if (state->params.pause_after) pause_write(&state->pause, out);
 }
 
 static Status sequence_read(Model *model, Reader *in, Err *err) {
@@ -183,6 +221,8 @@ static Status sequence_read(Model *model, Reader *in, Err *err) {
     memcpy(state->weights, stored, n_weights(state) * sizeof *state->weights);
     if (vector_first_bad(state->weights, n_weights(state)) >= 0)
         return fail(err, ST_CORRUPT, "weights hold no numbers");
+    if (state->params.pause_after)
+        TRY(pause_read(&state->pause, &state->params, model->n_items, in, err));
     return finish_state(state, err);
 }
 
@@ -190,6 +230,7 @@ static void sequence_free(Model *model) {
     SequenceState *state = model->state;
     if (!state) return;
     encoder_clear(&state->encoder);
+    pause_clear(&state->pause);
     factors_clear(&state->factors);
     mem_free(state->weights);
     mem_free(state);
@@ -198,7 +239,7 @@ static void sequence_free(Model *model) {
 
 static size_t sequence_memory(const Model *model) {
     const SequenceState *state = model->state;
-    return factors_memory(&state->factors) + n_weights(state) * sizeof(float);
+    return factors_memory(&state->factors) + (n_weights(state) + state->pause.n) * sizeof(float);
 }
 
 /* ---- queries ---- */

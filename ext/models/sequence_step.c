@@ -7,17 +7,13 @@
 #include "../base/random.h"
 #include "../math/product.h"
 #include "../nn/sampled_softmax.h"
+#include "sequence_pause.h"
 
 /* The logits of a step take at most so much, and a batch has at most so many tokens. */
 static const double LOGIT_BYTES = 96e6;
 enum { MAX_TOKENS = 4096 };
 
 /* ---- memory ---- */
-
-EncoderShape sequence_shape(const SequenceParams *params) {
-    return (EncoderShape){
-        (size_t)params->dim, (size_t)params->blocks, (size_t)params->length, (float)params->mix};
-}
 
 static int takes_all(const SequenceParams *params, int32_t n_items) {
     return params->sampled == 0 || params->sampled >= n_items;
@@ -49,7 +45,10 @@ double step_bytes(const SequenceParams *params, int32_t n_items, int threads) {
     size_t tokens = tokens_of(params, n_items);
     double candidates = (double)candidates_of(params, n_items, tokens);
     double copies = params->patience ? 4 : 3; /* Adam's two, and the best pass's */
-    return 4 * (copies * items * d + items * 3 + copies * (double)encoder_floats(&shape)) +
+    double paused = params->pause_after || params->init_from
+        ? (double)pause_numbers(params, n_items)
+        : 0;
+    return 4 * (copies * items * d + items * 3 + copies * (double)encoder_floats(&shape) + paused) +
         4 * candidates * ((double)tokens + 16 * STEP_PARTS + d + 4) + 4 * (double)tokens * (d + 6) +
         (double)encoder_batch_bytes(&shape, tokens) +
         threads * 4 * 12 * d * ((double)tokens / STEP_PARTS + PART_TOKENS + (double)params->length);

@@ -5,6 +5,7 @@
 
 #include "../base/memory.h"
 #include "../base/random.h"
+#include "sequence_pause.h"
 #include "sequence_step.h"
 #include "sequence_validation.h"
 
@@ -52,7 +53,7 @@ typedef struct Passes {
     SequenceStep step;
     const SequenceValidation *validation;
     Window *window;
-    int64_t n, steps;
+    int64_t n, steps, first_pass;
     uint64_t seed;
     /* with patience: the best pass's value, how long ago it was, and what it left */
     double best;
@@ -60,13 +61,18 @@ typedef struct Passes {
     float *items, *weights;
 } Passes;
 
+/* The order of a pass's windows, from that of the one before. */
+static void shuffle_for(Passes *passes, int64_t pass) {
+    Random random;
+    random_init(&random, passes->seed, UINT64_MAX - 2 - (uint64_t)pass);
+    shuffle(passes->window, passes->n, &random);
+}
+
 static Status run_pass(Passes *passes, int64_t pass, double *loss, Task *task, Err *err) {
     SequenceStep *step = &passes->step;
     const SequenceParams *p = step->params;
     double sum = 0, places = 0, warm = WARM_PASSES / (double)p->passes;
-    Random random;
-    random_init(&random, passes->seed, UINT64_MAX - 2 - (uint64_t)pass);
-    shuffle(passes->window, passes->n, &random);
+    shuffle_for(passes, pass);
     for (int64_t at = 0, taken; at < passes->n; at += taken) {
         double mean;
         taken = step_take(step, passes->window + at, passes->n - at);
@@ -111,26 +117,78 @@ static Status judge_pass(Passes *passes, double *value, int *goes_on, Task *task
     return ST_OK;
 }
 
-static Status run_passes(Passes *passes, Model *model, Task *task, Err *err) {
+/* ---- a pause ---- */
+
+enum { PAUSE_PARTS = 8 };
+
+/* What the training has, in the order of pause_numbers. */
+static size_t list_parts(Passes *passes, PausePart *part) {
+    SequenceStep *s = &passes->step;
+    size_t items = (size_t)s->n_items * s->shape.dim, weights = encoder_floats(&s->shape), n = 0;
+    part[n++] = (PausePart){s->items_last, (size_t)s->n_items};
+    part[n++] = (PausePart){s->items_m, items};
+    part[n++] = (PausePart){s->items_v, items};
+    part[n++] = (PausePart){s->weights_m, weights};
+    part[n++] = (PausePart){s->weights_v, weights};
+    if (s->params->patience) {
+        part[n++] = (PausePart){passes->items, items};
+        part[n++] = (PausePart){passes->weights, weights};
+    }
+    if (s->params->sharpness > 0) part[n++] = (PausePart){s->items, items};
+    return n;
+}
+
+static void go_on_from(Passes *passes, const SequencePause *pause) {
+    PausePart part[PAUSE_PARTS];
+    passes->first_pass = pause->pass;
+    passes->steps = pause->steps;
+    passes->best = pause->best;
+    passes->since = pause->since;
+    pause_restore(pause, part, list_parts(passes, part));
+    for (int64_t pass = 0; pass < pause->pass; pass++) shuffle_for(passes, pass);
+}
+
+static Status stop_after(Passes *passes, int64_t pass, SequencePause *pause, Err *err) {
+    PausePart part[PAUSE_PARTS];
+    TRY(pause_init(pause, passes->step.params, passes->step.n_items, err));
+    pause->pass = pass;
+    pause->steps = passes->steps;
+    pause->best = passes->best;
+    pause->since = passes->since;
+    pause->data = pause_fingerprint(passes->validation);
+    pause_keep(pause, part, list_parts(passes, part));
+    return ST_OK;
+}
+
+/* ---- all passes ---- */
+
+static Status run_passes(Passes *passes, Model *model, SequencePause *pause, Task *task, Err *err) {
     const SequenceStep *step = &passes->step;
-    double began = task_clock();
+    const SequenceParams *p = step->params;
+    double before = model->n_steps ? model->step[model->n_steps - 1].seconds : 0;
+    double began = task_clock() - before;
+    int64_t pass = passes->first_pass, left = p->passes - pass;
+    int64_t end = p->pause_after && p->pause_after < left ? pass + p->pause_after : p->passes;
     int goes_on = 1;
-    for (int64_t pass = 0; goes_on && pass < step->params->passes; pass++) {
+    for (; goes_on && pass < end; pass++) {
         double loss = 0, value = NAN;
         TRY(run_pass(passes, pass, &loss, task, err));
         TRY(judge_pass(passes, &value, &goes_on, task, err));
         TRY(model_log_step(model, (double)pass + 1, loss, task_clock() - began, err));
         model->step[model->n_steps - 1].validation = value;
     }
-    if (step->params->patience && passes->best >= 0) {
+    if (goes_on && pass < p->passes) return stop_after(passes, pass, pause, err);
+    pause_clear(pause);
+    if (p->patience && passes->best >= 0) {
         memcpy(step->items, passes->items, item_bytes(step));
         memcpy(step->weights, passes->weights, weight_bytes(step));
     }
     return ST_OK;
 }
 
-static Status passes_init(Passes *passes, const Sequences *sequences, const SequenceParams *params,
-    double *share, int threads, Err *err) {
+static Status passes_init(Passes *passes, double *share, int threads, Err *err) {
+    const Sequences *sequences = passes->step.sequences;
+    const SequenceParams *params = passes->step.params;
     passes->window = mem_array((size_t)passes->n, sizeof *passes->window);
     if (!passes->window || !share) return fail_nomem(err, "the sequences");
     TRY(step_init(&passes->step, threads, err));
@@ -152,7 +210,7 @@ static void passes_clear(Passes *passes) {
 }
 
 Status sequence_fit(Model *model, const SequenceValidation *validation, float *items,
-    float *weights, Task *task, Err *err) {
+    float *weights, SequencePause *pause, Task *task, Err *err) {
     const Sequences *sequences = validation->sequences;
     const SequenceParams *params = validation->params;
     Passes passes = {.validation = validation,
@@ -167,10 +225,11 @@ Status sequence_fit(Model *model, const SequenceValidation *validation, float *i
         .items = items,
         .weights = weights,
         .target_share = share};
-    Status status = passes_init(&passes, sequences, params, share, task->threads, err);
+    Status status = passes_init(&passes, share, task->threads, err);
+    if (status == ST_OK && pause->pass) go_on_from(&passes, pause);
     if (status == ST_OK) {
         task_phase(task, "training", "thousandths", 1000, 1000);
-        status = run_passes(&passes, model, task, err);
+        status = run_passes(&passes, model, pause, task, err);
     }
     passes_clear(&passes);
     mem_free(share);

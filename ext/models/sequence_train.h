@@ -22,10 +22,14 @@ typedef struct SequenceParams {
     double validation;
     int64_t metric; /* METRIC_NDCG10, .. */
     int64_t patience;
+    int64_t pause_after;
 } SequenceParams;
 enum { METRIC_NDCG10, METRIC_HIT10, METRIC_RR10 };
 
-EncoderShape sequence_shape(const SequenceParams *params);
+static inline EncoderShape sequence_shape(const SequenceParams *params) {
+    return (EncoderShape){
+        (size_t)params->dim, (size_t)params->blocks, (size_t)params->length, (float)params->mix};
+}
 
 /* Starting vectors of the items (items x dim): of the largest singular vectors of what is had
  * together, rows of length `size`; random where an item is had with nothing. A training phase. */
@@ -33,9 +37,12 @@ Status sequence_start(const Model *model, const Sequences *sequences, int32_t di
     Task *task, Err *err);
 
 /* Train items (items x dim) and weights (encoder_floats), which hold where to start from, on what
- * the validation leaves. With patience the best pass's are left there. */
+ * the validation leaves. With patience the best pass's are left there. A pause on entry is what to
+ * go on from, and then they hold what it left; on return it is where params->pause_after has
+ * stopped the training, or empty. */
 struct SequenceValidation;
+struct SequencePause;
 Status sequence_fit(Model *model, const struct SequenceValidation *validation, float *items,
-    float *weights, Task *task, Err *err);
+    float *weights, struct SequencePause *pause, Task *task, Err *err);
 
 #endif

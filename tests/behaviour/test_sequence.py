@@ -2,6 +2,7 @@
 import json
 import math
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -157,6 +158,76 @@ def test_patience_ends_with_the_best_pass(shop):
     equal(len(log), min(30, best + 1 + 3), f"passes after the best one: {log}")
     equal(round(1 / one(db, "SELECT rank FROM m WHERE basket = '[3, 4, 5]' AND k = 12 AND item = 6"), 9), round(max(log), 9), "the version's")
     refused(db, "INSERT INTO m(m, arg) VALUES('train', '{\"validation\": 0, \"patience\": 2}')", says="patience needs validation")
+
+
+def everything(db, name="m"):
+    """All that a version answers: every item's vector, every user's list, a cart's."""
+    return rows(db, f"SELECT * FROM rec_item_vectors('{name}')"), rows(db, f"SELECT u.user, m.item, m.score FROM (SELECT DISTINCT user FROM events) u JOIN {name} m ON m.user = u.user AND m.k = 12 ORDER BY 1, m.rank"), \
+        rows(db, f"SELECT item, score FROM {name} WHERE basket = '[3, 1, 4]' AND k = 12")
+
+
+def log_of(db, version):
+    return rows(db, "SELECT sweep, objective, validation FROM rec_training_log WHERE model = 'm' AND version = ? ORDER BY sweep", version)
+
+
+def test_a_training_in_pieces_has_the_bits_of_one_in_one_piece(shop):
+    """Pauses after any pass, on another number of threads, by rec_train and load too; the log has all passes."""
+    for more in ("", ", sharpness=14", ", validation=0.5, patience=4, metric=rr", ", sampled=5"):
+        db = shop.connect()
+        walks(db, users=100)
+        chance = random.Random(1)
+        db.executemany("INSERT INTO events VALUES(?, ?, 1, ?, 1)", [(500 + user, chance.randrange(12), t) for user in range(100) for t in range(6)])
+        options = SMALL.replace("passes=30", "passes=9").replace(", sampled=0", "" if "sampled" in more else ", sampled=0") + more
+        make_model(db, algorithm="sequence", more=options)
+        whole, log = everything(db), log_of(db, 1)
+        assert len(log) > 5, log
+        db.execute("INSERT INTO m(m, arg) VALUES('train', '{\"pause_after\": 1, \"threads\": 1}')")
+        equal(log_of(db, 2), log[:1])
+        assert everything(db) != whole
+        db.execute("INSERT INTO m(m, arg) VALUES('train', '{\"init_from\": 2, \"pause_after\": 2, \"threads\": 2}')")
+        equal(log_of(db, 3), log[:3], "the log of what came before is there")
+        blob = one(db, "SELECT rec_train('m', '{\"init_from\": 3, \"pause_after\": 1}')")
+        db.execute("INSERT INTO m(m, arg) VALUES('load', ?)", (blob,))
+        db.execute("INSERT INTO m(m, arg) VALUES('train', '{\"init_from\": 4}')")
+        equal(log_of(db, 5), log, f"all passes: {more}")
+        equal(everything(db), whole, f"one piece or five: {more}")
+        size = dict(rows(db, "SELECT version, bytes FROM rec_versions"))
+        assert size[5] < 1.2 * size[1] and size[4] > 2 * size[1], size  # what a pause needs goes with it
+
+
+def test_a_paused_training_goes_on_with_what_it_began_with_only(shop):
+    db = shop.connect()
+    walks(db)
+    make_model(db, algorithm="sequence", more=SMALL, train=False)
+    db.execute("INSERT INTO m(m, arg) VALUES('train', '{\"pause_after\": 3}')")
+    for options in ({"passes": 31}, {"rate": .02}, {"seed": 9}, {"dropout": 0}, {"until": 20000}):
+        refused(db, "INSERT INTO m(m, arg) VALUES('train', ?)", json.dumps({"init_from": 1, **options}), says=("init_from", "paused after 3 of 30 passes"))
+    refused(db, "INSERT INTO m(m, arg) VALUES('train', ?)", json.dumps({"init_from": 1, "dim": 32}), says="same dim")
+    db.execute("SAVEPOINT s")
+    db.execute("INSERT INTO events VALUES(3, 5, 1, 99999, 3)")
+    refused(db, "INSERT INTO m(m, arg) VALUES('train', '{\"init_from\": 1}')", says=("init_from", "events"))
+    db.execute("ROLLBACK TO s")
+    db.execute("UPDATE events SET item = 100 WHERE item = 11")  # the same ids, of another catalogue
+    refused(db, "INSERT INTO m(m, arg) VALUES('train', '{\"init_from\": 1}')", says=("init_from", "events"))
+    db.execute("ROLLBACK TO s")
+    db.execute("INSERT INTO m(m, arg) VALUES('train', '{\"init_from\": 1, \"pause_after\": 30}')")  # more than is left: to the end
+    equal(one(db, "SELECT max(sweep) FROM rec_training_log WHERE version = 2"), 30)
+    db.execute("INSERT INTO m(m, arg) VALUES('train', '{\"init_from\": 2, \"passes\": 2}')")  # has ended: a warm start
+    equal(one(db, "SELECT min(sweep) FROM rec_training_log WHERE version = 3"), 1)
+    equal(one(db, "SELECT max(sweep) FROM rec_training_log WHERE version = 3"), 2)
+
+
+def test_a_pause_is_no_part_of_a_setting(shop):
+    """Folds, trials and parts of a blend train to the end."""
+    db = shop.connect()
+    walks(db)
+    make_model(db, algorithm="sequence", more=SMALL + ", pause_after=1", train=False)
+    make_model(db, algorithm="sequence", more=SMALL, name="n", train=False)
+    judge = "SELECT fold, value FROM rec_crossval('{}', '{{\"folds\": 2, \"seed\": 1}}') WHERE metric = 'ndcg' ORDER BY fold"
+    equal(rows(db, judge.format("m")), rows(db, judge.format("n")))
+    refused(db, "SELECT * FROM rec_crossval('n', '{\"train\": {\"pause_after\": 1}}')", says="pause_after has no place")
+    refused(db, "INSERT INTO n(n, arg) VALUES('tune', '{\"space\": {\"pause_after\": [1, 2]}}')", says="pause_after cannot be tuned")
+    refused(db, """CREATE VIRTUAL TABLE b USING rec_model(events=events, user=user, item=item, time=t, algorithm=blend, models='[{"algorithm":"sequence","pause_after":1}]')""", says=("models", "pause_after"))
 
 
 def test_what_cannot_be_is_said_before_training(shop):

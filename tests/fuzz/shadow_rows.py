@@ -11,7 +11,7 @@ import hashlib, json, os, random, sqlite3, subprocess, sys, tempfile
 import xxhash
 
 ALGORITHMS = {"popular": "", "item_knn": ", neighbours=5", "ials": ", factors=4, sweeps=2", "bpr": ", factors=4, sweeps=2", "mf": ", factors=3", "ease": "", "slim": "", "graph": "", "user_knn": "", "session_knn": "",
-              "repeat": ", variant=tifu, cadence=true", "sequence": ", dim=16, blocks=1, length=4, passes=2, validation=0.5", "content": ", items=items, item_key=id, item_text=name", "blend": ", models='[{\"algorithm\":\"item_knn\"},{\"algorithm\":\"popular\"}]'"}
+              "repeat": ", variant=tifu, cadence=true", "sequence": ", dim=16, blocks=1, length=4, passes=2, validation=0.5, pause_after=1", "content": ", items=items, item_key=id, item_text=name", "blend": ", models='[{\"algorithm\":\"item_knn\"},{\"algorithm\":\"popular\"}]'"}
 ENCODER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "golden", "text_encoder")
 STRUCTURES = {"exact": "", "HNSW4": "", "IVF2,Flat": "", "PQ2x4": "", "SQ8": "", "IVF2,PQ2x4": "", "PCA2,Flat": ""}
 ODD = [None, 0, 1, -1, 2, 7, 255, 1 << 20, (1 << 31) - 1, 1 << 31, -(1 << 31), (1 << 62), (1 << 63) - 1, -(1 << 63), 1e300, -0.0, float("inf"), "", "x", "1e999", "sqlite_stmt", b"", b"\0" * 16, b"\xff" * 16]
@@ -167,6 +167,8 @@ def use(db, name):
         statements = [f"SELECT item, score, because FROM {name} WHERE user = 3 AND k = 4", f"SELECT item FROM {name} WHERE similar_to = 4 AND k = 3", f"SELECT item FROM {name} WHERE basket = '[1, 2, 99]' AND k = 3",
                       f"SELECT user, item FROM {name} WHERE k = 2", "SELECT * FROM rec_versions", "SELECT * FROM rec_models", "SELECT * FROM rec_trials", f"SELECT count(*) FROM rec_item_vectors('{name}')",
                       f"INSERT INTO {name}({name}) VALUES('integrity-check')", f"INSERT INTO {name}({name}) VALUES('train')", f"SELECT item FROM {name}(3, 3)"]
+        if name == "m_sequence":  # where it paused
+            statements.insert(0, f"INSERT INTO {name}({name}, arg) VALUES('train', '{{\"init_from\": 1}}')")
         statements += [question.format(name) for question in LIFE]
     elif name.startswith("e_"):
         statements = [f"SELECT * FROM {name}", f"SELECT rec_embed('{name}', 'Hanging heart lantern, two cats')", f"SELECT count(*) FROM rec_text_vectors('{name}', 'items', 'id', 'name')",

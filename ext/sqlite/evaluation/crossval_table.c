@@ -1,5 +1,6 @@
 /* rec_crossval(model [, options]): one setting, trained and judged on folds of the pairs. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "../host/parts.h"
 #include "../host/row_table.h"
@@ -42,9 +43,12 @@ static Status options_to_train(
     if (!json_is_object(train))
         return fail(err, ST_BADARG,
             "train must be an object of options, such as {\"algorithm\": \"ials\"}");
-    if (json_object_get(train, "init_from") || json_object_get(train, "until"))
-        return fail(
-            err, ST_BADARG, "train: init_from and until have no place in a cross-validation");
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)train, name, value) {
+        if (option_of_training(name) || strcmp(name, "until") == 0)
+            return fail(err, ST_BADARG, "train: %s has no place in a cross-validation", name);
+    }
     *out = json_dumps(train, JSON_COMPACT);
     return *out ? ST_OK : fail_nomem(err, "the options");
 }

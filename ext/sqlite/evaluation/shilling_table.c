@@ -146,10 +146,12 @@ static Status train_and_count(Shilling *shilling, int without, Err *err) {
     const ModelDefinition *definition = &shilling->definition;
     Dataset data = {0};
     Model *model = NULL;
+    AlgorithmParams params = definition->params;
+    options_forget_training(definition->algorithm->options, &params);
     Status status = make_dataset(shilling, without, &data, err);
     if (status == ST_OK)
-        status = model_train(&model, definition->algorithm, &definition->common,
-            &definition->params, NULL, &data, &shilling->task, err);
+        status = model_train(&model, definition->algorithm, &definition->common, &params, NULL,
+            &data, &shilling->task, err);
     if (status == ST_OK)
         status = count_lists(shilling, model, &data, shilling->shown[without], err);
     model_free(model);
