@@ -75,6 +75,10 @@ help:
 	@echo 'make bench-gpu   searches on a GPU beside the CPU and raw FAISS (SIZE=1m|10m)'
 	@echo 'make gpu-archive build/gpu-machine.tar.xz: extension, plug-in, tests and benchmark for a'
 	@echo '                 machine with a GPU'
+	@echo 'make dist        build/dist: the wheel, the source distribution, the Debian package (needs'
+	@echo '                 the network once); make portable: the object of the wheel alone'
+	@echo 'make test-dist   the wheel beside other packages and on Debian 11, the Debian package on'
+	@echo '                 a bare Debian 12 (needs root and the network)'
 	@echo 'make lint        layers, symbols, sizes, warnings under gcc and clang'
 	@echo 'make format      lay the C sources out as .clang-format says'
 	@echo 'make deps        install missing Debian packages, build FAISS once (cached outside the'
@@ -153,6 +157,8 @@ $(BUILD)/librecommend.a: $(CORE_OBJECTS) $(FAISS_LIBS)
 	@ranlib $@
 
 include ext/tools/gpu.mk
+include ext/tools/portable.mk
+include ext/tools/dist.mk
 
 -include $(wildcard $(addprefix $(BUILD)/,obj/ext/*/*.d obj/ext/*/*/*.d core/ext/*/*.d core/ext/*/*/*.d gpu/*.d tests/*.d))
 

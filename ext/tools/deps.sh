@@ -1,10 +1,13 @@
 #!/bin/sh
 # Installs what the project needs on Debian 12 and builds FAISS with its C API.
 #
-#   ext/tools/deps.sh packages GROUP...   install the missing Debian packages of the groups build, test, lint
+#   ext/tools/deps.sh packages GROUP...   install the missing Debian packages of the groups build, test, lint, fuzz, dist
 #   ext/tools/deps.sh faiss               build FAISS once, print the folder that holds lib/ and include/
 #   ext/tools/deps.sh faiss-gpu           the same with FAISS's GPU part (needs the CUDA toolkit; half an hour on two cores), for
 #                                     the architectures CUDA_ARCHS, as CMake takes them (default 90: code for it, PTX for later ones)
+#
+#   ext/tools/deps.sh portable        what ext/tools/portable.mk links with, once: libc/ (the C library of Debian 11, glibc 2.31: headers and
+#                                     stubs to link with) and lib/ (libjansson.a, position independent); prints the folder
 #
 # FAISS comes from the distribution's own source package and is cached outside the tree, in
 # ${XDG_CACHE_HOME:-$HOME/.cache}/sqlite-recommend/faiss-<version>-<flags>. Two variables override that:
@@ -27,11 +30,13 @@ group_packages() {
     case "$1" in
     build) # compiler, SQLite headers and shell, OpenBLAS, JSON, SHA-256, BLAKE2b and random numbers, XXH3, the characters of Unicode, what builds FAISS, the data's gzip
         echo gcc g++ libc6-dev cmake libsqlite3-dev sqlite3 libopenblas-dev libjansson-dev libmd-dev libsodium-dev libxxhash-dev libutf8proc-dev dpkg-dev gzip ca-certificates ;;
-    test) # Debian's Python loads extensions; NumPy and SciPy are the oracles; git lists the files for lint; a decimal comma is made from locales; prometheus (with promtool) reads our counters
-        echo python3 python3-numpy python3-scipy git locales prometheus ;;
+    test) # Debian's Python loads extensions; NumPy and SciPy are the oracles; git lists the files for lint; a decimal comma is made from locales; prometheus (with promtool) reads our counters;
+        # the rest are what the Python package is loaded into
+        echo python3 python3-numpy python3-scipy git locales prometheus binutils python3-apsw python3-sqlalchemy python3-greenlet python3-django python3-aiosqlite ;;
     lint) echo clang clang-format cppcheck ;;
+    dist) echo libopenblas-dev libopenblas-pthread-dev patchelf debootstrap python3-pip python3-venv python3-setuptools python3-wheel ;; # the static OpenBLAS; an older root to try the wheel in
     fuzz) echo python3-xxhash ;; # mends the checksums of what it changes
-    *) die "unknown package group '$1' (build, test, lint, fuzz)" ;;
+    *) die "unknown package group '$1' (build, test, lint, fuzz, dist)" ;;
     esac
 }
 
@@ -69,8 +74,10 @@ patiently() {
     rm -f "$errors"
 }
 
-# The machine's own source lists with deb turned into deb-src, in a folder of ours: no root, no change outside it.
+# fetch_debian_source PACKAGE: by the machine's own source lists with deb turned into deb-src, in a folder of ours: no root, no
+# change outside it.
 fetch_debian_source() {
+    package=$1
     mkdir -p apt/parts apt/lists/partial
     for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
         [ -f "$list" ] && sed -n 's/^deb /deb-src /p' "$list" >>apt/parts/source.list
@@ -81,7 +88,24 @@ fetch_debian_source() {
     set -- -qq -o "Dir::Etc::sourcelist=/dev/null" -o "Dir::Etc::sourceparts=$PWD/apt/parts" \
         -o "Dir::State::Lists=$PWD/apt/lists" -o APT::Sandbox::User=
     apt-get "$@" update >&2
-    apt-get "$@" source faiss >&2
+    apt-get "$@" source "$package" >&2
+}
+
+# fetch_packages SUITE PACKAGE...: the binary packages of another release of the distribution, for whichever architecture
+# DEB_ARCH says, by the machine's own mirror.
+fetch_packages() {
+    suite=$1
+    shift
+    mirror=$(sed -n 's/^URIs: *//p; s/^deb [^h]*\(http[^ ]*\) .*/\1/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -v security | head -n 1)
+    mkdir -p apt/parts apt/lists/partial
+    : >apt/status
+    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "${mirror:-http://deb.debian.org/debian}" "$suite" >apt/parts/suite.list
+    names=$*
+    set -- -qq -o "Dir::Etc::sourcelist=/dev/null" -o "Dir::Etc::sourceparts=$PWD/apt/parts" -o "Dir::State::Lists=$PWD/apt/lists" \
+        -o "Dir::State::status=$PWD/apt/status" -o APT::Sandbox::User= -o "APT::Architecture=${DEB_ARCH:-amd64}" -o "APT::Architectures=${DEB_ARCH:-amd64}"
+    apt-get "$@" update >&2
+    # shellcheck disable=SC2086 -- a list of words
+    apt-get "$@" download $names >&2
 }
 
 # Builds the checkout $1 and installs lib/ and include/ under $2, with CMake's further flags. No AVX: one object runs on every
@@ -139,7 +163,7 @@ faiss() {
         trap 'rm -rf "$work"' EXIT
         cd "$work"
         if [ -n "${FAISS_SRC:-}" ]; then source=$FAISS_SRC
-        else fetch_debian_source; source=$(find "$work" -maxdepth 1 -type d -name 'faiss-*')
+        else fetch_debian_source faiss; source=$(find "$work" -maxdepth 1 -type d -name 'faiss-*')
         fi
         case "$suffix" in gpu*) cp -r "$source" source-gpu && source=$PWD/source-gpu && prepare_gpu_source "$source" ;; esac
         build_faiss "$source" "$prefix" "$@"
@@ -155,9 +179,34 @@ faiss_gpu() {
         -DCMAKE_CXX_STANDARD=17 -DCMAKE_CUDA_STANDARD=17
 }
 
+# The C library of an older release to link with, and jansson, whose archive the distribution does not build position independent.
+portable() {
+    cache=${XDG_CACHE_HOME:-$HOME/.cache}/sqlite-recommend
+    prefix=$cache/portable-bullseye-$(dpkg --print-architecture)-1
+    if [ ! -f "$prefix/lib/libjansson.a" ]; then
+        mkdir -p "$cache"
+        work=$(mktemp -d "$cache/work.XXXXXX")
+        trap 'rm -rf "$work"' EXIT
+        mkdir -p "$work/old" "$work/source" "$work/prefix/lib"
+        say "deps: fetching the C library of Debian 11 and jansson's source (once) ..."
+        (cd "$work/old" && fetch_packages bullseye libc6 libc6-dev linux-libc-dev libcrypt1 libcrypt-dev)
+        for package in "$work"/old/*.deb; do dpkg-deb -x "$package" "$work/prefix/libc"; done
+        # links to /lib are meant inside
+        find "$work/prefix/libc" -type l -lname '/*' | while read -r link; do ln -sfnr "$work/prefix/libc$(readlink "$link")" "$link"; done
+        (cd "$work/source" && fetch_debian_source jansson)
+        cmake -S "$(find "$work/source" -maxdepth 1 -type d -name 'jansson-*')" -B "$work/jansson" -DCMAKE_BUILD_TYPE=Release \
+            -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DJANSSON_BUILD_DOCS=OFF -DJANSSON_WITHOUT_TESTS=ON -DJANSSON_EXAMPLES=OFF >"$work/log" 2>&1 &&
+            cmake --build "$work/jansson" >>"$work/log" 2>&1 || { tail -20 "$work/log" >&2; die "jansson did not build"; }
+        find "$work/jansson" -name libjansson.a -exec cp {} "$work/prefix/lib/" \;
+        mv "$work/prefix" "$prefix"
+    fi
+    echo "$prefix"
+}
+
 case "${1:-}" in
 packages) shift; install_packages "$@" ;;
 faiss) faiss generic-pic -DFAISS_ENABLE_GPU=OFF ;;
 faiss-gpu) faiss_gpu ;;
-*) die "usage: deps.sh packages GROUP... | deps.sh faiss | deps.sh faiss-gpu" ;;
+portable) portable ;;
+*) die "usage: deps.sh packages GROUP... | deps.sh faiss | deps.sh faiss-gpu | deps.sh portable" ;;
 esac

@@ -123,14 +123,15 @@ def test_a_load_is_of_its_transaction(shop):
 
 
 def test_damage_is_found(shop):
-    for change, word in (("UPDATE tiny_weights SET data = CAST(substr(data, 1, 5000) || x'00' || substr(data, 5002) AS BLOB)", "encoder"),
-                         ("UPDATE tiny_weights SET data = substr(data, 1, 3000)", "truncated"), ("DELETE FROM tiny_weights", "encoder"),
-                         ("UPDATE tiny_weights SET data = x''", "encoder"), ("UPDATE tiny_config SET value = 7 WHERE key = 'format'", "format 7"),
-                         ("UPDATE tiny_config SET value = 'x' WHERE key = 'sha256'", "digest"),
-                         ("UPDATE tiny_config SET value = replace(value, 'a', 'b') WHERE key = 'sha256'", "not the one that was loaded")):
-        path = f"{abs(hash(change))}.db"
+    for place, (change, word) in enumerate((
+            ("UPDATE tiny_weights SET data = CAST(substr(data, 1, 5000) || x'00' || substr(data, 5002) AS BLOB)", "encoder"),
+            ("UPDATE tiny_weights SET data = substr(data, 1, 3000)", "truncated"), ("DELETE FROM tiny_weights", "encoder"),
+            ("UPDATE tiny_weights SET data = x''", "encoder"), ("UPDATE tiny_config SET value = 7 WHERE key = 'format'", "format 7"),
+            ("UPDATE tiny_config SET value = 'x' WHERE key = 'sha256'", "digest"),
+            ("UPDATE tiny_config SET value = iif(value LIKE '0%', '1', '0') || substr(value, 2) WHERE key = 'sha256'", "not the one that was loaded"))):
+        path = f"{place}.db"
         db = shop.connect(path)
-        make(db, options="length=" + str(3 + abs(hash(change)) % 30))  # a content of its own: the process keeps what it has read
+        make(db, options=f"length={3 + place}")  # a content of its own: the process keeps what it has read
         db.execute(change)
         db.close()
         db = shop.connect(path)

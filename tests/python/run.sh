@@ -1,0 +1,18 @@
+#!/bin/sh
+# The Python package as people get it: the wheel, installed into an environment of its own where no compiler is needed, then
+# tests/python/test_*.py in it. Last line: "N passed, N failed[, N skipped]".
+#   tests/python/run.sh BUILD
+set -u
+build=$1
+if ! ext/tools/deps.sh portable >/dev/null 2>"$build/portable.log"; then
+    echo "SKIP the wheel: the C library of Debian 11 cannot be had ($(tail -n 1 "$build/portable.log"))"
+    echo "0 passed, 0 failed, 1 skipped"
+    exit 0
+fi
+make --no-print-directory "BUILD=$build" "$build/dist/raw/built" || { echo "0 passed, 1 failed"; exit 1; }
+# With the distribution's own packages: NumPy, apsw, SQLAlchemy, Django, aiosqlite.
+rm -rf "$build/python"
+/usr/bin/python3 -m venv --system-site-packages "$build/python" &&
+    "$build/python/bin/python" -m pip install --quiet --no-index --no-deps "$build"/dist/raw/*.whl ||
+    { echo "0 passed, 1 failed"; exit 1; }
+REC_BUILD=$build exec "$build/python/bin/python" tests/python/run.py
