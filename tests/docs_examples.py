@@ -101,7 +101,8 @@ def check_page(runner, path, accept):
 
 def main(build, *arguments):
     pages = [ROOT / page for page in arguments if page != "--accept"]
-    pages = pages or [ROOT / "README.md", *sorted((ROOT / "docs" / "reference").glob("*.md"))]
+    how_to = [ROOT / "docs" / f"{page}.md" for page in ("first-run", "events", "search", "deployment")]
+    pages = pages or [ROOT / "README.md", *sorted((ROOT / "docs" / "reference").glob("*.md")), *how_to]
     passed = failed = 0
     with tempfile.TemporaryDirectory() as folder:
         runner = Runner(build, folder)

@@ -2,8 +2,8 @@
 # Runs the suites given as arguments, each a command whose last line is "N passed, N failed[, N
 # skipped]", and adds up.
 #
-#   tests/run.sh BUILD SUITE...      a SUITE is one of: lint unit sql docs oracle behaviour python fault
-#                              asan
+#   tests/run.sh BUILD SUITE...      a SUITE is one of: lint unit sql docs oracle behaviour python hosts
+#                              fault asan
 set -u
 build=$1; shift
 passed=0 failed=0 skipped=0
@@ -18,6 +18,7 @@ suite_command() {
     oracle) echo "/usr/bin/python3 tests/oracle/run.py $build" ;;
     behaviour) echo "/usr/bin/python3 tests/behaviour/run.py $build" ;;
     python) echo "tests/python/run.sh $build" ;;
+    hosts) echo "tests/hosts/run.sh $build" ;;
     fault) echo "$build/tests/session" ;;
     asan) echo "tests/asan.sh" ;;
     lint) echo "tests/lint.sh $build" ;;

@@ -1,6 +1,6 @@
 # Tests, demo, benchmarks, lint: included by the Makefile.
 
-SUITES ?= lint unit sql docs oracle behaviour python fault asan
+SUITES ?= lint unit sql docs oracle behaviour python hosts fault asan
 UNIT_OBJECTS := $(patsubst %.c,$(BUILD)/tests/%.o,$(wildcard tests/unit/*.c))
 
 $(BUILD)/tests/%.o: %.c | $(BUILD)/deps.mk

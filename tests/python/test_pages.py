@@ -35,6 +35,11 @@ def test_the_page_of_the_package(folder):
     run(folder, "docs/python.md")
 
 
+def test_the_page_of_deployment(folder):
+    subprocess.run([sys.executable, "-m", "sqlite_recommend", "demo", os.path.join(folder, "shop.db")], check=True, capture_output=True)
+    run(folder, "docs/deployment.md")
+
+
 def test_the_packages_readme(folder):
     import sqlite_recommend
     from sqlite_recommend.sample import load_shop
