@@ -47,6 +47,7 @@ help:
 	@echo 'make             build/recommend.so (loadable) and build/librecommend.a (-DSQLITE_CORE, for static linking)'
 	@echo 'make demo        load the real sample, train, recommend, evaluate: a SQL session,'
 	@echo '                 printed'
+	@echo 'make storefront  a small shop in the browser, http://127.0.0.1:8000'
 	@echo 'make test        every test; the last line is "N passed, N failed, N skipped"'
 	@echo 'make bench       timings against peers and limits (REC_DATA=DIR for the larger data'
 	@echo '                 sets)'

@@ -47,6 +47,16 @@ demo: all $(BUILD)/shop.db
 	@cp $(BUILD)/shop.db $(BUILD)/demo.db
 	@sqlite3 $(BUILD)/demo.db <sql/demo.sql
 
+# A small shop in the browser, http://127.0.0.1:8000 (STOREFRONT_BIND=, STOREFRONT_WORKERS=).
+$(BUILD)/storefront.db: $(BUILD)/shop.db docs/examples/storefront/prepare.sql | $(BUILD)/recommend.so
+	@rm -f $@ $@-* && cp $(BUILD)/shop.db $@.new
+	@sqlite3 -cmd '.load $(BUILD)/recommend' $@.new <docs/examples/storefront/prepare.sql && mv $@.new $@
+storefront: all $(BUILD)/storefront.db
+	@ext/tools/deps.sh packages storefront
+	@RECOMMEND=$(abspath $(BUILD))/recommend STOREFRONT_DB=$(abspath $(BUILD))/storefront.db \
+	    gunicorn --chdir docs/examples/storefront --config docs/examples/storefront/gunicorn.conf.py app:app
+.PHONY: storefront
+
 $(BUILD)/tests/serve: $(BUILD)/tests/tests/bench/serve.o $(CORE_OBJECTS) $(FAISS_LIBS)
 	$(call SHOW,LINK)$(CC) $(CODEGEN) -o $@ $^ $(LIBS) -lsqlite3
 # Every allocation failing in turn.

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the project needs on Debian 12 and builds FAISS with its C API.
 #
-#   ext/tools/deps.sh packages GROUP...   install the missing Debian packages of the groups build, test, lint, fuzz, dist, hosts
+#   ext/tools/deps.sh packages GROUP...   install the missing Debian packages of the groups build, test, lint, fuzz, dist, hosts, storefront
 #   ext/tools/deps.sh faiss               build FAISS once, print the folder that holds lib/ and include/
 #   ext/tools/deps.sh faiss-gpu           the same with FAISS's GPU part (needs the CUDA toolkit; half an hour on two cores), for
 #                                     the architectures CUDA_ARCHS, as CMake takes them (default 90: code for it, PTX for later ones)
@@ -32,14 +32,15 @@ group_packages() {
         echo gcc g++ libc6-dev cmake libsqlite3-dev sqlite3 libopenblas-dev libjansson-dev libmd-dev libsodium-dev libxxhash-dev libutf8proc-dev dpkg-dev gzip ca-certificates ;;
     test) # Debian's Python loads extensions; NumPy and SciPy are the oracles; git lists the files for lint; a decimal comma is made from locales; prometheus (with promtool) reads our counters;
         # the rest are what the Python package is loaded into
-        echo python3 python3-numpy python3-scipy git locales prometheus binutils python3-apsw python3-sqlalchemy python3-greenlet python3-django python3-aiosqlite ;;
+        echo python3 python3-numpy python3-scipy git locales prometheus binutils python3-apsw python3-sqlalchemy python3-greenlet python3-django python3-aiosqlite python3-flask ;;
     lint) echo clang clang-format cppcheck ;;
     dist) echo libopenblas-dev libopenblas-pthread-dev patchelf debootstrap python3-pip python3-venv python3-setuptools python3-wheel ;; # the static OpenBLAS; an older root to try the wheel in
+    storefront) echo python3-flask gunicorn sqlite3 ;; # docs/examples/storefront
     hosts) # the languages of docs/hosts.md with their SQLite
         echo gcc libsqlite3-dev golang-go golang-github-mattn-go-sqlite3-dev cargo rustc librust-rusqlite-dev php-cli php-sqlite3 perl libdbd-sqlite3-perl \
             ruby ruby-sqlite3 r-base-core r-cran-rsqlite default-jdk-headless libxerial-sqlite-jdbc-java tcl libsqlite3-tcl python3-venv ;;
     fuzz) echo python3-xxhash ;; # mends the checksums of what it changes
-    *) die "unknown package group '$1' (build, test, lint, fuzz, dist, hosts)" ;;
+    *) die "unknown package group '$1' (build, test, lint, fuzz, dist, hosts, storefront)" ;;
     esac
 }
 

@@ -83,6 +83,7 @@ sys.path.insert(0, sys.argv[2])
 from test_parameters_and_progress import LONG, long_model
 db = sqlite_recommend.connect(sys.argv[1])
 long_model(db)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background of a shell ignores it
 handler, fd = signal.getsignal(signal.SIGINT), signal.set_wakeup_fd(-1)
 print("go", flush=True)
 try:
