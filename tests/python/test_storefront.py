@@ -70,7 +70,17 @@ def test_a_guest_and_a_customer_walk_through_the_shop(folder):
     # the cart, the order
     cart = client.post("/cart", data={"code": popular[0][1], "pieces": "2", "add": "1", "token": token(page)}, follow_redirects=True).get_data(as_text=True)
     assert 'value="2"' in cart and popular[0][1] not in [code for _, code in shelf(cart, "cart")] and len(shelf(cart, "cart")) == 8
+    with client.session_transaction() as session:
+        before = dict(session)
     thanks = client.post("/checkout", data={"token": token(cart)}, follow_redirects=True).get_data(as_text=True)
+    with client.session_transaction() as session:
+        after = dict(session)
+    twice = app.app.test_client()
+    with twice.session_transaction() as session:
+        session.update(before)
+    assert twice.post("/checkout", data={"token": token(cart)}).status_code == 303
+    assert db.execute("SELECT count(*) FROM orders WHERE invoice LIKE 'W%'").fetchone() == (1,), "a form that is sent twice is one order"
+    assert "cart" not in after or not after["cart"]
     customer, = re.findall(r"customer (\d+)", thanks)[:1]
     assert popular[0][1] not in [code for _, code in shelf(thanks, "home")], "what was just bought is not recommended"
     assert db.execute("SELECT stock_code, quantity FROM events WHERE customer_id = ?", (int(customer),)).fetchall() == [(popular[0][1], 2)]
@@ -93,6 +103,9 @@ def test_a_guest_and_a_customer_walk_through_the_shop(folder):
         get(path, code)
     assert client.post("/cart", data={"code": "22423", "token": "forged"}).status_code == 400
     assert client.post("/cart", data={"code": "22423", "pieces": "many", "token": token(home)}).status_code == 400
+    assert client.post("/cart", data={"code": "22423", "token": "é"}).status_code == 400
+    get("/search?q=a%00b")
+    assert "Set-Cookie" not in client.get("/thumb/22423.svg").headers
     assert client.get("/go/forged-list/22423").status_code == 303  # not logged, not lost
 
     # the owner's pages

@@ -16,7 +16,7 @@ from journal import Journal
 from store import Store, Visit, title
 from thumbs import thumb
 
-LOOKED_AT, MOST_PIECES = 12, 99
+LOOKED_AT, MOST_PIECES, MOST_LINES = 12, 99, 100
 
 
 def extension():
@@ -31,7 +31,8 @@ def extension():
 
 app = Flask(__name__)
 app.secret_key = os.environ.get("STOREFRONT_KEY") or secrets.token_hex(16)
-app.config.update(SESSION_COOKIE_SAMESITE="Lax", SESSION_COOKIE_HTTPONLY=True, MAX_CONTENT_LENGTH=64 * 1024)
+# A picture that is answered late must not bring an old cookie back.
+app.config.update(SESSION_REFRESH_EACH_REQUEST=False, SESSION_COOKIE_SAMESITE="Lax", SESSION_COOKIE_HTTPONLY=True, MAX_CONTENT_LENGTH=64 * 1024)
 store = Store(os.environ.get("STOREFRONT_DB", "storefront.db"), extension())
 journal = Journal(store)
 app.jinja_env.filters.update(title=title, pounds=lambda price: f"£{price:,.2f}", percent=lambda share: f"{100 * share:.1f} %")
@@ -51,11 +52,11 @@ def begin():
     store.new_clock()
     if request.endpoint in ("static", "thumbnail", "metrics", "health"):
         return
-    session.permanent = True
     if "visitor" not in session:
+        session.permanent = True
         session["visitor"] = "v-" + secrets.token_hex(8)
     g.visit = Visit(session["visitor"], session.get("customer"), session.get("looked_at", []), session.get("cart", {}))
-    if request.method == "POST" and not secrets.compare_digest(request.form.get("token", ""), csrf_token()):
+    if request.method == "POST" and not secrets.compare_digest(request.form.get("token", "").encode(), csrf_token().encode()):
         abort(400, "This form is out of date: go back, reload the page, and try again.")
 
 
@@ -134,6 +135,9 @@ def change_cart():
     if request.form.get("add"):
         pieces += g.visit.cart.get(code, 0)
     kept = {**g.visit.cart, code: max(0, min(pieces, MOST_PIECES))}
+    if len(kept) > MOST_LINES:
+        abort(400, f"The cart has room for {MOST_LINES} different products.")  # of a cookie
+    session.setdefault("order", secrets.token_hex(6))
     session["cart"] = {code: pieces for code, pieces in kept.items() if pieces}
     return redirect(url_for("cart"), 303)
 
@@ -145,12 +149,23 @@ def checkout():
     if not visit.cart:
         return redirect(url_for("cart"), 303)
     was_guest = visit.customer is None
-    invoice = store.buy(visit)
-    if was_guest:
-        journal.flush()
-        store.merge(visit.visitor, visit.customer)
-    session.update(customer=visit.customer, cart={})
+    invoice = "W" + session.get("order", secrets.token_hex(6))
+    if store.buy(visit, invoice):  # not where the same form was sent before
+        session["customer"] = visit.customer
+        if was_guest:
+            merge(visit.customer)
+    session["cart"] = {}
+    session.pop("order", None)
     return redirect(url_for("thanks", invoice=invoice), 303)
+
+
+def merge(customer):
+    """What she was shown as a visitor is the customer's. No reason to refuse her a page if the database is busy."""
+    try:
+        journal.flush()
+        store.merge(g.visit.visitor, customer)
+    except sqlite3.OperationalError as error:
+        app.logger.error("merge-user: %s", error)
 
 
 @app.get("/thanks/<invoice>")
@@ -166,12 +181,11 @@ def sign_in():
 @app.post("/sign-in")
 def signed_in():
     number = request.form.get("customer", "")
-    customer = store.customer(int(number)) if number.isdigit() and len(number) < 10 else None
+    customer = store.customer(int(number)) if number.isascii() and number.isdigit() and len(number) < 10 else None
     if not customer:
         return render_template("sign_in.html", visit=g.visit, customers=store.some_customers(), wrong=number), 404
     if g.visit.customer is None:
-        journal.flush()
-        store.merge(g.visit.visitor, customer["customer_id"])
+        merge(customer["customer_id"])
     session.update(customer=customer["customer_id"], looked_at=[])
     return redirect(url_for("home"), 303)
 

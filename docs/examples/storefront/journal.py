@@ -2,6 +2,7 @@
 has thirty times less to do. A crash loses what the last half second showed; orders are not written here."""
 import atexit
 import json
+import logging
 import os
 import queue
 import sqlite3
@@ -15,6 +16,7 @@ TRIES = 10   # a click may come to another process before the list that it names
 class Journal:
     def __init__(self, store):
         self.store, self.queue, self.process = store, queue.SimpleQueue(), None
+        self.starting, self.writing = threading.Lock(), threading.Lock()
 
     def shown(self, visit, shelf):
         items = [{"item": row["item"], "rank": row["rank"], "version": row["version"]} for row in shelf.items]
@@ -30,38 +32,63 @@ class Journal:
         self._put("clicks", (visit.visitor, visit.customer, code, int(time.time())))
 
     def _put(self, kind, value):
-        if self.process != os.getpid():  # after a fork
-            self.process, self.queue = os.getpid(), queue.SimpleQueue()
+        if self.process != os.getpid():
+            self._start()
+        self.queue.put((kind, value, TRIES))
+
+    def _start(self):
+        """A thread of this process's own: threads and locks do not survive a fork."""
+        with self.starting:
+            if self.process == os.getpid():
+                return
+            self.queue, self.writing = queue.SimpleQueue(), threading.Lock()
             threading.Thread(target=self._write, daemon=True).start()
             atexit.register(self.flush)
-        self.queue.put((kind, value, TRIES))
+            self.process = os.getpid()
 
     def _write(self):
         while True:
             time.sleep(EVERY)
-            self.flush()
+            try:
+                self.flush()
+            except Exception:  # the next batch may fare better
+                logging.getLogger(__name__).exception("the journal")
 
     def flush(self):
-        """Write what is there, in one transaction; what is refused (a list that is not there yet) is tried again."""
-        entries = []
-        while not self.queue.empty():
-            entries.append(self.queue.get())
-        if not entries:
-            return
-        db = self.store.connection()
+        """Write what is there, and wait for a batch that is being written."""
+        with self.writing:
+            entries = []
+            while True:
+                try:
+                    entries.append(self.queue.get_nowait())
+                except queue.Empty:
+                    break
+            if entries:
+                self._write_batch(entries)
+
+    def _write_batch(self, entries):
+        """In one transaction. All are tried again where it fails (somebody trains), and so is one that is refused (a click on a list that
+        another process has not written yet)."""
+        db, again = None, []
         try:
+            db = self.store.connection()
             db.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:  # somebody trains: another time
-            for entry in entries:
-                self.queue.put(entry)
-            return
-        for kind, value, tries in entries:
-            try:
-                if kind == "clicks":
-                    db.execute("INSERT INTO clicks VALUES(?, ?, ?, ?)", value)
-                else:
-                    db.execute("INSERT INTO recs(recs, arg) VALUES(?, ?)", (kind, json.dumps(value)))
-            except sqlite3.Error:
-                if tries > 1:
-                    self.queue.put((kind, value, tries - 1))
-        db.execute("COMMIT")
+            for kind, value, tries in entries:
+                try:
+                    if kind == "clicks":
+                        db.execute("INSERT INTO clicks VALUES(?, ?, ?, ?)", value)
+                    else:
+                        db.execute("INSERT INTO recs(recs, arg) VALUES(?, ?)", (kind, json.dumps(value)))
+                except sqlite3.Error:
+                    if not db.in_transaction:
+                        raise
+                    if tries > 1:
+                        again.append((kind, value, tries - 1))
+            db.execute("COMMIT")
+        except sqlite3.Error:
+            if db is not None and db.in_transaction:
+                db.execute("ROLLBACK")
+            again = entries
+            logging.getLogger(__name__).warning("the journal waits: %d entries", len(entries))
+        for entry in again:
+            self.queue.put(entry)

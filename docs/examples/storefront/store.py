@@ -142,7 +142,7 @@ class Store:
         return Shelf("Goes with your cart", items, uuid.uuid4().hex, "cart")
 
     def search(self, text, visit):
-        words = " ".join('"' + word.replace('"', '""') + '"*' for word in text.split()[:12])
+        words = " ".join('"' + word.replace('"', '""') + '"*' for word in text.replace("\0", " ").split()[:12])
         if not words:
             return Shelf("", [])
         items = self.ask(SEARCH, {"words": words, "customer": visit.customer}, recommending=True)
@@ -175,12 +175,15 @@ class Store:
 
     # ---- what she does ----
 
-    def buy(self, visit):
-        """The order, her history, and the outcome of the lists that she was shown, in one transaction. Gives the order's number."""
+    def buy(self, visit, invoice):
+        """The order, her history, and the outcome of the lists that she was shown, in one transaction. False: that order is there already."""
         db, now, products = self.connection(), int(time.time()), self.products(visit.cart)
-        invoice = "W" + uuid.uuid4().hex[:10]
         db.execute("BEGIN IMMEDIATE")
         try:
+            before = db.execute("SELECT customer_id FROM orders WHERE invoice = ?", (invoice,)).fetchone()
+            if before:
+                db.execute("ROLLBACK")
+                return False
             if visit.customer is None:
                 visit.customer = db.execute("INSERT INTO customers(country) VALUES('United Kingdom') RETURNING customer_id").fetchone()[0]
             db.execute("INSERT INTO orders VALUES(?, ?, ?, 0)", (invoice, visit.customer, now))
@@ -192,9 +195,10 @@ class Store:
                            (json.dumps({"user": visit.unit, "item": code, "kind": "purchase", "value": pieces * price}),))
             db.execute("COMMIT")
         except BaseException:
-            db.execute("ROLLBACK")
+            if db.in_transaction:
+                db.execute("ROLLBACK")
             raise
-        return invoice
+        return True
 
     def merge(self, visitor, customer):
         """What she was shown before she signed in is hers."""

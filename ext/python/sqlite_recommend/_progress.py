@@ -22,7 +22,6 @@ class progress:
     def __init__(self, connection: Any, show: Optional[Callable[[Optional[Dict[str, Any]]], None]] = None, every: float = 0.2) -> None:
         self._connection, self._every = connection, every
         self._show = show or _default_show()
-        self._done = threading.Event()
         self._jobs_before: set = set()
 
     def stop(self) -> None:
@@ -30,28 +29,40 @@ class progress:
         self._connection.interrupt()
 
     def __enter__(self) -> "progress":
+        self._done = threading.Event()
+        self._late, self._pipe, self._threads = False, (), []
         self._watcher_connection = _watcher(self._connection)
         self._jobs_before = {row["job"] for row in self._rows()}
-        self._threads = [threading.Thread(target=self._watch, daemon=True)]
-        self._catch_interrupts()
-        for thread in self._threads:
-            thread.start()
+        self._start(self._watch)
+        try:
+            self._catch_interrupts()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
+
+    def _start(self, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def __exit__(self, *error: Any) -> None:
         self._done.set()
         if self._pipe:
             signal.set_wakeup_fd(self._other_fd)
-            signal.signal(signal.SIGINT, self._other_handler)
             os.write(self._pipe[1], b"\0")
         for thread in self._threads:
             thread.join()
         for fd in self._pipe:
             os.close(fd)
         self._watcher_connection.close()
-        self._show(None)
-        if self._late:
-            self._other_handler(signal.SIGINT, None)
+        try:
+            self._show(None)
+        finally:
+            if self._pipe:
+                signal.signal(signal.SIGINT, self._other_handler)
+            if self._late:
+                self._other_handler(signal.SIGINT, None)
 
     def _rows(self) -> list:
         found = self._watcher_connection.execute(f"SELECT {', '.join(COLUMNS)} FROM rec_progress ORDER BY job DESC").fetchall()
@@ -66,15 +77,14 @@ class progress:
     def _catch_interrupts(self) -> None:
         """Python acts on a signal between two of its own instructions, so not while a statement runs: the byte that the signal
         writes at once wakes a thread that interrupts the statement."""
-        self._pipe: tuple = ()
-        self._late = False
         self._other_handler: Any = signal.getsignal(signal.SIGINT)
         if threading.current_thread() is threading.main_thread() and callable(self._other_handler):
             self._pipe = os.pipe()
             os.set_blocking(self._pipe[1], False)
-            self._threads.append(threading.Thread(target=self._wait_for_interrupt, daemon=True))
-            self._other_fd = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
+            self._other_fd = -1
+            self._start(self._wait_for_interrupt)
             signal.signal(signal.SIGINT, self._on_interrupt)
+            self._other_fd = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
 
     def _on_interrupt(self, number: int, frame: Any) -> None:
         """As ever, but that __exit__, which the signal's first chance mostly is, comes to its end first."""
@@ -100,7 +110,11 @@ def _watcher(connection: Any) -> Any:
     import importlib
 
     from ._load import load
-    module = importlib.import_module(type(connection).__module__.split(".")[0])
+    kinds = [kind.__module__.split(".")[0] for kind in type(connection).__mro__]  # it may be a class of the caller's own
+    name = next((kind for kind in kinds if kind in ("sqlite3", "_sqlite3", "pysqlite3", "sqlean", "apsw")), None)
+    if name is None:
+        raise TypeError(f"progress() takes a connection of sqlite3, pysqlite3, sqlean or apsw, not {type(connection)}")
+    module = importlib.import_module(name.lstrip("_"))
     if module.__name__ == "apsw":
         return load(module.Connection(":memory:"))
     return load(module.connect(":memory:", check_same_thread=False))

@@ -149,9 +149,9 @@ void GOMP_loop_end(void);
 
 /* The next chunk; the team's mutex is held. */
 static bool take_chunk(Loop *loop, long *first, long *last) {
+    if (loop->step > 0 ? loop->at >= loop->end : loop->at <= loop->end) return false;
     long left = (loop->end - loop->at) / loop->step +
-        ((loop->end - loop->at) % loop->step != 0); /* rounds; <= 0: none */
-    if (left <= 0) return false;
+        ((loop->end - loop->at) % loop->step != 0); /* rounds */
     long rounds = loop->chunk < left ? loop->chunk : left;
     *first = loop->at;
     loop->at = rounds == left ? loop->end : loop->at + rounds * loop->step;
