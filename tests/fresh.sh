@@ -5,18 +5,12 @@
 set -eu
 root=${1:-build/fresh}
 [ "$(id -u)" = 0 ] || { echo "fresh: needs root"; exit 1; }
-command -v debootstrap >/dev/null || { apt-get update -qq; apt-get install -y -qq debootstrap; }
-mirror=$(sed -n 's/^URIs: *//p; s/^deb [^h]*\(http[^ ]*\) .*/\1/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -v security | head -n 1)
 
 cleanup() { umount "$root/proc" 2>/dev/null || true; }
 trap cleanup EXIT
 cleanup
-rm -rf "$root"
-mkdir -p "$(dirname "$root")"
 echo "fresh: debootstrap bookworm into $root"
-debootstrap --variant=minbase --include=make bookworm "$root" "$mirror" >"$root.log" 2>&1 || { tail "$root.log"; exit 1; }
-cp /etc/resolv.conf "$root/etc/resolv.conf"
-for conf in /etc/apt/apt.conf.d/*roxy*; do [ -f "$conf" ] && cp "$conf" "$root/etc/apt/apt.conf.d/"; done
+tests/root.sh bookworm "$root" make
 mount -t proc proc "$root/proc" 2>/dev/null || echo "fresh: no /proc in the root"
 git clone -q --no-hardlinks . "$root/project"
 rm -rf "$root/project/.git/hooks"

@@ -119,13 +119,15 @@ static Status check_memory(const SequenceState *state, int32_t n_items, int thre
         n_items, gib, state->params.memory);
 }
 
-static int starts_paused(const Model *model) {
+/* The training that the version to start from has paused, or NULL. */
+static const SequencePause *paused_start(const Model *model) {
     const Model *start = model->start;
     const SequenceState *known = start ? start->state : NULL;
-    return known && start->algorithm == &sequence_algorithm && known->pause.pass;
+    return known && start->algorithm == &sequence_algorithm && known->pause.pass ? &known->pause
+                                                                                 : NULL;
 }
 
-/* The training that the version paused, if its data and options are these. */
+/* A paused training goes on with its own data and options; its log begins this one's. */
 static Status go_on(Model *model, const SequenceValidation *validation, Err *err) {
     SequenceState *state = model->state;
     const Model *start = model->start;
@@ -140,7 +142,6 @@ static Status go_on(Model *model, const SequenceValidation *validation, Err *err
             "init_from: the version has paused after %lld of %lld passes, and goes on with the "
             "events, options and seed that it began with only",
             (long long)known->pause.pass, (long long)known->params.passes);
-    TRY(pause_copy(&state->pause, &known->pause, err));
     for (int64_t i = 0; i < start->n_steps; i++) {
         const TrainingStep *step = &start->step[i];
         TRY(model_log_step(model, step->sweep, step->objective, step->seconds, err));
@@ -167,18 +168,19 @@ static Status start_from(Model *model, const SequenceValidation *validation, Err
             memcpy(state->factors.items.row + (size_t)i * d, ann_row(&known->factors.items, old),
                 d * sizeof(float));
     }
-    return starts_paused(model) ? go_on(model, validation, err) : ST_OK;
+    return paused_start(model) ? go_on(model, validation, err) : ST_OK;
 }
 
 static Status fit(Model *model, const SequenceValidation *validation, Task *task, Err *err) {
     SequenceState *state = model->state;
     float *items = state->factors.items.row;
     if (model->n_items == 0) return ST_OK;
-    if (!starts_paused(model))
+    if (!paused_start(model))
         TRY(sequence_start(
             model, validation->sequences, (int32_t)state->params.dim, items, task, err));
     if (model->start) TRY(start_from(model, validation, err));
-    return sequence_fit(model, validation, items, state->weights, &state->pause, task, err);
+    return sequence_fit(
+        model, validation, items, state->weights, paused_start(model), &state->pause, task, err);
 }
 
 static Status sequence_train(Model *model, const Dataset *data, Task *task, Err *err) {

@@ -18,7 +18,6 @@ size_t pause_numbers(const SequenceParams *params, int32_t n_items) {
 }
 
 Status pause_init(SequencePause *pause, const SequenceParams *params, int32_t n_items, Err *err) {
-    pause_clear(pause);
     pause->n = pause_numbers(params, n_items);
     pause->number = mem_array(pause->n, sizeof *pause->number);
     return pause->number ? ST_OK : fail_nomem(err, "the paused training");
@@ -27,16 +26,6 @@ Status pause_init(SequencePause *pause, const SequenceParams *params, int32_t n_
 void pause_clear(SequencePause *pause) {
     mem_free(pause->number);
     *pause = (SequencePause){0};
-}
-
-Status pause_copy(SequencePause *out, const SequencePause *pause, Err *err) {
-    float *number = mem_array(pause->n, sizeof *number);
-    if (!number) return fail_nomem(err, "the paused training");
-    memcpy(number, pause->number, pause->n * sizeof *number);
-    pause_clear(out);
-    *out = *pause;
-    out->number = number;
-    return ST_OK;
 }
 
 void pause_keep(SequencePause *pause, const PausePart *part, size_t n_parts) {

@@ -24,10 +24,9 @@ typedef struct PausePart {
 /* How many numbers a training with params keeps. */
 size_t pause_numbers(const SequenceParams *params, int32_t n_items);
 
-/* Room for them; what is there goes. */
+/* Room for them, in an empty pause. */
 Status pause_init(SequencePause *pause, const SequenceParams *params, int32_t n_items, Err *err);
 void pause_clear(SequencePause *pause);
-Status pause_copy(SequencePause *out, const SequencePause *pause, Err *err);
 
 /* The parts, pause->n numbers in all, into the pause, and back out of it. */
 void pause_keep(SequencePause *pause, const PausePart *part, size_t n_parts);

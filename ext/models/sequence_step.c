@@ -45,9 +45,7 @@ double step_bytes(const SequenceParams *params, int32_t n_items, int threads) {
     size_t tokens = tokens_of(params, n_items);
     double candidates = (double)candidates_of(params, n_items, tokens);
     double copies = params->patience ? 4 : 3; /* Adam's two, and the best pass's */
-    double paused = params->pause_after || params->init_from
-        ? (double)pause_numbers(params, n_items)
-        : 0;
+    double paused = params->pause_after ? (double)pause_numbers(params, n_items) : 0;
     return 4 * (copies * items * d + items * 3 + copies * (double)encoder_floats(&shape) + paused) +
         4 * candidates * ((double)tokens + 16 * STEP_PARTS + d + 4) + 4 * (double)tokens * (d + 6) +
         (double)encoder_batch_bytes(&shape, tokens) +

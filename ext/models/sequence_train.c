@@ -178,7 +178,6 @@ static Status run_passes(Passes *passes, Model *model, SequencePause *pause, Tas
         model->step[model->n_steps - 1].validation = value;
     }
     if (goes_on && pass < p->passes) return stop_after(passes, pass, pause, err);
-    pause_clear(pause);
     if (p->patience && passes->best >= 0) {
         memcpy(step->items, passes->items, item_bytes(step));
         memcpy(step->weights, passes->weights, weight_bytes(step));
@@ -210,7 +209,7 @@ static void passes_clear(Passes *passes) {
 }
 
 Status sequence_fit(Model *model, const SequenceValidation *validation, float *items,
-    float *weights, SequencePause *pause, Task *task, Err *err) {
+    float *weights, const SequencePause *from, SequencePause *pause, Task *task, Err *err) {
     const Sequences *sequences = validation->sequences;
     const SequenceParams *params = validation->params;
     Passes passes = {.validation = validation,
@@ -226,7 +225,7 @@ Status sequence_fit(Model *model, const SequenceValidation *validation, float *i
         .weights = weights,
         .target_share = share};
     Status status = passes_init(&passes, share, task->threads, err);
-    if (status == ST_OK && pause->pass) go_on_from(&passes, pause);
+    if (status == ST_OK && from) go_on_from(&passes, from);
     if (status == ST_OK) {
         task_phase(task, "training", "thousandths", 1000, 1000);
         status = run_passes(&passes, model, pause, task, err);

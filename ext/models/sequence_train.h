@@ -37,12 +37,13 @@ Status sequence_start(const Model *model, const Sequences *sequences, int32_t di
     Task *task, Err *err);
 
 /* Train items (items x dim) and weights (encoder_floats), which hold where to start from, on what
- * the validation leaves. With patience the best pass's are left there. A pause on entry is what to
- * go on from, and then they hold what it left; on return it is where params->pause_after has
- * stopped the training, or empty. */
+ * the validation leaves. With patience the best pass's are left there. from: a paused training to
+ * go on from, whose items and weights these are, or NULL. pause, empty, becomes where
+ * params->pause_after stops this one. */
 struct SequenceValidation;
 struct SequencePause;
 Status sequence_fit(Model *model, const struct SequenceValidation *validation, float *items,
-    float *weights, struct SequencePause *pause, Task *task, Err *err);
+    float *weights, const struct SequencePause *from, struct SequencePause *pause, Task *task,
+    Err *err);
 
 #endif

@@ -8,6 +8,7 @@
 #
 #   ext/tools/deps.sh portable        what ext/tools/portable.mk links with, once: libc/ (the C library of Debian 11, glibc 2.31: headers and
 #                                     stubs to link with) and lib/ (libjansson.a, position independent); prints the folder
+#   ext/tools/deps.sh mirror          the mirror of Debian that this machine uses
 #
 # FAISS comes from the distribution's own source package and is cached outside the tree, in
 # ${XDG_CACHE_HOME:-$HOME/.cache}/sqlite-recommend/faiss-<version>-<flags>. Two variables override that:
@@ -95,15 +96,20 @@ fetch_debian_source() {
     apt-get "$@" source "$package" >&2
 }
 
+# The machine's own mirror of the distribution.
+mirror() {
+    found=$(sed -n 's/^URIs: *//p; s/^deb [^h]*\(http[^ ]*\) .*/\1/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -v security | head -n 1)
+    echo "${found:-http://deb.debian.org/debian}"
+}
+
 # fetch_packages SUITE PACKAGE...: the binary packages of another release of the distribution, for whichever architecture
 # DEB_ARCH says, by the machine's own mirror.
 fetch_packages() {
     suite=$1
     shift
-    mirror=$(sed -n 's/^URIs: *//p; s/^deb [^h]*\(http[^ ]*\) .*/\1/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -v security | head -n 1)
     mkdir -p apt/parts apt/lists/partial
     : >apt/status
-    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "${mirror:-http://deb.debian.org/debian}" "$suite" >apt/parts/suite.list
+    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$(mirror)" "$suite" >apt/parts/suite.list
     names=$*
     set -- -qq -o "Dir::Etc::sourcelist=/dev/null" -o "Dir::Etc::sourceparts=$PWD/apt/parts" -o "Dir::State::Lists=$PWD/apt/lists" \
         -o "Dir::State::status=$PWD/apt/status" -o APT::Sandbox::User= -o "APT::Architecture=${DEB_ARCH:-amd64}" -o "APT::Architectures=${DEB_ARCH:-amd64}"
@@ -212,5 +218,6 @@ packages) shift; install_packages "$@" ;;
 faiss) faiss generic-pic -DFAISS_ENABLE_GPU=OFF ;;
 faiss-gpu) faiss_gpu ;;
 portable) portable ;;
-*) die "usage: deps.sh packages GROUP... | deps.sh faiss | deps.sh faiss-gpu | deps.sh portable" ;;
+mirror) mirror ;;
+*) die "usage: deps.sh packages GROUP... | deps.sh faiss | deps.sh faiss-gpu | deps.sh portable | deps.sh mirror" ;;
 esac

@@ -1,5 +1,5 @@
 # build/portable/recommend.so: the extension as one file with everything that it needs inside, for
-# every distribution with glibc 2.28 or newer: the same objects, linked with static libraries and an
+# every distribution with glibc 2.27 or newer: the same objects, linked with static libraries and an
 # older C library (docs/decisions/0019-one-file.md). What the wheel and other languages carry.
 
 PORTABLE := $(BUILD)/portable

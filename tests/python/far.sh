@@ -15,24 +15,17 @@ rm -rf "$build/crowd"
 code=0; REC_CROWD=1 REC_BUILD=$build "$build/crowd/bin/python" tests/python/run.py others_in_the_process >"$build/far.log" 2>&1 || code=$?
 result $code "beside scikit-learn, faiss-cpu, LightGBM and XGBoost, in every order"
 
-mirror=$(sed -n 's/^URIs: *//p; s/^deb [^h]*\(http[^ ]*\) .*/\1/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -v security | head -n 1)
-make_root() { # SUITE PACKAGES
-    rm -rf "$build/$1"
-    debootstrap --variant=minbase --include="$2" "$1" "$build/$1" "$mirror" >"$build/far.log" 2>&1 || { tail "$build/far.log"; exit 1; }
-}
 in_root() { env -i HOME=/tmp PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$build/$1" /bin/sh -c "$2" >"$build/far.log" 2>&1; }
 
-make_root bullseye python3,python3-pip
+tests/root.sh bullseye "$build/bullseye" python3,python3-pip
 root=$build/bullseye
 /usr/bin/python3 -m pip download --quiet --dest "$root/opt" --no-deps --only-binary=:all: --python-version 3.9 \
     --platform manylinux2014_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux_2_28_x86_64 pysqlite3-binary
 cp "$wheel" "$root/opt/"
 code=0; in_root bullseye 'python3 -m pip install --quiet --no-index /opt/*.whl && python3 -m sqlite_recommend' || code=$?
 result $code "Debian 11: pip install, then the demo by pysqlite3"
-make_root bookworm sqlite3
+tests/root.sh bookworm "$build/bookworm" sqlite3
 cp "$build"/dist/*.deb "$build/bookworm/opt/"
-cp /etc/resolv.conf "$build/bookworm/etc/resolv.conf"
-for conf in /etc/apt/apt.conf.d/*roxy*; do [ -f "$conf" ] && cp "$conf" "$build/bookworm/etc/apt/apt.conf.d/"; done
 code=0
 in_root bookworm "apt-get update -qq && apt-get install -y -qq --no-install-recommends /opt/*.deb && cd / &&
     sqlite3 -cmd '.load recommend' :memory: \"SELECT 'dot', rec_dot('[1,2]', '[3,4]')\"" || code=$?

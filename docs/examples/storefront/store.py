@@ -11,11 +11,11 @@ import uuid
 from dataclasses import dataclass, field
 from typing import List, Optional
 
-COLUMNS = "r.rank, r.item, c.name, c.price, r.version, r.arm, b.name AS because"
-ASK = f"""SELECT {COLUMNS} FROM {{model}} r JOIN catalogue c ON c.stock_code = r.item
-  LEFT JOIN products b ON b.stock_code = r.because ->> '$.items[0].item'
-  WHERE {{condition}} AND r.k = :k AND r.exclude = :exclude AND r.options = :options ORDER BY r.rank"""
-NO_REASON = ASK.replace("b.name AS because", "NULL AS because").replace("LEFT JOIN products b ON b.stock_code = r.because ->> '$.items[0].item'", "")
+# The reason is computed only where it is asked for.
+ASK = """SELECT r.rank, r.item, c.name, c.price, r.version, r.arm, {reason} AS because
+  FROM {model} r JOIN catalogue c ON c.stock_code = r.item
+  WHERE {condition} AND r.k = :k AND r.exclude = :exclude AND r.options = :options ORDER BY r.rank"""
+REASON = "(SELECT name FROM products WHERE stock_code = r.because ->> '$.items[0].item')"
 
 # One search box: words, what is bought like the best word hits, and the customer's own order, fused by ranks (sql/search.sql).
 SEARCH = """
@@ -98,10 +98,11 @@ class Store:
 
     # ---- shelves ----
 
-    def _list(self, model, condition, visit, k=8, reason=False, **options):
-        values = {"k": k, "exclude": json.dumps(sorted(visit.cart)), "options": json.dumps(options), "user": visit.customer,
-                  "basket": json.dumps(list(dict.fromkeys([*visit.cart, *visit.looked_at]))[:20])}
-        return self.ask((ASK if reason else NO_REASON).format(model=model, condition=condition), values, recommending=True)
+    def _list(self, model, condition, visit, k, reason=False, item=None, basket=(), **options):
+        """The first k of a model's list by a condition on :user, :item or :basket, without what is in the cart."""
+        values = {"k": k, "exclude": json.dumps(sorted({*visit.cart, *filter(None, [item])})), "options": json.dumps(options),
+                  "user": visit.customer, "item": item, "basket": json.dumps(list(dict.fromkeys(basket))[:20])}
+        return self.ask(ASK.format(model=model, condition=condition, reason=REASON if reason else "NULL"), values, recommending=True)
 
     def for_you(self, visit, k=8):
         """By her purchases, which the page reads now; somebody without an account by her cart and what she looked at. The arm of the
@@ -109,7 +110,7 @@ class Store:
         if visit.customer is not None:
             items = self._list("recs", "r.user = :user", visit, k, reason=True)
         else:
-            items = self._list("recs", "r.basket = :basket", visit, k, reason=True, unit=visit.visitor)
+            items = self._list("recs", "r.basket = :basket", visit, k, reason=True, basket=[*visit.cart, *visit.looked_at], unit=visit.visitor)
         known = visit.customer is not None or visit.cart or visit.looked_at
         return Shelf("For you" if known else "What most customers like", items, uuid.uuid4().hex, "home")
 
@@ -119,27 +120,21 @@ class Store:
         product = code and self.product(code)
         if not product:
             return None
-        items = self._like("recs", code, visit, k)
+        items = self._list("recs", "r.similar_to = :item", visit, k, item=code)
         return Shelf(f"Because you {did} {title(product['name'])}", items, uuid.uuid4().hex, "because") if items else None
-
-    def _like(self, model, code, visit, k):
-        values = {"k": k, "exclude": json.dumps(sorted({*visit.cart, code})), "options": "{}", "item": code}
-        return self.ask(NO_REASON.format(model=model, condition="r.similar_to = :item"), values, recommending=True)
 
     def trending(self, visit, k=8):
         items = self._list("trending", "r.basket = '[]'", visit, k)
         return Shelf("Trending this week", items, uuid.uuid4().hex, "trending")
 
     def goes_with(self, code, visit, k=8):
-        return Shelf("Goes with it", self._like("recs", code, visit, k), uuid.uuid4().hex, "product")
+        return Shelf("Goes with it", self._list("recs", "r.similar_to = :item", visit, k, item=code), uuid.uuid4().hex, "product")
 
     def more_like(self, code, visit, k=8):
-        return Shelf("More like this", self._like("alike", code, visit, k), uuid.uuid4().hex, "alike")
+        return Shelf("More like this", self._list("alike", "r.similar_to = :item", visit, k, item=code), uuid.uuid4().hex, "alike")
 
     def goes_with_cart(self, visit, k=8):
-        values = {"k": k, "exclude": json.dumps(sorted(visit.cart)), "options": "{}", "basket": json.dumps(list(visit.cart))}
-        items = self.ask(NO_REASON.format(model="recs", condition="r.basket = :basket"), values, recommending=True)
-        return Shelf("Goes with your cart", items, uuid.uuid4().hex, "cart")
+        return Shelf("Goes with your cart", self._list("recs", "r.basket = :basket", visit, k, basket=visit.cart), uuid.uuid4().hex, "cart")
 
     def search(self, text, visit):
         words = " ".join('"' + word.replace('"', '""') + '"*' for word in text.replace("\0", " ").split()[:12])

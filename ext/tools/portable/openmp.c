@@ -10,7 +10,6 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 enum { LOOPS = 16, MOST_THREADS = 256, SPINS = 64 };
