@@ -1,14 +1,18 @@
 #!/bin/sh
 # Installs what the project needs on Debian 12 and builds FAISS with its C API.
 #
-#   ext/tools/deps.sh packages GROUP...   install the missing Debian packages of the groups build, test, lint, fuzz, dist, hosts, storefront
+#   ext/tools/deps.sh packages GROUP...   install the missing Debian packages of the groups build, test, lint, fuzz, dist, cross, notebooks, hosts, storefront
 #   ext/tools/deps.sh faiss               build FAISS once, print the folder that holds lib/ and include/
 #   ext/tools/deps.sh faiss-gpu           the same with FAISS's GPU part (needs the CUDA toolkit; half an hour on two cores), for
 #                                     the architectures CUDA_ARCHS, as CMake takes them (default 90: code for it, PTX for later ones)
 #
 #   ext/tools/deps.sh portable        what ext/tools/portable.mk links with, once: libc/ (the C library of Debian 11, glibc 2.31: headers and
 #                                     stubs to link with) and lib/ (libjansson.a, position independent); prints the folder
+#   ext/tools/deps.sh root ARCH       the distribution's libraries, shell and Python for another architecture (arm64), unpacked once, to link with and to
+#                                     run under an emulator; prints the folder
 #   ext/tools/deps.sh mirror          the mirror of Debian that this machine uses
+#
+# ARCH=arm64 in the environment makes `faiss` and `portable` for that architecture, by a cross compiler.
 #
 # FAISS comes from the distribution's own source package and is cached outside the tree, in
 # ${XDG_CACHE_HOME:-$HOME/.cache}/sqlite-recommend/faiss-<version>-<flags>. Two variables override that:
@@ -36,12 +40,14 @@ group_packages() {
         echo python3 python3-numpy python3-scipy git locales prometheus binutils python3-apsw python3-sqlalchemy python3-greenlet python3-django python3-aiosqlite python3-flask ;;
     lint) echo clang clang-format cppcheck ;;
     dist) echo libopenblas-dev libopenblas-pthread-dev patchelf debootstrap python3-pip python3-venv python3-setuptools python3-wheel ;; # the static OpenBLAS; an older root to try the wheel in
+    cross) echo gcc-aarch64-linux-gnu g++-aarch64-linux-gnu qemu-user-static ;; # ARCH=arm64
+    notebooks) echo python3-pandas python3-matplotlib python3-ipykernel python3-nbclient python3-sqlalchemy ;; # docs/notebooks
     storefront) echo python3-flask gunicorn sqlite3 ;; # docs/examples/storefront
     hosts) # the languages of docs/hosts.md with their SQLite
         echo gcc libsqlite3-dev golang-go golang-github-mattn-go-sqlite3-dev cargo rustc librust-rusqlite-dev php-cli php-sqlite3 perl libdbd-sqlite3-perl \
             ruby ruby-sqlite3 r-base-core r-cran-rsqlite default-jdk-headless libxerial-sqlite-jdbc-java tcl libsqlite3-tcl python3-venv ;;
     fuzz) echo python3-xxhash ;; # mends the checksums of what it changes
-    *) die "unknown package group '$1' (build, test, lint, fuzz, dist, hosts, storefront)" ;;
+    *) die "unknown package group '$1' (build, test, lint, fuzz, dist, cross, notebooks, hosts, storefront)" ;;
     esac
 }
 
@@ -102,20 +108,62 @@ mirror() {
     echo "${found:-http://deb.debian.org/debian}"
 }
 
-# fetch_packages SUITE PACKAGE...: the binary packages of another release of the distribution, for whichever architecture
-# DEB_ARCH says, by the machine's own mirror.
+# fetch_packages ARCH SUITE HOW PACKAGE...: binary packages of a release of the distribution for an architecture, by the machine's own
+# mirror, into apt/archives. HOW: alone, or with what they depend on (closure).
 fetch_packages() {
-    suite=$1
-    shift
-    mkdir -p apt/parts apt/lists/partial
+    arch=$1 suite=$2 how=$3
+    shift 3
+    mkdir -p apt/parts apt/lists/partial apt/archives/partial
     : >apt/status
     printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$(mirror)" "$suite" >apt/parts/suite.list
     names=$*
     set -- -qq -o "Dir::Etc::sourcelist=/dev/null" -o "Dir::Etc::sourceparts=$PWD/apt/parts" -o "Dir::State::Lists=$PWD/apt/lists" \
-        -o "Dir::State::status=$PWD/apt/status" -o APT::Sandbox::User= -o "APT::Architecture=${DEB_ARCH:-amd64}" -o "APT::Architectures=${DEB_ARCH:-amd64}"
+        -o "Dir::State::status=$PWD/apt/status" -o "Dir::Cache::archives=$PWD/apt/archives" -o APT::Sandbox::User= \
+        -o "APT::Architecture=$arch" -o "APT::Architectures=$arch"
     apt-get "$@" update >&2
     # shellcheck disable=SC2086 -- a list of words
-    apt-get "$@" download $names >&2
+    case "$how" in
+    closure) apt-get "$@" install -y --no-install-recommends --download-only $names >&2 ;;
+    *) (cd apt/archives && apt-get "$@" download $names >&2) ;;
+    esac
+}
+
+# unpack_packages FOLDER: what fetch_packages fetched. Links to /lib are meant inside.
+unpack_packages() {
+    for package in apt/archives/*.deb; do dpkg-deb -x "$package" "$1"; done
+    find "$1" -type l -lname '/*' | while read -r link; do ln -sfnr "$1$(readlink "$link")" "$link"; done
+}
+
+# What is built is for TRIPLET: this machine, or ARCH by its cross compiler.
+NATIVE=$(dpkg --print-architecture)
+ARCH=${ARCH:-$NATIVE}
+[ "$ARCH" = "$NATIVE" ] && TOOL= || TOOL=$(dpkg-architecture -a"$ARCH" -qDEB_HOST_MULTIARCH 2>/dev/null)-
+
+# root ARCH: Debian 12 for that architecture.
+root() {
+    cache=${XDG_CACHE_HOME:-$HOME/.cache}/sqlite-recommend
+    prefix=$cache/root-bookworm-$1-1
+    if [ ! -d "$prefix" ]; then
+        mkdir -p "$cache"
+        work=$(mktemp -d "$cache/work.XXXXXX")
+        trap 'rm -rf "$work"' EXIT
+        say "deps: fetching the libraries of Debian 12 for $1 (once, 120 MB) ..."
+        (cd "$work" && fetch_packages "$1" bookworm closure libc6-dev libstdc++-12-dev libopenblas-pthread-dev libjansson-dev libmd-dev libsodium-dev \
+            libutf8proc-dev libxxhash-dev libsqlite3-dev sqlite3 python3 python3-numpy python3-scipy && unpack_packages "$work/root")
+        # Links that the distribution makes when it installs.
+        triplet=$(dpkg-architecture -a"$1" -qDEB_HOST_MULTIARCH)
+        (cd "$work/root/usr/lib/$triplet" && ln -sf openblas-pthread/lib* . && cd "$work/root/usr/include/$triplet" && ln -sf openblas-pthread/*.h .)
+        mv "$work/root" "$prefix"
+    fi
+    echo "$prefix"
+}
+
+# CMake's flags for ARCH.
+cmake_cross() {
+    [ -n "$TOOL" ] || return 0
+    blas=$(root "$ARCH")/usr/lib/${TOOL%-}/libopenblas.so
+    echo "-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=${TOOL%%-*} -DCMAKE_C_COMPILER=${TOOL}gcc -DCMAKE_CXX_COMPILER=${TOOL}g++" \
+        "-DBLAS_LIBRARIES=$blas -DLAPACK_LIBRARIES=$blas"
 }
 
 # Builds the checkout $1 and installs lib/ and include/ under $2, with CMake's further flags. No AVX: one object runs on every
@@ -123,7 +171,8 @@ fetch_packages() {
 build_faiss() {
     src=$1 prefix=$2
     shift 2
-    cmake -S "$src" -B build -DCMAKE_BUILD_TYPE=Release -DFAISS_ENABLE_C_API=ON \
+    # shellcheck disable=SC2046 -- a list of words
+    cmake -S "$src" -B build $(cmake_cross) -DCMAKE_BUILD_TYPE=Release -DFAISS_ENABLE_C_API=ON \
         -DFAISS_ENABLE_PYTHON=OFF -DBUILD_TESTING=OFF -DBUILD_SHARED_LIBS=OFF -DFAISS_OPT_LEVEL=generic \
         -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DBLA_VENDOR=OpenBLAS "$@" >cmake.log 2>&1 || { tail -20 cmake.log >&2; return 1; }
     say "deps: building FAISS (a few minutes, with its GPU part half an hour, once) ..."
@@ -192,19 +241,17 @@ faiss_gpu() {
 # The C library of an older release to link with, and jansson, whose archive the distribution does not build position independent.
 portable() {
     cache=${XDG_CACHE_HOME:-$HOME/.cache}/sqlite-recommend
-    prefix=$cache/portable-bullseye-$(dpkg --print-architecture)-1
+    prefix=$cache/portable-bullseye-$ARCH-1
     if [ ! -f "$prefix/lib/libjansson.a" ]; then
         mkdir -p "$cache"
         work=$(mktemp -d "$cache/work.XXXXXX")
         trap 'rm -rf "$work"' EXIT
         mkdir -p "$work/old" "$work/source" "$work/prefix/lib"
         say "deps: fetching the C library of Debian 11 and jansson's source (once) ..."
-        (cd "$work/old" && fetch_packages bullseye libc6 libc6-dev linux-libc-dev libcrypt1 libcrypt-dev)
-        for package in "$work"/old/*.deb; do dpkg-deb -x "$package" "$work/prefix/libc"; done
-        # links to /lib are meant inside
-        find "$work/prefix/libc" -type l -lname '/*' | while read -r link; do ln -sfnr "$work/prefix/libc$(readlink "$link")" "$link"; done
+        (cd "$work/old" && fetch_packages "$ARCH" bullseye alone libc6 libc6-dev linux-libc-dev libcrypt1 libcrypt-dev && unpack_packages "$work/prefix/libc")
         (cd "$work/source" && fetch_debian_source jansson)
-        cmake -S "$(find "$work/source" -maxdepth 1 -type d -name 'jansson-*')" -B "$work/jansson" -DCMAKE_BUILD_TYPE=Release \
+        # shellcheck disable=SC2046 -- a list of words
+        cmake -S "$(find "$work/source" -maxdepth 1 -type d -name 'jansson-*')" -B "$work/jansson" $(cmake_cross) -DCMAKE_BUILD_TYPE=Release \
             -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DJANSSON_BUILD_DOCS=OFF -DJANSSON_WITHOUT_TESTS=ON -DJANSSON_EXAMPLES=OFF >"$work/log" 2>&1 &&
             cmake --build "$work/jansson" >>"$work/log" 2>&1 || { tail -20 "$work/log" >&2; die "jansson did not build"; }
         find "$work/jansson" -name libjansson.a -exec cp {} "$work/prefix/lib/" \;
@@ -215,9 +262,10 @@ portable() {
 
 case "${1:-}" in
 packages) shift; install_packages "$@" ;;
-faiss) faiss generic-pic -DFAISS_ENABLE_GPU=OFF ;;
+faiss) faiss "generic-pic$([ "$ARCH" = "$NATIVE" ] || echo "-$ARCH")" -DFAISS_ENABLE_GPU=OFF ;;
 faiss-gpu) faiss_gpu ;;
 portable) portable ;;
+root) root "${2:?an architecture}" ;;
 mirror) mirror ;;
-*) die "usage: deps.sh packages GROUP... | deps.sh faiss | deps.sh faiss-gpu | deps.sh portable | deps.sh mirror" ;;
+*) die "usage: deps.sh packages GROUP... | deps.sh faiss | deps.sh faiss-gpu | deps.sh portable | deps.sh root ARCH | deps.sh mirror" ;;
 esac

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The Python package as people get it: the wheel, installed into an environment of its own where no compiler is needed, then
 # tests/python/test_*.py in it. Last line: "N passed, N failed[, N skipped]".
-#   tests/python/run.sh BUILD
+#   tests/python/run.sh BUILD [PART]     PART: only the tests whose name contains it
 set -u
 build=$1
 if ! ext/tools/deps.sh portable >/dev/null 2>"$build/portable.log"; then
@@ -15,4 +15,8 @@ rm -rf "$build/python"
 /usr/bin/python3 -m venv --system-site-packages "$build/python" &&
     "$build/python/bin/python" -m pip install --quiet --no-index --no-deps "$build"/dist/raw/*.whl ||
     { echo "0 passed, 1 failed"; exit 1; }
-REC_BUILD=$build exec "$build/python/bin/python" tests/python/run.py
+# The notebooks' %%sql (needs the network once; without it they are skipped).
+ext/tools/deps.sh packages notebooks && "$build/python/bin/python" -m ipykernel install --sys-prefix --name python3 >/dev/null 2>&1
+"$build/python/bin/python" -m pip install --quiet --disable-pip-version-check jupysql==0.11.1 2>"$build/jupysql.log" ||
+    echo "the notebooks: jupysql cannot be had ($(tail -n 1 "$build/jupysql.log"))"
+REC_BUILD=$build exec "$build/python/bin/python" tests/python/run.py "${2:-}"
