@@ -1,6 +1,8 @@
 # sqlite-recommend: the only build entry. `make help` lists the targets.
 #
 #   BUILD=DIR           where everything goes (default build)
+#   ARCH=arm64          for 64-bit ARM by a cross compiler; tests run under an emulator (default
+#                       BUILD=build/arm64; ext/tools/cross.mk)
 #   SANITIZE=1          AddressSanitizer and UndefinedBehaviorSanitizer (default BUILD=build/asan)
 #   CC=clang            another compiler (gcc 12 and clang 14 are clean)
 #   WERROR=1            warnings are errors
@@ -9,7 +11,8 @@
 
 VERSION := $(shell cat VERSION)
 SANITIZE ?=
-BUILD ?= build$(if $(SANITIZE),/asan)
+ARCH ?=
+BUILD ?= build$(if $(SANITIZE),/asan)$(ARCH:%=/%)
 
 # A word and a file instead of a whole command line, unless V=1.
 SHOW = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
@@ -25,11 +28,17 @@ CODEGEN := -O2 -g1 -fPIC -fvisibility=hidden -ffp-contract=off -pthread \
 DEFINES := -DREC_VERSION='"$(VERSION)"'
 LIBS := -lopenblas -ljansson -lmd -lsodium -lutf8proc -lstdc++ -lgomp -lm -pthread
 
+OBJCOPY := objcopy
+AR := ar
+RANLIB := ranlib
+export ARCH
+
 QUIET_GOALS := help clean fresh
 ifneq ($(filter-out $(QUIET_GOALS),$(if $(MAKECMDGOALS),$(MAKECMDGOALS),all)),)
 # Installs what is missing, builds FAISS once, and says where it is (FAISS_DIR).
 include $(BUILD)/deps.mk
 endif
+include ext/tools/cross.mk
 
 SOURCES := $(wildcard ext/*/*.c ext/sqlite/*/*.c)
 GLUE := $(filter ext/sqlite/%,$(SOURCES))
@@ -60,6 +69,7 @@ help:
 	@echo 'make bench-texts texts a second beside the transformers library (needs the network once)'
 	@echo 'make bench-metrics metrics beside scikit-learn, evaluation, tuning (REC_DATA=DIR,'
 	@echo '                 SECTION=auc|evaluate|tpe|halving)'
+	@echo 'make bench-storefront the storefront behind nginx: p50, p99 by page, while versions go live'
 	@echo 'make accuracy    accuracy beside published figures (REC_DATA=DIR;'
 	@echo '                 SET=gowalla,beauty,... or search or compression; TUNE=1 chooses again)'
 	@echo 'make accuracy-honest  what algorithm=auto chooses beside the defaults, on thirds of a'
@@ -107,8 +117,9 @@ $(BUILD)/faiss.wish:
 FORCE:
 $(BUILD)/deps.mk: ext/tools/deps.sh $(BUILD)/faiss.wish
 	@mkdir -p $(BUILD)
-	@ext/tools/deps.sh packages build
+	@ext/tools/deps.sh packages build $(if $(ARCH),cross)
 	@printf 'FAISS_DIR := %s\n' "$$(ext/tools/deps.sh faiss)" >$@.new
+	@[ -z '$(ARCH)' ] || printf 'ROOT := %s\n' "$$(ext/tools/deps.sh root $(ARCH))" >>$@.new
 	@grep -q '/' $@.new && mv $@.new $@
 
 # What ext/ann/faiss_extra.cpp has in FAISS's place: its distance functions, how often it asks
@@ -119,7 +130,7 @@ FAISS_WEAK := _ZN5faiss10fvec_L2sqrEPKfS1_m _ZN5faiss18fvec_inner_productEPKfS1_
 FAISS_SILENT := printf puts putchar fprintf fwrite
 $(BUILD)/faiss/libfaiss.a: $(BUILD)/deps.mk Makefile
 	@mkdir -p $(@D)
-	$(call SHOW,FAISS)objcopy $(FAISS_WEAK:%=--weaken-symbol=%) \
+	$(call SHOW,FAISS)$(OBJCOPY) $(FAISS_WEAK:%=--weaken-symbol=%) \
 	    $(foreach f,$(FAISS_SILENT),--redefine-sym $f=rec_silent_$f) $(FAISS_DIR)/lib/libfaiss.a $@
 $(BUILD)/faiss/libfaiss_c.a: $(BUILD)/deps.mk
 	@mkdir -p $(@D)
@@ -154,8 +165,8 @@ $(BUILD)/librecommend.a: $(CORE_OBJECTS) $(FAISS_LIBS)
 	@rm -f $@
 	@printf 'create %s\n%s\n%s\naddlib %s\naddlib %s\nsave\nend\n' $@ "" \
 	    "$(foreach o,$(CORE_OBJECTS),addmod $(o)\n)" \
-	    $(BUILD)/faiss/libfaiss_c.a $(BUILD)/faiss/libfaiss.a | sed 's/\\n */\n/g' | ar -M
-	@ranlib $@
+	    $(BUILD)/faiss/libfaiss_c.a $(BUILD)/faiss/libfaiss.a | sed 's/\\n */\n/g' | $(AR) -M
+	@$(RANLIB) $@
 
 include ext/tools/gpu.mk
 include ext/tools/portable.mk

@@ -6,20 +6,21 @@
 #                              fault asan
 set -u
 build=$1; shift
+python=${PYTHON:-/usr/bin/python3} # with EMULATOR another architecture's (ext/tools/cross.mk), on which the longest test would take hours
 passed=0 failed=0 skipped=0
 log=$build/tests/log
 mkdir -p "$log"
 
 suite_command() {
     case "$1" in
-    unit) echo "$build/tests/unit" ;;
+    unit) echo "${EMULATOR:-} $build/tests/unit ${EMULATOR:+-failure_of_every_allocation}" ;;
     sql) echo "tests/sql/run.sh $build" ;;
-    docs) echo "/usr/bin/python3 tests/docs_examples.py $build" ;;
-    oracle) echo "/usr/bin/python3 tests/oracle/run.py $build" ;;
-    behaviour) echo "/usr/bin/python3 tests/behaviour/run.py $build" ;;
+    docs) echo "$python tests/docs_examples.py $build" ;;
+    oracle) echo "$python tests/oracle/run.py $build" ;;
+    behaviour) echo "$python tests/behaviour/run.py $build" ;;
     python) echo "tests/python/run.sh $build" ;;
     hosts) echo "tests/hosts/run.sh $build" ;;
-    fault) echo "$build/tests/session" ;;
+    fault) echo "${EMULATOR:-} $build/tests/session" ;;
     asan) echo "tests/asan.sh" ;;
     lint) echo "tests/lint.sh $build" ;;
     esac

@@ -35,7 +35,7 @@ $(BUILD)/test-deps: ext/tools/deps.sh
 	@ext/tools/deps.sh packages test
 	@touch $@
 
-test: all $(BUILD)/tests/unit $(BUILD)/tests/session $(DEVICE) $(BUILD)/test-deps
+test: all $(BUILD)/tests/unit $(BUILD)/tests/session $(DEVICE) $(BUILD)/test-deps $(EMULATED)
 	@tests/run.sh $(BUILD) $(SUITES)
 
 $(BUILD)/shop.db: sql/shop.sql data/online_retail.csv.gz
@@ -57,6 +57,12 @@ storefront: all $(BUILD)/storefront.db
 	    gunicorn --chdir docs/examples/storefront --config docs/examples/storefront/gunicorn.conf.py app:app
 .PHONY: storefront
 
+# It behind nginx under load, while versions are trained and go live.
+bench-storefront: all $(BUILD)/storefront.db
+	@ext/tools/deps.sh packages storefront
+	@/usr/bin/python3 tests/bench/storefront.py $(BUILD)
+.PHONY: bench-storefront
+
 $(BUILD)/tests/serve: $(BUILD)/tests/tests/bench/serve.o $(CORE_OBJECTS) $(FAISS_LIBS)
 	$(call SHOW,LINK)$(CC) $(CODEGEN) -o $@ $^ $(LIBS) -lsqlite3
 # Every allocation failing in turn.
@@ -71,7 +77,7 @@ bench: all $(BUILD)/tests/serve $(BUILD)/test-deps
 # writes its files.
 $(BUILD)/tests/libfaiss.a: $(BUILD)/deps.mk
 	@mkdir -p $(@D)
-	$(call SHOW,FAISS)objcopy $(FAISS_WEAK:%=--weaken-symbol=%) $(FAISS_DIR)/lib/libfaiss.a $@
+	$(call SHOW,FAISS)$(OBJCOPY) $(FAISS_WEAK:%=--weaken-symbol=%) $(FAISS_DIR)/lib/libfaiss.a $@
 $(BUILD)/tests/tests/bench/index_raw.o: CSTD += -isystem $(FAISS_DIR)/include -isystem \
     $(FAISS_DIR)/include/faiss/c_api
 $(BUILD)/tests/tests/bench/index_raw.o: CODEGEN += -O3

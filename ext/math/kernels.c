@@ -230,6 +230,8 @@ const Kernels *kernels_level(const char *name) {
     if (strcmp(name, "avx2") == 0 && has_avx2()) return &kernels_avx2;
     if (strcmp(name, "avx512") == 0 && __builtin_cpu_supports("avx512f") && has_avx2())
         return &kernels_avx512;
+#elif defined(__aarch64__)
+    if (strcmp(name, "neon") == 0) return &kernels_neon;
 #endif
     return NULL;
 }
@@ -237,7 +239,7 @@ const Kernels *kernels_level(const char *name) {
 static const Kernels *chosen;
 
 static void choose(void) {
-    static const char *const levels[] = {"avx512", "avx2", "scalar"};
+    static const char *const levels[] = {"avx512", "avx2", "neon", "scalar"};
     const char *wish = getenv("REC_SIMD");
     for (size_t i = 0; i < sizeof levels / sizeof *levels && !chosen; i++)
         if (!wish || !*wish || strcmp(wish, levels[i]) == 0) chosen = kernels_level(levels[i]);

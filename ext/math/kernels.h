@@ -1,8 +1,8 @@
 /* Vector kernels: float32 in, double out, chosen once for the CPU that runs them.
  *
- * Every level (scalar, AVX2, AVX-512) keeps the same 16 partial sums (element i goes to sum i mod
- * 16) and adds them up in the same order, and the products are exact in double, so that all levels
- * give the same bits. */
+ * Every level (scalar, AVX2, AVX-512, NEON) keeps the same 16 partial sums (element i goes to sum
+ * i mod 16) and adds them up in the same order, and the products are exact in double, so that all
+ * levels give the same bits. */
 #ifndef REC_KERNELS_H
 #define REC_KERNELS_H
 
@@ -34,7 +34,7 @@ typedef struct RowAdam {
 } RowAdam;
 
 typedef struct Kernels {
-    const char *name; /* "scalar", "avx2", "avx512" */
+    const char *name; /* "scalar", "avx2", "avx512", "neon" */
     /* sum a_i b_i */
     double (*dot)(const float *a, const float *b, size_t n);
     /* sum (a_i - b_i)^2 */
@@ -93,8 +93,8 @@ typedef struct Kernels {
     void (*adam_rest)(const RowAdam *step, float *x, float *m, float *v, size_t n);
 } Kernels;
 
-/* The best level that this CPU has (and REC_SIMD=scalar|avx2|avx512 in the environment allows).
- * Thread-safe. */
+/* The best level that this CPU has (and REC_SIMD=scalar|avx2|avx512|neon in the environment
+ * allows). Thread-safe. */
 const Kernels *kernels(void);
 
 /* The levels by name, for tests; NULL where the CPU or the build lacks it. */

@@ -9,7 +9,8 @@ $(DIST)/raw/built: $(PORTABLE)/recommend.so $(PYTHON_SOURCES) sql/shop.sql VERSI
 	@ext/tools/deps.sh packages dist
 	@rm -rf $(DIST)/raw $(DIST)/stage && mkdir -p $(DIST)/raw $(DIST)/stage
 	@cp -r ext/python $(DIST)/stage/python
-	@RECOMMEND_SO=$(abspath $(PORTABLE)/recommend.so) RECOMMEND_SOURCE=$(CURDIR) \
+	@$(if $(ARCH),_PYTHON_HOST_PLATFORM=linux-$(firstword $(subst -, ,$(TRIPLET)))) \
+	    RECOMMEND_SO=$(abspath $(PORTABLE)/recommend.so) RECOMMEND_SOURCE=$(CURDIR) \
 	    /usr/bin/python3 -m pip wheel --quiet --no-deps --no-build-isolation --no-index \
 	    --wheel-dir $(DIST)/raw $(DIST)/stage/python
 	@touch $@
@@ -37,9 +38,10 @@ sdist: $(DIST)/tools/ready
 
 # For Debian 12 and its kin, with the distribution's libraries.
 deb: $(BUILD)/recommend.so
+	@[ -z "$(ARCH)" ] || { echo "deb: the package is built on a machine of its architecture"; exit 1; }
 	@ext/tools/deb.sh $(BUILD) $(VERSION)
 
-dist: wheel sdist deb
+dist: wheel $(if $(ARCH),,sdist deb)
 .PHONY: dist wheel sdist deb
 # Both where other packages and other distributions are (needs root and the network).
 test-dist: wheel deb

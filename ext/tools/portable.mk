@@ -5,7 +5,7 @@
 PORTABLE := $(BUILD)/portable
 # Exists since 2.29 in another version; ext/tools/portable/missing.c has the one before.
 PORTABLE_WRAPPED := exp exp2 log log2 pow
-PORTABLE_ROOT := $(addprefix $(PORTABLE)/old/libc/,usr/lib/x86_64-linux-gnu lib/x86_64-linux-gnu)
+PORTABLE_ROOT := $(addprefix $(PORTABLE)/old/libc/,usr/lib/$(TRIPLET) lib/$(TRIPLET))
 PORTABLE_STATIC := -lopenblas -ljansson -lmd -lsodium -lutf8proc -lstdc++
 
 $(PORTABLE)/old: ext/tools/deps.sh
@@ -20,8 +20,8 @@ $(PORTABLE)/%.o: ext/tools/portable/%.c
 $(PORTABLE)/recommend.so: $(LOADABLE_OBJECTS) $(FAISS_LIBS) $(PORTABLE)/openmp.o \
     $(PORTABLE)/missing.o ext/tools/exports.map ext/tools/portable.mk | $(PORTABLE)/old
 	$(call SHOW,LINK)$(CC) -shared -o $@ $(LOADABLE_OBJECTS) $(FAISS_LIBS) $(PORTABLE)/openmp.o \
-	    $(PORTABLE)/missing.o --sysroot=$(PORTABLE)/old/libc $(CODEGEN) \
-	    -L$(PORTABLE)/old/lib $(PORTABLE_ROOT:%=-L%) -Wl,-Bstatic $(PORTABLE_STATIC) -Wl,-Bdynamic -lm -ldl -pthread \
+	    $(PORTABLE)/missing.o $(CODEGEN) --sysroot=$(PORTABLE)/old/libc \
+	    -L$(PORTABLE)/old/lib $(PORTABLE_ROOT:%=-L%) $(ROOT:%=-L%/usr/lib/$(TRIPLET)) -Wl,-Bstatic $(PORTABLE_STATIC) -Wl,-Bdynamic -lm -ldl -pthread \
 	    -shared-libgcc $(PORTABLE_WRAPPED:%=-Wl,--wrap=%) \
 	    -Wl,--version-script=ext/tools/exports.map -Wl,--exclude-libs,ALL -Wl,-z,nodelete \
 	    -Wl,-z,defs -Wl,--gc-sections -s

@@ -28,11 +28,17 @@ void check_failed(const char *file, int line, const char *format, ...) {
     printf("\n");
 }
 
-/* unit [part of a name]: runs the cases whose name contains it. */
+/* unit [PART | -PART]: runs the cases whose name contains the part, or those whose name does not
+ * (the others count as skipped). */
 int main(int argc, char **argv) {
-    int passed = 0, failed = 0;
+    int passed = 0, failed = 0, skipped = 0;
     for (int i = 0; i < n_cases; i++) {
-        if (argc > 1 && !strstr(cases[i].name, argv[1])) continue;
+        if (argc > 1 && argv[1][0] == '-' && strstr(cases[i].name, argv[1] + 1)) {
+            printf("SKIP %s: left out by %s\n", cases[i].name, argv[1]);
+            skipped++;
+            continue;
+        }
+        if (argc > 1 && argv[1][0] != '-' && !strstr(cases[i].name, argv[1])) continue;
         long long before = (long long)mem_live();
         failures_of_case = 0;
         cases[i].function();
@@ -42,6 +48,8 @@ int main(int argc, char **argv) {
         if (failures_of_case) printf("  in %s: %s\n", cases[i].file, cases[i].name);
         failures_of_case ? failed++ : passed++;
     }
-    printf("%d passed, %d failed\n", passed, failed);
+    printf("%d passed, %d failed", passed, failed);
+    if (skipped) printf(", %d skipped", skipped);
+    printf("\n");
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -12,11 +12,12 @@ static void fill(float *a, size_t n, uint64_t stream) {
     for (size_t i = 0; i < n; i++) a[i] = (float)random_normal(&random);
 }
 
-static const char *const LEVELS[] = {"scalar", "avx2", "avx512"};
+static const char *const LEVELS[] = {"scalar", "avx2", "avx512", "neon"};
+enum { N_LEVELS = sizeof LEVELS / sizeof *LEVELS };
 
 TEST(kernels_agree_with_their_naive_twins) {
     float a[300], b[300];
-    for (int l = 0; l < 3; l++) {
+    for (int l = 0; l < N_LEVELS; l++) {
         const Kernels *k = kernels_level(LEVELS[l]);
         if (!k) continue;
         for (size_t n = 1; n < 300; n++) {
@@ -35,7 +36,7 @@ TEST(kernels_agree_with_their_naive_twins) {
 TEST(kernels_give_the_same_bits_at_every_level) {
     float a[300], b[300];
     const Kernels *scalar = kernels_level("scalar");
-    for (int l = 1; l < 3; l++) {
+    for (int l = 1; l < N_LEVELS; l++) {
         const Kernels *k = kernels_level(LEVELS[l]);
         if (!k) continue;
         for (size_t n = 1; n < 300; n++) {
@@ -71,7 +72,7 @@ TEST(code_look8_is_the_same_at_every_level) {
         if (round % 2)
             look = (CodeLook){look.query, look.groups, look.bias, .5F, .25F, .125F,
                 (float)random_below(&random, 5000), 3, .5F};
-        for (int l = 0; l < 3; l++) {
+        for (int l = 0; l < N_LEVELS; l++) {
             float upper[8];
             const Kernels *k = kernels_level(LEVELS[l]);
             if (!k) continue;
@@ -89,6 +90,49 @@ TEST(code_look8_is_the_same_at_every_level) {
         }
     }
     mem_free(code);
+}
+
+/* Products with stored forms and sparse rows: whole numbers where a sum's order is free. */
+TEST(stored_forms_and_rows_are_the_same_at_every_level) {
+    const Kernels *scalar = kernels_level("scalar");
+    float a[64], b[64 * 5], want[64], got[64], val[5] = {1.5F, -2, .25F, 3, -.125F};
+    int32_t col[5] = {4, 0, 2, 2, 1};
+    uint16_t half[64];
+    int16_t query[64];
+    int8_t code[64], code_want[64];
+    fill(b, 64 * 5, 3);
+    for (int l = 1; l < N_LEVELS; l++) {
+        const Kernels *k = kernels_level(LEVELS[l]);
+        if (!k) continue;
+        for (size_t n = 1; n <= 64; n++) {
+            float scale, scale_want;
+            fill(a, n, n + 7);
+            for (size_t i = 0; i < n; i++) half[i] = (uint16_t)(i * 1777 + n * 13);
+            float error = k->quantize(a, n, 127, code, &scale);
+            CHECK_NEAR(
+                (double)error, (double)scalar->quantize(a, n, 127, code_want, &scale_want), 1e-5);
+            CHECK(memcmp(code, code_want, n) == 0 && scale == scale_want);
+            for (size_t i = 0; i < n; i++) query[i] = (int16_t)((int)i * 501 - 16000);
+            if (n % 16 == 0) CHECK(k->code_dot(code, query, n) == scalar->code_dot(code, query, n));
+            scalar->from_half(half, want, n);
+            k->from_half(half, got, n);
+            for (size_t i = 0; i < n; i++)
+                CHECK(want[i] == got[i] || (isnan(want[i]) && isnan(got[i])));
+            scalar->from_code(code, scale, want, n);
+            k->from_code(code, scale, got, n);
+            CHECK(memcmp(want, got, n * sizeof *want) == 0);
+            scalar->product(a, b, n, want);
+            k->product(a, b, n, got);
+            CHECK(memcmp(want, got, n * sizeof *want) == 0);
+            scalar->scaled(a, .3F, n, want);
+            k->scaled(a, .3F, n, got);
+            CHECK(memcmp(want, got, n * sizeof *want) == 0);
+            if (n % 16) continue;
+            scalar->sparse_row(col, val, 5, b, 64, n, want);
+            k->sparse_row(col, val, 5, b, 64, n, got);
+            CHECK(memcmp(want, got, n * sizeof *want) == 0);
+        }
+    }
 }
 
 TEST(vector_first_bad_finds_nan_and_infinity) {

@@ -15,7 +15,7 @@ static void fill(float *a, size_t n, uint64_t stream) {
     for (size_t i = 0; i < n; i++) a[i] = (float)random_normal(&random);
 }
 
-static const char *const LEVELS[] = {"scalar", "avx2", "avx512"};
+static const char *const LEVELS[] = {"scalar", "avx2", "avx512", "neon"};
 
 /* ---- kernels ---- */
 
@@ -118,7 +118,7 @@ TEST(rows_and_panels_have_the_same_bits_at_every_level) {
     float want[320], got[320], a[64 * 20], b[64 * 16];
     fill(a, 64 * 20, 5);
     fill(b, 64 * 16, 6);
-    for (int l = 1; l < 3; l++) {
+    for (int l = 1; l < (int)(sizeof LEVELS / sizeof *LEVELS); l++) {
         const Kernels *k = kernels_level(LEVELS[l]), *scalar = kernels_level("scalar");
         if (!k) continue;
         for (size_t n = 1; n < 100; n++) {
