@@ -1,7 +1,7 @@
 #!/bin/sh
 # What is handed out, far from where it was built (needs root and the network): the wheel beside scikit-learn, faiss-cpu, LightGBM and
-# XGBoost in one process, and on Debian 11 (glibc 2.31) with no compiler; the Debian package on a minimal Debian 12. Both roots are
-# made by debootstrap. Last line: "N passed, N failed".
+# XGBoost in one process, and on Debian 11 (glibc 2.31) with no compiler; the Debian package and the storefront's container on a
+# minimal Debian 12. Both roots are made by debootstrap. Last line: "N passed, N failed".
 #   tests/python/far.sh BUILD
 set -eu
 build=$1
@@ -31,5 +31,14 @@ in_root bookworm "apt-get update -qq && apt-get install -y -qq --no-install-reco
     sqlite3 -cmd '.load recommend' :memory: \"SELECT 'dot', rec_dot('[1,2]', '[3,4]')\"" || code=$?
 grep -qx 'dot|11.0' "$build/far.log" || code=1
 result $code "Debian 12: apt install ./*.deb, then .load recommend"
+# What docs/examples/storefront/Containerfile does, step by step, in that root: no engine for containers is needed.
+mkdir -p "$build/bookworm/storefront" "$build/bookworm/shop" && cp -r docs/examples/storefront/. "$build/bookworm/storefront" && cp "$wheel" "$build/bookworm/opt/"
+code=0
+in_root bookworm "apt-get install -y -qq --no-install-recommends $(sed -n 's/.*--no-install-recommends \(.*\) \\$/\1/p' docs/examples/storefront/Containerfile) &&
+    pip install --quiet --break-system-packages --no-index --no-deps /opt/*.whl &&
+    export STOREFRONT_DB=/shop/storefront.db STOREFRONT_BIND=127.0.0.1:18765 && { sh /storefront/start.sh & server=\$!; } &&
+    for second in \$(seq 60); do sleep 1; $(sed -n 's/^ *CMD \(python3 -c .*\)/\1/p' docs/examples/storefront/Containerfile | sed 's/8000/18765/') && ok=1 && break; done;
+    kill \$server; wait \$server; [ \"\${ok:-}\" = 1 ]" || code=$?
+result $code "the container's steps on Debian 12: the storefront starts and is healthy"
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

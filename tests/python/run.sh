@@ -15,7 +15,8 @@ rm -rf "$build/python"
 /usr/bin/python3 -m venv --system-site-packages "$build/python" &&
     "$build/python/bin/python" -m pip install --quiet --no-index --no-deps "$build"/dist/raw/*.whl ||
     { echo "0 passed, 1 failed"; exit 1; }
-# The notebooks' %%sql (needs the network once; without it they are skipped).
+# Without a browser its tests are skipped; the notebooks without jupyter, or jupysql for their %%sql (from PyPI).
+ext/tools/deps.sh packages storefront browser || echo "no browser"
 ext/tools/deps.sh packages notebooks && "$build/python/bin/python" -m ipykernel install --sys-prefix --name python3 >/dev/null 2>&1
 "$build/python/bin/python" -m pip install --quiet --disable-pip-version-check jupysql==0.11.1 2>"$build/jupysql.log" ||
     echo "the notebooks: jupysql cannot be had ($(tail -n 1 "$build/jupysql.log"))"

@@ -110,7 +110,7 @@ def test_a_guest_and_a_customer_walk_through_the_shop(folder):
 
     # the owner's pages
     page = get("/dashboard")
-    assert "neighbours" in page and "Has the data moved?" in page and page.count("<circle") >= 1 and "prepare.sql" in page
+    assert "neighbours" in page and "Has the data moved?" in page and page.count('class="dot"') >= 1 and "prepare.sql" in page
     text = get("/metrics")
     assert 'storefront_page_seconds_count{page="home"}' in text and "recommend_requests_total" in text
     assert get("/health") == "ok, version 1\n"

@@ -1,5 +1,6 @@
 """Threads by default; STOREFRONT_WORKERS=4 makes prefork workers instead. Connections are opened where they are used, after the fork."""
 import os
+import sys
 
 bind = os.environ.get("STOREFRONT_BIND", "127.0.0.1:8000")
 workers = int(os.environ.get("STOREFRONT_WORKERS", "1"))
@@ -8,6 +9,10 @@ worker_class = "gthread" if threads > 1 else "sync"
 accesslog = None
 graceful_timeout = 10
 raw_env = [] if os.environ.get("STOREFRONT_KEY") else [f"STOREFRONT_KEY={os.urandom(16).hex()}"]
+
+
+# A thread that comes back from SQLite waits for Python's lock, up to this long where another computes: 5 ms if nothing is said.
+sys.setswitchinterval(.0005)
 
 
 def post_worker_init(worker):

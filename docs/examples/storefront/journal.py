@@ -66,6 +66,29 @@ class Journal:
             if entries:
                 self._write_batch(entries)
 
+    @staticmethod
+    def _insert(db, entries):
+        """Two statements, whatever the number of entries: between two statements a thread waits for Python's lock, and with it everybody
+        who wants to write."""
+        told = [(kind, json.dumps(value)) for kind, value, _ in entries if kind != "clicks"]
+        db.execute("INSERT INTO recs(recs, arg) SELECT value ->> 0, value ->> 1 FROM json_each(?)", (json.dumps(told),))
+        seen = [value for kind, value, _ in entries if kind == "clicks"]
+        db.execute("INSERT INTO clicks SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)", (json.dumps(seen),))
+
+    @classmethod
+    def _insert_singly(cls, db, entries):
+        """Those that were refused, for another time."""
+        again = []
+        for kind, value, tries in entries:
+            try:
+                cls._insert(db, [(kind, value, tries)])
+            except sqlite3.Error:
+                if not db.in_transaction:
+                    raise
+                if tries > 1:
+                    again.append((kind, value, tries - 1))
+        return again
+
     def _write_batch(self, entries):
         """In one transaction. All are tried again where it fails (somebody trains), and so is one that is refused (a click on a list that
         another process has not written yet)."""
@@ -73,17 +96,12 @@ class Journal:
         try:
             db = self.store.connection()
             db.execute("BEGIN IMMEDIATE")
-            for kind, value, tries in entries:
-                try:
-                    if kind == "clicks":
-                        db.execute("INSERT INTO clicks VALUES(?, ?, ?, ?)", value)
-                    else:
-                        db.execute("INSERT INTO recs(recs, arg) VALUES(?, ?)", (kind, json.dumps(value)))
-                except sqlite3.Error:
-                    if not db.in_transaction:
-                        raise
-                    if tries > 1:
-                        again.append((kind, value, tries - 1))
+            try:
+                self._insert(db, entries)
+            except sqlite3.Error:
+                if not db.in_transaction:
+                    raise
+                again = self._insert_singly(db, entries)
             db.execute("COMMIT")
         except sqlite3.Error:
             if db is not None and db.in_transaction:
