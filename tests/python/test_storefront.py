@@ -108,9 +108,18 @@ def test_a_guest_and_a_customer_walk_through_the_shop(folder):
     assert "Set-Cookie" not in client.get("/thumb/22423.svg").headers
     assert client.get("/go/forged-list/22423").status_code == 303  # not logged, not lost
 
+    other = shelf(get("/"), "trending")
+    assert client.get(f"/go/{other[0][0]}/{other[0][1]}").status_code == 303
+    app.journal.flush()
     # the owner's pages
     page = get("/dashboard")
     assert "neighbours" in page and "Has the data moved?" in page and page.count('class="dot"') >= 1 and "prepare.sql" in page
+    # clicks on other shelves are not clicks on "For you"
+    clicked, lists = db.execute("""SELECT count(*) FILTER (WHERE o.kind = 'click'), (SELECT count(DISTINCT list) FROM rec_shown('recs') WHERE scenario = 'home')
+        FROM rec_outcomes('recs') o WHERE o.list IN (SELECT list FROM rec_shown('recs') WHERE scenario = 'home')""").fetchone()
+    elsewhere = db.execute("SELECT count(*) FROM rec_outcomes('recs') WHERE kind = 'click'").fetchone()[0] - clicked
+    arms = app.dashboard.arms(app.store)
+    assert elsewhere > 0 and (sum(arm["clicks"] for arm in arms), sum(arm["lists"] for arm in arms)) == (clicked, lists), (arms, clicked, lists)
     text = get("/metrics")
     assert 'storefront_page_seconds_count{page="home"}' in text and "recommend_requests_total" in text
     assert get("/health") == "ok, version 1\n"

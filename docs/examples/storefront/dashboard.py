@@ -54,7 +54,7 @@ def prometheus():
 def arms(store):
     """Clicks a list of each arm, with a 95 % interval over users (a ratio of sums, by the delta method)."""
     by_arm = {}
-    for row in store.ask("SELECT arm, lists, value FROM rec_experiment_users('recs', NULL, '{\"metric\": \"clicks\", \"scenario\": \"home\"}')"):
+    for row in store.ask("SELECT arm, lists, value FROM rec_experiment_users('recs', NULL, '{\"metric\": \"ctr\", \"scenario\": \"home\"}')"):
         by_arm.setdefault(row["arm"], []).append((row["lists"], row["value"]))
     out = []
     for arm, users in sorted(by_arm.items()):
