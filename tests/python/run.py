@@ -16,7 +16,7 @@ def main(part=""):
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     for path in sorted(glob.glob(os.path.join(HERE, "test_*.py"))):
         module = importlib.import_module(os.path.basename(path)[:-3])
-        for name, function in vars(module).items():
+        for name, function in list(vars(module).items()):
             if not name.startswith("test_") or part not in name:
                 continue
             with tempfile.TemporaryDirectory() as folder:

@@ -9,9 +9,10 @@
     db.execute("SELECT item, score FROM recs WHERE user = ? AND k = 10", (12388,)).fetchall()
 
 `SELECT * FROM rec_help` is the manual of the SQL names. `python -m sqlite_recommend` shows what is there and runs a demo."""
+from . import files
 from ._load import CannotLoad, connect, load, loadable_path
 from ._parameters import array, numpy_parameters, vector
 from ._progress import progress
 from ._version import VERSION as __version__
 
-__all__ = ["CannotLoad", "array", "connect", "load", "loadable_path", "numpy_parameters", "progress", "vector", "__version__"]
+__all__ = ["CannotLoad", "array", "connect", "files", "load", "loadable_path", "numpy_parameters", "progress", "vector", "__version__"]
