@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The examples of the manual are tests: every ```sql block of README.md and docs/reference/*.md is run, and what the
+"""The examples of the manual are tests: every ```sql block of README.md, docs/reference/*.md and the pages below is run, and what the
 sqlite3 shell prints for it, errors included, must equal the ```text block that follows.
 
     tests/docs_examples.py BUILD [--accept] [PAGE ...]
@@ -101,8 +101,8 @@ def check_page(runner, path, accept):
 
 def main(build, *arguments):
     pages = [ROOT / page for page in arguments if page != "--accept"]
-    how_to = [ROOT / "docs" / f"{page}.md" for page in ("first-run", "events", "search", "deployment")]
-    pages = pages or [ROOT / "README.md", *sorted((ROOT / "docs" / "reference").glob("*.md")), *how_to]
+    how_to = [ROOT / "docs" / f"{page}.md" for page in ("tutorial", "tutorial.zh-CN", "troubleshooting", "first-run", "events", "search", "deployment")]
+    pages = pages or [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs" / "reference").glob("*.md")), *how_to]
     passed = failed = 0
     with tempfile.TemporaryDirectory() as folder:
         runner = Runner(build, folder)

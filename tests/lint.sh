@@ -56,7 +56,8 @@ found=$(awk '/^[A-Za-z_]/ && !/;$/ {start = FNR} /^}$/ && FNR - start >= 60 {
 [ -z "$found" ] && ok || bad "functions past 60 lines: $found"
 found=$(awk 'length > 100 {print FILENAME ":" FNR}' $with_tests)
 [ -z "$found" ] && ok || bad "lines past 100 columns: $found"
-found=$(git ls-files '*.md' | xargs awk 'FNR == 1 {code = 0} /^ *```/ {code = !code}
+# (Between two Chinese characters a line break would be shown as a gap.)
+found=$(git ls-files '*.md' | grep -v 'zh-CN' | xargs awk 'FNR == 1 {code = 0} /^ *```/ {code = !code}
     length > 100 && !code && !/^ *\|/ && !/^#/ {print FILENAME ":" FNR}')
 [ -z "$found" ] && ok || bad "prose past 100 columns: $found"
 # Other versions lay out a little differently.
