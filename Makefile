@@ -11,7 +11,10 @@
 
 VERSION := $(shell cat VERSION)
 SANITIZE ?=
-ARCH ?=
+# Only as an argument: in the environment other tools mean other things by it.
+ifneq ($(origin ARCH),command line)
+ARCH :=
+endif
 BUILD ?= build$(if $(SANITIZE),/asan)$(ARCH:%=/%)
 
 # A word and a file instead of a whole command line, unless V=1.
@@ -106,7 +109,7 @@ flags:
 
 deps: $(BUILD)/deps.mk
 # Rewritten only when another FAISS is asked for, so that everything that depends on it follows.
-FAISS_WISH := $(FAISS_SRC)|$(FAISS_PREFIX)
+FAISS_WISH := $(FAISS_SRC)|$(FAISS_PREFIX)$(ARCH:%=|%)
 ifneq ($(FAISS_WISH),$(file <$(BUILD)/faiss.wish))
 $(BUILD)/faiss.wish: FORCE
 endif

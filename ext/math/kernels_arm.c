@@ -166,7 +166,7 @@ static float quantize_neon(const float *x, size_t n, int limit, int8_t *out, flo
         for (size_t h = 0; h < 2; h++) {
             float32x4_t value = vld1q_f32(x + i + 4 * h);
             float32x4_t code = vrndnq_f32(vmulq_n_f32(value, inverse));
-            code = vmaxnmq_f32(vminnmq_f32(code, vdupq_n_f32(bound)), vdupq_n_f32(-bound));
+            code = vminnmq_f32(vmaxnmq_f32(code, vdupq_n_f32(-bound)), vdupq_n_f32(bound));
             float32x4_t e = vsubq_f32(value, vmulq_n_f32(code, *scale));
             error = vfmaq_f32(error, e, e);
             half[h] = vmovn_s32(vcvtq_s32_f32(code));

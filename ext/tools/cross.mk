@@ -8,6 +8,8 @@
 
 TRIPLET := $(shell dpkg-architecture $(ARCH:%=-a%) -qDEB_HOST_MULTIARCH 2>/dev/null)
 ifneq ($(ARCH),)
+# Objects of two architectures in one folder would be taken for each other.
+$(if $(findstring $(ARCH),$(BUILD)),,$(error BUILD=$(BUILD) with ARCH=$(ARCH): give a folder with $(ARCH) in its name))
 CC := $(TRIPLET)-gcc
 CXX := $(TRIPLET)-g++
 OBJCOPY := $(TRIPLET)-objcopy

@@ -135,10 +135,11 @@ unpack_packages() {
     find "$1" -type l -lname '/*' | while read -r link; do ln -sfnr "$1$(readlink "$link")" "$link"; done
 }
 
-# What is built is for TRIPLET: this machine, or ARCH by its cross compiler.
+# What is built is for this machine, or for ARCH by its cross compiler.
 NATIVE=$(dpkg --print-architecture)
 ARCH=${ARCH:-$NATIVE}
-[ "$ARCH" = "$NATIVE" ] && TOOL= || TOOL=$(dpkg-architecture -a"$ARCH" -qDEB_HOST_MULTIARCH 2>/dev/null)-
+[ "$ARCH" = "$NATIVE" ] || [ "$ARCH" = arm64 ] || die "ARCH=$ARCH (arm64, or none for this machine, $NATIVE)"
+triplet() { dpkg-architecture -a"$1" -qDEB_HOST_MULTIARCH 2>/dev/null; } # of dpkg-dev, a package of the group build
 
 # root ARCH: Debian 12 for that architecture.
 root() {
@@ -152,8 +153,7 @@ root() {
         (cd "$work" && fetch_packages "$1" bookworm closure libc6-dev libstdc++-12-dev libopenblas-pthread-dev libjansson-dev libmd-dev libsodium-dev \
             libutf8proc-dev libxxhash-dev libsqlite3-dev sqlite3 python3 python3-numpy python3-scipy && unpack_packages "$work/root")
         # Links that the distribution makes when it installs.
-        triplet=$(dpkg-architecture -a"$1" -qDEB_HOST_MULTIARCH)
-        (cd "$work/root/usr/lib/$triplet" && ln -sf openblas-pthread/lib* . && cd "$work/root/usr/include/$triplet" && ln -sf openblas-pthread/*.h .)
+        (cd "$work/root/usr/lib/$(triplet "$1")" && ln -sf openblas-pthread/lib* . && cd "$work/root/usr/include/$(triplet "$1")" && ln -sf openblas-pthread/*.h .)
         mv "$work/root" "$prefix"
     fi
     echo "$prefix"
@@ -161,9 +161,10 @@ root() {
 
 # CMake's flags for ARCH.
 cmake_cross() {
-    [ -n "$TOOL" ] || return 0
-    blas=$(root "$ARCH")/usr/lib/${TOOL%-}/libopenblas.so
-    echo "-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=${TOOL%%-*} -DCMAKE_C_COMPILER=${TOOL}gcc -DCMAKE_CXX_COMPILER=${TOOL}g++" \
+    [ "$ARCH" != "$NATIVE" ] || return 0
+    for_triplet=$(triplet "$ARCH")
+    blas=$(root "$ARCH")/usr/lib/$for_triplet/libopenblas.so
+    echo "-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=${for_triplet%%-*} -DCMAKE_C_COMPILER=$for_triplet-gcc -DCMAKE_CXX_COMPILER=$for_triplet-g++" \
         "-DBLAS_LIBRARIES=$blas -DLAPACK_LIBRARIES=$blas"
 }
 

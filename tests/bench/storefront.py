@@ -4,7 +4,7 @@ and go live all the time (sql/nightly.sql).
 
     tests/bench/storefront.py BUILD [SECONDS]
 
-For threads (one process of eight) and prefork (four processes of one) and for 1, 8 and 32 clients: pages a second, and by page p50 and
+The ports 8000 and 8080 must be free. For threads (one process of eight) and prefork (four processes of one) and for 1, 8 and 32 clients: pages a second, and by page p50 and
 p99 as the client waits, p50 and p99 of the time inside recommendation queries and their share (Server-Timing). The clients run on the
 same cores. Any answer but 200 or 303 is an error and ends the run with 1."""
 import collections
@@ -54,6 +54,8 @@ class Client:
             links = re.findall(r'href="(/go/[^"]+)"', page)
             page = self.ask("product", self.ask("click", self.random.choice(links)))
         token, code = re.search(r'name="token" value="(\w+)"', page).group(1), re.search(r'name="code" value="([^"]+)"', page).group(1)
+        picture = re.search(r'src="(/thumb/[^"]+)"', page)
+        self.ask("picture", picture.group(1))
         self.ask("search", "/search?q=" + urllib.parse.quote(self.random.choice(["red lantern", "cake", "garden", "paper bag", "christmas", "tea cup"])))
         self.ask("cart", self.ask("add", "/cart", {"token": token, "code": code, "add": 1, "pieces": 1}))
         if self.random.random() < .25:
@@ -62,8 +64,24 @@ class Client:
             self.cookie = ""  # somebody else comes
 
 
+def wait_for(web, proxy):
+    for _ in range(200):
+        if web.poll() is not None or proxy.poll() is not None:
+            raise SystemExit("gunicorn or nginx has ended: are the ports 8000 and 8080 free?")
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=5)
+            connection.request("GET", "/health")
+            if connection.getresponse().status == 200:
+                return
+        except OSError:
+            pass
+        time.sleep(.1)
+    raise SystemExit("the storefront does not start")
+
+
 def servers(build, folder, workers):
     """gunicorn and nginx over a copy of the shop; returns what to stop."""
+    folder.chmod(0o755)  # nginx's workers are somebody else
     shutil.copy(build / "storefront.db", folder / "storefront.db")
     # While an experiment runs no new version goes live.
     subprocess.run(["sqlite3", "-cmd", f".load {build / 'recommend'}", str(folder / "storefront.db"), "INSERT INTO recs(recs) VALUES('stop')"], check=True)
@@ -71,16 +89,7 @@ def servers(build, folder, workers):
     environment = {**os.environ, "RECOMMEND": str(build / "recommend"), "STOREFRONT_DB": str(folder / "storefront.db"), "STOREFRONT_WORKERS": str(workers), "OPENBLAS_NUM_THREADS": "1"}
     web = subprocess.Popen(["gunicorn", "--log-level", "error", "--chdir", str(SHOP), "--config", str(SHOP / "gunicorn.conf.py"), "app:app"], env=environment)
     proxy = subprocess.Popen(["nginx", "-p", str(folder), "-c", str(SHOP / "nginx.conf"), "-g", "daemon off;"])
-    for _ in range(100):
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=5)
-            connection.request("GET", "/health")
-            if connection.getresponse().status == 200:
-                return web, proxy
-        except OSError:
-            pass
-        time.sleep(.1)
-    raise SystemExit("the storefront does not start")
+    return web, proxy
 
 
 def nights(build, database, stop, trained):
@@ -101,7 +110,12 @@ def round_of(clients, seconds):
     def run(seed):
         client = Client(8080, seed, seen)
         while time.monotonic() < end:
-            client.visit()
+            try:
+                client.visit()
+            except Exception as error:  # counted as an answer that was none
+                print(f"a client: {error!r}", file=sys.stderr)
+                seen.append(("none", 0, 0., 0., 0.))
+                client = Client(8080, seed, seen)
 
     threads = [threading.Thread(target=run, args=(seed,)) for seed in range(clients)]
     started = time.monotonic()
@@ -125,8 +139,9 @@ def main(build, seconds=10):
             web, proxy = servers(build, folder, workers)
             stop, trained = threading.Event(), []
             trainer = threading.Thread(target=nights, args=(build, folder / "storefront.db", stop, trained))
-            trainer.start()
             try:
+                wait_for(web, proxy)
+                trainer.start()
                 for clients in (1, 8, 32):
                     seen, took = round_of(clients, float(seconds))
                     errors += sum(status not in (200, 303) for _, status, *_ in seen)
@@ -134,13 +149,16 @@ def main(build, seconds=10):
                     for page, _, spent, recs, total in seen:
                         pages[page].append((spent, recs, total))
                         pages["all"].append((spent, recs, total))
-                    for page in ("all", "home", "product", "search", "cart", "thanks", "checkout"):
+                    for page in ("all", "home", "product", "search", "cart", "thanks", "checkout", "picture"):
+                        if not pages[page]:
+                            continue
                         spent, recs, total = zip(*pages[page])
                         print(f"| {name} | {clients} | {page} | {len(spent) / took:.0f} | {statistics.median(spent):.1f} | {percentile(spent, .99):.1f} | "
-                              f"{statistics.median(recs):.2f} | {percentile(recs, .99):.2f} | {100 * sum(recs) / sum(total):.0f} % |", flush=True)
+                              f"{statistics.median(recs):.2f} | {percentile(recs, .99):.2f} | {100 * sum(recs) / (sum(total) or 1):.0f} % |", flush=True)
             finally:
                 stop.set()
-                trainer.join()
+                if trainer.ident:
+                    trainer.join()
                 proxy.terminate()
                 web.terminate()
                 web.wait()

@@ -45,23 +45,35 @@ class Shop:
         if not scripts:
             options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        for _ in range(100):
-            try:
-                urllib.request.urlopen(self.url + "/health").read()
-                break
-            except OSError:
-                time.sleep(.1)
-        self.browser = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
+        try:
+            self.wait_for_the_server()
+            self.browser = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
+        except BaseException:
+            self.end_the_server()
+            raise
         self.browser.implicitly_wait(3)
         self.width, self.scripts = width, scripts
+
+    def wait_for_the_server(self):
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(self.url + "/health").read()
+                return
+            except OSError:
+                assert self.server.poll() is None, "gunicorn has ended"
+                time.sleep(.1)
+        raise AssertionError("no page after twenty seconds")
+
+    def end_the_server(self):
+        os.killpg(self.server.pid, signal.SIGTERM)
+        self.server.wait(20)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.browser.quit()
-        os.killpg(self.server.pid, signal.SIGTERM)
-        self.server.wait(20)
+        self.end_the_server()
 
     def all(self, selector):
         return self.browser.find_elements(By.CSS_SELECTOR, selector)
@@ -132,8 +144,9 @@ def test_browser_on_a_desktop(folder):
     with Shop(folder, 1280, 1400) as shop:
         walk(shop)
         shop.open("/product/nothing")
-        assert "not" in shop.one("main").text.lower()
-        assert all("404" in entry["message"] for entry in shop.browser.get_log("browser"))
+        assert "not found" in shop.one("h1").text.lower() and scenarios(shop) == ["trending"], shop.one("main").text
+        said = [entry["message"] for entry in shop.browser.get_log("browser")]
+        assert len(said) == 1 and "404" in said[0], said
 
 
 def test_browser_on_a_phone(folder):

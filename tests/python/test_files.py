@@ -54,6 +54,15 @@ def test_files_of_vectors_there_and_back(folder):
     files.write_vectors(at("a.u8bin"), None, numpy.arange(12).reshape(3, 4))
     assert files.read_vectors(at("a.u8bin"))[1].tolist() == numpy.arange(12).reshape(3, 4).tolist()
     refused(lambda: files.write_vectors(at("b.i8bin"), None, vectors), "int8", "lose")
+    refused(lambda: files.write_vectors(at("b.fbin"), None, numpy.array([[2**60 + 1]])), "float32", "lose")
+    assert not os.path.exists(at("b.i8bin"))
+    holes = numpy.array([[1, numpy.nan]], "f4")
+    files.write_vectors(at("holes.fbin"), None, holes)
+    assert numpy.array_equal(files.read_vectors(at("holes.fbin"))[1], holes, equal_nan=True)
+    for name in ("a.npy", "a.fvecs", "a.fbin"):  # onto the file that the vectors are mapped from
+        files.write_vectors(at(name), *files.read_vectors(at(name)))
+        assert (files.read_vectors(at(name))[1] == vectors).all(), name
+    assert not [name for name in os.listdir(folder) if name.endswith(".new")]
 
 
 def test_files_that_are_damaged(folder):
@@ -66,6 +75,24 @@ def test_files_that_are_damaged(folder):
         refused(lambda: files.read_vectors(at(name)), word)
     numpy.save(at("line.npy"), numpy.arange(3.))
     refused(lambda: files.read_vectors(at("line.npy")), "one vector a row")
+    db = sqlite_recommend.connect(":memory:")
+    for name, raw in (("bad.npz", b"PK not a zip"), ("empty.npz", b"")):
+        with open(at(name), "wb") as file:
+            file.write(raw)
+        try:
+            files.load_factors(db, "x", at(name))
+            raise AssertionError(name)
+        except (files.FormatError, OSError):
+            pass
+    numpy.savez(at("other.npz"), a=numpy.eye(2))
+    refused(lambda: files.load_factors(db, "x", at("other.npz")), "no user_factors")
+    refused(lambda: files.load_factors(db, "x", at("line.npy")), "one array")
+    for missing in ("gone.npy", "gone.fbin", "gone.npz"):
+        try:
+            files.read_vectors(at(missing)) if missing != "gone.npz" else files.load_factors(db, "x", at(missing))
+            raise AssertionError(missing)
+        except FileNotFoundError:
+            pass
 
 
 def test_files_into_an_index_and_out(folder):
@@ -82,7 +109,41 @@ def test_files_into_an_index_and_out(folder):
     refused(lambda: files.load_index(db, "x", vectors, [1]), "1 ids for 40")
     refused(lambda: files.index_vectors(db, "sqlite_master"), "no rec_index")
     db.execute("CREATE VIRTUAL TABLE bare USING rec_index(price real, e float[2])")
-    assert files.index_vectors(db, "bare")[0] == []
+    ids, none = files.index_vectors(db, "BARE")
+    assert ids == [] and none.shape == (0, 2)
+    files.write_vectors(os.path.join(folder, "none.fbin"), ids, none)
+    db.execute("CREATE TABLE plain(a BLOB /* rec_index */)")
+    refused(lambda: files.index_vectors(db, "plain"), "no rec_index")
+    db.execute("CREATE VIRTUAL TABLE odd USING rec_index([a key] text primary key, \"the vector\" float[6])")
+    files.load_index(db, "odd", vectors[:2], ["x", "y"])
+    assert dict(zip(*files.index_vectors(db, "odd")))["y"].tolist() == vectors[1].tolist()
+
+
+def test_files_all_or_nothing(folder):
+    path = os.path.join(folder, "a.db")
+    db, other = sqlite_recommend.connect(path), sqlite_recommend.connect(path)
+    tables = lambda: [row[0] for row in other.execute("SELECT name FROM sqlite_master ORDER BY 1")]
+    holes = draw(5, 3)
+    holes[3, 1] = numpy.nan
+    for open_before in (False, True):
+        if open_before:
+            db.execute("CREATE TABLE mine(x)")
+            db.execute("INSERT INTO mine VALUES(1)")
+        for call in (lambda: files.load_index(db, "near", holes), lambda: files.load_index(db, "near", draw(5, 3), metric="l2', index='HNSW32"),
+                     lambda: files.load_factors(db, "als", type("Model", (), {"user_factors": draw(2, 3), "item_factors": holes})())):
+            try:
+                call()
+                raise AssertionError("taken")
+            except AssertionError:
+                raise
+            except Exception:
+                assert db.in_transaction == open_before
+        db.commit()
+        assert tables() == (["mine"] if open_before else [])
+    assert db.execute("SELECT x FROM mine").fetchall() == [(1,)]
+    assert files.load_index(db, "near", draw(5, 3)) == 5 and tables() == ["mine"]  # not committed: that is the caller's
+    db.commit()
+    assert "near" in tables()
 
 
 def test_files_parquet(folder):
@@ -95,6 +156,15 @@ def test_files_parquet(folder):
     files.write_vectors(path, ids, vectors)
     frame = pandas.read_parquet(path)
     assert frame.id.tolist() == ids and (numpy.array(frame.vector.tolist(), "f4") == vectors).all()
+    pandas.DataFrame({"vector": [[1., 2.], None]}).to_parquet(path)
+    refused(lambda: files.read_vectors(path), "1 rows have no vector")
+    with open(path, "wb") as file:
+        file.write(b"PAR1 and then nothing")
+    try:
+        files.read_vectors(path)
+        raise AssertionError("read")
+    except (files.FormatError, OSError):
+        pass
     pandas.DataFrame({"price": [1]}).to_parquet(path)
     refused(lambda: files.read_vectors(path), "no column called vector", "price")
     # What Spark's ALSModel.save() writes: a folder of parts, id and features.

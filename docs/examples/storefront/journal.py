@@ -68,26 +68,46 @@ class Journal:
 
     @staticmethod
     def _insert(db, entries):
-        """Two statements, whatever the number of entries: between two statements a thread waits for Python's lock, and with it everybody
-        who wants to write."""
+        """A statement for each kind, whatever the number of entries: between two statements a thread waits for Python's lock, and with it
+        everybody who wants to write. All of them or none."""
         told = [(kind, json.dumps(value)) for kind, value, _ in entries if kind != "clicks"]
-        db.execute("INSERT INTO recs(recs, arg) SELECT value ->> 0, value ->> 1 FROM json_each(?)", (json.dumps(told),))
         seen = [value for kind, value, _ in entries if kind == "clicks"]
-        db.execute("INSERT INTO clicks SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)", (json.dumps(seen),))
+        db.execute("SAVEPOINT entries")
+        try:
+            if told:
+                db.execute("INSERT INTO recs(recs, arg) SELECT value ->> 0, value ->> 1 FROM json_each(?)", (json.dumps(told),))
+            if seen:
+                db.execute("INSERT INTO clicks SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)", (json.dumps(seen),))
+        except sqlite3.Error:
+            if db.in_transaction:
+                db.execute("ROLLBACK TO entries")
+                db.execute("RELEASE entries")
+            raise
+        db.execute("RELEASE entries")
 
     @classmethod
-    def _insert_singly(cls, db, entries):
-        """Those that were refused, for another time."""
+    def _insert_what_is_taken(cls, db, entries):
+        """Lists and visits together; clicks together, and one by one where one of them is refused: it names a list that another process
+        has not written yet, or one that never was. Those come again."""
+        outcomes = [entry for entry in entries if entry[0] == "outcome"]
+        cls._insert(db, [entry for entry in entries if entry[0] != "outcome"])
         again = []
-        for kind, value, tries in entries:
-            try:
-                cls._insert(db, [(kind, value, tries)])
-            except sqlite3.Error:
-                if not db.in_transaction:
-                    raise
-                if tries > 1:
-                    again.append((kind, value, tries - 1))
+        for group in ([e for e in outcomes if e[2] == TRIES], *([e] for e in outcomes if e[2] < TRIES)):
+            again += cls._insert_or_singly(db, group)
         return again
+
+    @classmethod
+    def _insert_or_singly(cls, db, group):
+        try:
+            cls._insert(db, group)
+            return []
+        except sqlite3.Error:
+            if not db.in_transaction:
+                raise
+            if len(group) == 1:
+                kind, value, tries = group[0]
+                return [(kind, value, tries - 1)] if tries > 1 else []
+            return [entry for one in group for entry in cls._insert_or_singly(db, [one])]
 
     def _write_batch(self, entries):
         """In one transaction. All are tried again where it fails (somebody trains), and so is one that is refused (a click on a list that
@@ -96,12 +116,7 @@ class Journal:
         try:
             db = self.store.connection()
             db.execute("BEGIN IMMEDIATE")
-            try:
-                self._insert(db, entries)
-            except sqlite3.Error:
-                if not db.in_transaction:
-                    raise
-                again = self._insert_singly(db, entries)
+            again = self._insert_what_is_taken(db, entries)
             db.execute("COMMIT")
         except sqlite3.Error:
             if db is not None and db.in_transaction:

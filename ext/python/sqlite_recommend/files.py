@@ -7,11 +7,12 @@
     files.write_faiss("looks.faiss", *files.index_vectors(db, "looks"), metric="cosine")
 
 NumPy is needed, and pandas (with pyarrow) for Parquet. Nothing is committed: db.commit() is yours."""
+import contextlib
 import importlib
 import os
 import re
 import struct
-from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
+from typing import Any, BinaryIO, Dict, Iterable, Iterator, Optional, Sequence, Tuple
 
 from ._parameters import vector
 
@@ -37,6 +38,50 @@ def _matrix(vectors: Any, what: str = "vectors") -> Any:
     if matrix.ndim != 2 or matrix.shape[1] == 0:
         raise FormatError(f"{what}: a matrix of one vector a row is needed, not the shape {matrix.shape}")
     return matrix
+
+
+@contextlib.contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """What a library says of a damaged file, as a FormatError. What the system says (OSError) is left alone."""
+    try:
+        yield
+    except (FormatError, OSError, ImportError, MemoryError):
+        raise
+    except Exception as error:
+        raise FormatError(f"{path}: {error}") from None
+
+
+@contextlib.contextmanager
+def _replacing(path: str) -> Iterator[BinaryIO]:
+    """A file that takes the place of another once it is whole: the vectors may be mapped from the old one."""
+    new = f"{path}.{os.getpid()}.new"
+    try:
+        with open(new, "wb") as file:
+            yield file
+        os.replace(new, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(new)
+        raise
+
+
+@contextlib.contextmanager
+def _whole(db: Any) -> Iterator[None]:
+    """All of it or nothing, whether a transaction is open or not; it stays open."""
+    if not db.in_transaction:
+        db.execute("BEGIN")
+        ours = True
+    else:
+        ours = False
+    db.execute("SAVEPOINT sqlite_recommend_files")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK" if ours else "ROLLBACK TO sqlite_recommend_files")
+        if not ours:
+            db.execute("RELEASE sqlite_recommend_files")
+        raise
+    db.execute("RELEASE sqlite_recommend_files")
 
 
 # ---- files of vectors ----
@@ -69,10 +114,13 @@ def _read_block(path: str, kind: str) -> Any:
 
 
 def _read_parquet(path: str) -> Tuple[Optional[list], Any]:
-    frame = importlib.import_module("pandas").read_parquet(path)
+    with _readable(path):
+        frame = importlib.import_module("pandas").read_parquet(path)
     column = next((name for name in _VECTOR_NAMES if name in frame.columns), None)
     if column is None:
         raise FormatError(f"{path}: no column called {', '.join(_VECTOR_NAMES)} among {', '.join(map(str, frame.columns))}")
+    if frame[column].isna().any():
+        raise FormatError(f"{path}: {int(frame[column].isna().sum())} rows have no vector")
     if frame[column].map(len).nunique() > 1:
         raise FormatError(f"{path}: vectors of several lengths")
     ids = next((name for name in _ID_NAMES if name in frame.columns), None)
@@ -86,12 +134,8 @@ def read_vectors(path: str) -> Tuple[Optional[list], Any]:
     path = os.fspath(path)
     suffix = os.path.splitext(path)[1].lower()
     if suffix == ".npy":
-        try:
+        with _readable(path):
             return None, _matrix(_numpy().load(path, mmap_mode="r", allow_pickle=False), path)
-        except (ValueError, EOFError, OSError) as error:
-            if isinstance(error, (FormatError, FileNotFoundError)):
-                raise
-            raise FormatError(f"{path}: {error}") from None
     if suffix in _ROWS:
         return None, _read_rows(path, _ROWS[suffix])
     if suffix in _BLOCKS:
@@ -102,29 +146,28 @@ def read_vectors(path: str) -> Tuple[Optional[list], Any]:
 
 
 def write_vectors(path: str, ids: Optional[Sequence], vectors: Any) -> None:
-    """The other way, for the same suffixes. ids are kept by Parquet alone. A type that the file cannot hold without loss is refused."""
+    """The other way, for the same suffixes; a file that is there is replaced once the new one is whole. ids are kept by Parquet alone.
+    A type that the file cannot hold without loss is refused."""
     numpy, path, matrix = _numpy(), os.fspath(path), _matrix(vectors)
     suffix = os.path.splitext(path)[1].lower()
-    if suffix == ".npy":
-        numpy.save(path, matrix)
-        return
-    if suffix == ".parquet":
-        frame = {"id": list(ids) if ids is not None else range(len(matrix)), "vector": list(matrix)}
-        importlib.import_module("pandas").DataFrame(frame).to_parquet(path)
-        return
     kind = _ROWS.get(suffix) or _BLOCKS.get(suffix)
-    if kind is None:
+    if kind is None and suffix not in (".npy", ".parquet"):
         raise FormatError(f"{path}: unknown suffix {suffix!r} (.npy, .parquet, {', '.join([*_ROWS, *_BLOCKS])})")
-    stored = matrix.astype(kind)
-    if not (stored == matrix).all():
+    stored = matrix.astype(kind or matrix.dtype)
+    if not ((stored.astype(matrix.dtype) == matrix) | (matrix != matrix)).all():
         raise FormatError(f"{path}: {suffix} holds {numpy.dtype(kind).name}, and these vectors would lose something")
-    with open(path, "wb") as file:
-        if suffix in _ROWS:
+    with _replacing(path) as file:
+        if suffix == ".npy":
+            numpy.save(file, matrix)
+        elif suffix == ".parquet":
+            frame = {"id": list(ids) if ids is not None else range(len(matrix)), "vector": list(matrix)}
+            importlib.import_module("pandas").DataFrame(frame).to_parquet(file)
+        elif suffix in _ROWS:
             head = numpy.full((len(stored), 1), stored.shape[1], "<i4").view("u1")
-            numpy.hstack([head, numpy.ascontiguousarray(stored).view("u1").reshape(len(stored), -1)]).tofile(file)
+            file.write(numpy.hstack([head, numpy.ascontiguousarray(stored).view("u1").reshape(len(stored), -1)]).tobytes())
         else:
             file.write(struct.pack("<II", *stored.shape))
-            stored.tofile(file)
+            file.write(stored.tobytes())
 
 
 # ---- a rec_index ----
@@ -133,19 +176,28 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def _literal(value: Any) -> str:
+    return "'" + str(value).replace("'", "''") + "'"
+
+
 def _plain(keys: Iterable) -> Iterable:
     """NumPy's scalars as Python's."""
     return (key.item() if hasattr(key, "item") else key for key in keys)
 
 
-def _vector_column(db: Any, name: str) -> Tuple[str, Optional[str]]:
-    """The vector column of a rec_index, and its text key if it has one."""
-    row = db.execute("SELECT sql FROM sqlite_master WHERE name = ? AND sql LIKE '%rec_index%'", (name,)).fetchone()
-    if row is None:
+def _is_there(db: Any, name: str) -> bool:
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name = ? COLLATE NOCASE", (name,)).fetchone() is not None
+
+
+def _columns(db: Any, name: str) -> Tuple[str, str]:
+    """Of a rec_index the key's column (rowid, where it has no text key) and the vector's, as SQL names them."""
+    row = db.execute("SELECT sql FROM sqlite_master WHERE name = ? COLLATE NOCASE AND sql LIKE 'CREATE VIRTUAL TABLE%'", (name,)).fetchone()
+    if row is None or not re.search(r"\busing\s+rec_index\b", row[0], re.I):
         raise FormatError(f"no rec_index named {name!r}")
-    column = db.execute("SELECT name FROM pragma_table_xinfo(?) WHERE type = 'BLOB' AND hidden = 0", (name,)).fetchone()[0]
-    key = re.search(r'("(?:[^"]|"")+"|\w+)\s+text\s+primary\s+key', row[0], re.I)
-    return _quoted(column), key.group(1) if key else None
+    vectors, texts = ([c for c, kind in db.execute("SELECT name, type FROM pragma_table_xinfo(?) WHERE hidden = 0", (name,)) if kind == wanted] for wanted in ("BLOB", "TEXT"))
+    # "id", [id], `id` or id, and then its type
+    key = next((c for c in texts if re.search(r"""["\[`]?""" + re.escape(c) + r"""["\]`]?\s+text\s+primary\s+key""", row[0], re.I)), None)
+    return _quoted(key) if key else "rowid", _quoted(vectors[0])
 
 
 def load_index(db: Any, name: str, vectors: Any, ids: Optional[Sequence] = None, metric: str = "cosine", **options: Any) -> int:
@@ -157,25 +209,27 @@ def load_index(db: Any, name: str, vectors: Any, ids: Optional[Sequence] = None,
     if len(keys) != len(matrix):
         raise FormatError(f"{len(keys)} ids for {len(matrix)} vectors")
     texts = len(keys) > 0 and isinstance(keys[0], str)
-    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone():
-        more = "".join(f", {option}='{value}'" for option, value in {"metric": metric, **options}.items())
-        db.execute(f"CREATE VIRTUAL TABLE {_quoted(name)} USING rec_index({'id text primary key, ' if texts else ''}embedding float[{matrix.shape[1]}]{more})")
-    column, key = _vector_column(db, name)
-    db.executemany(f"INSERT INTO {_quoted(name)}({key or 'rowid'}, {column}) VALUES(?, ?)", ((k, vector(row)) for k, row in zip(keys, matrix)))
+    with _whole(db):
+        if not _is_there(db, name):
+            arguments = ["id text primary key"] if texts else []
+            arguments += [f"embedding float[{matrix.shape[1]}]", *(f"{option}={_literal(value)}" for option, value in {"metric": metric, **options}.items())]
+            db.execute(f"CREATE VIRTUAL TABLE {_quoted(name)} USING rec_index({', '.join(arguments)})")
+        key, column = _columns(db, name)
+        db.executemany(f"INSERT INTO {_quoted(name)}({key}, {column}) VALUES(?, ?)", ((k, vector(row)) for k, row in zip(keys, matrix)))
     return len(matrix)
 
 
 def index_vectors(db: Any, name: str) -> Tuple[list, Any]:
     """(ids, matrix of float32) of all rows of a rec_index that have a vector, in the order of its rowids; ids are its text keys where
     it has them."""
-    column, key = _vector_column(db, name)
-    rows = db.execute(f"SELECT {key or 'rowid'}, {column} FROM {_quoted(name)} WHERE {column} IS NOT NULL ORDER BY rowid").fetchall()
-    return [row[0] for row in rows], _stacked([row[1] for row in rows])
+    key, column = _columns(db, name)
+    rows = db.execute(f"SELECT {key}, {column} FROM {_quoted(name)} WHERE {column} IS NOT NULL ORDER BY rowid").fetchall()
+    d = 1 if rows else db.execute("SELECT dimensions FROM rec_indexes WHERE name = ? COLLATE NOCASE", (name,)).fetchone()[0]
+    return [row[0] for row in rows], _stacked([row[1] for row in rows], d)
 
 
-def _stacked(blobs: Sequence[bytes]) -> Any:
-    numpy = _numpy()
-    return numpy.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), -1) if blobs else numpy.zeros((0, 0), "<f4")
+def _stacked(blobs: Sequence[bytes], d: int = 1) -> Any:
+    return _numpy().frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), -1 if blobs else d)
 
 
 # ---- factors ----
@@ -188,27 +242,32 @@ def _read_factors(source: Any) -> Dict[str, Any]:
     path = os.fspath(source)
     if os.path.isdir(path):
         return {which: _read_parquet(os.path.join(path, f"{which}Factors")) for which in ("user", "item")}
-    with _numpy().load(path, allow_pickle=False) as archive:
-        if not {"user_factors", "item_factors"} <= set(archive.files):
-            raise FormatError(f"{path}: no user_factors and item_factors in it, but {', '.join(archive.files)}")
-        return {which: (None, archive[f"{which}_factors"]) for which in ("user", "item")}
+    with _readable(path):
+        archive = _numpy().load(path, allow_pickle=False)
+        if not {"user_factors", "item_factors"} <= set(getattr(archive, "files", ())):
+            raise FormatError(f"{path}: no user_factors and item_factors in it, but {', '.join(getattr(archive, 'files', ['one array']))}")
+        with archive:
+            return {which: (None, archive[f"{which}_factors"]) for which in ("user", "item")}
 
 
 def load_factors(db: Any, name: str, source: Any, users: Optional[Sequence] = None, items: Optional[Sequence] = None) -> Tuple[int, int]:
     """Factors that were trained elsewhere, to be asked here: a table NAME_users(user, vector) and a rec_index NAME_items with the inner
     product. source: a model of implicit or the file of its save(), or the folder of Spark's ALSModel.save(). users, items: the key of
-    each row, where the source has only numbers of rows (implicit). Returns how many users and items. A customer's list:
+    each row, where the source has only numbers of rows (implicit). Returns how many users and items. All of it is made, or nothing.
+    A customer's list (id: rowid where keys are integers):
 
         SELECT id, score FROM NAME_items WHERE embedding MATCH (SELECT vector FROM NAME_users WHERE user = ?) AND k = 10"""
     factors = _read_factors(source)
     (user_keys, user_matrix), (item_keys, item_matrix) = factors["user"], factors["item"]
     user_keys = list(_plain(users if users is not None else user_keys if user_keys is not None else range(len(user_matrix))))
     item_keys = items if items is not None else item_keys if item_keys is not None else range(len(item_matrix))
-    if len(user_keys) != len(user_matrix) or user_matrix.shape[1] != item_matrix.shape[1]:
-        raise FormatError(f"{len(user_keys)} keys for {len(user_matrix)} users of {user_matrix.shape[1]} factors, items of {item_matrix.shape[1]}")
-    db.execute(f"CREATE TABLE {_quoted(name + '_users')}(user PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID")
-    db.executemany(f"INSERT INTO {_quoted(name + '_users')} VALUES(?, ?)", ((key, vector(row)) for key, row in zip(user_keys, user_matrix)))
-    return len(user_keys), load_index(db, name + "_items", item_matrix, item_keys, metric="ip")
+    user_matrix, item_matrix = _matrix(user_matrix, "users' factors"), _matrix(item_matrix, "items' factors")
+    if len(user_keys) != len(user_matrix) or len(item_keys) != len(item_matrix) or user_matrix.shape[1] != item_matrix.shape[1]:
+        raise FormatError(f"{len(user_keys)} keys for {len(user_matrix)} users of {user_matrix.shape[1]} factors, {len(item_keys)} for {len(item_matrix)} items of {item_matrix.shape[1]}")
+    with _whole(db):
+        db.execute(f"CREATE TABLE {_quoted(name + '_users')}(user PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID")
+        db.executemany(f"INSERT INTO {_quoted(name + '_users')} VALUES(?, ?)", ((key, vector(row)) for key, row in zip(user_keys, user_matrix)))
+        return len(user_keys), load_index(db, name + "_items", item_matrix, item_keys, metric="ip")
 
 
 def item_factors(db: Any, model: str, version: Optional[int] = None) -> Tuple[list, Any]:
@@ -234,7 +293,7 @@ def write_faiss(path: str, ids: Sequence[int], vectors: Any, metric: str = "cosi
     n, d = matrix.shape
     # int d; idx_t ntotal; two idx_t that are not used; bool is_trained; int metric (0: inner product, 1: L2)
     head = struct.pack("<iqqq?i", d, n, 1 << 20, 1 << 20, True, 1 if metric == "l2" else 0)
-    with open(path, "wb") as file:
+    with _replacing(os.fspath(path)) as file:
         file.write(b"IxMp" + head + (b"IxF2" if metric == "l2" else b"IxFI") + head + struct.pack("<Q", n * d))
-        matrix.tofile(file)
+        file.write(matrix.tobytes())
         file.write(struct.pack("<Q", n) + numpy.array(list(_plain(ids)), "<i8").tobytes())
