@@ -335,7 +335,7 @@ def _graph(name, weighted, support=NARROW, factors=0, ideal_weight=0, alpha=.6, 
     if name == "turbocf":
         n = x * du[:, None]**-alpha * di**(alpha - 1)
         p = (n.T @ n)**power
-        return {1: p, 2: 2 * p - p @ p, 3: p + .01 * (-p @ p @ p + 10 * p @ p - 29 * p)}[order]
+        return p if order == 1 else 2 * p - p @ p if order == 2 else p + .01 * (-p @ p @ p + 10 * p @ p - 29 * p)
     n = x / np.sqrt(du)[:, None] / np.sqrt(di)
     p = n.T @ n
     v = np.linalg.svd(n, full_matrices=False)[2][:factors].T

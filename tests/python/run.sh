@@ -18,10 +18,10 @@ rm -rf "$build/python"
 # Without a browser its tests are skipped; the notebooks without jupyter, or jupysql for their %%sql (from PyPI).
 ext/tools/deps.sh packages storefront browser || echo "no browser"
 ext/tools/deps.sh packages notebooks && "$build/python/bin/python" -m ipykernel install --sys-prefix --name python3 >/dev/null 2>&1
-"$build/python/bin/python" -m pip install --quiet --disable-pip-version-check jupysql==0.11.1 2>"$build/jupysql.log" ||
+"$build/python/bin/python" -m pip install --quiet --disable-pip-version-check --retries 1 jupysql==0.11.1 2>"$build/jupysql.log" ||
     echo "the notebooks: jupysql cannot be had ($(tail -n 1 "$build/jupysql.log"))"
 # What files are exchanged with: of these versions, as Debian's NumPy wants them. Without the network they are skipped.
-"$build/python/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+"$build/python/bin/python" -m pip install --quiet --disable-pip-version-check --retries 1 --no-deps --only-binary=:all: \
     faiss-cpu==1.8.0.post1 implicit==0.7.2 pyarrow==14.0.2 threadpoolctl==3.6.0 tqdm==4.67.1 2>>"$build/jupysql.log" ||
     echo "files: FAISS, implicit and pyarrow cannot be had ($(tail -n 1 "$build/jupysql.log"))"
 REC_BUILD=$build exec "$build/python/bin/python" tests/python/run.py "${2:-}"

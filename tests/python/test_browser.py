@@ -14,6 +14,7 @@ from test_storefront import FOLDER, opened
 
 try:
     from selenium import webdriver
+    from selenium.common.exceptions import WebDriverException
     from selenium.webdriver.chrome.service import Service
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.expected_conditions import staleness_of
@@ -48,6 +49,9 @@ class Shop:
         try:
             self.wait_for_the_server()
             self.browser = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
+        except WebDriverException as error:  # in a root without /dev/shm, say
+            self.end_the_server()
+            raise unittest.SkipTest(f"Chromium does not start here: {error.msg}")
         except BaseException:
             self.end_the_server()
             raise
