@@ -262,14 +262,7 @@ static inline __attribute__((always_inline)) void panel_rows(
 static void panel_neon(const ProductPanel *p, int add) {
     size_t i = 0;
     for (; i + 6 <= p->m; i += 6) panel_rows(p, i, 6, add);
-    switch (p->m - i) {
-    case 5: panel_rows(p, i, 5, add); break;
-    case 4: panel_rows(p, i, 4, add); break;
-    case 3: panel_rows(p, i, 3, add); break;
-    case 2: panel_rows(p, i, 2, add); break;
-    case 1: panel_rows(p, i, 1, add); break;
-    default: break;
-    }
+    PANEL_REST(panel_rows, p, i, add)
 }
 
 ROW_FUNCTIONS(, neon)

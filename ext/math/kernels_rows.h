@@ -104,6 +104,17 @@ ROW_LOOP void loop_adam_rest(const RowAdam *step, float *x, float *m, float *v, 
     }
 }
 
+/* The last rows of a panel, fewer than six, from row i on: panel_rows with a constant number. */
+#define PANEL_REST(panel_rows, p, i, add) \
+    switch ((p)->m - (i)) { \
+    case 5: panel_rows(p, i, 5, add); break; \
+    case 4: panel_rows(p, i, 4, add); break; \
+    case 3: panel_rows(p, i, 3, add); break; \
+    case 2: panel_rows(p, i, 2, add); break; \
+    case 1: panel_rows(p, i, 1, add); break; \
+    default: break; \
+    }
+
 /* The functions of a level. */
 #define ROW_FUNCTIONS(LEVEL, name) \
     LEVEL static void row_most_##name(float *x, float bias, float *most, size_t n) { \

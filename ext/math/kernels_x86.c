@@ -294,14 +294,7 @@ AVX2 static inline __attribute__((always_inline)) void panel_rows(
 AVX2 static void panel_avx2(const ProductPanel *p, int add) {
     size_t i = 0;
     for (; i + 6 <= p->m; i += 6) panel_rows(p, i, 6, add);
-    switch (p->m - i) {
-    case 5: panel_rows(p, i, 5, add); break;
-    case 4: panel_rows(p, i, 4, add); break;
-    case 3: panel_rows(p, i, 3, add); break;
-    case 2: panel_rows(p, i, 2, add); break;
-    case 1: panel_rows(p, i, 1, add); break;
-    default: break;
-    }
+    PANEL_REST(panel_rows, p, i, add)
 }
 
 ROW_FUNCTIONS(AVX2, avx2)
@@ -375,14 +368,7 @@ AVX512 static void panel_avx512(const ProductPanel *p, int add) {
     size_t i = 0;
     for (; i + 12 <= p->m; i += 12) panel_rows_512(p, i, 12, add);
     for (; i + 6 <= p->m; i += 6) panel_rows_512(p, i, 6, add);
-    switch (p->m - i) {
-    case 5: panel_rows_512(p, i, 5, add); break;
-    case 4: panel_rows_512(p, i, 4, add); break;
-    case 3: panel_rows_512(p, i, 3, add); break;
-    case 2: panel_rows_512(p, i, 2, add); break;
-    case 1: panel_rows_512(p, i, 1, add); break;
-    default: break;
-    }
+    PANEL_REST(panel_rows_512, p, i, add)
 }
 
 ROW_FUNCTIONS(AVX512, avx512)

@@ -6,7 +6,9 @@
 #
 # On a machine that is one, plain `make` builds for it.
 
-TRIPLET := $(shell dpkg-architecture $(ARCH:%=-a%) -qDEB_HOST_MULTIARCH 2>/dev/null)
+# Asked once, and only where it is needed: aarch64-linux-gnu and its first word.
+TRIPLET = $(eval TRIPLET := $(shell dpkg-architecture $(ARCH:%=-a%) -qDEB_HOST_MULTIARCH))$(TRIPLET)
+MACHINE = $(firstword $(subst -, ,$(TRIPLET)))
 ifneq ($(ARCH),)
 # Objects of two architectures in one folder would be taken for each other.
 $(if $(findstring $(ARCH),$(BUILD)),,$(error BUILD=$(BUILD) with ARCH=$(ARCH): give a folder with $(ARCH) in its name))
@@ -16,7 +18,7 @@ OBJCOPY := $(TRIPLET)-objcopy
 AR := $(TRIPLET)-ar
 RANLIB := $(TRIPLET)-ranlib
 CODEGEN += --sysroot=$(ROOT)
-EMULATOR := qemu-$(firstword $(subst -, ,$(TRIPLET)))-static -L $(ROOT)
+EMULATOR := qemu-$(MACHINE)-static -L $(ROOT)
 
 # gcc 12 for this target fails on a twin's sum (an error inside its vectoriser).
 $(BUILD)/tests/tests/unit/%.o: CODEGEN += -fno-tree-vectorize

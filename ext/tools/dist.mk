@@ -9,7 +9,7 @@ $(DIST)/raw/built: $(PORTABLE)/recommend.so $(PYTHON_SOURCES) sql/shop.sql VERSI
 	@ext/tools/deps.sh packages dist
 	@rm -rf $(DIST)/raw $(DIST)/stage && mkdir -p $(DIST)/raw $(DIST)/stage
 	@cp -r ext/python $(DIST)/stage/python
-	@$(if $(ARCH),_PYTHON_HOST_PLATFORM=linux-$(firstword $(subst -, ,$(TRIPLET)))) \
+	@$(if $(ARCH),_PYTHON_HOST_PLATFORM=linux-$(MACHINE)) \
 	    RECOMMEND_SO=$(abspath $(PORTABLE)/recommend.so) RECOMMEND_SOURCE=$(CURDIR) \
 	    /usr/bin/python3 -m pip wheel --quiet --no-deps --no-build-isolation --no-index \
 	    --wheel-dir $(DIST)/raw $(DIST)/stage/python

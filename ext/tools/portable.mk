@@ -5,7 +5,7 @@
 PORTABLE := $(BUILD)/portable
 # Exists since 2.29 in another version; ext/tools/portable/missing.c has the one before.
 PORTABLE_WRAPPED := exp exp2 log log2 pow
-PORTABLE_ROOT := $(addprefix $(PORTABLE)/old/libc/,usr/lib/$(TRIPLET) lib/$(TRIPLET))
+PORTABLE_ROOT = $(addprefix $(PORTABLE)/old/libc/,usr/lib/$(TRIPLET) lib/$(TRIPLET))
 PORTABLE_STATIC := -lopenblas -ljansson -lmd -lsodium -lutf8proc -lstdc++
 
 $(PORTABLE)/old: ext/tools/deps.sh

@@ -68,11 +68,9 @@ def _replacing(path: str) -> Iterator[BinaryIO]:
 @contextlib.contextmanager
 def _whole(db: Any) -> Iterator[None]:
     """All of it or nothing, whether a transaction is open or not; it stays open."""
-    if not db.in_transaction:
+    ours = not db.in_transaction
+    if ours:
         db.execute("BEGIN")
-        ours = True
-    else:
-        ours = False
     db.execute("SAVEPOINT sqlite_recommend_files")
     try:
         yield
@@ -127,6 +125,10 @@ def _read_parquet(path: str) -> Tuple[Optional[list], Any]:
     return (frame[ids].tolist() if ids else None), _numpy().array(frame[column].tolist(), "<f4")
 
 
+def _unknown(path: str, suffix: str) -> FormatError:
+    return FormatError(f"{path}: unknown suffix {suffix!r} (.npy, .parquet, {', '.join([*_ROWS, *_BLOCKS])})")
+
+
 def read_vectors(path: str) -> Tuple[Optional[list], Any]:
     """(ids, matrix of n x d) of a file, by its suffix: .npy, .fvecs .bvecs .ivecs, .fbin .u8bin .i8bin .ibin, or .parquet (a file or
     a folder) with a column `vector`, `embedding`, `features` or `factors` and perhaps one of ids. ids is None where the file has none.
@@ -142,7 +144,7 @@ def read_vectors(path: str) -> Tuple[Optional[list], Any]:
         return None, _read_block(path, _BLOCKS[suffix])
     if suffix == ".parquet" or os.path.isdir(path):
         return _read_parquet(path)
-    raise FormatError(f"{path}: unknown suffix {suffix!r} (.npy, .parquet, {', '.join([*_ROWS, *_BLOCKS])})")
+    raise _unknown(path, suffix)
 
 
 def write_vectors(path: str, ids: Optional[Sequence], vectors: Any) -> None:
@@ -152,7 +154,7 @@ def write_vectors(path: str, ids: Optional[Sequence], vectors: Any) -> None:
     suffix = os.path.splitext(path)[1].lower()
     kind = _ROWS.get(suffix) or _BLOCKS.get(suffix)
     if kind is None and suffix not in (".npy", ".parquet"):
-        raise FormatError(f"{path}: unknown suffix {suffix!r} (.npy, .parquet, {', '.join([*_ROWS, *_BLOCKS])})")
+        raise _unknown(path, suffix)
     stored = matrix.astype(kind or matrix.dtype)
     if not ((stored.astype(matrix.dtype) == matrix) | (matrix != matrix)).all():
         raise FormatError(f"{path}: {suffix} holds {numpy.dtype(kind).name}, and these vectors would lose something")
