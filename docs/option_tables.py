@@ -1,10 +1,10 @@
-"""Writes the option tables of docs/reference/algorithms.md from rec_options, so that the reference cannot drift.
+"""Writes the option tables of docs/reference/algorithms.md and predictor.md from rec_options, so that the reference cannot drift.
 
 Usage: option_tables.py BUILD_DIR [--check]     --check changes nothing and fails when a table is out of date
 """
 import os, re, sqlite3, sys
 
-PAGE = os.path.join(os.path.dirname(__file__), "reference", "algorithms.md")
+PAGES = [os.path.join(os.path.dirname(__file__), "reference", page) for page in ("algorithms.md", "predictor.md")]
 
 
 def rows_of(db, algorithm):
@@ -31,15 +31,21 @@ def main():
         wanted = common if name == "common" else [row for row in rows if row not in common]
         return f"<!-- options:{name} -->\n{table(wanted)}\n<!-- /options -->"
 
-    with open(PAGE, encoding="utf-8") as page:
-        before = page.read()
-    after = re.sub(r"<!-- options:(\w+) -->\n.*?<!-- /options -->", replace, before, flags=re.S)
-    if "--check" in sys.argv:
-        if after != before:
-            sys.exit("docs/reference/algorithms.md is out of date: make docs")
-        return
-    with open(PAGE, "w", encoding="utf-8") as page:
-        page.write(after)
+    def replace_own(match):
+        rows = db.execute("SELECT option, range, initial, meaning FROM rec_options(?)", (match.group(1),)).fetchall()
+        return f"<!-- options:{match.group(1)} -->\n{table(rows)}\n<!-- /options -->"
+
+    for path in PAGES:
+        own = path.endswith("predictor.md")  # there an algorithm's options are its own alone
+        with open(path, encoding="utf-8") as page:
+            before = page.read()
+        after = re.sub(r"<!-- options:(\w+) -->\n.*?<!-- /options -->", replace_own if own else replace, before, flags=re.S)
+        if "--check" in sys.argv:
+            if after != before:
+                sys.exit(f"docs/reference/{os.path.basename(path)} is out of date: make docs")
+            continue
+        with open(path, "w", encoding="utf-8") as page:
+            page.write(after)
 
 
 main()

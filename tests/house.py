@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 # Every floor, the lowest first, and the floors below that it may use.
-BELOW_SQL = ["base", "math", "ann", "metrics", "serve", "nn", "models", "eval"]
+BELOW_SQL = ["base", "math", "ann", "metrics", "serve", "nn", "learn", "models", "eval"]
 ALLOWED = {
     "base": [],
     "math": ["base"],
@@ -23,6 +23,7 @@ ALLOWED = {
     "metrics": ["base", "math"],
     "serve": ["base"],
     "nn": ["base", "math"],
+    "learn": ["base", "math", "ann", "metrics", "nn"],
     "models": ["base", "math", "ann", "nn"],
     "eval": BELOW_SQL,
     "sqlite/host": BELOW_SQL,
@@ -32,13 +33,14 @@ ALLOWED = {
     "sqlite/life": BELOW_SQL + ["sqlite/host", "sqlite/versions"],
     "sqlite/encoder": BELOW_SQL + ["sqlite/host"],
     "sqlite/model": BELOW_SQL + ["sqlite/host", "sqlite/versions", "sqlite/life", "sqlite/encoder"],
+    "sqlite/predictor": BELOW_SQL + ["sqlite/host", "sqlite/functions", "sqlite/versions"],
     "sqlite/evaluation": BELOW_SQL
     + ["sqlite/host", "sqlite/versions", "sqlite/life", "sqlite/encoder", "sqlite/model"],
 }
 ALLOWED["sqlite"] = list(ALLOWED)
 
 # A list names what its floor has and is read by those it names: its arrows lead anywhere.
-LISTS = {"models/registry", "ann/engines"}
+LISTS = {"models/registry", "learn/learners", "ann/engines"}
 # SQLite's table of functions, a variable of the entry point's file.
 NOT_OURS = {"sqlite3_api"}
 

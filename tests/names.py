@@ -29,6 +29,11 @@ CREATE VIRTUAL TABLE near USING rec_index(embedding float[2], index=HNSW8);
 INSERT INTO near(rowid, embedding) VALUES(1, '[1, 0]'), (2, '[0, 1]'), (3, '[1, 1]');
 CREATE VIRTUAL TABLE tiny USING rec_encoder();
 INSERT INTO tiny(tiny, arg) VALUES('load', 'tests/golden/text_encoder');
+CREATE TABLE visits(pages INTEGER, country TEXT, bought INTEGER);
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 99)
+    INSERT INTO visits SELECT i % 7, CASE i % 3 WHEN 0 THEN 'UK' ELSE 'FR' END, i % 7 > 3 OR i % 11 = 0 FROM n;
+CREATE VIRTUAL TABLE buy USING rec_predictor(examples=visits, label=bought);
+INSERT INTO buy(buy) VALUES('train');
 CREATE TABLE queries(id INTEGER PRIMARY KEY, vector, label);
 INSERT INTO queries(vector, label) VALUES('[1, 0]', 1), ('[0, 1]', 0);
 """

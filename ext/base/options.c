@@ -248,3 +248,62 @@ void options_json(const OptSpec *specs, const void *params, Bytes *out) {
         options_value_json(spec, params, out);
     }
 }
+
+/* ---- stored form ---- */
+
+void options_write(const OptSpec *specs, const void *params, Bytes *out) {
+    uint32_t n = 0;
+    for (const OptSpec *spec = specs; spec->name; spec++) n++;
+    bytes_u32(out, n);
+    for (const OptSpec *spec = specs; spec->name; spec++) {
+        const char *field = (const char *)params + spec->offset;
+        bytes_text(out, spec->name);
+        if (spec->kind == OPT_TEXT) bytes_text(out, field);
+        else if (spec->kind == OPT_REAL || spec->kind == OPT_TIME)
+            bytes_f64(out, *(const double *)(const void *)field);
+        else bytes_f64(out, (double)*(const int64_t *)(const void *)field);
+    }
+}
+
+static const OptSpec *spec_of(const OptSpec *specs, Reader *in) {
+    size_t len;
+    const char *name = read_text(in, &len);
+    for (const OptSpec *spec = specs; !in->failed && spec->name; spec++)
+        if (strlen(spec->name) == len && memcmp(spec->name, name, len) == 0) return spec;
+    return NULL;
+}
+
+/* Is it one that the spec allows? A time may be none at all. */
+static int is_allowed(const OptSpec *spec, double value) {
+    size_t len;
+    if (spec->kind == OPT_TIME) return 1;
+    if (spec->kind == OPT_FLAG) return value == 0 || value == 1 || value == spec->initial;
+    if (spec->kind != OPT_CHOICE)
+        return (value >= spec->min && value <= spec->max) || value == spec->initial;
+    return value >= 0 && value < 1000 && options_choice(spec->choices, (int64_t)value, &len);
+}
+
+Status options_read(const OptSpec *specs, void *params, Reader *in, Err *err) {
+    uint32_t n = read_u32(in);
+    options_default(specs, params);
+    for (uint32_t i = 0; i < n; i++) {
+        const OptSpec *spec = spec_of(specs, in);
+        if (!spec) return fail(err, ST_CORRUPT, "stored options are damaged");
+        char *field = (char *)params + spec->offset;
+        if (spec->kind == OPT_TEXT) {
+            size_t len;
+            const char *text = read_text(in, &len);
+            if (in->failed || (double)len >= spec->max)
+                return fail(err, ST_CORRUPT, "option '%s' is damaged", spec->name);
+            memcpy(field, text, len);
+            field[len] = 0;
+            continue;
+        }
+        double value = read_f64(in);
+        if (in->failed || !is_allowed(spec, value))
+            return fail(err, ST_CORRUPT, "option '%s' is damaged", spec->name);
+        if (spec->kind == OPT_REAL || spec->kind == OPT_TIME) *(double *)(void *)field = value;
+        else *(int64_t *)(void *)field = (int64_t)value;
+    }
+    return ST_OK;
+}

@@ -75,6 +75,11 @@ void options_value_json(const OptSpec *spec, const void *params, Bytes *out);
 /* Append "name":value pairs, comma-separated, in table order, without braces. */
 void options_json(const OptSpec *specs, const void *params, Bytes *out);
 
+/* Stored form: their number, then each as its name and its value, a number or a text; and back,
+ * from untrusted bytes, over the defaults. A name that specs does not have is ST_CORRUPT. */
+void options_write(const OptSpec *specs, const void *params, Bytes *out);
+Status options_read(const OptSpec *specs, void *params, Reader *in, Err *err);
+
 /* Append the allowed range ("1..4096", "cosine|jaccard", "true|false"). */
 void options_range(const OptSpec *spec, Bytes *out);
 

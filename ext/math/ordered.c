@@ -53,6 +53,27 @@ int ordered_inverse_factor(float *a, size_t d) {
     return failed;
 }
 
+/* a = R'R by rows of R, each of which is taken from those below at once. */
+int ordered_solve_spd(double *a, double *b, size_t d) {
+    for (size_t k = 0; k < d; k++) {
+        double *r = a + k * d, pivot = r[k];
+        if (!(pivot > 0)) return 1;
+        double root = sqrt(pivot);
+        for (size_t j = k; j < d; j++) r[j] /= root;
+        for (size_t i = k + 1; i < d; i++)
+            for (size_t j = i; j < d; j++) a[i * d + j] -= r[i] * r[j];
+    }
+    for (size_t k = 0; k < d; k++) { /* R'y = b */
+        b[k] /= a[k * d + k];
+        for (size_t j = k + 1; j < d; j++) b[j] -= a[k * d + j] * b[k];
+    }
+    for (size_t k = d; k-- > 0;) { /* R z = y */
+        for (size_t j = k + 1; j < d; j++) b[k] -= a[k * d + j] * b[j];
+        b[k] /= a[k * d + k];
+    }
+    return 0;
+}
+
 /* ---- eigenvalues ---- */
 
 /* Rows and columns p and q of a, and rows p and q of v, by the rotation that makes a_pq 0. */

@@ -17,6 +17,10 @@ void ordered_gram(float *gram, const float *x, size_t n, size_t d);
  * O(d^3). */
 int ordered_inverse_factor(float *a, size_t d);
 
+/* Symmetric positive definite a (d x d, upper triangle given; overwritten): b becomes the solution
+ * of a z = b. Returns 0; 1 when a is not positive definite. O(d^3). */
+int ordered_solve_spd(double *a, double *b, size_t d);
+
 /* Symmetric a (d x d): eigenvalues ascending in value, a's rows become the eigenvectors, by cyclic
  * Jacobi rotations (Golub and Van Loan, Matrix Computations, 8.5). Returns 0; 1 when it does not
  * converge; 2 when the task (or NULL) is cancelled; -1 without memory. O(d^3) a sweep, some ten of

@@ -22,7 +22,7 @@
 #include <string.h>
 
 #include "../base/memory.h"
-#include "../base/text.h"
+#include "../base/words.h"
 #include "../math/dense.h"
 #include "../math/kernels.h"
 #include "../math/svd.h"
@@ -57,19 +57,6 @@ typedef struct Content {
 
 /* ---- words ---- */
 
-/* Letters and digits of ASCII, and every byte of a longer UTF-8 sequence. */
-static int is_word(char c) { return ascii_is_alphanumeric(c) || (unsigned char)c >= 0x80; }
-
-/* The next word of *text in lower case into word; its length, 0 at the end. Longer words are
- * cut. */
-static size_t next_word(const char **text, char *word, size_t room) {
-    size_t len = 0;
-    while (**text && !is_word(**text)) (*text)++;
-    for (; **text && is_word(**text); (*text)++)
-        if (len < room) word[len++] = ascii_lower(**text);
-    return len;
-}
-
 typedef struct Word {
     int32_t id;
     int32_t count;
@@ -93,9 +80,10 @@ static Status collect_words(const Dataset *data, int32_t n_items, Words *out, Er
     if (!out->vocabulary || !out->start) return fail_nomem(err, "the words");
     for (int32_t i = 0; i < n_items; i++) {
         const char *text = data->item_text ? data->item_text[i] : NULL;
+        const char *end = text ? text + strlen(text) : NULL;
         char word[64];
         size_t len, from = out->word.len;
-        while (text && (len = next_word(&text, word, sizeof word)) > 0) {
+        while (text && (len = word_next(&text, end, word, sizeof word)) > 0) {
             Word found = {.count = 1};
             TRY(keymap_add(out->vocabulary, (Key){.text = word, .len = len}, &found.id, err));
             bytes_append(&out->word, &found, sizeof found);

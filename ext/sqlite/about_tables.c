@@ -10,6 +10,7 @@
 #include "../ann/ann.h"
 #include "../ann/gpu.h"
 #include "../base/text.h"
+#include "../learn/predictor.h"
 #include "../math/dense.h"
 #include "../math/kernels.h"
 #include "../models/model.h"
@@ -66,6 +67,23 @@ static void option_rows(const char *name, const OptSpec *specs, void *params, Ro
     }
 }
 
+/* The word for what all algorithms of rec_predictor take. */
+static const char PREDICTOR[] = "predictor";
+
+static int is_of_predictors(const char *name) {
+    return learner_find(name) || strcmp(name, PREDICTOR) == 0;
+}
+
+static void predictor_rows(const char *wanted, RowSink *sink) {
+    LearnerParams params;
+    PredictorCommon common;
+    for (size_t i = 0; learner_registry[i]; i++)
+        if (!wanted || strcmp(wanted, learner_registry[i]->name) == 0)
+            option_rows(learner_registry[i]->name, learner_registry[i]->options, &params, sink);
+    if (!wanted || strcmp(wanted, PREDICTOR) == 0)
+        option_rows(PREDICTOR, predictor_options, &common, sink);
+}
+
 static Status options_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
     const char *wanted = value_text(argv[0]);
     AlgorithmParams params;
@@ -73,7 +91,7 @@ static Status options_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
     TuneCall call = {0};
     int automatic = !wanted || strcmp(wanted, "auto") == 0;
     (void)db;
-    if (!automatic && !algorithm_find(wanted))
+    if (!automatic && !algorithm_find(wanted) && !is_of_predictors(wanted))
         return fail(err, ST_BADARG,
             "no algorithm '%.60s' (SELECT DISTINCT algorithm FROM rec_options)", wanted);
     for (size_t i = 0; algorithm_registry[i]; i++) {
@@ -83,6 +101,7 @@ static Status options_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
         option_rows(algorithm->name, model_common_options, &common, sink);
     }
     if (automatic) option_rows("auto", tune_options, &call, sink);
+    predictor_rows(wanted, sink);
     return ST_OK;
 }
 

@@ -35,9 +35,9 @@ group_packages() {
     case "$1" in
     build) # compiler, SQLite headers and shell, OpenBLAS, JSON, SHA-256, BLAKE2b and random numbers, XXH3, the characters of Unicode, what builds FAISS, the data's gzip
         echo gcc g++ libc6-dev cmake libsqlite3-dev sqlite3 libopenblas-dev libjansson-dev libmd-dev libsodium-dev libxxhash-dev libutf8proc-dev dpkg-dev gzip ca-certificates ;;
-    test) # Debian's Python loads extensions; NumPy and SciPy are the oracles; git lists the files for lint; a decimal comma is made from locales; prometheus (with promtool) reads our counters;
+    test) # Debian's Python loads extensions; NumPy, SciPy and scikit-learn are the oracles; git lists the files for lint; a decimal comma is made from locales; prometheus (with promtool) reads our counters;
         # the rest are what the Python package is loaded into
-        echo python3 python3-numpy python3-scipy git locales prometheus binutils python3-apsw python3-sqlalchemy python3-greenlet python3-django python3-aiosqlite python3-flask ;;
+        echo python3 python3-numpy python3-scipy python3-sklearn git locales prometheus binutils python3-apsw python3-sqlalchemy python3-greenlet python3-django python3-aiosqlite python3-flask ;;
     lint) echo clang clang-format cppcheck ;;
     dist) echo libopenblas-dev libopenblas-pthread-dev patchelf debootstrap python3-pip python3-venv python3-setuptools python3-wheel ;; # the static OpenBLAS; an older root to try the wheel in
     cross) echo gcc-aarch64-linux-gnu g++-aarch64-linux-gnu qemu-user-static ;; # ARCH=arm64

@@ -204,6 +204,28 @@ static const Scenario scenarios[] = {
             {"SELECT count(*) FROM t", COMMAND("integrity-check"), NULL},
             {"SELECT count(*) FROM t", "DROP TABLE t", NULL},
         }},
+    {"predictor",
+        TRUTH "CREATE VIEW labelled AS SELECT id, x, kind, price, x || ' of ' || y AS words, x > 3 "
+              "AS label FROM truth",
+        {
+            {"SELECT 1 FROM truth",
+                "CREATE VIRTUAL TABLE t USING rec_predictor(examples=labelled, label=label, id=id, "
+                "algorithm=logistic, calibrate=isotonic, crosses='x*kind', features='{\"words\": "
+                "\"text\"}')",
+                NULL},
+            {"SELECT 1 FROM t_config", COMMAND("train"), NULL},
+            {"SELECT 1 FROM truth", "SELECT id, prediction FROM t WHERE id IN (3, 6)",
+                "VALUES(3, 0), (6, 1)"},
+            {"SELECT 1 FROM truth",
+                "SELECT id, rec_predict('t', x, kind, price, words) FROM labelled WHERE id = 6",
+                "VALUES(6, 1)"},
+            {"SELECT 1 FROM truth", "SELECT feature, kind FROM rec_features('t')",
+                "VALUES('x', 'number'), ('kind', 'category'), ('price', 'number'), ('words', "
+                "'text'), ('x*kind', 'category')"},
+            {"SELECT 1 FROM truth", "SELECT predictor, task FROM rec_predictors",
+                "VALUES('t', 'classes')"},
+            {"SELECT 1 FROM t_config", COMMAND("integrity-check"), NULL},
+        }},
 };
 
 #endif

@@ -166,8 +166,19 @@ static int run(sqlite3 *db, const char *sql, Text *out) {
     return code;
 }
 
-/* What is read of each table: of a virtual one what a scan gives, of the others every byte, or only
- * what two runs have in common (stamps are random, and are part of a stored structure). */
+/* Does it hold what two runs do not have in common? Stamps are random, and are part of a stored
+ * structure; trainings take their time, and the audit has the clock's. */
+static int is_random_table(const char *name) {
+    static const char *const ends[] = {
+        "changes", "queue", "segment", "versions", "chunks", "audit", "facts"};
+    const char *end = strrchr(name, '_');
+    for (size_t i = 0; end && i < sizeof ends / sizeof *ends; i++)
+        if (strcmp(end + 1, ends[i]) == 0) return 1;
+    return 0;
+}
+
+/* What is read of each table: of a virtual one what a scan gives (of a predictor nothing: it may
+ * have learnt nothing yet), of the others every byte, or only what two runs have in common. */
 static int read_tables(sqlite3 *db, int every_byte, Text *out) {
     sqlite3_stmt *names;
     int code = sqlite3_prepare_v2(
@@ -176,11 +187,11 @@ static int read_tables(sqlite3 *db, int every_byte, Text *out) {
     while (code == SQLITE_OK && sqlite3_step(names) == SQLITE_ROW) {
         const char *name = (const char *)sqlite3_column_text(names, 0);
         int is_virtual = sqlite3_column_int(names, 1) == 0;
-        int is_random = !sqlite3_strlike("%!_changes", name, '!') ||
-            !sqlite3_strlike("%!_queue", name, '!') || !sqlite3_strlike("%!_segment", name, '!');
+        const char *text = (const char *)sqlite3_column_text(names, 3);
+        int is_predictor = is_virtual && text && strstr(text, "rec_predictor");
         add_row(out, names);
-        if (strcmp((const char *)sqlite3_column_text(names, 2), "table") ||
-            (every_byte ? is_virtual : is_random))
+        if (strcmp((const char *)sqlite3_column_text(names, 2), "table") || is_predictor ||
+            (every_byte ? is_virtual : is_random_table(name)))
             continue;
         char *sql = sqlite3_mprintf(
             is_virtual ? "SELECT rowid, * FROM \"%w\"" : "SELECT * FROM \"%w\"", name);

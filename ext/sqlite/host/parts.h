@@ -48,6 +48,8 @@
     X(check_events) \
     X(encoder) \
     X(embed) \
+    X(predictor) \
+    X(predictor_tables) \
     X(info_tables) \
     X(help)
 

@@ -113,3 +113,26 @@ Status schema_has_column(
     *out = found != 0;
     return ST_OK;
 }
+
+Status schema_column_type(
+    sqlite3 *db, const char *schema, const char *table, const char *column, char **out, Err *err) {
+    sqlite3_stmt *statement;
+    int has_row;
+    TRY(sql_prepare(db, &statement, err,
+        "SELECT type FROM pragma_table_xinfo(%Q, %Q) WHERE lower(name)=lower(%Q)", table, schema,
+        column));
+    Status status = sql_step(db, statement, &has_row, err);
+    if (status == ST_OK && !has_row) {
+        sqlite3_int64 exists = 0;
+        status = sql_integer(db, 0, &exists, err,
+            "SELECT 1 FROM \"%w\".sqlite_schema WHERE lower(name)=lower(%Q)", schema, table);
+        if (status == ST_OK)
+            status = exists
+                ? fail(err, ST_BADARG, "%s has no column '%.60s'", table, column)
+                : fail(err, ST_BADARG, "no table or view '%.60s' in schema %s", table, schema);
+    }
+    if (status == ST_OK && !(*out = sqlite3_mprintf("%s", sqlite3_column_text(statement, 0))))
+        status = fail_nomem(err, "a type");
+    sqlite3_finalize(statement);
+    return status;
+}

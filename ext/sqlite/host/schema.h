@@ -15,6 +15,11 @@ FileId schema_file_id(sqlite3 *db, const char *schema);
 Status schema_has_column(
     sqlite3 *db, const char *schema, const char *table, const char *column, int *out, Err *err);
 
+/* The declared type of a column, "" where there is none, sqlite3_malloc'ed; an error where there is
+ * no such column. */
+Status schema_column_type(
+    sqlite3 *db, const char *schema, const char *table, const char *column, char **out, Err *err);
+
 /* The schema that holds table `name<suffix>`: "schema.name" picks one, else temp, main, attached in
  * SQLite's order. Both outputs are sqlite3_malloc'ed. */
 Status schema_find_table(sqlite3 *db, const char *what, const char *name, const char *suffix,

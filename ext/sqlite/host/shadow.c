@@ -19,11 +19,10 @@ static Status has_table(
 }
 
 /* Somebody's trigger on a table of ours does not make it theirs: it goes with the model. */
-static int is_there(const ShadowTable *table, const ShadowOwner *owner) {
-    int found = 0;
-    Err err = {0};
-    if (table->is_later) return has_table(table, owner, 1, &found, &err) == ST_OK && found;
-    return !table->is_there || table->is_there(owner->table);
+static Status is_there(const ShadowTable *table, const ShadowOwner *owner, int *out, Err *err) {
+    if (table->is_later) return has_table(table, owner, 1, out, err);
+    *out = !table->is_there || table->is_there(owner->table);
+    return ST_OK;
 }
 
 static const ShadowTable *find_later(const ShadowSet *set, const char *suffix) {
@@ -74,7 +73,8 @@ Status shadow_create(const ShadowSet *set, const ShadowOwner *owner, Err *err) {
         owner->schema, owner->name, (sqlite3_int64)set->format));
     for (size_t i = 0; i < set->n; i++)
         if (set->table[i].columns && !set->table[i].is_later &&
-            (set->table[i].may_be_odd || is_there(&set->table[i], owner)))
+            (set->table[i].may_be_odd || !set->table[i].is_there ||
+                set->table[i].is_there(owner->table)))
             TRY(sql_execute(owner->db, err, "CREATE TABLE \"%w\".\"%w_%s\"(%s)", owner->schema,
                 owner->name, set->table[i].suffix, set->table[i].columns));
     return ST_OK;
@@ -88,20 +88,26 @@ static const ShadowTable *table_at(const ShadowSet *set, size_t i) {
 }
 
 Status shadow_drop(const ShadowSet *set, const ShadowOwner *owner, Err *err) {
-    for (size_t i = 0; i <= set->n; i++)
-        if (is_there(table_at(set, i), owner))
+    for (size_t i = 0; i <= set->n; i++) {
+        int found;
+        TRY(is_there(table_at(set, i), owner, &found, err));
+        if (found)
             TRY(sql_execute(owner->db, err, "DROP TABLE IF EXISTS \"%w\".\"%w_%s\"", owner->schema,
                 owner->name, table_at(set, i)->suffix));
+    }
     return ST_OK;
 }
 
 Status shadow_rename(
     const ShadowSet *set, const ShadowOwner *owner, const char *new_name, Err *err) {
-    for (size_t i = 0; i <= set->n; i++)
-        if (is_there(table_at(set, i), owner))
+    for (size_t i = 0; i <= set->n; i++) {
+        int found;
+        TRY(is_there(table_at(set, i), owner, &found, err));
+        if (found)
             TRY(sql_execute(owner->db, err, "ALTER TABLE \"%w\".\"%w_%s\" RENAME TO \"%w_%s\"",
                 owner->schema, owner->name, table_at(set, i)->suffix, new_name,
                 table_at(set, i)->suffix));
+    }
     return ST_OK;
 }
 

@@ -1,6 +1,5 @@
 #include "model_answer.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "../../base/memory.h"
@@ -195,16 +194,10 @@ static Status route(
 
 Status answer_version(ModelTable *table, const char *name, Answering *out, Err *err) {
     const Versioned *versioned = &table->definition.id;
-    Live live;
     VersionName found;
-    char *end;
+    sqlite3_int64 version;
     *out = (Answering){.share = 1, .place = -1};
-    sqlite3_int64 version = strtoll(name, &end, 10);
-    if (*end || version < 1) {
-        TRY(live_read(versioned, &live, err));
-        version = live_alias(&live, name);
-    }
-    if (version < 1) return fail(err, ST_BADARG, "there is no alias '%.60s'", name);
+    TRY(live_named_version(versioned, name, &version, err));
     TRY(store_lookup(versioned, &table->lookup, version, &found, NULL, err));
     return hold(table, &found, out, err);
 }

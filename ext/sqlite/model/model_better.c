@@ -72,14 +72,16 @@ static Status judge_settings(const ModelDefinition *definition, EventsReader *re
         return status;
     }
     TrainLimits limits = train_limits(&train);
-    limits_begin(&limits, reader, &tuning.task);
+    limits_begin(&limits, &tuning.task);
+    reader->max_rows = limits.max_rows;
     status = tuning_open(&tuning, reader, call->split == SPLIT_RANDOM ? call->judged : 1, err);
     for (int64_t part = 0; part < tuning.parts && status == ST_OK; part++)
         status = split_events(&tuning.events, (SplitKind)call->split, call->share, part,
             call->folds, (uint64_t)call->seed, tuning.held + part * tuning.events.n, err);
     if (status == ST_OK) status = judge_both(&tuning, active, candidate, out, err);
     tuning_close(&tuning);
-    status = limits_end(&limits, reader, &tuning.task, status, err);
+    reader->max_rows = 0;
+    status = limits_end(&limits, &tuning.task, status, err);
     job_end(&tuning.job);
     return status;
 }

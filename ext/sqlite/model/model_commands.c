@@ -55,7 +55,7 @@ static Status command_train(const CommandCall *call, Err *err) {
     Model *model;
     PutWish wish;
     Better better;
-    TRY(train_may_activate(definition, options, err));
+    TRY(train_may_activate(&definition->id, options, err));
     TRY(judge_first(table, options, is_auto, &better, err));
     if (is_auto) TRY(tune_and_train(definition, &table->reader, options, 1, &model, &wish, err));
     else TRY(train_model(definition, &table->reader, options, &model, &wish, err));

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "../../base/options.h"
-#include "../host/arguments.h"
 #include "../host/schema.h"
 #include "../host/values.h"
+#include "../versions/version_config.h"
 #include "model_table.h"
 #include "model_version.h"
 #include "tune.h"
@@ -176,43 +176,21 @@ static Status definition_set(ModelDefinition *definition, const Arguments *argum
     return check_catalogue(definition, err);
 }
 
-/* The declared type of a column of the events, "" when it has none; an error when it does not
- * exist. */
-static Status column_type(
-    ModelDefinition *definition, const char *table, const char *column, char **out, Err *err) {
-    sqlite3_stmt *statement;
-    int has_row;
-    TRY(sql_prepare(definition->id.db, &statement, err,
-        "SELECT type FROM pragma_table_xinfo(%Q, %Q) WHERE lower(name)=lower(%Q)", table,
-        definition->id.schema, column));
-    Status status = sql_step(definition->id.db, statement, &has_row, err);
-    if (status == ST_OK && !has_row) {
-        sqlite3_int64 exists = 0;
-        status = sql_integer(definition->id.db, 0, &exists, err,
-            "SELECT 1 FROM \"%w\".sqlite_schema WHERE lower(name)=lower(%Q)", definition->id.schema,
-            table);
-        if (status == ST_OK)
-            status = exists ? fail(err, ST_BADARG, "%s has no column '%.60s'", table, column)
-                            : fail(err, ST_BADARG, "no table or view '%.60s' in schema %s", table,
-                                  definition->id.schema);
-    }
-    if (status == ST_OK && !(*out = sqlite3_mprintf("%s", sqlite3_column_text(statement, 0))))
-        status = fail_nomem(err, "a type");
-    sqlite3_finalize(statement);
-    return status;
-}
-
 static Status check_columns(ModelDefinition *definition, Err *err) {
     char *type = NULL;
-    TRY(column_type(definition, definition->events, definition->user, &definition->user_type, err));
-    TRY(column_type(definition, definition->events, definition->item, &definition->item_type, err));
+    sqlite3 *db = definition->id.db;
+    const char *schema = definition->id.schema;
+    TRY(schema_column_type(
+        db, schema, definition->events, definition->user, &definition->user_type, err));
+    TRY(schema_column_type(
+        db, schema, definition->events, definition->item, &definition->item_type, err));
     char *optional[] = {definition->weight, definition->time, definition->session,
         definition->item_key, definition->item_text, definition->item_vector,
         definition->item_category};
     for (int i = 0; i < 7; i++) {
         if (!optional[i]) continue;
-        TRY(column_type(
-            definition, i < 3 ? definition->events : definition->items, optional[i], &type, err));
+        TRY(schema_column_type(
+            db, schema, i < 3 ? definition->events : definition->items, optional[i], &type, err));
         sqlite3_free(type);
         type = NULL;
     }
@@ -235,28 +213,8 @@ static Status definition_name(
 Status definition_load(
     ModelDefinition *definition, sqlite3 *db, const char *schema, const char *name, Err *err) {
     Arguments arguments = {0};
-    sqlite3_stmt *statement = NULL;
     Status status = definition_name(definition, db, schema, name, err);
-    if (status == ST_OK) {
-        ShadowOwner owner = definition_owner(definition);
-        status = shadow_check(&version_shadow, &owner, err);
-        if (status == ST_OK) status = shadow_check_format(&version_shadow, &owner, err);
-    }
-    if (status == ST_OK)
-        status = sql_prepare(db, &statement, err,
-            "SELECT key, value FROM \"%w\".\"%w_config\" WHERE key<>'live'", schema, name);
-    while (sql_next(db, statement, &status, err)) {
-        if (arguments.n == MAX_ARGUMENTS) {
-            status = fail(err, ST_CORRUPT, "%s_config has too many rows", name);
-            break;
-        }
-        arguments.key[arguments.n] = sqlite3_mprintf("%s", sqlite3_column_text(statement, 0));
-        arguments.value[arguments.n] = sqlite3_mprintf("%s", sqlite3_column_text(statement, 1));
-        if (!arguments.key[arguments.n] || !arguments.value[arguments.n])
-            status = fail_nomem(err, "the model");
-        arguments.n++;
-    }
-    sqlite3_finalize(statement);
+    if (status == ST_OK) status = config_load(&definition->id, &arguments, err);
     if (status == ST_OK) status = definition_set(definition, &arguments, err);
     arguments_clear(&arguments);
     if (status == ST_OK) set_affinities(definition);
@@ -274,32 +232,11 @@ Status definition_find(ModelDefinition *out, sqlite3 *db, const char *name, Err 
     return status;
 }
 
-static Status save_argument(
-    sqlite3_stmt *insert, sqlite3 *db, const char *key, const char *value, Err *err) {
-    int has_row;
-    int code = sqlite3_bind_text(insert, 1, key, -1, SQLITE_STATIC);
-    if (!code) code = sqlite3_bind_text(insert, 2, value, -1, SQLITE_STATIC);
-    if (code) return sql_failed(err, db, code);
-    Status status = sql_step(db, insert, &has_row, err);
-    sqlite3_reset(insert);
-    return status;
-}
-
 static Status save_arguments(
     const ModelDefinition *definition, const Arguments *arguments, Err *err) {
-    sqlite3 *db = definition->id.db;
-    sqlite3_stmt *insert;
-    TRY(sql_prepare(db, &insert, err, "INSERT INTO \"%w\".\"%w_config\"(key, value) VALUES(?1, ?2)",
-        definition->id.schema, definition->id.name));
-    Status status = ST_OK;
-    for (int i = 0; i < arguments->n && status == ST_OK; i++)
-        status = save_argument(insert, db, arguments->key[i], arguments->value[i], err);
-    if (status == ST_OK)
-        status = save_argument(insert, db, "user_type", definition->user_type, err);
-    if (status == ST_OK)
-        status = save_argument(insert, db, "item_type", definition->item_type, err);
-    sqlite3_finalize(insert);
-    return status;
+    TRY(config_save_arguments(&definition->id, arguments, err));
+    TRY(config_save(&definition->id, "user_type", definition->user_type, err));
+    return config_save(&definition->id, "item_type", definition->item_type, err);
 }
 
 ShadowOwner definition_owner(const ModelDefinition *definition) {

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "../../base/json.h"
 #include "../../base/memory.h"
 #include "../../base/options.h"
 #include "../host/cache.h"
@@ -23,15 +22,6 @@ static Status take_start(const ModelDefinition *definition, Model **out, Err *er
     int64_t version = 0;
     if (spec) memcpy(&version, definition->params.bytes + spec->offset, sizeof version);
     return version ? model_of_version(definition, version, out, err) : ST_OK;
-}
-
-Status train_may_activate(const ModelDefinition *definition, const char *options, Err *err) {
-    json_error_t json_error;
-    json_t *root = options ? json_loads(options, 0, &json_error) : NULL;
-    const char *activate = json_string_value(json_object_get(root, "activate"));
-    int never = activate && strcmp(activate, "never") == 0;
-    json_decref(root);
-    return never ? ST_OK : live_may_activate(&definition->id, err);
 }
 
 /* Everything that is read, and the training. */
@@ -63,27 +53,6 @@ static Status read_and_train(const ModelDefinition *definition, EventsReader *re
     return status;
 }
 
-void limits_begin(TrainLimits *limits, EventsReader *reader, Task *task) {
-    if (limits->max_seconds > 0) task->deadline = task_clock() + limits->max_seconds;
-    limits->budget = (MemBudget){.limit = limits->max_bytes};
-    if (limits->max_bytes) limits->outer = mem_budget_set(&limits->budget);
-    reader->max_rows = limits->max_rows;
-}
-
-/* What a limit has stopped is no want of memory, nor an interrupt. */
-Status limits_end(
-    TrainLimits *limits, EventsReader *reader, const Task *task, Status status, Err *err) {
-    if (limits->max_bytes) mem_budget_set(limits->outer);
-    reader->max_rows = 0;
-    if (status == ST_NOMEM && limits->budget.exceeded)
-        return fail(err, ST_BADARG, "the training would take more than max_memory=%lld MiB",
-            (long long)(limits->max_bytes >> 20));
-    if (status == ST_CANCELLED && atomic_load(&task->is_late))
-        return fail(
-            err, ST_BADARG, "the training took longer than max_seconds=%g", limits->max_seconds);
-    return status;
-}
-
 Status train_definition(const ModelDefinition *definition, EventsReader *reader,
     TrainWindow *window, Model **out, Err *err) {
     Dataset data = {0};
@@ -93,7 +62,8 @@ Status train_definition(const ModelDefinition *definition, EventsReader *reader,
     TRY(guard_may_train(definition->id.db, err));
     TRY(job_begin(
         &job, "train", definition->id.name, &task, definition->id.db, window->progress, err));
-    limits_begin(&window->limits, reader, &task);
+    limits_begin(&window->limits, &task);
+    reader->max_rows = window->limits.max_rows;
     task_phase(&task, "reading events", "events", 0, 0);
     Status status = read_and_train(definition, reader, window, &data, &task, out, err);
     if (status == ST_OK) {
@@ -104,15 +74,10 @@ Status train_definition(const ModelDefinition *definition, EventsReader *reader,
         *out = NULL;
     }
     dataset_clear(&data);
-    status = limits_end(&window->limits, reader, &task, status, err);
+    reader->max_rows = 0;
+    status = limits_end(&window->limits, &task, status, err);
     job_end(&job);
     return status;
-}
-
-TrainLimits train_limits(const TrainOptions *train) {
-    return (TrainLimits){.max_rows = train->max_rows,
-        .max_bytes = (size_t)train->max_memory << 20,
-        .max_seconds = train->max_seconds};
 }
 
 Status train_model(const ModelDefinition *definition, EventsReader *reader, const char *options,

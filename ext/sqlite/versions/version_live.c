@@ -2,6 +2,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static Status corrupt(Err *err) { return fail(err, ST_CORRUPT, "config: live is malformed"); }
@@ -258,4 +259,17 @@ Status live_may_activate(const Versioned *versioned, Err *err) {
         "the experiment '%s' runs: end it with stop or rollback, or store the version with "
         "{\"activate\": \"never\"}",
         live.experiment.name);
+}
+
+Status live_named_version(
+    const Versioned *versioned, const char *name, sqlite3_int64 *out, Err *err) {
+    Live live;
+    char *end;
+    *out = 0;
+    if (!*name) return ST_OK;
+    *out = strtoll(name, &end, 10);
+    if (!*end && *out > 0) return ST_OK;
+    TRY(live_read(versioned, &live, err));
+    *out = live_alias(&live, name);
+    return *out ? ST_OK : fail(err, ST_BADARG, "there is no alias '%.60s'", name);
 }

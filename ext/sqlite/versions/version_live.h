@@ -54,6 +54,9 @@ Status live_check_name(const char *what, const char *name, Err *err);
 
 /* 0: there is no such alias. */
 sqlite3_int64 live_alias(const Live *live, const char *name);
+/* A version by number ('3') or alias; 0: "" names none. An error where there is no such alias. */
+Status live_named_version(
+    const Versioned *versioned, const char *name, sqlite3_int64 *out, Err *err);
 /* Does an alias or an arm stand on the version? */
 int live_uses(const Live *live, sqlite3_int64 version);
 

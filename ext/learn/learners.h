@@ -1,0 +1,20 @@
+/* Every learner, by name: a Learner `<name>_learner`. The order is that of rec_options and of the
+ * error that lists them. */
+#ifndef REC_LEARNERS_H
+#define REC_LEARNERS_H
+
+#include "learner.h"
+
+#define LEARNERS(X) \
+    X(linear) \
+    X(ridge) \
+    X(lasso) \
+    X(elastic_net) \
+    X(logistic) \
+    X(svm)
+
+#define X(name) extern const Learner name##_learner;
+LEARNERS(X)
+#undef X
+
+#endif

@@ -1,0 +1,146 @@
+#include "predictor_answer.h"
+
+#include <string.h>
+
+#include "../../base/memory.h"
+#include "../host/cache.h"
+#include "../versions/version_fallback.h"
+
+const OptSpec answer_options[] = {
+    {"version", OPT_TEXT, offsetof(AnswerOptions, version), 0, ROUTE_NAME, 0, "",
+        "the number of a version, or an alias; default: what is live"},
+    {"coverage", OPT_REAL, offsetof(AnswerOptions, coverage), .01, .9999, .9, NULL,
+        "how often low .. high holds the number"},
+    {0},
+};
+
+static void held_clear(HeldVersion *held) {
+    asker_free(held->asker);
+    mem_free(held->cell);
+    mem_free(held->place);
+    cache_release(held->predictor);
+    *held = (HeldVersion){0};
+}
+
+void answers_close(Answers *answers) {
+    for (size_t i = 0; i < sizeof answers->held / sizeof *answers->held; i++)
+        held_clear(&answers->held[i]);
+    if (answers->table) predictor_table_release(answers->table);
+    *answers = (Answers){0};
+}
+
+static Status open(Answers *answers, Err *err) {
+    PredictorTable *table = answers->table;
+    sqlite3_int64 version;
+    TRY(live_named_version(&table->definition.id, answers->options.version, &version, err));
+    TRY(store_lookup(&table->definition.id, &table->lookup, version, &answers->name,
+        version ? NULL : &table->live, err));
+    if (!version) answers->experiment = table->live.live.experiment;
+    answers->now = experiment_is_timed(&answers->experiment) ? live_clock() : 0;
+    return ST_OK;
+}
+
+Status answers_open(Answers *out, PredictorTable *table, const AnswerOptions *options, Err *err) {
+    *out = (Answers){.table = table, .options = *options};
+    return open(out, err);
+}
+
+static Status hold(Answers *answers, HeldVersion *held, const VersionName *name, Err *err) {
+    PredictorTable *table = answers->table;
+    const Versioned *versioned = &table->definition.id;
+    VersionName answered = *name;
+    void *object = NULL;
+    TRY(*answers->options.version
+            ? store_load(versioned, name, &object, err)
+            : version_load_or_earlier(versioned, &table->lookup, name, &object, &answered, err));
+    held->predictor = object;
+    size_t n = (size_t)held->predictor->n_columns;
+    held->cell = mem_array(n, sizeof *held->cell);
+    held->place = mem_array(n, sizeof *held->place);
+    if (!held->cell || !held->place) return fail_nomem(err, "the prediction");
+    for (size_t i = 0; i < n; i++) held->place[i] = -1;
+    if (!(held->asker = asker_new(held->predictor, err))) return ST_NOMEM;
+    if (answered.version != name->version)
+        table->versions.fall_back = (FallBack){name->version, answered.version};
+    held->version = answered.version;
+    return ST_OK;
+}
+
+Status answers_for(Answers *answers, const Key *unit, HeldVersion **out, Err *err) {
+    const Experiment *experiment = &answers->experiment;
+    PredictorTable *table = answers->table;
+    VersionName name = answers->name;
+    int arm = -1;
+    if (unit && experiment->n && !experiment_arm(experiment, *unit, answers->now, &arm))
+        return fail_nomem(err, "the arm");
+    *out = &answers->held[arm + 1];
+    if ((*out)->version) return ST_OK;
+    if (arm >= 0)
+        TRY(store_lookup(
+            &table->definition.id, &table->lookup, experiment->version[arm], &name, NULL, err));
+    Status status = hold(answers, *out, &name, err);
+    if (status != ST_OK) held_clear(*out);
+    else if (arm >= 0) memcpy((*out)->arm, experiment->arm[arm].name, sizeof(*out)->arm);
+    return status;
+}
+
+Cell cell_of_value(sqlite3_value *value) {
+    Cell cell = {0};
+    switch (sqlite3_value_type(value)) {
+    case SQLITE_INTEGER: return cell_of_integer(sqlite3_value_int64(value));
+    case SQLITE_FLOAT: return cell_of_number(sqlite3_value_double(value));
+    case SQLITE_TEXT:
+        cell.bytes = (const char *)sqlite3_value_text(value);
+        cell.len = (size_t)sqlite3_value_bytes(value);
+        cell.type = cell.bytes ? CELL_TEXT : CELL_NULL;
+        return cell;
+    case SQLITE_BLOB:
+        cell.type = CELL_BLOB;
+        cell.bytes = sqlite3_value_blob(value);
+        cell.len = (size_t)sqlite3_value_bytes(value);
+        return cell;
+    default: return cell;
+    }
+}
+
+static void result_vector(sqlite3_context *context, const double *x, int32_t n) {
+    float *out = mem_array((size_t)n, sizeof *out);
+    if (!out) {
+        sqlite3_result_error_nomem(context);
+        return;
+    }
+    for (int32_t i = 0; i < n; i++) out[i] = (float)x[i];
+    sqlite3_result_blob64(context, out, (sqlite3_uint64)n * sizeof *out, SQLITE_TRANSIENT);
+    mem_free(out);
+}
+
+void result_prediction(
+    sqlite3_context *context, const Predictor *predictor, const Prediction *prediction) {
+    switch (predictor->task) {
+    case LEARN_CLASSES:
+        result_key(context, keymap_key(predictor->classes, prediction->best));
+        break;
+    case LEARN_SEGMENTS: sqlite3_result_int64(context, prediction->best); break;
+    case LEARN_COMPONENTS:
+        result_vector(context, prediction->score, predictor_scores(predictor));
+        break;
+    default: sqlite3_result_double(context, prediction->value);
+    }
+}
+
+/* A class as a name of a member: its text, or its digits. */
+static void class_name(Key key, Bytes *out) {
+    if (key.text) bytes_json_string(out, key.text, key.len);
+    else bytes_format(out, "\"%lld\"", (long long)key.integer);
+}
+
+void probabilities_json(const Predictor *predictor, const Prediction *prediction, Bytes *out) {
+    int32_t n = predictor_classes(predictor);
+    bytes_append(out, "{", 1);
+    for (int32_t i = 0; i < n; i++) {
+        if (i) bytes_append(out, ",", 1);
+        class_name(keymap_key(predictor->classes, i), out);
+        bytes_format(out, ":%.9g", prediction->probability[i]);
+    }
+    bytes_append(out, "}", 1);
+}

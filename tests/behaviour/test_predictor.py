@@ -1,0 +1,389 @@
+"""rec_predictor: kinds that are found out, odd values and their answers, versions, roll-outs, the same bits everywhere."""
+import hashlib, json, math, multiprocessing, sqlite3, struct
+
+from support import Shop, equal, one, refused, rows
+
+OPTIONS = "examples=visits, label=bought, id=visit, algorithm=logistic"
+
+
+def make_visits(db, n=400):
+    db.execute("CREATE TABLE visits(visit INTEGER PRIMARY KEY, pages INTEGER, country TEXT, seconds REAL, day TEXT, bought INTEGER)")
+    db.executemany("INSERT INTO visits VALUES(?, ?, ?, ?, ?, ?)",
+                   [(i, i % 9, "UK FR DE".split()[i % 3], (i * 37 % 400) + .5 if i % 10 else None, f"2024-{1 + i % 12:02}-{1 + i % 28:02}",
+                     int((i % 9) * 2 + (i % 3 == 0) * 3 + (i * 7919 % 11) > 14)) for i in range(n)])
+
+
+def make_predictor(db, options=OPTIONS, name="buy", train="{}"):
+    db.execute(f"CREATE VIRTUAL TABLE {name} USING rec_predictor({options})")
+    if train is not None:
+        db.execute(f"INSERT INTO {name}({name}, arg) VALUES('train', ?)", (train,))
+
+
+def digest(db, name="buy", version=None):
+    return one(db, "SELECT sha256 FROM rec_versions WHERE model = ? AND version = coalesce(?, version) ORDER BY version DESC", name, version)
+
+
+# ---- what columns are ----
+
+
+def test_kinds_are_found_out_and_may_be_said(shop):
+    db = shop.connect()
+    db.execute("CREATE TABLE t(n REAL, flag INTEGER, word TEXT, line TEXT, day TEXT, at DATETIME, v BLOB, empty TEXT, same INTEGER, y REAL)")
+    words = "red green blue heart box lamp cup wood".split()
+    db.executemany("INSERT INTO t VALUES(?, ?, ?, ?, ?, ?, ?, NULL, 7, ?)",
+                   [(i * .5, i % 2, words[i % 4], f"{words[i % 8]} {words[i * 3 % 7]} {words[i % 5]} number{i}", f"2024-01-{1 + i % 28:02}", 1700000000 + i * 3600,
+                     struct.pack("<2f", i, 1), float(i % 13)) for i in range(100)])
+    make_predictor(db, "examples=t, label=y, algorithm=ridge")
+    equal(dict(rows(db, "SELECT feature, kind FROM rec_features('buy')")),
+          {"n": "number", "flag": "boolean", "word": "category", "line": "text", "day": "timestamp", "at": "timestamp", "v": "vector", "empty": "ignore", "same": "ignore"})
+    equal(one(db, "SELECT note FROM rec_features('buy') WHERE feature = 'empty'"), "NULL in every example: left out")
+    equal(one(db, "SELECT note FROM rec_features('buy') WHERE feature = 'same'"), "the same in every example: left out")
+    make_predictor(db, """examples=t, label=y, algorithm=ridge, features='{"n": "category", "line": "ignore", "day": {"kind": "category"}}'""", "said")
+    equal(dict(rows(db, "SELECT feature, kind FROM rec_features('said') WHERE feature IN ('n', 'line', 'day')")), {"n": "category", "line": "ignore", "day": "category"})
+    for said, says in (('{"nothing": "number"}', "no column 'nothing'"), ('{"y": "number"}', "'y' is no feature"), ('{"n": {"scal": "log"}}', "features: n: unknown option 'scal'"),
+                       ('[1]', "features is no JSON object"), ('{"word": "number"}', "'red' is no number")):
+        refused(db, "INSERT INTO buy(buy, arg) VALUES('train', json_object('features', json(?)))", said, says=says)
+
+
+def test_dates_become_their_parts(shop):
+    db = shop.connect()
+    db.execute("CREATE TABLE t(day TEXT, y INTEGER)")
+    db.executemany("INSERT INTO t VALUES(?, ?)", [(f"2024-{1 + i % 12:02}-{1 + i % 28:02} {i % 24:02}:30:00", i % 2) for i in range(60)])
+    make_predictor(db, "examples=t, label=y, algorithm=logistic")
+    for day, month, weekday in (("2024-02-29 13:00:00", 2, 4), ("1969-12-31 13:59:59", 12, 3), ("2000-01-01 13:00:00", 1, 6), ("1600-03-01 13:00:00", 3, 3)):
+        said = json.loads(one(db, "SELECT rec_transform('buy', ?)", day))
+        equal({key for key in said if "=" in key}, {f"day.month={month}", f"day.weekday={weekday}", "day.hour=13"}, day)
+    refused(db, "SELECT rec_predict('buy', '2024-13-01')", says="is no time")
+
+
+# ---- odd values ----
+
+
+def test_odd_values_have_their_documented_answers(shop):
+    db = shop.connect()
+    make_visits(db)
+    make_predictor(db)
+    equal(one(db, "SELECT rec_predict_proba('buy', 3, 'XX', 10, '2024-01-05') BETWEEN 0 AND 1"), 1, "a category never seen")
+    equal(one(db, "SELECT rec_predict_proba('buy', 3, NULL, NULL, NULL) BETWEEN 0 AND 1"), 1, "NULL")
+    refused(db, "SELECT rec_predict('buy', 9e999, 'UK', 1, NULL)", says="feature 'pages': infinity")
+    refused(db, "SELECT rec_predict('buy', 3, 'UK', 'long', NULL)", says=["rec_predict: buy: feature 'seconds'", "'long' is no number"])
+    refused(db, "SELECT rec_predict('buy', x'00', 'UK', 1, NULL)", says="a BLOB is no number")
+    refused(db, "SELECT rec_predict('buy', 3, x'00', 1, NULL)", says="a BLOB is no category")
+    refused(db, "SELECT rec_predict('buy', 3)", says="1 features are given, it takes 4 (pages, country, seconds, day)")
+    refused(db, "SELECT rec_predict('nothing', 3)", says="nothing")
+    refused(db, "SELECT rec_predict(NULL, 3)", says="name is NULL")
+    refused(db, "SELECT rec_predict()", says="name is missing")
+    refused(db, "SELECT rec_predict('visits', 3)", says="visits")
+    refused(db, """SELECT rec_predict('buy', '{"pages": 1')""", says="features:")
+    refused(db, """SELECT rec_predict('buy', '{"pages": 1, "country": "UK", "seconds": 1, "day": null, "pagess": 3}')""", says="'pagess' is no feature")
+    refused(db, """SELECT rec_predict('buy', '{"pages": 1, "country": "UK", "seconds": 1}')""", says="there is no 'day'")
+    equal(one(db, """SELECT rec_predict('buy', '{"pages": 8, "country": "UK", "seconds": 1, "day": null, "visit": 3}') IN (0, 1)"""), 1, "with the id")
+    db.execute("CREATE VIEW narrow AS SELECT visit, pages FROM visits")
+    refused(db, "SELECT * FROM buy('narrow')", says=["no column 'country'", "version 1"])
+    refused(db, "SELECT * FROM buy('sqlite_stmt')", says="no table or view")
+    refused(db, "SELECT * FROM buy(NULL)", says="is NULL")
+    refused(db, """SELECT * FROM buy WHERE options = '{"coverage": 2}'""", says="coverage=2")
+    refused(db, """SELECT * FROM buy WHERE options = '{"version": "nobody"}'""", says="no alias 'nobody'")
+
+
+def test_examples_that_teach_nothing_are_refused(shop):
+    db = shop.connect()
+    db.execute("CREATE TABLE t(x, y)")
+    make_predictor(db, "examples=t, label=y, algorithm=logistic", train=None)
+    train = "INSERT INTO buy(buy) VALUES('train')"
+    refused(db, "SELECT rec_predict('buy', 1)", says="buy")
+    refused(db, train, says="there are no examples")
+    db.execute("INSERT INTO t VALUES(1, NULL), (2, NULL)")
+    refused(db, train, says="no example has a label")
+    db.execute("INSERT INTO t VALUES(1, 'yes'), (2, 'yes')")
+    refused(db, train, says="every label is 'yes': there is nothing to learn")
+    db.execute("INSERT INTO t VALUES(9e999, 'no'), (3, 'no')")
+    refused(db, train, says="feature 'x': infinity")
+    db.execute("UPDATE t SET x = NULL")
+    refused(db, train, says="no column of the examples is a feature")
+    db.execute("UPDATE t SET x = rowid, y = x'00' WHERE y = 'no'")
+    refused(db, train, says="a BLOB is no class")
+    equal(one(db, "SELECT count(*) FROM rec_versions WHERE model = 'buy'"), 0)
+    make_predictor(db, "examples=t, label=y, algorithm=linear", "n", train=None)
+    refused(db, "INSERT INTO n(n) VALUES('train')", says="label: 'yes' is no number")
+
+
+def test_create_refuses_what_it_cannot_use(shop):
+    db = shop.connect()
+    make_visits(db)
+    for options, says in (("examples=nothing, label=y", "no table or view"), ("examples=visits, label=nothing", "no column 'nothing'"), ("examples=visits", "label= is needed"),
+                          ("label=bought", "examples= is needed"), ("examples=visits, label=bought, algorithm=magic", ["algorithm=magic", "logistic"]),
+                          ("examples=visits, label=bought, colour=red", "unknown option 'colour'"), ("examples=visits, label=bought, validation=2", "validation=2"),
+                          ("examples=visits, label=bought, id_type=TEXT", "unknown option 'id_type'"), ("examples=visits, label=bought, algorithm=linear, c=1", "unknown option 'c'")):
+        refused(db, f"CREATE VIRTUAL TABLE p USING rec_predictor({options})", says=says)
+    refused(db, "CREATE VIRTUAL TABLE prediction USING rec_predictor(examples=visits, label=bought)", says="cannot be named 'prediction'")
+    equal(one(db, "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'p\\_%' ESCAPE '\\'"), 0, "no shadow tables are left")
+    make_predictor(db, "examples=visits, label=bought, algorithm=logistic, task=number", "wrong", train=None)
+    refused(db, "INSERT INTO wrong(wrong) VALUES('train')", says="algorithm=logistic cannot do task=number")
+    refused(db, "INSERT INTO wrong(prediction) VALUES(1)", says="rows are computed")
+    make_predictor(db, "examples=visits, label=bought, weight=pages, algorithm=logistic", "heavy", train=None)
+    refused(db, "INSERT INTO heavy(heavy) VALUES('train')", says="weight: 0 (above 0)")
+    make_predictor(db, "examples=visits, label=bought, split=country, algorithm=logistic", "parted", train=None)
+    refused(db, "INSERT INTO parted(parted) VALUES('train')", says="neither 'train', 'validation' nor 'test'")
+
+
+def test_a_leak_is_said(shop):
+    db = shop.connect()
+    make_visits(db)
+    db.execute("CREATE VIEW leaky AS SELECT *, bought * 2 + 1 AS paid, CASE bought WHEN 1 THEN 'invoice' ELSE 'none' END AS paper FROM visits")
+    make_predictor(db, "examples=leaky, label=bought, id=visit, algorithm=logistic")
+    said = dict(rows(db, "SELECT feature, note FROM rec_features('buy') WHERE note IS NOT NULL"))
+    equal(set(said), {"paid", "paper"})
+    assert all("says the label by itself" in note for note in said.values()), said
+
+
+def test_a_hundred_thousand_categories(shop):
+    db = shop.connect()
+    db.execute("CREATE TABLE t(code TEXT, x REAL, y INTEGER)")
+    db.executemany("INSERT INTO t VALUES(?, ?, ?)", ((f"c{i}", i % 17, i % 17 > 8) for i in range(100000)))
+    make_predictor(db, "examples=t, label=y, algorithm=logistic")
+    equal(one(db, "SELECT becomes FROM rec_features('buy') WHERE feature = 'code'"), "indicators of 1000 categories, 1 for others")
+    make_predictor(db, "examples=t, label=y, algorithm=logistic, encode=target", "by_mean")
+    equal(one(db, "SELECT becomes FROM rec_features('by_mean') WHERE feature = 'code'"), "mean of the label in 100000 categories")
+    equal(rows(db, "SELECT rec_predict('buy', 'new', 16), rec_predict('by_mean', 'new', 16), rec_predict('by_mean', 'c1', 1)"), [(1, 1, 0)])
+
+
+def test_target_means_do_not_tell_an_example_its_own_label(shop):
+    """A code that nobody else has says nothing; a mean of its own label would say everything."""
+    db = shop.connect()
+    db.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, code TEXT, y INTEGER)")
+    db.executemany("INSERT INTO t(code, y) VALUES(?, ?)", ((f"c{i}", int(hashlib.sha256(str(i).encode()).hexdigest(), 16) % 2) for i in range(2000)))
+    make_predictor(db, "examples=t, label=y, id=id, algorithm=logistic, encode=target, smoothing=0")
+    judged = json.loads(one(db, "SELECT judged FROM rec_predictors"))
+    assert judged["log_loss"] < .75, judged  # ln 2 is .693; with its own label it would be certain, and wrong
+
+
+# ---- classes that are rare ----
+
+
+def test_rare_classes_are_weighed_drawn_or_made(shop):
+    db = shop.connect()
+    db.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, a REAL, b REAL, part TEXT, y INTEGER)")
+    draw = lambda i, k: int(hashlib.sha256(f"{i}.{k}".encode()).hexdigest()[:8], 16) / 2 ** 32
+    for i in range(2000):
+        y = i % 20 == 0
+        db.execute("INSERT INTO t(a, b, part, y) VALUES(?, ?, ?, ?)", (draw(i, 1) * 2 + y, draw(i, 2) * 2 - y, "train", y))
+    shares, learnt = {}, {}
+    for option in ("", ", balance=classes", ", resample=over", ", resample=under", ", resample=smote"):
+        make_predictor(db, f"examples=t, label=y, id=id, split=part, algorithm=logistic{option}", "p")
+        shares[option] = one(db, "SELECT avg(prediction) FROM p")
+        learnt[option] = one(db, "SELECT learnt_from FROM rec_predictors WHERE predictor = 'p'")
+        db.execute("DROP TABLE p")
+    assert shares[""] < .05 and all(.1 < share < .4 for option, share in shares.items() if option), shares
+    equal(list(learnt.values()), [2000, 2000, 3800, 200, 2000], "examples, before points between neighbours are added")
+
+
+# ---- versions ----
+
+
+def test_versions_live_as_those_of_a_model(shop):
+    db = shop.connect("shop.db")
+    make_visits(db)
+    make_predictor(db)
+    first = rows(db, "SELECT id, probability FROM buy ORDER BY id")
+    db.execute("""INSERT INTO buy(buy, arg) VALUES('train', '{"penalty": "l1", "c": 0.05}')""")
+    equal(one(db, "SELECT active FROM rec_predictors"), 2)
+    assert first != rows(db, "SELECT id, probability FROM buy ORDER BY id")
+    equal(rows(db, """SELECT id, probability FROM buy WHERE options = '{"version": 1}' ORDER BY id"""), first, "by number")
+    db.execute("INSERT INTO buy(buy, arg) VALUES('alias', '{\"old\": 1}')")
+    equal(rows(db, """SELECT id, probability FROM buy WHERE options = '{"version": "old"}' ORDER BY id"""), first, "by alias")
+    db.execute("INSERT INTO buy(buy) VALUES('rollback')")
+    equal(rows(db, "SELECT id, probability FROM buy ORDER BY id"), first, "rolled back")
+    equal([row[0] for row in rows(db, "SELECT command FROM rec_audit('buy') ORDER BY id")], ["train", "train", "alias", "rollback"])
+    equal(one(db, "SELECT json_extract(tags, '$.\"validation.auc\"') > .5 FROM rec_versions WHERE model = 'buy' AND version = 1"), 1, "judged")
+    db.execute("INSERT INTO buy(buy) VALUES('integrity-check')")
+    db.execute("INSERT INTO buy(buy, arg) VALUES('export', '{\"version\": 2, \"to\": \"carrier\"}')")
+    db.execute("CREATE VIRTUAL TABLE other USING rec_predictor(examples=visits, label=bought, id=visit)")
+    db.execute("INSERT INTO other(other, arg) VALUES('import', '{\"from\": \"carrier\"}')")
+    equal(digest(db, "other"), digest(db, "buy", 2))
+    db.execute("ALTER TABLE buy RENAME TO sale")
+    equal(rows(db, "SELECT id, probability FROM sale ORDER BY id"), first, "renamed")
+    refused(db, "SELECT rec_predict('buy', 1, 'UK', 1, NULL)", says="buy")
+    db.execute("DROP TABLE sale")
+    db.execute("DROP TABLE other")
+    equal(rows(db, "SELECT name FROM sqlite_schema WHERE name LIKE 'sale%' OR name LIKE 'other%'"), [])
+
+
+def test_a_worse_setting_is_not_activated(shop):
+    db = shop.connect()
+    make_visits(db)
+    make_predictor(db)
+    db.execute("""INSERT INTO buy(buy, arg) VALUES('train', '{"c": 0.000001, "activate": "if-better"}')""")
+    equal(one(db, "SELECT active FROM rec_predictors"), 1)
+    detail = json.loads(one(db, "SELECT detail FROM rec_audit('buy') ORDER BY id DESC LIMIT 1"))
+    assert detail["candidate"] > detail["active"] and not detail["activated"], detail  # log losses
+    equal(one(db, "SELECT count(*) FROM rec_versions WHERE model = 'buy'"), 2, "it is stored all the same")
+
+
+def test_rows_are_routed_by_their_id(shop):
+    db = shop.connect()
+    make_visits(db)
+    make_predictor(db)
+    db.execute("""INSERT INTO buy(buy, arg) VALUES('train', '{"c": 0.001, "activate": "never"}')""")
+    db.execute("""INSERT INTO buy(buy, arg) VALUES('canary', '{"version": 2, "share": 0.3}')""")
+    by_arm = dict(rows(db, "SELECT arm, count(*) FROM buy GROUP BY arm"))
+    assert 80 < by_arm["canary"] < 160 and sum(by_arm.values()) == 400, by_arm
+    equal(rows(db, "SELECT DISTINCT arm, version FROM buy ORDER BY version"), [("control", 1), ("canary", 2)])
+    visit = one(db, "SELECT id FROM buy WHERE arm = 'canary' LIMIT 1")
+    wanted = one(db, "SELECT probability FROM buy WHERE id = ?", visit)
+    equal(one(db, """SELECT rec_predict_proba('buy', json_object('visit', visit, 'pages', pages, 'country', country, 'seconds', seconds, 'day', day))
+                     FROM visits WHERE visit = ?""", visit), wanted, "the same arm by the id in the object")
+    refused(db, "INSERT INTO buy(buy) VALUES('train')", says="experiment")
+    db.execute("INSERT INTO buy(buy) VALUES('stop')")
+    equal(rows(db, "SELECT DISTINCT arm, version FROM buy"), [(None, 1)])
+
+
+def test_a_damaged_version_falls_back_to_the_last_good_one(shop):
+    db = shop.connect("shop.db")
+    make_visits(db)
+    make_predictor(db)
+    wanted = rows(db, "SELECT id, probability FROM buy ORDER BY id")
+    db.execute("""INSERT INTO buy(buy, arg) VALUES('train', '{"c": 0.01}')""")
+    db.execute("UPDATE buy_chunks SET data = zeroblob(length(data)) WHERE version = 2")
+    db.close()
+    db = shop.connect("shop.db")
+    db.execute("UPDATE buy_versions SET sha256 = 'x' || substr(sha256, 2) WHERE version = 2")  # what is cached is another one
+    equal(rows(db, "SELECT id, probability FROM buy ORDER BY id"), wanted)
+    refused(db, "INSERT INTO buy(buy) VALUES('integrity-check')", says="version 2")
+
+
+def learn_elsewhere(path):
+    db = Shop("").connect(path)
+    db.execute("INSERT INTO buy(buy) VALUES('train')")
+    equal_digest = digest(db)
+    db.close()
+    return equal_digest
+
+
+def test_the_same_bits_on_any_threads_after_reopening_and_in_another_process(shop):
+    db = shop.connect("shop.db")
+    make_visits(db, 5000)
+    for options in (OPTIONS, "examples=visits, label=seconds, id=visit, algorithm=ridge, encode=target"):
+        make_predictor(db, options, train='{"threads": 1}')
+        wanted = digest(db)
+        answers = rows(db, "SELECT id, prediction, score FROM buy ORDER BY id")
+        db.execute("""INSERT INTO buy(buy, arg) VALUES('train', '{"threads": 2}')""")
+        equal(digest(db), wanted, "two threads")
+        db.close()
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            equal(pool.apply(learn_elsewhere, (shop.path("shop.db"),)), wanted, "another process")
+        db = shop.connect("shop.db")
+        equal(rows(db, "SELECT id, prediction, score FROM buy ORDER BY id"), answers, "reopened")
+        db.execute("DROP TABLE buy")
+
+
+def test_the_order_of_rows_does_not_matter_where_there_is_an_id(shop):
+    db = shop.connect()
+    make_visits(db)
+    db.execute("CREATE VIEW backwards AS SELECT * FROM visits ORDER BY visit DESC")
+    make_predictor(db)
+    make_predictor(db, OPTIONS.replace("visits", "backwards"), "yub")
+    equal(digest(db, "yub"), digest(db, "buy"))
+
+
+def test_learning_goes_on_from_a_version(shop):
+    db = shop.connect()
+    make_visits(db)
+    make_predictor(db)
+    steps = "SELECT count(*) FROM rec_training_log WHERE model = 'buy' AND version = ?"
+    db.execute("""INSERT INTO buy(buy, arg) VALUES('train', '{"init_from": 1}')""")
+    assert one(db, steps, 2) < one(db, steps, 1) / 2, "it starts where it ended"
+    db.execute("ALTER TABLE visits ADD COLUMN extra")
+    refused(db, """INSERT INTO buy(buy, arg) VALUES('train', '{"init_from": 1}')""", says="version 1 has other features")
+
+
+# ---- queries ----
+
+
+def test_a_query_gives_the_same_rows_in_every_plan(shop):
+    db = shop.connect()
+    make_visits(db)
+    make_predictor(db)
+    wanted = dict(rows(db, "SELECT id, probability FROM buy"))
+    equal(dict(rows(db, "SELECT v.visit, p.probability FROM visits v JOIN buy p ON p.id = v.visit")), wanted, "joined")
+    equal(rows(db, "SELECT id, probability FROM buy WHERE id = 17 OR id = 18 ORDER BY id"), [(17, wanted[17]), (18, wanted[18])], "OR")
+    equal(rows(db, "SELECT id FROM buy WHERE id IN (3, '4', 5) ORDER BY id"), [(3,), (4,), (5,)], "IN")
+    equal(one(db, "SELECT count(*) FROM visits v LEFT JOIN buy p ON p.id = v.visit + 399"), 400, "LEFT JOIN")
+    equal(one(db, "SELECT count(*) FROM visits v WHERE EXISTS (SELECT 1 FROM buy p WHERE p.id = v.visit AND p.prediction = v.bought)") > 300, True, "EXISTS")
+    equal(dict(rows(db, "SELECT visit, rec_predict_proba('buy', pages, country, seconds, day) FROM visits")), wanted, "by the function")
+    equal(dict(rows(db, "SELECT visit, rec_predict_proba(p.predictor, pages, country, seconds, day) FROM visits, rec_predictors p")), wanted, "by a name that is no constant")
+    equal(one(db, "SELECT count(*) FROM buy LIMIT 1"), 400)
+    db.execute("CREATE VIEW ring AS SELECT id AS visit, 1 AS pages, 'UK' AS country, 1.0 AS seconds, NULL AS day FROM buy('ring')")
+    refused(db, "SELECT * FROM buy('ring')", says="use")
+
+
+def test_triggers_and_attached_databases(shop):
+    db = shop.connect("main.db")
+    make_visits(db)
+    make_predictor(db)
+    db.execute("CREATE TABLE scored(visit, p)")
+    db.execute("CREATE TRIGGER score AFTER INSERT ON visits BEGIN INSERT INTO scored VALUES(new.visit, rec_predict_proba('buy', new.pages, new.country, new.seconds, new.day)); END")
+    db.execute("INSERT INTO visits VALUES(1000, 8, 'UK', 3, NULL, NULL)")
+    equal(one(db, "SELECT p FROM scored"), one(db, "SELECT probability FROM buy WHERE id = 1000"))
+    db.execute("ATTACH ? AS aux", (shop.path("aux.db"),))
+    db.execute("CREATE TABLE aux.visits AS SELECT visit, pages, 1 - bought AS bought FROM main.visits WHERE bought IS NOT NULL")
+    db.execute("CREATE VIRTUAL TABLE aux.buy USING rec_predictor(examples=visits, label=bought, id=visit, algorithm=logistic)")
+    db.execute("INSERT INTO aux.buy(buy) VALUES('train')")
+    low, high = rows(db, "SELECT rec_predict('aux.buy', 0), rec_predict('aux.buy', 8)")[0]
+    equal((low, high), (1, 0), "the attached one has learnt the opposite")
+    equal(one(db, "SELECT rec_predict('buy', 8, 'UK', 1, NULL)"), 1, "main comes first")
+    db.execute("CREATE TEMP TABLE visits AS SELECT * FROM aux.visits")
+    db.execute("CREATE VIRTUAL TABLE temp.buy USING rec_predictor(examples=visits, label=bought, id=visit, algorithm=logistic)")
+    db.execute("INSERT INTO temp.buy(buy) VALUES('train')")
+    equal(one(db, "SELECT rec_predict('buy', 8)"), 0, "temp comes before")
+    equal(one(db, "SELECT count(*) FROM main.buy('temp.visits') WHERE 0"), 0)
+
+
+def test_another_connections_training_is_seen_at_the_next_statement(shop):
+    db = shop.connect("shop.db")
+    make_visits(db)
+    make_predictor(db)
+    other = shop.connect("shop.db")
+    asked = "SELECT rec_predict_proba('buy', 3, 'UK', 1, NULL)"
+    before = one(other, asked)
+    db.execute("""INSERT INTO buy(buy, arg) VALUES('train', '{"c": 0.001}')""")
+    after = one(other, asked)
+    assert before != after
+    db.execute("BEGIN")
+    db.execute("""INSERT INTO buy(buy, arg) VALUES('train', '{"c": 0.1}')""")
+    assert one(db, asked) != after and one(other, asked) == after, "uncommitted"
+    db.execute("ROLLBACK")
+    equal(one(db, asked), after, "rolled back")
+    db.execute("CREATE TABLE more(x)")  # the other connection reads the schema again
+    equal(one(other, asked), after)
+
+
+def test_auto_chooses_what_is_judged_best(shop):
+    db = shop.connect()
+    make_visits(db)
+    make_predictor(db, "examples=visits, label=bought, id=visit")
+    make_predictor(db, "examples=visits, label=seconds, id=visit", "long")
+    equal(rows(db, "SELECT predictor, task FROM rec_predictors ORDER BY predictor"), [("buy", "classes"), ("long", "number")])
+
+
+def test_limits_and_interrupts(shop):
+    db = shop.connect()
+    make_visits(db)
+    make_predictor(db, train=None)
+    refused(db, """INSERT INTO buy(buy, arg) VALUES('train', '{"max_rows": 10}')""", says="more than max_rows=10")
+    calls = []
+    db.set_progress_handler(lambda: calls.append(1) or len(calls) > 3, 50)
+    refused(db, "INSERT INTO buy(buy) VALUES('train')", says="interrupted")
+    db.set_progress_handler(None, 0)
+    equal(one(db, "SELECT count(*) FROM rec_versions WHERE model = 'buy'"), 0)
+    db.execute("INSERT INTO buy(buy) VALUES('train')")
+
+
+def test_intervals_widen_with_what_they_promise(shop):
+    db = shop.connect()
+    make_visits(db)
+    make_predictor(db, "examples=visits, label=seconds, id=visit, algorithm=ridge")
+    width = "SELECT avg(high - low) FROM buy WHERE options = json_object('coverage', ?)"
+    assert one(db, width, .5) < one(db, width, .8) < one(db, width, .95)
+    equal(one(db, width, .9999), None, "too few examples judged for that")
+    equal(rows(db, "SELECT DISTINCT probability, probabilities FROM buy"), [(None, None)])
