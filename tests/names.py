@@ -33,7 +33,9 @@ CREATE TABLE visits(pages INTEGER, country TEXT, bought INTEGER);
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 99)
     INSERT INTO visits SELECT i % 7, CASE i % 3 WHEN 0 THEN 'UK' ELSE 'FR' END, i % 7 > 3 OR i % 11 = 0 FROM n;
 CREATE VIRTUAL TABLE buy USING rec_predictor(examples=visits, label=bought);
+CREATE VIRTUAL TABLE visitors USING rec_predictor(examples=visits, label=bought, algorithm=tree, depth=2);
 INSERT INTO buy(buy) VALUES('train');
+INSERT INTO visitors(visitors) VALUES('train');
 CREATE TABLE queries(id INTEGER PRIMARY KEY, vector, label);
 INSERT INTO queries(vector, label) VALUES('[1, 0]', 1), ('[0, 1]', 0);
 """

@@ -55,6 +55,7 @@ typedef struct Learning {
     const void *params;
     uint64_t seed;
     const void *start; /* the same learner's state for the same columns, or NULL */
+    int64_t sweeps;    /* that an earlier training on part of the examples found best; 0: none */
     Task *task;
     LearnLog *log;
 } Learning;
@@ -74,6 +75,8 @@ typedef struct Learner {
     /* scores of a row; room: doubles that score may use, beside those of out. O(width of a row). */
     void (*score)(const void *state, const DesignRow *row, double *out);
     int32_t (*n_scores)(const void *state);
+    /* Sweeps after which it stopped: Learning.sweeps of the next. NULL: it has none. */
+    int64_t (*sweeps)(const void *state);
     /* A score as base + a part a column (part: dim zeros). NULL: it is no such sum. */
     Status (*explain)(const void *state, const DesignRow *row, int32_t score, double *part,
         double *base, Err *err);

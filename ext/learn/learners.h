@@ -11,7 +11,10 @@
     X(lasso) \
     X(elastic_net) \
     X(logistic) \
-    X(svm)
+    X(svm) \
+    X(tree) \
+    X(forest) \
+    X(boosting)
 
 #define X(name) extern const Learner name##_learner;
 LEARNERS(X)

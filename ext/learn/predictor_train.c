@@ -13,6 +13,7 @@ typedef struct Round {
     const Columns *columns;
     const ExampleRoles *roles;
     const Predictor *start;
+    int64_t sweeps; /* of the training that was judged; 0: none */
     Task *task;
     Labelled part, held;
     Design design, held_design;
@@ -96,6 +97,15 @@ static Status make_designs(Round *round, const FeatureSet *set, Err *err) {
 
 /* ---- learning ---- */
 
+static int has_classes(const Predictor *start, const Labelled *part) {
+    int32_t n = predictor_classes(start);
+    if (start->task != part->task || n != (part->classes ? keymap_count(part->classes) : 0))
+        return 0;
+    for (int32_t i = 0; i < n; i++)
+        if (key_compare(keymap_key(start->classes, i), keymap_key(part->classes, i)) != 0) return 0;
+    return 1;
+}
+
 static Status learn(Round *round, Predictor *predictor, Err *err) {
     const Predictor *start = round->start;
     Learning learning = {.design = &round->design,
@@ -105,9 +115,10 @@ static Status learn(Round *round, Predictor *predictor, Err *err) {
         .params = &round->setting->params,
         .seed = (uint64_t)round->setting->common.seed,
         .start = start && round->setting->learner->can_start &&
-                start->learner == round->setting->learner
+                start->learner == round->setting->learner && has_classes(start, &round->part)
             ? start->state
             : NULL,
+        .sweeps = round->sweeps,
         .task = round->task,
         .log = &round->log};
     TRY(round->setting->learner->train(&learning, &predictor->state, err));
@@ -365,6 +376,8 @@ static Status train_all(Round *round, const Labelled *all, Predictor **out, Err 
         *out = first;
         return status;
     }
+    const Learner *learner = first->learner;
+    if (learner->sweeps && !round->start) round->sweeps = learner->sweeps(first->state);
     status = one_round(round, all, -1, out, err);
     if (status == ST_OK) hand_over(first, *out);
     predictor_free(first);

@@ -263,7 +263,8 @@ def learn_elsewhere(path):
 def test_the_same_bits_on_any_threads_after_reopening_and_in_another_process(shop):
     db = shop.connect("shop.db")
     make_visits(db, 5000)
-    for options in (OPTIONS, "examples=visits, label=seconds, id=visit, algorithm=ridge, encode=target"):
+    for options in (OPTIONS, "examples=visits, label=seconds, id=visit, algorithm=ridge, encode=target", "examples=visits, label=bought, id=visit, algorithm=boosting, rows=0.5",
+                    "examples=visits, label=seconds, id=visit, algorithm=forest, trees=10", "examples=visits, label=country, id=visit, algorithm=boosting, rounds=5"):
         make_predictor(db, options, train='{"threads": 1}')
         wanted = digest(db)
         answers = rows(db, "SELECT id, prediction, score FROM buy ORDER BY id")
@@ -364,6 +365,51 @@ def test_auto_chooses_what_is_judged_best(shop):
     make_predictor(db, "examples=visits, label=bought, id=visit")
     make_predictor(db, "examples=visits, label=seconds, id=visit", "long")
     equal(rows(db, "SELECT predictor, task FROM rec_predictors ORDER BY predictor"), [("buy", "classes"), ("long", "number")])
+
+
+def test_explanations_and_rules_say_what_they_cannot(shop):
+    db = shop.connect()
+    make_visits(db)
+    make_predictor(db)
+    refused(db, "SELECT * FROM rec_tree_rules('buy')", says="logistic has no trees")
+    refused(db, "SELECT * FROM rec_explain_prediction('buy', '[1]')", says="one json_object")
+    refused(db, "SELECT * FROM rec_explain_prediction('buy', json_object('pages', 1))", says="there is no 'country'")
+    refused(db, "SELECT * FROM rec_explain_prediction('nothing', '{}')", says="nothing")
+    row = "json_object('pages', 1, 'country', 'UK', 'seconds', 3, 'day', NULL)"
+    refused(db, f"""SELECT * FROM rec_explain_prediction('buy', {row}, '{{"class": "2"}}')""", says="no class '2'")
+    equal(len(rows(db, f"""SELECT * FROM rec_explain_prediction('buy', {row}, '{{"class": "1"}}')""")), 5, "what all begin with, and four features")
+    assert len(rows(db, f"""SELECT * FROM rec_explain_prediction('buy', {row}, '{{"by": "column"}}')""")) > 5
+
+
+def test_stored_trees_are_untrusted(shop):
+    """Bytes that a sealed form holds by right and that make no trees: a node that is its own child, a column beyond the design."""
+    db = shop.connect()
+    make_visits(db)
+    make_predictor(db, "examples=visits, label=bought, id=visit, algorithm=tree, depth=3")
+    stored = bytearray(one(db, "SELECT data FROM buy_chunks"))
+    tried = 0
+    for at in range(40, len(stored) - 200, 7):
+        broken = bytearray(stored)
+        broken[at] ^= 0x55
+        end = seal_end(stored)
+        broken[end:end + 32] = hashlib.sha256(bytes(broken[:end])).digest()
+        try:
+            db.execute("INSERT INTO buy(buy, arg, options) VALUES('load', ?, '{\"activate\": \"never\"}')", (bytes(broken),))
+            version = one(db, "SELECT max(version) FROM rec_versions WHERE model = 'buy'")
+            rows(db, "SELECT prediction FROM buy WHERE options = json_object('version', ?)", str(version))
+            db.execute("INSERT INTO buy(buy, arg) VALUES('drop-version', ?)", (version,))
+        except sqlite3.Error as error:
+            assert "rec_predictor buy" in str(error), error
+            tried += 1
+    assert tried > 20, tried
+
+
+def seal_end(stored):
+    """Where the digest stands: what is before it has that digest."""
+    for at in range(12, len(stored) - 31):
+        if hashlib.sha256(bytes(stored[:at])).digest() == bytes(stored[at:at + 32]):
+            return at
+    raise AssertionError("no digest")
 
 
 def test_limits_and_interrupts(shop):

@@ -50,6 +50,7 @@
     X(embed) \
     X(predictor) \
     X(predictor_tables) \
+    X(predictor_explain) \
     X(info_tables) \
     X(help)
 

@@ -3,23 +3,16 @@
  * The first row of a statement finds the predictor and the version that answers; what it holds is
  * SQLite's auxiliary data of the first argument, so that the rows after it only compute. Where the
  * name is no constant every row finds it anew. */
-#include <jansson.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "../../base/json.h"
 #include "../../base/memory.h"
-#include "../../base/text.h"
 #include "../functions/function.h"
-#include "predictor_answer.h"
+#include "predictor_object.h"
 
 typedef struct Call {
     sqlite3_context *context;
     Answers *answers;
     int is_kept; /* by SQLite */
     HeldVersion *held;
-    json_t *object; /* of the form with one json_object; owns texts */
-    char **text;    /* n_columns, of members that are arrays: to be free'd */
+    FeatureObject object; /* of the form with one json_object */
 } Call;
 
 static void answers_free(void *answers) {
@@ -45,57 +38,6 @@ static Status find_answers(Call *call, sqlite3_value **argv, Err *err) {
     return answers_open(answers, table, &options, err);
 }
 
-/* ---- cells ---- */
-
-static Status cell_of_json(Call *call, int32_t i, json_t *value, Err *err) {
-    Cell *cell = &call->held->cell[i];
-    switch (json_typeof(value)) {
-    case JSON_NULL: *cell = (Cell){0}; return ST_OK;
-    case JSON_TRUE:
-    case JSON_FALSE: *cell = cell_of_integer(json_is_true(value)); return ST_OK;
-    case JSON_INTEGER: *cell = cell_of_integer(json_integer_value(value)); return ST_OK;
-    case JSON_REAL: *cell = cell_of_number(json_real_value(value)); return ST_OK;
-    case JSON_STRING:
-        *cell = cell_of_text(json_string_value(value), json_string_length(value));
-        return ST_OK;
-    default:
-        if (!(call->text[i] = json_dumps(value, JSON_COMPACT)))
-            return fail_nomem(err, "the prediction");
-        *cell = cell_of_text(call->text[i], strlen(call->text[i]));
-        return ST_OK;
-    }
-}
-
-/* Members are the features, all of them; the examples' id may stand beside them. */
-static Status check_members(const Call *call, const json_t *object, Err *err) {
-    const Predictor *predictor = call->held->predictor;
-    const char *id = call->answers->table->definition.row_id, *name;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, name, value) {
-        int known = id && sqlite3_stricmp(name, id) == 0;
-        for (int32_t i = 0; i < predictor->n_columns && !known; i++)
-            known = strcmp(predictor->column[i], name) == 0;
-        if (!known) return fail(err, ST_BADARG, "'%.60s' is no feature", name);
-    }
-    return ST_OK;
-}
-
-static Status cells_of_object(Call *call, Err *err) {
-    const Predictor *predictor = call->held->predictor;
-    call->text = mem_zeros((size_t)predictor->n_columns, sizeof *call->text);
-    if (!call->text) return fail_nomem(err, "the prediction");
-    size_t met = 0;
-    for (int32_t i = 0; i < predictor->n_columns; i++) {
-        json_t *value = json_object_get(call->object, predictor->column[i]);
-        if (!value)
-            return fail(err, ST_BADARG, "there is no '%.60s' among the features that are given",
-                predictor->column[i]);
-        met++;
-        TRY(cell_of_json(call, i, value, err));
-    }
-    return met == json_object_size(call->object) ? ST_OK : check_members(call, call->object, err);
-}
-
 static Status cells_by_place(Call *call, int argc, sqlite3_value **argv, Err *err) {
     const Predictor *predictor = call->held->predictor;
     if (argc - 1 != predictor->n_columns) {
@@ -113,34 +55,8 @@ static Status cells_by_place(Call *call, int argc, sqlite3_value **argv, Err *er
     return ST_OK;
 }
 
-/* One argument that is a JSON object. */
-static Status read_object(Call *call, int argc, sqlite3_value **argv, Err *err) {
-    json_error_t json_error;
-    if (argc != 2 || sqlite3_value_type(argv[1]) != SQLITE_TEXT) return ST_OK;
-    const char *text = value_text(argv[1]);
-    while (text && ascii_is_space(*text)) text++;
-    if (!text || *text != '{') return ST_OK;
-    call->object = json_loads(text, JSON_REJECT_DUPLICATES, &json_error);
-    if (json_lacks_memory(call->object, &json_error)) return fail_nomem(err, "the features");
-    return call->object ? ST_OK : fail(err, ST_BADARG, "features: %s", json_error.text);
-}
-
-/* The examples' id among the members says who it is. */
-static int unit_of(const Call *call, char *buffer, Key *out) {
-    const char *id = call->answers->table->definition.row_id;
-    json_t *value = id ? json_object_get(call->object, id) : NULL;
-    Cell cell = {0};
-    if (json_is_integer(value)) cell = cell_of_integer(json_integer_value(value));
-    else if (json_is_string(value))
-        cell = cell_of_text(json_string_value(value), json_string_length(value));
-    return cell_key(&cell, buffer, out);
-}
-
 static void call_clear(Call *call) {
-    for (int32_t i = 0; call->text && i < call->held->predictor->n_columns; i++)
-        free(call->text[i]);
-    mem_free(call->text);
-    json_decref(call->object);
+    feature_object_clear(&call->object);
     if (call->answers && !call->is_kept) answers_free(call->answers);
 }
 
@@ -150,9 +66,12 @@ static Status prepare(Call *call, int argc, sqlite3_value **argv, Err *err) {
     Key unit;
     if (!argc) return fail(err, ST_BADARG, "the predictor's name is missing");
     TRY(find_answers(call, argv, err));
-    TRY(read_object(call, argc, argv, err));
-    TRY(answers_for(call->answers, unit_of(call, buffer, &unit) ? &unit : NULL, &call->held, err));
-    return call->object ? cells_of_object(call, err) : cells_by_place(call, argc, argv, err);
+    const char *row_id = call->answers->table->definition.row_id;
+    if (argc == 2) TRY(feature_object_read(&call->object, argv[1], err));
+    int has_unit = feature_object_unit(&call->object, row_id, buffer, &unit);
+    TRY(answers_for(call->answers, has_unit ? &unit : NULL, &call->held, err));
+    return call->object.root ? feature_object_cells(&call->object, call->held, row_id, err)
+                             : cells_by_place(call, argc, argv, err);
 }
 
 /* What is held stays for the next row of the statement; set last, as SQLite may free it at once. */

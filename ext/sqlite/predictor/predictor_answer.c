@@ -14,7 +14,7 @@ const OptSpec answer_options[] = {
     {0},
 };
 
-static void held_clear(HeldVersion *held) {
+void held_clear(HeldVersion *held) {
     asker_free(held->asker);
     mem_free(held->cell);
     mem_free(held->place);
@@ -45,6 +45,30 @@ Status answers_open(Answers *out, PredictorTable *table, const AnswerOptions *op
     return open(out, err);
 }
 
+Status held_open(HeldVersion *held, Predictor *predictor, Err *err) {
+    size_t n = (size_t)predictor->n_columns;
+    held->predictor = predictor;
+    held->cell = mem_array(n, sizeof *held->cell);
+    held->place = mem_array(n, sizeof *held->place);
+    if (!held->cell || !held->place) return fail_nomem(err, "the prediction");
+    for (size_t i = 0; i < n; i++) held->place[i] = -1;
+    return (held->asker = asker_new(predictor, err)) ? ST_OK : ST_NOMEM;
+}
+
+Status predictor_of_version(
+    sqlite3 *db, sqlite3_value *name, const char *version, Predictor **out, Err *err) {
+    PredictorDefinition definition;
+    sqlite3_int64 number;
+    void *object = NULL;
+    *out = NULL;
+    TRY(predictor_definition_find(&definition, db, value_text(name), err));
+    Status status = live_named_version(&definition.id, version, &number, err);
+    if (status == ST_OK) status = store_take(&definition.id, number, &object, err);
+    *out = object;
+    predictor_definition_clear(&definition);
+    return status;
+}
+
 static Status hold(Answers *answers, HeldVersion *held, const VersionName *name, Err *err) {
     PredictorTable *table = answers->table;
     const Versioned *versioned = &table->definition.id;
@@ -53,13 +77,7 @@ static Status hold(Answers *answers, HeldVersion *held, const VersionName *name,
     TRY(*answers->options.version
             ? store_load(versioned, name, &object, err)
             : version_load_or_earlier(versioned, &table->lookup, name, &object, &answered, err));
-    held->predictor = object;
-    size_t n = (size_t)held->predictor->n_columns;
-    held->cell = mem_array(n, sizeof *held->cell);
-    held->place = mem_array(n, sizeof *held->place);
-    if (!held->cell || !held->place) return fail_nomem(err, "the prediction");
-    for (size_t i = 0; i < n; i++) held->place[i] = -1;
-    if (!(held->asker = asker_new(held->predictor, err))) return ST_NOMEM;
+    TRY(held_open(held, object, err));
     if (answered.version != name->version)
         table->versions.fall_back = (FallBack){name->version, answered.version};
     held->version = answered.version;

@@ -21,6 +21,15 @@ typedef struct AnswerOptions {
 } AnswerOptions;
 extern const OptSpec answer_options[];
 
+/* The reference becomes held's, also after an error; it is to be cleared. */
+Status held_open(HeldVersion *held, Predictor *predictor, Err *err);
+void held_clear(HeldVersion *held);
+
+/* The version that a user names (a number or an alias; "": the active one) of a predictor by its
+ * name, as a reference. */
+Status predictor_of_version(
+    sqlite3 *db, sqlite3_value *name, const char *version, Predictor **out, Err *err);
+
 /* What answers one statement. */
 typedef struct Answers {
     PredictorTable *table; /* a reference */

@@ -50,7 +50,7 @@ static Status read_options(LearnCall *call, const char *options, Err *err) {
 /* ---- algorithm=auto ---- */
 
 /* The families that auto tries: of each that can do the task, with its defaults. */
-static const char *const AUTO[] = {"ridge", "logistic"};
+static const char *const AUTO[] = {"ridge", "logistic", "forest", "boosting"};
 
 static double main_of(LearnTask task, const Verdict *judgement, int32_t n) {
     int higher;

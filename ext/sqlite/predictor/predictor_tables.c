@@ -100,21 +100,6 @@ static Status predictors_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, 
 
 /* ---- rec_features ---- */
 
-/* The version that a user names (a number or an alias; "": the active one), as a reference. */
-static Status predictor_of_version(
-    sqlite3 *db, sqlite3_value *name, const char *version, Predictor **out, Err *err) {
-    PredictorDefinition definition;
-    sqlite3_int64 number;
-    void *object = NULL;
-    *out = NULL;
-    TRY(predictor_definition_find(&definition, db, value_text(name), err));
-    Status status = live_named_version(&definition.id, version, &number, err);
-    if (status == ST_OK) status = store_take(&definition.id, number, &object, err);
-    *out = object;
-    predictor_definition_clear(&definition);
-    return status;
-}
-
 static void feature_row(const Predictor *predictor, int32_t i, RowSink *sink) {
     static const char *const kinds[] = {
         "auto", "number", "category", "text", "vector", "timestamp", "boolean", "ignore"};
