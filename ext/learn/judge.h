@@ -21,6 +21,10 @@ typedef struct Predicted {
 } Predicted;
 Status judge_predictions(const Predicted *predicted, Verdict *out, int32_t *n_out, Err *err);
 
+/* Of segments, by the examples they were made of: inertia, the sum of weight times squared distance
+ * to the centre; silhouette (Rousseeuw 1987), the mean over a thousand of them. */
+Status judge_segments(Predictor *predictor, const Design *design, const double *weight, Err *err);
+
 /* The judgement that decides: rmse, log_loss, ndcg@10; *higher: the more the better. */
 const char *judgement_main(LearnTask task, int *higher);
 

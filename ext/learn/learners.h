@@ -14,7 +14,12 @@
     X(svm) \
     X(tree) \
     X(forest) \
-    X(boosting)
+    X(boosting) \
+    X(naive_bayes) \
+    X(knn) \
+    X(kmeans) \
+    X(pca) \
+    X(gaussian)
 
 #define X(name) extern const Learner name##_learner;
 LEARNERS(X)

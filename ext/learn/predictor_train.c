@@ -219,6 +219,8 @@ static Status train_round(Round *round, Predictor **out, Err *err) {
     TRY(weigh_features(predictor, err));
     TRY(learn_selected(round, predictor, err));
     predictor->trained_seconds = task_clock() - round->log.began;
+    if (predictor->task == LEARN_SEGMENTS)
+        TRY(judge_segments(predictor, &round->design, round->part.weight, err));
     predictor->step = round->log.step;
     predictor->n_steps = round->log.n;
     round->log = (LearnLog){0};

@@ -264,7 +264,9 @@ def test_the_same_bits_on_any_threads_after_reopening_and_in_another_process(sho
     db = shop.connect("shop.db")
     make_visits(db, 5000)
     for options in (OPTIONS, "examples=visits, label=seconds, id=visit, algorithm=ridge, encode=target", "examples=visits, label=bought, id=visit, algorithm=boosting, rows=0.5",
-                    "examples=visits, label=seconds, id=visit, algorithm=forest, trees=10", "examples=visits, label=country, id=visit, algorithm=boosting, rounds=5"):
+                    "examples=visits, label=seconds, id=visit, algorithm=forest, trees=10", "examples=visits, label=country, id=visit, algorithm=boosting, rounds=5",
+                    "examples=visits, id=visit, algorithm=kmeans, clusters=4", "examples=visits, id=visit, algorithm=pca", "examples=visits, id=visit, algorithm=gaussian",
+                    "examples=visits, label=bought, id=visit, algorithm=knn", """examples=visits, label=bought, id=visit, algorithm=naive_bayes, features='{"day": "ignore"}'"""):
         make_predictor(db, options, train='{"threads": 1}')
         wanted = digest(db)
         answers = rows(db, "SELECT id, prediction, score FROM buy ORDER BY id")
@@ -410,6 +412,23 @@ def seal_end(stored):
         if hashlib.sha256(bytes(stored[:at])).digest() == bytes(stored[at:at + 32]):
             return at
     raise AssertionError("no digest")
+
+
+def test_what_needs_no_label(shop):
+    db = shop.connect()
+    make_visits(db)
+    make_predictor(db, "examples=visits, id=visit, algorithm=kmeans, clusters=3", "kinds")
+    equal(one(db, "SELECT count(DISTINCT prediction) FROM kinds"), 3)
+    equal(one(db, "SELECT min(prediction) || max(prediction) FROM kinds"), "02")
+    equal(one(db, "SELECT typeof(rec_predict('kinds', 1, 'UK', 2.5, NULL, 1))"), "integer")
+    refused(db, "SELECT rec_predict_proba('kinds', 1, 'UK', 2.5, NULL, 1)", says="no classes")
+    refused(db, """INSERT INTO kinds(kinds, arg) VALUES('train', '{"clusters": 1000}')""", says="clusters=1000 of 400 examples")
+    make_predictor(db, "examples=visits, id=visit, algorithm=pca, components=3", "places")
+    equal(one(db, "SELECT rec_vec_dim(rec_predict('places', 1, 'UK', 2.5, NULL, 1))"), 3)
+    make_predictor(db, "examples=visits, id=visit, algorithm=gaussian", "odd")
+    assert one(db, "SELECT rec_predict('odd', 5000, 'UK', 2.5, NULL, 1)") > 100 * one(db, "SELECT rec_predict('odd', 4, 'UK', 2.5, NULL, 1)")
+    refused(db, "SELECT * FROM rec_explain_prediction('kinds', json_object('pages', 1, 'country', 'UK', 'seconds', 1, 'day', NULL, 'bought', 1))", says="no sum over features")
+    refused(db, "CREATE VIRTUAL TABLE p USING rec_predictor(examples=visits)", says="label= is needed")
 
 
 def test_limits_and_interrupts(shop):

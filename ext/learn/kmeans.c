@@ -1,0 +1,330 @@
+/* kmeans: segments around centres (Lloyd 1982), begun by k-means++ (Arthur and Vassilvitskii 2007),
+ * the best of several beginnings. A row's score is its squared distance to each centre. */
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "../base/memory.h"
+#include "../base/random.h"
+#include "../math/kernels.h"
+#include "../math/product.h"
+#include "centres.h"
+#include "learners.h"
+
+typedef struct KmeansParams {
+    int64_t clusters, restarts, sweeps;
+    double tolerance;
+} KmeansParams;
+
+static const OptSpec kmeans_options[] = {
+    {"clusters", OPT_INT, offsetof(KmeansParams, clusters), 1, 1e5, 8, NULL, "how many"},
+    {"restarts", OPT_INT, offsetof(KmeansParams, restarts), 1, 1000, 3, NULL,
+        "beginnings, of which the best one stays"},
+    {"sweeps", OPT_INT, offsetof(KmeansParams, sweeps), 1, 1e6, 300, NULL, "at most so many"},
+    {"tolerance", OPT_REAL, offsetof(KmeansParams, tolerance), 0, 1, 1e-4, NULL,
+        "it ends where the centres move less, squared, beside the columns' mean variance"},
+    {0},
+};
+
+enum { PIECE = 1024 };
+
+typedef struct Kmeans {
+    const Learning *learning;
+    const KmeansParams *params;
+    int64_t n;
+    int32_t k;
+    size_t row;     /* floats of a row */
+    float *x;       /* n x row */
+    double *norm;   /* n */
+    float *centre;  /* k x row */
+    float *turned;  /* row x up16(k) */
+    double *c_norm; /* k */
+    int32_t *nearest;
+    double *distance; /* n: to the nearest, squared */
+    double *sum;      /* k x row */
+    double *weight;   /* k */
+    TaskFailure failure;
+} Kmeans;
+
+static void kmeans_clear(Kmeans *m) {
+    mem_free(m->x);
+    mem_free(m->norm);
+    mem_free(m->centre);
+    mem_free(m->turned);
+    mem_free(m->c_norm);
+    mem_free(m->nearest);
+    mem_free(m->distance);
+    mem_free(m->sum);
+    mem_free(m->weight);
+}
+
+/* ---- the nearest centre of every row ---- */
+
+/* The products of a piece of rows with all centres pick the nearest ones; how far they are is then
+ * computed in double. */
+static void assign_piece(void *context, int64_t piece, int worker) {
+    Kmeans *m = context;
+    int64_t from = piece * PIECE, rows = from + PIECE < m->n ? PIECE : m->n - from;
+    size_t k16 = up16((size_t)m->k);
+    float *dot = mem_array((size_t)rows, k16 * sizeof *dot);
+    Err err = {0};
+    (void)worker;
+    if (!dot) {
+        task_failure_note(&m->failure, fail_nomem(&err, "the segments"), &err);
+        return;
+    }
+    Product product = {.m = (size_t)rows,
+        .n = k16,
+        .k = m->row,
+        .a = m->x + (size_t)from * m->row,
+        .a_row = m->row,
+        .a_col = 1,
+        .b = m->turned,
+        .b_row = k16,
+        .c = dot,
+        .c_row = k16};
+    product_run(&product);
+    for (int64_t i = 0; i < rows; i++) {
+        const float *own = dot + (size_t)i * k16;
+        int32_t best = 0;
+        double least = INFINITY;
+        for (int32_t c = 0; c < m->k; c++) {
+            double d = m->c_norm[c] - 2 * (double)own[c];
+            if (d < least) least = d, best = c;
+        }
+        m->nearest[from + i] = best;
+        m->distance[from + i] = kernels()->l2_squared(
+            m->x + (size_t)(from + i) * m->row, m->centre + (size_t)best * m->row, m->row);
+    }
+    mem_free(dot);
+}
+
+static Status assign(Kmeans *m, Err *err) {
+    size_t k16 = up16((size_t)m->k);
+    memset(m->turned, 0, m->row * k16 * sizeof *m->turned);
+    for (int32_t c = 0; c < m->k; c++) {
+        const float *own = m->centre + (size_t)c * m->row;
+        m->c_norm[c] = kernels()->dot(own, own, m->row);
+        for (size_t j = 0; j < m->row; j++) m->turned[j * k16 + (size_t)c] = own[j];
+    }
+    int64_t pieces = (m->n + PIECE - 1) / PIECE;
+    int little = m->n * (int64_t)m->row * m->k < 2000000;
+    return task_failure(
+        &m->failure, learn_run(m->learning->task, little, pieces, assign_piece, m, err), err);
+}
+
+static double inertia(const Kmeans *m) {
+    double sum = 0;
+    for (int64_t i = 0; i < m->n; i++) sum += m->learning->labels.weight[i] * m->distance[i];
+    return sum;
+}
+
+/* ---- beginnings ---- */
+
+/* A row by the chance of its weight times distance. */
+static int64_t draw(const Kmeans *m, Random *random, double total) {
+    double at = random_uniform(random) * total;
+    for (int64_t i = 0; i < m->n; i++) {
+        at -= m->learning->labels.weight[i] * m->distance[i];
+        if (at < 0) return i;
+    }
+    return m->n - 1;
+}
+
+/* What the inertia would be with row `candidate` as one more centre; distances into near. */
+static double potential(const Kmeans *m, int64_t candidate, double *near) {
+    const float *centre = m->x + (size_t)candidate * m->row;
+    double sum = 0;
+    for (int64_t i = 0; i < m->n; i++) {
+        double d = kernels()->l2_squared(m->x + (size_t)i * m->row, centre, m->row);
+        near[i] = d < m->distance[i] ? d : m->distance[i];
+        sum += m->learning->labels.weight[i] * near[i];
+    }
+    return sum;
+}
+
+/* Greedy k-means++: of 2 + ln k draws the one that leaves the least. */
+static Status begin(Kmeans *m, uint64_t restart, Err *err) {
+    double *near = mem_array((size_t)m->n, 2 * sizeof *near), *best = near + m->n, total;
+    int tries = 2 + (int)log((double)m->k);
+    Random random;
+    if (!near) return fail_nomem(err, "the segments");
+    random_init(&random, m->learning->seed, restart);
+    for (int64_t i = 0; i < m->n; i++) m->distance[i] = 1;
+    int64_t first = draw(m, &random, (double)m->n);
+    for (int64_t i = 0; i < m->n; i++) m->distance[i] = INFINITY;
+    total = potential(m, first, near);
+    memcpy(m->distance, near, (size_t)m->n * sizeof *near);
+    memcpy(m->centre, m->x + (size_t)first * m->row, m->row * sizeof *m->x);
+    for (int32_t c = 1; c < m->k && !task_cancelled(m->learning->task); c++) {
+        double least = INFINITY;
+        int64_t chosen = 0;
+        for (int t = 0; t < tries; t++) {
+            int64_t candidate = draw(m, &random, total);
+            double left = potential(m, candidate, near);
+            if (!(left < least)) continue;
+            least = left;
+            chosen = candidate;
+            memcpy(best, near, (size_t)m->n * sizeof *near);
+        }
+        total = least;
+        memcpy(m->distance, best, (size_t)m->n * sizeof *best);
+        memcpy(
+            m->centre + (size_t)c * m->row, m->x + (size_t)chosen * m->row, m->row * sizeof *m->x);
+        task_poll(m->learning->task);
+    }
+    mem_free(near);
+    return task_poll(m->learning->task) ? fail(err, ST_CANCELLED, "interrupted") : ST_OK;
+}
+
+/* ---- sweeps ---- */
+
+static int64_t farthest(const Kmeans *m) {
+    int64_t best = 0;
+    for (int64_t i = 1; i < m->n; i++)
+        if (m->distance[i] > m->distance[best]) best = i;
+    return best;
+}
+
+/* Centres become the means of their rows; an empty one the row that is farthest from its own. Gives
+ * the sum of the squared moves. */
+static double move_centres(Kmeans *m) {
+    double moved = 0;
+    memset(m->sum, 0, (size_t)m->k * m->row * sizeof *m->sum);
+    memset(m->weight, 0, (size_t)m->k * sizeof *m->weight);
+    for (int64_t i = 0; i < m->n; i++) {
+        double w = m->learning->labels.weight[i], *sum = m->sum + (size_t)m->nearest[i] * m->row;
+        const float *x = m->x + (size_t)i * m->row;
+        m->weight[m->nearest[i]] += w;
+        for (size_t j = 0; j < m->row; j++) sum[j] += w * x[j];
+    }
+    for (int32_t c = 0; c < m->k; c++) {
+        float *centre = m->centre + (size_t)c * m->row;
+        int64_t far = m->weight[c] > 0 ? -1 : farthest(m);
+        for (size_t j = 0; j < m->row; j++) {
+            float next = far < 0 ? (float)(m->sum[(size_t)c * m->row + j] / m->weight[c])
+                                 : m->x[(size_t)far * m->row + j];
+            double step = (double)next - centre[j];
+            moved += step * step;
+            centre[j] = next;
+        }
+        if (far >= 0) m->distance[far] = 0;
+    }
+    return moved;
+}
+
+/* The mean variance of the columns. */
+static double mean_variance(const Kmeans *m) {
+    double sum = 0;
+    int32_t dim = m->learning->design->dim;
+    for (int32_t j = 0; j < dim; j++) {
+        double s = 0, q = 0;
+        for (int64_t i = 0; i < m->n; i++) {
+            double x = m->x[(size_t)i * m->row + (size_t)j];
+            s += x, q += x * x;
+        }
+        sum += q / (double)m->n - s / (double)m->n * (s / (double)m->n);
+    }
+    return sum / dim;
+}
+
+static Status run(Kmeans *m, uint64_t restart, double tolerance, double *value, Err *err) {
+    TRY(begin(m, restart, err));
+    for (int64_t sweep = 1; sweep <= m->params->sweeps; sweep++) {
+        TRY(assign(m, err));
+        if (restart == 0) TRY(learn_log_add(m->learning->log, (double)sweep, inertia(m), NAN, err));
+        if (move_centres(m) <= tolerance) break;
+    }
+    TRY(assign(m, err));
+    *value = inertia(m);
+    return ST_OK;
+}
+
+static Status prepare(Kmeans *m, Err *err) {
+    size_t n = (size_t)m->n, k = (size_t)m->k;
+    TRY(design_matrix(m->learning->design, &m->x, err));
+    m->centre = mem_zeros(k, m->row * sizeof *m->centre);
+    m->turned = mem_zeros(m->row, up16(k) * sizeof *m->turned);
+    m->c_norm = mem_zeros(k, sizeof *m->c_norm);
+    m->nearest = mem_zeros(n, sizeof *m->nearest);
+    m->distance = mem_zeros(n, sizeof *m->distance);
+    m->sum = mem_zeros(k, m->row * sizeof *m->sum);
+    m->weight = mem_zeros(k, sizeof *m->weight);
+    return m->centre && m->turned && m->c_norm && m->nearest && m->distance && m->sum && m->weight
+        ? ST_OK
+        : fail_nomem(err, "the segments");
+}
+
+static Status train(Kmeans *m, Points *out, Err *err) {
+    double least = INFINITY, value, tolerance = m->params->tolerance * mean_variance(m);
+    int64_t restarts = m->params->restarts;
+    task_phase(m->learning->task, "segmenting", "beginnings", restarts, restarts);
+    for (int64_t r = 0; r < restarts; r++) {
+        TRY(run(m, (uint64_t)r, tolerance, &value, err));
+        atomic_store(&m->learning->task->done, r + 1);
+        if (!(value < least)) continue;
+        least = value;
+        points_clear(out);
+        TRY(points_init(out, m->centre, m->k, m->learning->design->dim, err));
+    }
+    return ST_OK;
+}
+
+static Status kmeans_train(const Learning *learning, void **out, Err *err) {
+    const KmeansParams *params = learning->params;
+    Kmeans m = {.learning = learning,
+        .params = params,
+        .n = learning->design->n,
+        .k = (int32_t)params->clusters,
+        .row = up16((size_t)learning->design->dim)};
+    if (params->clusters > learning->design->n)
+        return fail(err, ST_BADARG, "clusters=%d of %lld examples", (int)m.k,
+            (long long)learning->design->n);
+    Points *points = *out = mem_zeros(1, sizeof *points);
+    Status status = points ? prepare(&m, err) : fail_nomem(err, "the segments");
+    if (status == ST_OK) status = train(&m, points, err);
+    kmeans_clear(&m);
+    return status;
+}
+
+/* ---- asking ---- */
+
+static void kmeans_score(const void *state, const DesignRow *row, double *out) {
+    const Points *points = state;
+    double norm = design_row_norm(row);
+    for (int32_t c = 0; c < points->n; c++) out[c] = points_distance(points, c, row, norm);
+}
+
+static int32_t kmeans_scores(const void *state) { return ((const Points *)state)->n; }
+
+static void kmeans_write(const void *state, Bytes *out) { points_write(state, out); }
+
+static Status kmeans_read(void **state, int32_t dim, int32_t n_dense, Reader *in, Err *err) {
+    Points *points = *state = mem_zeros(1, sizeof *points);
+    (void)n_dense;
+    if (!points) return fail_nomem(err, "the segments");
+    TRY(points_read(points, dim, in, err));
+    return points->n ? ST_OK : fail(err, ST_CORRUPT, "there are no segments");
+}
+
+static void kmeans_free(void *state) {
+    if (state) points_clear(state);
+    mem_free(state);
+}
+
+static size_t kmeans_memory(const void *state) { return points_memory(state); }
+
+const Learner kmeans_learner = {
+    .name = "kmeans",
+    .summary = "segments around centres",
+    .tasks = 1u << LEARN_SEGMENTS,
+    .options = kmeans_options,
+    .params_size = sizeof(KmeansParams),
+    .train = kmeans_train,
+    .score = kmeans_score,
+    .n_scores = kmeans_scores,
+    .write = kmeans_write,
+    .read = kmeans_read,
+    .free_state = kmeans_free,
+    .memory = kmeans_memory,
+};
