@@ -72,6 +72,8 @@ help:
 	@echo 'make bench-texts texts a second beside the transformers library (needs the network once)'
 	@echo 'make bench-metrics metrics beside scikit-learn, evaluation, tuning (REC_DATA=DIR,'
 	@echo '                 SECTION=auc|evaluate|tpe|halving)'
+	@echo 'make bench-predictors rec_predictor beside scikit-learn, LightGBM, XGBoost (needs the'
+	@echo '                 network once; SECTION=shop|sets|rows|kmeans|ranking)'
 	@echo 'make bench-storefront the storefront behind nginx: p50, p99 by page, while versions go live'
 	@echo 'make accuracy    accuracy beside published figures (REC_DATA=DIR;'
 	@echo '                 SET=gowalla,beauty,... or search or compression; TUNE=1 chooses again)'
@@ -140,7 +142,8 @@ $(BUILD)/faiss/libfaiss_c.a: $(BUILD)/deps.mk
 	$(call SHOW,FAISS)cp $(FAISS_DIR)/lib/libfaiss_c.a $@
 
 # Nobody reads the exception flags, and without them a choice between two numbers can be SIMD.
-$(BUILD)/obj/ext/math/%.o $(BUILD)/obj/ext/nn/%.o: CODEGEN += -O3 -fno-trapping-math
+$(BUILD)/obj/ext/math/%.o $(BUILD)/obj/ext/nn/%.o $(BUILD)/obj/ext/learn/%.o: CODEGEN += -O3 \
+    -fno-trapping-math
 $(BUILD)/obj/ext/ann/exact.o $(BUILD)/obj/ext/ann/filter.o $(BUILD)/obj/ext/ann/codes.o: CODEGEN \
     += -O3
 $(BUILD)/obj/ext/ann/faiss_engine.o: CSTD += -isystem $(FAISS_DIR)/include -isystem \

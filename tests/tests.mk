@@ -107,6 +107,17 @@ $(BUILD)/text-packages/ready: tests/tests.mk
 bench-texts: all $(BUILD)/shop.db $(BUILD)/encoder/ready $(BUILD)/text-packages/ready
 	@PYTHONPATH=$(BUILD)/text-packages /usr/bin/python3 tests/bench/texts.py $(BUILD)
 .PHONY: bench-texts
+# Predictors beside scikit-learn, LightGBM and XGBoost: sections at the top of
+# tests/bench/predictor.py.
+PREDICTOR_PACKAGES := scikit-learn lightgbm xgboost-cpu
+$(BUILD)/predictor-packages/ready: tests/tests.mk
+	@rm -rf $(@D)
+	@/usr/bin/python3 -m pip install --quiet --root-user-action=ignore --target $(@D) \
+	    $(PREDICTOR_PACKAGES)
+	@touch $@
+bench-predictors: all $(BUILD)/shop.db $(BUILD)/test-deps $(BUILD)/predictor-packages/ready
+	@/usr/bin/python3 tests/bench/predictor.py $(BUILD) $(SECTION)
+.PHONY: bench-predictors
 # Metrics beside scikit-learn, evaluation, tuning: sections at the top of tests/bench/metrics.py.
 bench-metrics: all $(BUILD)/test-deps $(BUILD)/golden-packages/ready
 	@/usr/bin/python3 tests/bench/metrics.py $(BUILD) $(SECTION)

@@ -19,6 +19,9 @@ static Status no_number(const Feature *feature, const Cell *cell, const char *wh
     return fail(err, ST_BADARG, "feature '%.60s': a BLOB is no %s", feature->name, what);
 }
 
+/* Squares and sums of such numbers are still numbers, as float after they were scaled. */
+static const double LARGEST = 1e30;
+
 Status feature_number(const Feature *feature, const Cell *cell, double *out, Err *err) {
     int is_date = feature->kind == FEATURE_TIMESTAMP;
     *out = NAN;
@@ -30,9 +33,9 @@ Status feature_number(const Feature *feature, const Cell *cell, double *out, Err
         return no_number(feature, cell, is_date ? "time" : "number", err);
     if (is_date && !date_is_possible(*out))
         return fail(err, ST_BADARG, "feature '%.60s': %g is no time", feature->name, *out);
-    if (isfinite(*out)) return ST_OK;
-    return fail(
-        err, ST_BADARG, "feature '%.60s': infinity is no number to learn from", feature->name);
+    if (isfinite(*out) && fabs(*out) <= LARGEST) return ST_OK;
+    return fail(err, ST_BADARG, "feature '%.60s': %s is no number to learn from", feature->name,
+        isfinite(*out) ? "one beyond 1e30" : "infinity");
 }
 
 static Status vector_of_json(
@@ -192,8 +195,12 @@ static Status apply_number(const Feature *feature, const Cell *cell, DesignRow *
     if (is_missing) x = feature->fill;
     if (feature->options.clip > 0) x = fmin(fmax(x, feature->low), feature->high);
     if (feature->options.scale == SCALE_LOG) x = copysign(log1p(fabs(x)), x);
-    row->dense[feature->first] = (float)((x - feature->shift) / feature->scale);
-    return ST_OK;
+    float scaled = (float)((x - feature->shift) / feature->scale);
+    row->dense[feature->first] = scaled;
+    return isfinite(scaled)
+        ? ST_OK
+        : fail(err, ST_BADARG, "feature '%.60s': %g is far beyond what was learnt", feature->name,
+              x);
 }
 
 /* Days, month 1..12, weekday 0..6 (Sunday is 0), hour: of the proleptic Gregorian calendar, UTC
@@ -214,8 +221,8 @@ static Status apply_timestamp(const Feature *feature, const Cell *cell, DesignRo
     double x, part[4];
     TRY(feature_number(feature, cell, &x, err));
     TRY(check_missing(feature, x, err));
-    if (isnan(x)) TRY(put_missing(feature, row, err));
-    if (isnan(x) && feature->options.missing != MISSING_NATIVE) x = feature->fill;
+    int is_missing = isnan(x);
+    if (is_missing && feature->options.missing != MISSING_NATIVE) x = feature->fill;
     if (isnan(x)) {
         for (int i = 0; i < 4; i++) row->dense[feature->first + i] = NAN;
         return ST_OK;
@@ -223,12 +230,13 @@ static Status apply_timestamp(const Feature *feature, const Cell *cell, DesignRo
     date_parts(x, part);
     if (!feature->is_sparse) {
         for (int i = 0; i < 4; i++) row->dense[feature->first + i] = (float)part[i];
-        return ST_OK;
+        return is_missing ? put_missing(feature, row, err) : ST_OK;
     }
     TRY(put(row, feature->first, (part[0] - feature->shift) / feature->scale, err));
     TRY(put(row, feature->first + (int32_t)part[1], 1, err));
     TRY(put(row, feature->first + 13 + (int32_t)part[2], 1, err));
-    return put(row, feature->first + 20 + (int32_t)part[3], 1, err);
+    TRY(put(row, feature->first + 20 + (int32_t)part[3], 1, err));
+    return is_missing ? put_missing(feature, row, err) : ST_OK; /* columns ascend */
 }
 
 /* NULL and '' are one category. */

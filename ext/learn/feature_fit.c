@@ -34,8 +34,11 @@ static int64_t count_words(const Cell *cell) {
     return n;
 }
 
-static Census count(const Column *column, const FitExamples *examples) {
+static Status count(const Column *column, const FitExamples *examples, Census *out, Err *err) {
     Census census = {.n = examples->n};
+    size_t texts = column->texts ? (size_t)keymap_count(column->texts) : 0;
+    uint8_t *seen = mem_zeros(texts, 1);
+    if (!seen) return fail_nomem(err, "a feature");
     for (int64_t i = 0; i < examples->n; i++) {
         Cell cell = column_cell(column, examples->row[i]);
         double number;
@@ -52,10 +55,13 @@ static Census count(const Column *column, const FitExamples *examples) {
             census.dates += date_parse(cell.bytes, cell.len, &number);
             census.numbers += number_parse(cell.bytes, cell.len, &number);
             census.words += count_words(&cell);
+            census.distinct += !seen[column->bytes[examples->row[i]]];
+            seen[column->bytes[examples->row[i]]] = 1;
         }
     }
-    census.distinct = column->texts ? keymap_count(column->texts) : 0;
-    return census;
+    mem_free(seen);
+    *out = census;
+    return ST_OK;
 }
 
 static int declares(const Column *column, const char *word) {
@@ -541,10 +547,11 @@ static Status fit_kind(Feature *feature, const Column *column, int likes_numbers
 
 Status feature_fit(Feature *out, const Column *column, const FeatureOptions *options,
     int likes_numbers, const FitExamples *examples, Task *task, Err *err) {
-    Census census = count(column, examples);
+    Census census = {0};
     *out = (Feature){.options = *options, .n = examples->n, .scale = 1};
     if (!(out->name = mem_text(column->name, strlen(column->name))))
         return fail_nomem(err, "a feature");
+    TRY(count(column, examples, &census, err));
     out->kind = options->kind == FEATURE_AUTO ? infer(column, &census) : (FeatureKind)options->kind;
     if (options->kind == FEATURE_AUTO && out->kind == FEATURE_IGNORE)
         note(out, "NULL in every example: left out");

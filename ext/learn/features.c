@@ -1,6 +1,8 @@
 /* A fitted feature: its options, its stored form, its words. */
+#include <math.h>
 #include <string.h>
 
+#include "../base/date.h"
 #include "../base/memory.h"
 #include "feature.h"
 
@@ -87,14 +89,21 @@ static Status read_arrays(Feature *out, Reader *in, Err *err) {
 static int is_sound(const Feature *f) {
     int32_t keys = f->keys ? keymap_count(f->keys) : 0;
     int32_t own = f->width - (f->has_indicator != 0);
-    if (f->first < 0 || f->width < 0 || own < 0) return 0;
+    const double number[] = {f->low, f->high, f->fill, f->shift, f->scale};
+    if (f->first < 0 || f->width < 0 || own < 0 || (f->is_sparse & ~1) || (f->has_indicator & ~1))
+        return 0;
+    for (size_t i = 0; i < sizeof number / sizeof *number; i++)
+        if (!isfinite(number[i])) return 0;
+    if (f->scale == 0) return 0;
     switch (f->kind) {
     case FEATURE_IGNORE: return f->width == 0;
     case FEATURE_NUMBER:
     case FEATURE_BOOLEAN:
         return own == (f->options.scale == SCALE_BINS ? f->n_edges + 1 : 1) &&
             f->is_sparse == (f->options.scale == SCALE_BINS);
-    case FEATURE_TIMESTAMP: return own == (f->is_sparse ? 44 : 4);
+    case FEATURE_TIMESTAMP:
+        return own == (f->is_sparse ? 44 : 4) && date_is_possible(f->fill) &&
+            !(f->is_sparse && f->options.missing == MISSING_NATIVE);
     case FEATURE_CATEGORY:
         return f->keys && own > 0 &&
             (f->options.encode == ENCODE_TARGET ? !f->is_sparse

@@ -111,11 +111,11 @@ static void find_mean(const Learning *learning, double *mean, double *all) {
     }
 }
 
-/* The covariance, both triangles, as float; divided by all - 1. */
+/* The covariance, both triangles, as float; divided by the weight times (n - 1) / n. */
 static Status covariance(const Learning *learning, double *mean, float **out, Err *err) {
     Moments m = {.learning = learning, .d = learning->design->dim, .mean = mean};
     size_t d = (size_t)m.d;
-    double all;
+    double all, n = (double)learning->design->n, spread = n > 1 ? (n - 1) / n : 1;
     if (m.d > MOST_COLUMNS)
         return fail(
             err, ST_BADARG, "a covariance of %d columns (up to %d)", (int)m.d, MOST_COLUMNS);
@@ -132,7 +132,7 @@ static Status covariance(const Learning *learning, double *mean, float **out, Er
             double sum = 0;
             for (size_t s = 0; s < (size_t)m.slices; s++) sum += m.sum[s * d * d + a * d + b];
             if (isnan(sum)) status = fail_nomem(err, "the covariance");
-            cov[a * d + b] = cov[b * d + a] = (float)(sum / fmax(all - 1, 1));
+            cov[a * d + b] = cov[b * d + a] = (float)(sum / (all * spread));
         }
     mem_free(m.sum);
     return status;

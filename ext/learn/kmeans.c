@@ -33,12 +33,12 @@ typedef struct Kmeans {
     const KmeansParams *params;
     int64_t n;
     int32_t k;
-    size_t row;     /* floats of a row */
-    float *x;       /* n x row */
-    double *norm;   /* n */
-    float *centre;  /* k x row */
-    float *turned;  /* row x up16(k) */
-    double *c_norm; /* k */
+    size_t row;       /* floats of a row */
+    float *x;         /* n x row */
+    double *norm;     /* n */
+    float *centre;    /* k x row */
+    float *turned;    /* row x up16(k) */
+    float *half_norm; /* up16(k): |centre|^2 / 2, infinite behind them */
     int32_t *nearest;
     double *distance; /* n: to the nearest, squared */
     double *sum;      /* k x row */
@@ -51,7 +51,7 @@ static void kmeans_clear(Kmeans *m) {
     mem_free(m->norm);
     mem_free(m->centre);
     mem_free(m->turned);
-    mem_free(m->c_norm);
+    mem_free(m->half_norm);
     mem_free(m->nearest);
     mem_free(m->distance);
     mem_free(m->sum);
@@ -59,6 +59,24 @@ static void kmeans_clear(Kmeans *m) {
 }
 
 /* ---- the nearest centre of every row ---- */
+
+/* Of dot - half_norm, which falls with the distance; ties by number. */
+static int32_t largest(const float *dot, const float *half_norm, size_t k16) {
+    float best[16];
+    int32_t at[16];
+    for (int l = 0; l < 16; l++) best[l] = dot[l] - half_norm[l], at[l] = l;
+    for (size_t c = 16; c < k16; c += 16)
+        for (int l = 0; l < 16; l++) {
+            float own = dot[c + (size_t)l] - half_norm[c + (size_t)l];
+            int more = own > best[l];
+            at[l] = more ? (int32_t)c + l : at[l];
+            best[l] = more ? own : best[l];
+        }
+    for (int l = 1; l < 16; l++)
+        if (best[l] > best[0] || (best[l] == best[0] && at[l] < at[0]))
+            best[0] = best[l], at[0] = at[l];
+    return at[0];
+}
 
 /* The products of a piece of rows with all centres pick the nearest ones; how far they are is then
  * computed in double. */
@@ -85,13 +103,7 @@ static void assign_piece(void *context, int64_t piece, int worker) {
         .c_row = k16};
     product_run(&product);
     for (int64_t i = 0; i < rows; i++) {
-        const float *own = dot + (size_t)i * k16;
-        int32_t best = 0;
-        double least = INFINITY;
-        for (int32_t c = 0; c < m->k; c++) {
-            double d = m->c_norm[c] - 2 * (double)own[c];
-            if (d < least) least = d, best = c;
-        }
+        int32_t best = largest(dot + (size_t)i * k16, m->half_norm, k16);
         m->nearest[from + i] = best;
         m->distance[from + i] = kernels()->l2_squared(
             m->x + (size_t)(from + i) * m->row, m->centre + (size_t)best * m->row, m->row);
@@ -104,7 +116,7 @@ static Status assign(Kmeans *m, Err *err) {
     memset(m->turned, 0, m->row * k16 * sizeof *m->turned);
     for (int32_t c = 0; c < m->k; c++) {
         const float *own = m->centre + (size_t)c * m->row;
-        m->c_norm[c] = kernels()->dot(own, own, m->row);
+        m->half_norm[c] = (float)(kernels()->dot(own, own, m->row) / 2);
         for (size_t j = 0; j < m->row; j++) m->turned[j * k16 + (size_t)c] = own[j];
     }
     int64_t pieces = (m->n + PIECE - 1) / PIECE;
@@ -145,13 +157,14 @@ static double potential(const Kmeans *m, int64_t candidate, double *near) {
 
 /* Greedy k-means++: of 2 + ln k draws the one that leaves the least. */
 static Status begin(Kmeans *m, uint64_t restart, Err *err) {
-    double *near = mem_array((size_t)m->n, 2 * sizeof *near), *best = near + m->n, total;
+    double *near = mem_array((size_t)m->n, 2 * sizeof *near), *best = near + m->n, total, all = 0;
     int tries = 2 + (int)log((double)m->k);
     Random random;
     if (!near) return fail_nomem(err, "the segments");
     random_init(&random, m->learning->seed, restart);
     for (int64_t i = 0; i < m->n; i++) m->distance[i] = 1;
-    int64_t first = draw(m, &random, (double)m->n);
+    for (int64_t i = 0; i < m->n; i++) all += m->learning->labels.weight[i];
+    int64_t first = draw(m, &random, all);
     for (int64_t i = 0; i < m->n; i++) m->distance[i] = INFINITY;
     total = potential(m, first, near);
     memcpy(m->distance, near, (size_t)m->n * sizeof *near);
@@ -223,7 +236,7 @@ static double mean_variance(const Kmeans *m) {
             double x = m->x[(size_t)i * m->row + (size_t)j];
             s += x, q += x * x;
         }
-        sum += q / (double)m->n - s / (double)m->n * (s / (double)m->n);
+        sum += fmax(q / (double)m->n - s / (double)m->n * (s / (double)m->n), 0);
     }
     return sum / dim;
 }
@@ -245,12 +258,14 @@ static Status prepare(Kmeans *m, Err *err) {
     TRY(design_matrix(m->learning->design, &m->x, err));
     m->centre = mem_zeros(k, m->row * sizeof *m->centre);
     m->turned = mem_zeros(m->row, up16(k) * sizeof *m->turned);
-    m->c_norm = mem_zeros(k, sizeof *m->c_norm);
+    m->half_norm = mem_zeros(up16(k), sizeof *m->half_norm);
+    for (size_t c = k; m->half_norm && c < up16(k); c++) m->half_norm[c] = INFINITY;
     m->nearest = mem_zeros(n, sizeof *m->nearest);
     m->distance = mem_zeros(n, sizeof *m->distance);
     m->sum = mem_zeros(k, m->row * sizeof *m->sum);
     m->weight = mem_zeros(k, sizeof *m->weight);
-    return m->centre && m->turned && m->c_norm && m->nearest && m->distance && m->sum && m->weight
+    return m->centre && m->turned && m->half_norm && m->nearest && m->distance && m->sum &&
+            m->weight
         ? ST_OK
         : fail_nomem(err, "the segments");
 }

@@ -88,7 +88,7 @@ static Status check_task(
 
 /* ---- rows ---- */
 
-static Status number_of(const char *what, const Cell *cell, double *out, Err *err) {
+Status example_number(const char *what, const Cell *cell, double *out, Err *err) {
     *out = cell->number;
     switch (cell->type) {
     case CELL_TEXT:
@@ -145,7 +145,9 @@ static Status rank_column(const Column *column, int64_t n, Order *order, int gro
         Cell cell = column_cell(column, order[i].row);
         Key key;
         int32_t *to = group ? &order[i].group : &order[i].id;
-        if (!cell_key(&cell, buffer, &key)) *to = -1;
+        if (!cell_key(&cell, buffer, &key) && group)
+            status = fail(err, ST_BADARG, "group: a row has NULL or a BLOB");
+        else if (!cell_key(&cell, buffer, &key)) *to = -1;
         else status = keymap_add(keys, key, to, err);
     }
     if (status == ST_OK) status = keymap_sort(keys, &new_id, err);
@@ -186,6 +188,7 @@ static Status read_class(Labelled *l, const Column *column, int64_t i, Err *err)
     char buffer[CELL_BUFFER];
     Key key;
     if (!cell_key(&cell, buffer, &key)) return fail(err, ST_BADARG, "label: a BLOB is no class");
+    l->classes_are_numbers &= cell_is_number(&cell);
     return keymap_add(l->classes, key, &l->class_of[i], err);
 }
 
@@ -196,7 +199,7 @@ static Status read_labels(Labelled *l, const Column *column, Err *err) {
     for (int64_t i = 0; i < l->n; i++) {
         Cell cell = column_cell(column, l->row[i]);
         if (l->task == LEARN_CLASSES) TRY(read_class(l, column, i, err));
-        else TRY(number_of("label", &cell, &l->value[i], err));
+        else TRY(example_number("label", &cell, &l->value[i], err));
         if (l->task == LEARN_RANKING && !(l->value[i] >= 0 && l->value[i] <= 30))
             return fail(err, ST_BADARG, "label: %g is no grade (0..30)", l->value[i]);
     }
@@ -223,7 +226,7 @@ static Status read_weights(Labelled *l, const Column *column, Err *err) {
         l->weight[i] = 1;
         if (!column) continue;
         Cell cell = column_cell(column, l->row[i]);
-        TRY(number_of("weight", &cell, &l->weight[i], err));
+        TRY(example_number("weight", &cell, &l->weight[i], err));
         if (!(l->weight[i] > 0)) return fail(err, ST_BADARG, "weight: %g (above 0)", l->weight[i]);
     }
     return ST_OK;
@@ -256,7 +259,7 @@ static Status hold_latest(Labelled *l, const Column *column, double share, Err *
     for (int64_t i = 0; i < l->n && status == ST_OK; i++) {
         Cell cell = column_cell(column, l->row[i]);
         timed[i].place = i;
-        status = number_of("time", &cell, &timed[i].time, err);
+        status = example_number("time", &cell, &timed[i].time, err);
     }
     if (status == ST_OK) {
         qsort(timed, (size_t)l->n, sizeof *timed, compare_timed);
@@ -296,7 +299,7 @@ Status labelled_init(Labelled *out, const Columns *columns, const ExampleRoles *
     const PredictorSetting *setting, Err *err) {
     Order *order = NULL;
     int64_t n = 0;
-    *out = (Labelled){.task = find_task(columns, roles, setting)};
+    *out = (Labelled){.task = find_task(columns, roles, setting), .classes_are_numbers = 1};
     TRY(check_task(setting, roles, out->task, err));
     Status status = order_rows(columns, roles, out->task, &order, &n, &out->n_skipped, err);
     if (status == ST_OK && !n)
@@ -331,7 +334,11 @@ static Status mark_groups(Labelled *l, Err *err) {
 
 Status labelled_choose(
     Labelled *out, const Labelled *all, const int64_t *place, int64_t n, Err *err) {
-    *out = (Labelled){.task = all->task, .classes = all->classes, .is_part = 1, .n = n};
+    *out = (Labelled){.task = all->task,
+        .classes = all->classes,
+        .classes_are_numbers = all->classes_are_numbers,
+        .is_part = 1,
+        .n = n};
     TRY(room_for(out, n, all->group_of != NULL, err));
     for (int64_t i = 0; i < n; i++) {
         int64_t from = place[i];

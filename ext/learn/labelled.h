@@ -32,10 +32,13 @@ typedef struct Labelled {
     int32_t *group_of; /* where there are groups: ids, ascending */
     int64_t *group;    /* of LEARN_RANKING: starts of the groups, n_groups + 1 */
     int64_t n_groups;
-    KeyMap *classes;   /* owned by the whole, shared by parts */
-    int64_t n_skipped; /* rows without a label, or of the split 'test' */
+    KeyMap *classes;         /* owned by the whole, shared by parts */
+    int classes_are_numbers; /* no label was a text */
+    int64_t n_skipped;       /* rows without a label, or of the split 'test' */
     int is_part;
 } Labelled;
+/* A number, or a date as unix seconds; what: for the error. */
+Status example_number(const char *what, const Cell *cell, double *out, Err *err);
 void labelled_clear(Labelled *labelled);
 
 /* All examples that have a label. Errors: no examples, one class, a label that is no number. */

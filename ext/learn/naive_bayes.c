@@ -26,7 +26,7 @@ static const OptSpec bayes_options[] = {
 };
 
 typedef struct Bayes {
-    int32_t dim, n_dense, k; /* k classes */
+    int64_t dim, n_dense, k; /* k classes; of products, which may be large */
     double *prior;           /* k: logarithms */
     double *mean, *variance; /* k x n_dense */
     double *weight;          /* (dim - n_dense) x k: logarithms */
@@ -64,7 +64,7 @@ static Bayes *bayes_new(int32_t dim, int32_t n_dense, int32_t k) {
 static void set_constants(Bayes *b) {
     for (int32_t c = 0; c < b->k; c++) {
         b->constant[c] = b->prior[c];
-        for (int32_t j = 0; j < b->n_dense; j++)
+        for (int64_t j = 0; j < b->n_dense; j++)
             b->constant[c] -= .5 *
                 log(2 * 3.14159265358979323846 * b->variance[c * b->n_dense + j]);
     }
@@ -74,20 +74,20 @@ static void set_constants(Bayes *b) {
 static void fit_normals(Bayes *b, const Learning *learning, const double *own, double smoothing) {
     const Design *design = learning->design;
     const Labels *labels = &learning->labels;
-    int32_t d = b->n_dense;
+    int64_t d = b->n_dense;
     double most = 0, all = 0;
     for (int64_t i = 0; i < design->n; i++)
-        for (int32_t j = 0; j < d; j++)
+        for (int64_t j = 0; j < d; j++)
             b->mean[labels->class_of[i] * d + j] += labels->weight[i] * design->dense[i * d + j] /
                 own[labels->class_of[i]];
     for (int64_t i = 0; i < design->n; i++)
-        for (int32_t j = 0; j < d; j++) {
-            int32_t at = labels->class_of[i] * d + j;
+        for (int64_t j = 0; j < d; j++) {
+            int64_t at = labels->class_of[i] * d + j;
             double off = design->dense[i * d + j] - b->mean[at];
             b->variance[at] += labels->weight[i] * off * off / own[labels->class_of[i]];
         }
     for (int32_t c = 0; c < b->k; c++) all += own[c];
-    for (int32_t j = 0; j < d; j++) { /* of the column over all classes */
+    for (int64_t j = 0; j < d; j++) { /* of the column over all classes */
         double mean = 0, square = 0;
         for (int32_t c = 0; c < b->k; c++) mean += own[c] / all * b->mean[c * d + j];
         for (int32_t c = 0; c < b->k; c++) {
@@ -96,12 +96,12 @@ static void fit_normals(Bayes *b, const Learning *learning, const double *own, d
         }
         most = fmax(most, square);
     }
-    for (int32_t at = 0; at < b->k * d; at++) b->variance[at] += fmax(smoothing * most, 1e-300);
+    for (int64_t at = 0; at < b->k * d; at++) b->variance[at] += fmax(smoothing * most, 1e-300);
 }
 
 static void fit_counts(Bayes *b, const Learning *learning, double alpha) {
     const Design *design = learning->design;
-    int32_t sparse = b->dim - b->n_dense;
+    int64_t sparse = b->dim - b->n_dense;
     for (int64_t i = 0; i < design->n; i++) {
         DesignRow row = design_row(design, i);
         for (int64_t e = 0; e < row.n; e++)
@@ -110,8 +110,8 @@ static void fit_counts(Bayes *b, const Learning *learning, double alpha) {
     }
     for (int32_t c = 0; c < b->k; c++) {
         double sum = 0;
-        for (int32_t j = 0; j < sparse; j++) sum += b->weight[j * b->k + c] + alpha;
-        for (int32_t j = 0; j < sparse; j++) {
+        for (int64_t j = 0; j < sparse; j++) sum += b->weight[j * b->k + c] + alpha;
+        for (int64_t j = 0; j < sparse; j++) {
             double *own = &b->weight[j * b->k + c];
             *own = log((*own + alpha) / sum);
         }
@@ -149,7 +149,7 @@ static Status bayes_train(const Learning *learning, void **out, Err *err) {
 
 static double likelihood(const Bayes *b, const DesignRow *row, int32_t c) {
     double sum = b->constant[c];
-    for (int32_t j = 0; j < b->n_dense; j++) {
+    for (int64_t j = 0; j < b->n_dense; j++) {
         double off = row->dense[j] - b->mean[c * b->n_dense + j];
         sum -= off * off / (2 * b->variance[c * b->n_dense + j]);
     }
@@ -167,7 +167,7 @@ static void bayes_score(const void *state, const DesignRow *row, double *out) {
 
 static int32_t bayes_scores(const void *state) {
     const Bayes *b = state;
-    return b->k == 2 ? 1 : b->k;
+    return b->k == 2 ? 1 : (int32_t)b->k;
 }
 
 /* A sum over columns by its form. */
@@ -180,7 +180,7 @@ static Status bayes_explain(
     for (int32_t c = b->k == 2 ? 0 : score; c <= last; c++) {
         double sign = b->k == 2 && c == 0 ? -1 : 1;
         *base += sign * b->constant[c];
-        for (int32_t j = 0; j < b->n_dense; j++) {
+        for (int64_t j = 0; j < b->n_dense; j++) {
             double off = row->dense[j] - b->mean[c * b->n_dense + j];
             part[j] -= sign * off * off / (2 * b->variance[c * b->n_dense + j]);
         }

@@ -51,7 +51,8 @@ typedef struct Predictor {
     int32_t n_columns;
     FeatureSet features;
     LearnTask task;
-    KeyMap *classes; /* of LEARN_CLASSES: in key order; else NULL */
+    KeyMap *classes;         /* of LEARN_CLASSES: in key order; else NULL */
+    int classes_are_numbers; /* a class that is a text is one, such as 0.5 */
     void *state;
     Calibration *calibration; /* a score; NULL: none */
     double *residual;         /* ascending |y - prediction| of held examples, thinned */

@@ -6,7 +6,7 @@
  *          options         of the learner and of all: options_write
  *     u32  columns         then each name
  *     u32  features        then for each: 2 x u32 the columns it is made of, feature_write
- *     u32  task            u32 has classes, then keymap_write
+ *     u32  task            u32 classes (0: none, 2: all are numbers), then keymap_write
  *          state           the learner's own
  *     u32  calibrations    then calibration_write of each
  *     u64  held            u32 residuals, f64 each
@@ -62,7 +62,7 @@ static void write_content(const Predictor *predictor, Bytes *out) {
         feature_write(&set->feature[i], out);
     }
     bytes_u32(out, (uint32_t)predictor->task);
-    bytes_u32(out, predictor->classes != NULL);
+    bytes_u32(out, !predictor->classes ? 0 : predictor->classes_are_numbers ? 2 : 1);
     if (predictor->classes) keymap_write(predictor->classes, out);
     predictor->learner->write(predictor->state, out);
     write_judgement(predictor, out);
@@ -146,7 +146,7 @@ static Status read_judgement(Predictor *out, Reader *in, Err *err) {
     out->held = (int64_t)read_u64(in);
     n = read_u32(in);
     const void *block = read_block(in, n, sizeof(double));
-    if (!block || n > INT32_MAX || out->held < (int64_t)n)
+    if (!block || n > INT32_MAX || out->held < (int64_t)n || out->held > (int64_t)1 << 53)
         return fail(err, ST_CORRUPT, "stored predictor is damaged");
     if (!(out->residual = mem_array(n, sizeof(double)))) return fail_nomem(err, "a predictor");
     memcpy(out->residual, block, n * sizeof(double));
@@ -175,7 +175,9 @@ static Status read_content(Predictor *out, Reader *in, Err *err) {
     out->task = (LearnTask)read_u32(in);
     if (in->failed || out->task > LEARN_ANOMALY || !(out->learner->tasks & 1u << out->task))
         return fail(err, ST_CORRUPT, "stored predictor is damaged");
-    if (read_u32(in)) TRY(keymap_read(in, &out->classes, err));
+    uint32_t has_classes = read_u32(in);
+    out->classes_are_numbers = has_classes == 2;
+    if (has_classes) TRY(keymap_read(in, &out->classes, err));
     int32_t classes = predictor_classes(out);
     if ((out->task == LEARN_CLASSES) != (classes >= 2) || (out->classes && !classes))
         return fail(err, ST_CORRUPT, "stored predictor is damaged");

@@ -32,7 +32,7 @@ static void round_clear(Round *round) {
 
 static Status take_part(Round *round, const Labelled *all, int held, Err *err) {
     const PredictorCommon *common = &round->setting->common;
-    Labelled chosen;
+    Labelled chosen = {.is_part = 1};
     int resampled;
     TRY(labelled_part(&round->part, all, held, err));
     if (round->part.task != LEARN_CLASSES) {
@@ -40,13 +40,31 @@ static Status take_part(Round *round, const Labelled *all, int held, Err *err) {
             return fail(err, ST_BADARG, "resample and balance are for task=classes");
         return ST_OK;
     }
-    TRY(resample_part(
-        &chosen, &round->part, common->resample, (uint64_t)common->seed, &resampled, err));
+    Status status = resample_part(
+        &chosen, &round->part, common->resample, (uint64_t)common->seed, &resampled, err);
+    if (status != ST_OK) {
+        labelled_clear(&chosen);
+        return status;
+    }
     if (resampled) {
         labelled_clear(&round->part);
         round->part = chosen;
     }
     return common->balance == BALANCE_CLASSES ? labelled_balance(&round->part, err) : ST_OK;
+}
+
+/* Target means were fitted on examples that may come again, and would tell them their labels. */
+static Status check_start(const Predictor *start, const Learner *learner, Err *err) {
+    if (start->learner->likes_numbers != learner->likes_numbers)
+        return fail(err, ST_BADARG, "init_from: %s prepares features otherwise than %s",
+            start->learner->name, learner->name);
+    for (int32_t i = 0; i < start->features.n; i++) {
+        const Feature *feature = &start->features.feature[i];
+        if (feature->kind == FEATURE_CATEGORY && feature->options.encode == ENCODE_TARGET)
+            return fail(err, ST_BADARG,
+                "init_from: feature '%.60s' is a mean of labels (encode=onehot)", feature->name);
+    }
+    return ST_OK;
 }
 
 /* The start's features, so that its weights fit. */
@@ -72,7 +90,10 @@ static Status copy_features(FeatureSet *out, const Predictor *start, Err *err) {
 }
 
 static Status make_features(Round *round, FeatureSet *out, Err *err) {
-    if (round->start) return copy_features(out, round->start, err);
+    if (round->start) {
+        TRY(check_start(round->start, round->setting->learner, err));
+        return copy_features(out, round->start, err);
+    }
     return predictor_fit_features(
         out, round->setting, round->columns, round->roles, &round->part, round->task, err);
 }
@@ -193,6 +214,7 @@ static Status name_columns(Round *round, Predictor *predictor, Err *err) {
 
 static Status copy_classes(Predictor *predictor, const Labelled *part, Err *err) {
     if (part->task != LEARN_CLASSES) return ST_OK;
+    predictor->classes_are_numbers = part->classes_are_numbers;
     if (!(predictor->classes = keymap_new())) return fail_nomem(err, "the classes");
     for (int32_t i = 0; i < keymap_count(part->classes); i++) {
         int32_t id;
@@ -250,6 +272,7 @@ static Status predict_held(Round *round, const Predictor *predictor, Judging *ou
     out->value = mem_array(n, sizeof *out->value);
     if (!out->score || !out->probability || !out->value) return fail_nomem(err, "the judgement");
     Asker *asker = asker_new(predictor, err);
+    int finite = 1;
     if (!asker) return ST_NOMEM;
     for (int64_t i = 0; i < design->n && !task_cancelled(round->task); i++) {
         Prediction prediction;
@@ -259,10 +282,15 @@ static Status predict_held(Round *round, const Predictor *predictor, Judging *ou
         memcpy(out->probability + (size_t)i * classes, prediction.probability,
             classes * sizeof *out->probability);
         out->value[i] = prediction.value;
+        for (size_t c = 0; c < classes; c++) finite &= isfinite(prediction.probability[c]) != 0;
+        finite &= isfinite(prediction.value) != 0;
         if (i % 4096 == 0) task_poll(round->task);
     }
     asker_free(asker);
-    return task_poll(round->task) ? fail(err, ST_CANCELLED, "interrupted") : ST_OK;
+    if (task_poll(round->task)) return fail(err, ST_CANCELLED, "interrupted");
+    return finite ? ST_OK
+                  : fail(err, ST_BADARG, "what %s has learnt predicts no numbers (scale, clip)",
+                        predictor->learner->name);
 }
 
 static Status fit_calibration(
@@ -355,7 +383,9 @@ static Status one_round(Round *round, const Labelled *all, int held, Predictor *
     Status status = take_part(round, all, held, err);
     if (status == ST_OK && held == 0) status = labelled_part(&round->held, all, 1, err);
     if (status == ST_OK && !round->part.n)
-        status = fail(err, ST_BADARG, "every example is held for validation");
+        status = fail(err, ST_BADARG,
+            "every example would judge, and none would be learnt from (validation, split, and "
+            "whole groups where there is group=)");
     if (status == ST_OK) status = train_round(round, out, err);
     if (status == ST_OK && held == 0) status = judge_round(round, *out, err);
     round_clear(round);
@@ -371,7 +401,8 @@ static int64_t count_held(const Labelled *all) {
 static Status train_all(Round *round, const Labelled *all, Predictor **out, Err *err) {
     Predictor *first = NULL;
     int64_t held = count_held(all);
-    int judges = held && held < all->n && all->task <= LEARN_RANKING;
+    /* a version to start from has learnt from the examples that would judge */
+    int judges = held && all->task <= LEARN_RANKING && !round->start;
     if (!judges) return one_round(round, all, -1, out, err);
     Status status = one_round(round, all, 0, &first, err);
     if (status != ST_OK || !round->setting->common.refit) {

@@ -57,6 +57,7 @@ static int64_t draw_class(
 Status resample_part(
     Labelled *out, const Labelled *part, int64_t resample, uint64_t seed, int *chosen, Err *err) {
     int64_t most, least, n = 0;
+    *out = (Labelled){.is_part = 1};
     *chosen = resample == RESAMPLE_OVER || resample == RESAMPLE_UNDER;
     if (!*chosen) return ST_OK;
     int64_t *count = count_classes(part, &most, &least);
@@ -89,6 +90,7 @@ typedef struct Smote {
     const int64_t *member; /* rows of the class */
     int64_t n;
     int64_t *neighbour; /* n x NEIGHBOURS, -1 for none */
+    Task *task;
 } Smote;
 
 static void find_neighbours(void *context, int64_t i, int worker) {
@@ -100,6 +102,7 @@ static void find_neighbours(void *context, int64_t i, int worker) {
     (void)worker;
     for (int64_t j = 0; j < smote->n; j++) {
         if (j == i) continue;
+        if (j % 4096 == 0 && task_cancelled(smote->task)) break;
         double d = kernels()->l2_squared(design->dense + smote->member[i] * design->n_dense,
             design->dense + smote->member[j] * design->n_dense, (size_t)design->n_dense);
         int at = kept < NEIGHBOURS ? kept : NEIGHBOURS;
@@ -170,7 +173,7 @@ static Status smote_class(Design *design, Labelled *part, int32_t class_of, int6
     Status status = member && neighbour ? ST_OK : fail_nomem(err, "the examples");
     for (int64_t i = 0; i < rows && status == ST_OK; i++)
         if (part->class_of[i] == class_of) member[n++] = i;
-    Smote smote = {design, member, n, neighbour};
+    Smote smote = {design, member, n, neighbour, task};
     if (status == ST_OK && n > 1) status = task_run(task, n, find_neighbours, &smote, err);
     for (int64_t i = n; i < wanted && n > 1; i++)
         nnz += csr_row_len(&design->sparse, (int32_t)member[i % n]);

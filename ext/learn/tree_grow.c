@@ -454,11 +454,17 @@ static Status start(Growing *g, Err *err) {
 static Status grow(Growing *g, Err *err) {
     const GrowRules *rules = g->rules;
     TRY(start(g, err));
-    for (;;) {
-        int64_t at = !rules->max_leaves || g->n_leaves < rules->max_leaves ? best_leaf(g) : -1;
+    /* without a limit every leaf is split in the end, whichever comes first */
+    for (int64_t at = 0; !rules->max_leaves && at < g->n_leaves;) {
+        if (g->leaf[at].best.gain > 0) TRY(split_leaf(g, at, err));
+        else at++;
+    }
+    while (rules->max_leaves && g->n_leaves < rules->max_leaves) {
+        int64_t at = best_leaf(g);
         if (at < 0) return ST_OK;
         TRY(split_leaf(g, at, err));
     }
+    return ST_OK;
 }
 
 /* ---- the finished tree ---- */

@@ -16,7 +16,7 @@ double auc_of_scores(double *positive, size_t n_positive, double *negative, size
     for (size_t from = 0, to; from < n_positive; from = to) { /* positives of one score */
         double score = positive[from];
         size_t tied = 0;
-        for (to = from; to < n_positive && positive[to] == score; to++) {}
+        for (to = from + 1; to < n_positive && positive[to] == score; to++) {}
         while (below < n_negative && negative[below] < score) below++;
         while (below + tied < n_negative && negative[below + tied] == score) tied++;
         area += (double)(to - from) * ((double)below + (double)tied / 2);
@@ -34,7 +34,7 @@ double average_precision_of_scores(
     sort_doubles(negative, n_negative);
     while (tp < n_positive) { /* positives of one score, from the top */
         double score = positive[n_positive - 1 - tp];
-        size_t before = tp;
+        size_t before = tp++;
         while (tp < n_positive && positive[n_positive - 1 - tp] == score) tp++;
         while (fp < n_negative && negative[n_negative - 1 - fp] >= score) fp++;
         area += (double)(tp - before) * (double)tp / (double)(tp + fp);

@@ -452,3 +452,136 @@ def test_intervals_widen_with_what_they_promise(shop):
     assert one(db, width, .5) < one(db, width, .8) < one(db, width, .95)
     equal(one(db, width, .9999), None, "too few examples judged for that")
     equal(rows(db, "SELECT DISTINCT probability, probabilities FROM buy"), [(None, None)])
+
+
+# ---- what a second reading found ----
+
+
+def test_numbers_that_overflow_are_refused(shop):
+    db = shop.connect()
+    make_visits(db)
+    db.execute("UPDATE visits SET seconds = 1e39 WHERE visit = 7")
+    make_predictor(db, train=None)
+    refused(db, "INSERT INTO buy(buy) VALUES('train')", says="feature 'seconds': one beyond 1e30")
+    db.execute("UPDATE visits SET seconds = 1 WHERE visit = 7")
+    db.execute("INSERT INTO buy(buy) VALUES('train')")
+    refused(db, "SELECT rec_predict('buy', 1e300, 'UK', 1, NULL)", says="one beyond 1e30")
+
+
+def test_a_stored_feature_that_contradicts_itself_is_refused(shop):
+    """The options of a sealed version are changed one by one: NULL must not be written where a sparse date has no room."""
+    db = shop.connect()
+    make_visits(db)
+    make_predictor(db, "examples=visits, label=bought, id=visit, algorithm=logistic, encode=onehot, buckets=1000")
+    stored = bytes(one(db, "SELECT group_concat(hex(data), '') FROM (SELECT data FROM buy_chunks ORDER BY chunk)"), "ascii")
+    stored = bytes.fromhex(stored.decode())
+    end, name, loaded = seal_end(stored), b"\x07\x00\x00\x00missing", 0
+    at = stored.find(name)
+    while 0 <= at < end:
+        for value in (0., 3., 77., float("nan")):
+            broken = bytearray(stored)
+            broken[at + len(name):at + len(name) + 8] = struct.pack("<d", value)
+            broken[end:end + 32] = hashlib.sha256(bytes(broken[:end])).digest()
+            try:
+                db.execute("INSERT INTO buy(buy, arg, options) VALUES('load', ?, '{\"activate\": \"never\"}')", (bytes(broken),))
+                version = one(db, "SELECT max(version) FROM rec_versions WHERE model = 'buy'")
+                rows(db, "SELECT prediction FROM buy WHERE options = json_object('version', ?)", str(version))
+                loaded += 1
+            except sqlite3.Error as error:
+                assert "rec_predictor buy" in str(error), error
+        at = stored.find(name, at + 1)
+    assert loaded, "some of them are harmless"
+
+
+def test_init_from_does_not_judge_nor_leak(shop):
+    db = shop.connect()
+    make_visits(db)
+    make_predictor(db, "examples=visits, label=bought, id=visit, algorithm=boosting, rounds=5, encode=onehot")
+    db.execute("""INSERT INTO buy(buy, arg) VALUES('train', '{"init_from": 1}')""")
+    equal(one(db, "SELECT judged FROM rec_predictors"), "{}", "it has seen the examples that would judge")
+    equal(one(db, "SELECT max(tree) FROM rec_tree_rules('buy')"), 10)
+    refused(db, """INSERT INTO buy(buy, arg) VALUES('train', '{"init_from": 1, "algorithm": "logistic"}')""", says="logistic")
+    db.execute("""INSERT INTO buy(buy, arg) VALUES('train', '{"encode": "target"}')""")
+    refused(db, """INSERT INTO buy(buy, arg) VALUES('train', '{"init_from": 3}')""", says="is a mean of labels")
+
+
+def test_a_file_of_somebody_else_names_its_own_tables(shop):
+    other = shop.connect("other.db")
+    make_visits(other)
+    make_predictor(other)
+    other.execute("UPDATE buy_config SET value = 'main.visits' WHERE key = 'examples'")
+    other.close()
+    db = shop.connect("mine.db")
+    make_visits(db)
+    db.execute("ATTACH ? AS ev", (shop.path("other.db"),))
+    refused(db, "SELECT * FROM ev.buy", says="main.visits")
+
+
+def test_a_source_without_the_id_is_filtered_by_place(shop):
+    db = shop.connect()
+    make_visits(db)
+    make_predictor(db)
+    db.execute("CREATE VIEW noid AS SELECT pages, country, seconds, day FROM visits")
+    equal(rows(db, "SELECT id FROM buy('noid') WHERE id = 2"), rows(db, "SELECT id FROM buy('noid') WHERE +id = 2"))
+    equal(rows(db, "SELECT id FROM buy('noid') WHERE id = 2"), [(2,)])
+
+
+def test_labels_come_back_as_they_are(shop):
+    db = shop.connect()
+    db.execute("CREATE TABLE t(x, y)")
+    db.executemany("INSERT INTO t VALUES(?, ?)", [(i, .5 if i % 40 < 20 else 1.5) for i in range(400)])
+    make_predictor(db, "examples=t, label=y, algorithm=tree, task=classes")
+    equal(rows(db, "SELECT typeof(prediction), count(*) FROM buy GROUP BY 1"), [("real", 400)])
+    equal(one(db, "SELECT rec_predict('buy', 25) = 1.5"), 1)
+    db.execute("UPDATE t SET y = cast(y AS TEXT)")
+    db.execute("INSERT INTO buy(buy) VALUES('train')")
+    equal(rows(db, "SELECT DISTINCT typeof(prediction) FROM buy"), [("text",)])
+
+
+def test_a_text_may_look_like_an_object(shop):
+    db = shop.connect()
+    db.execute("CREATE TABLE t(words TEXT, y TEXT)")
+    db.executemany("INSERT INTO t VALUES(?, ?)", [(f"{{red heart lamp {i}", "lamp") if i % 2 else (f"a wooden box no {i}", "box") for i in range(100)])
+    make_predictor(db, """examples=t, label=y, algorithm=logistic, features='{"words": "text"}'""")
+    equal(one(db, "SELECT rec_predict('buy', '{red heart}')"), "lamp")
+    equal(one(db, "SELECT rec_predict('buy', json_object('words', 'wooden box'))"), "box")
+
+
+def test_nothing_judges_is_said(shop):
+    db = shop.connect()
+    make_visits(db)
+    make_predictor(db, OPTIONS + ", validation=0")
+    refused(db, """INSERT INTO buy(buy, arg) VALUES('train', '{"activate": "if-better"}')""", says="no examples judge")
+    make_predictor(db, "examples=visits, label=bought, id=visit, validation=0", "auto_", train=None)
+    refused(db, "INSERT INTO auto_(auto_) VALUES('train')", says="no examples judge")
+    make_predictor(db, "examples=visits, label=bought, id=visit, group=seconds, algorithm=logistic", "groups", train=None)
+    refused(db, "INSERT INTO groups(groups) VALUES('train')", says="group: a row has NULL")
+    db.execute("CREATE VIEW late AS SELECT visit % 2 AS half, visit, pages, bought, visit AS at FROM visits")
+    make_predictor(db, "examples=late, label=bought, id=visit, group=half, time=at, algorithm=logistic", "late_", train=None)
+    refused(db, "INSERT INTO late_(late_) VALUES('train')", says="every example would judge")
+
+
+def test_weights_have_no_unit(shop):
+    db = shop.connect()
+    make_visits(db)
+    for name, weight in (("one_", 1), ("small", .0001)):
+        db.execute(f"CREATE VIEW {name}v AS SELECT visit, pages, country, {weight} AS w FROM visits")
+        make_predictor(db, f"examples={name}v, id=visit, weight=w, algorithm=gaussian", name)
+    a, b = one(db, "SELECT avg(score) FROM one_"), one(db, "SELECT avg(score) FROM small")
+    assert math.isclose(a, b, rel_tol=1e-5), (a, b)
+
+
+def test_times_are_read_alike_with_and_without_until(shop):
+    db = shop.connect()
+    make_visits(db)
+    db.execute("CREATE VIEW timed AS SELECT *, CASE visit % 2 WHEN 0 THEN cast(1700000000 + visit AS TEXT) ELSE '2023-11-14' END AS at FROM visits")
+    make_predictor(db, "examples=timed, label=bought, id=visit, time=at, algorithm=logistic")
+    db.execute("""INSERT INTO buy(buy, arg) VALUES('train', '{"until": 1700000300}')""")
+
+
+def test_a_tree_without_a_limit_takes_no_square_of_the_examples(shop):
+    db = shop.connect()
+    db.execute("CREATE TABLE t(a REAL, b REAL, y REAL)")
+    db.executemany("INSERT INTO t VALUES(?, ?, ?)", ((i * 7919 % 100003, i * 104729 % 99991, i * 31337 % 65537) for i in range(60000)))
+    make_predictor(db, "examples=t, label=y, algorithm=tree, validation=0")
+    assert one(db, "SELECT count(*) FROM rec_tree_rules('buy')") > 20000

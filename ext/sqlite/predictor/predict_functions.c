@@ -67,9 +67,17 @@ static Status prepare(Call *call, int argc, sqlite3_value **argv, Err *err) {
     if (!argc) return fail(err, ST_BADARG, "the predictor's name is missing");
     TRY(find_answers(call, argv, err));
     const char *row_id = call->answers->table->definition.row_id;
-    if (argc == 2) TRY(feature_object_read(&call->object, argv[1], err));
+    Err bad = {0};
+    Status read = argc == 2 ? feature_object_read(&call->object, argv[1], &bad) : ST_OK;
     int has_unit = feature_object_unit(&call->object, row_id, buffer, &unit);
     TRY(answers_for(call->answers, has_unit ? &unit : NULL, &call->held, err));
+    const Predictor *predictor = call->held->predictor;
+    /* a predictor of one feature may be given a text that only looks like an object */
+    if (predictor->n_columns == 1 && read != ST_NOMEM &&
+        !json_object_get(call->object.root, predictor->column[0]))
+        return cells_by_place(call, argc, argv, err);
+    if (read != ST_OK) *err = bad;
+    TRY(read);
     return call->object.root ? feature_object_cells(&call->object, call->held, row_id, err)
                              : cells_by_place(call, argc, argv, err);
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "../../base/date.h"
 #include "../../base/memory.h"
 #include "../host/cache.h"
 #include "../versions/version_fallback.h"
@@ -132,12 +133,19 @@ static void result_vector(sqlite3_context *context, const double *x, int32_t n) 
     mem_free(out);
 }
 
+/* As it stands in the examples: a number that is no whole one is kept as its text. */
+static void result_class(sqlite3_context *context, const Predictor *predictor, int32_t id) {
+    Key key = keymap_key(predictor->classes, id);
+    double number;
+    if (key.text && predictor->classes_are_numbers && number_parse(key.text, key.len, &number))
+        sqlite3_result_double(context, number);
+    else result_key(context, key);
+}
+
 void result_prediction(
     sqlite3_context *context, const Predictor *predictor, const Prediction *prediction) {
     switch (predictor->task) {
-    case LEARN_CLASSES:
-        result_key(context, keymap_key(predictor->classes, prediction->best));
-        break;
+    case LEARN_CLASSES: result_class(context, predictor, prediction->best); break;
     case LEARN_SEGMENTS: sqlite3_result_int64(context, prediction->best); break;
     case LEARN_COMPONENTS:
         result_vector(context, prediction->score, predictor_scores(predictor));

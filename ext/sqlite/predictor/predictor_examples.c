@@ -3,7 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "../../base/date.h"
 #include "../../base/memory.h"
 #include "../host/guard.h"
 #include "../host/schema.h"
@@ -53,14 +52,17 @@ static Status find_source(const PredictorDefinition *definition, const char *sou
     return ST_OK;
 }
 
-Status source_open(const PredictorDefinition *definition, const char *source, int has_id,
+Status source_open(const PredictorDefinition *definition, const char *source, int *has_id,
     sqlite3_stmt **out, Err *err) {
     char schema[128];
-    const char *table;
+    const char *table = definition->examples;
     *out = NULL;
-    TRY(find_source(definition, source, schema, &table, err));
+    if (source) TRY(find_source(definition, source, schema, &table, err));
+    else sqlite3_snprintf(sizeof schema, schema, "%s", definition->id.schema);
     TRY(guard_source(definition->id.db, schema, table, 0, err));
-    if (has_id)
+    if (*has_id)
+        TRY(schema_has_column(definition->id.db, schema, table, definition->row_id, has_id, err));
+    if (*has_id)
         return sql_prepare(definition->id.db, out, err,
             "SELECT * FROM \"%w\".\"%w\" WHERE \"%w\"=?1", schema, table, definition->row_id);
     return sql_prepare(definition->id.db, out, err, "SELECT * FROM \"%w\".\"%w\"", schema, table);
@@ -99,12 +101,9 @@ static Status name_columns(
 static Status is_before(
     const ExamplesRead *examples, const Cell *cells, double until, int *out, Err *err) {
     const Cell *cell = &cells[examples->roles.time];
-    double time = cell->number;
-    *out = 0;
-    if (cell->type == CELL_TEXT && !date_parse(cell->bytes, cell->len, &time))
-        return fail(err, ST_BADARG, "time: '%.*s' is no time",
-            (int)(cell->len < 40 ? cell->len : 40), cell->bytes);
-    *out = cell->type != CELL_NULL && time < until;
+    double time;
+    TRY(example_number("time", cell, &time, err));
+    *out = time < until;
     return ST_OK;
 }
 
@@ -140,7 +139,8 @@ Status examples_read(const PredictorDefinition *definition, double until, int64_
     *out = (ExamplesRead){0};
     if (isfinite(until) && !definition->time)
         return fail(err, ST_BADARG, "until needs the predictor's time= column");
-    TRY(source_open(definition, definition->examples, 0, &rows, err));
+    int has_id = 0;
+    TRY(source_open(definition, NULL, &has_id, &rows, err));
     task_phase(task, "reading examples", "rows", 0, 0);
     Status status = name_columns(definition, rows, out, err);
     if (status == ST_OK) status = read_rows(definition, rows, until, max_rows, task, out, err);

@@ -120,6 +120,8 @@ static Status choose(LearnCall *call, Err *err) {
         best = trial;
     }
     atomic_store(&call->job.trial, 0);
+    if (best.learner && isnan(most))
+        return fail(err, ST_BADARG, "algorithm=auto: no examples judge (validation, split)");
     if (!best.learner && *last.text) *err = last;
     if (!best.learner)
         return *last.text ? ST_BADARG
@@ -174,7 +176,9 @@ static Status compare(LearnCall *call, Learnt *out, Err *err) {
     TRY(try_setting(call, &active, &out->active, &task, err));
     TRY(try_setting(call, &call->definition.setting, &out->candidate, &task, err));
     out->is_better = out->candidate > out->active;
-    return ST_OK;
+    return isnan(out->candidate) || isnan(out->active)
+        ? fail(err, ST_BADARG, "activate=if-better: no examples judge (validation, split)")
+        : ST_OK;
 }
 
 /* ---- the training ---- */

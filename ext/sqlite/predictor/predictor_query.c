@@ -138,20 +138,21 @@ static Status begin(PredictorCursor *cursor, const Inputs *inputs, Err *err) {
     const PredictorDefinition *definition = &table->definition;
     AnswerOptions options;
     OptTarget target = {answer_options, &options};
-    const char *source = definition->examples;
+    const char *source = NULL;
+    int has_id = inputs->id != NULL;
     TRY(value_options(&target, 1, inputs->options, err));
     if (inputs->source && !(source = value_text(cursor->source)))
         return fail(err, ST_BADARG, "the name of the table to predict for is NULL");
     table->references++; /* the answers' */
     TRY(answers_open(&cursor->answers, table, &options, err));
-    TRY(source_open(definition, source, inputs->id != NULL, &cursor->rows, err));
-    if (inputs->id) {
+    TRY(source_open(definition, source, &has_id, &cursor->rows, err));
+    if (has_id) {
         int code = sqlite3_bind_value(cursor->rows, 1, inputs->id);
         if (code) return sql_failed(err, definition->id.db, code);
     }
     cursor->id_column = source_column(cursor->rows, definition->row_id);
-    cursor->hash = fnv1a(FNV_START, source, strlen(source));
-    cursor->hash = hash_id(cursor->hash, inputs->id);
+    cursor->hash = source ? fnv1a(FNV_START, source, strlen(source)) : FNV_START;
+    if (has_id) cursor->hash = hash_id(cursor->hash, inputs->id);
     return next_row(cursor, err);
 }
 
