@@ -16,8 +16,9 @@ Status examples_read(const PredictorDefinition *definition, double until, int64_
     Task *task, ExamplesRead *out, Err *err);
 
 /* The rows of a source, as a statement. NULL: of the examples, which are of the definition's
- * schema; else of a table or view of it, or of the one that the name gives ("temp.visits"). *has_id:
- * those with this id alone (bound as parameter 1); becomes 0 where there is no such column. */
+ * schema; else of a table or view of it, or of the one that the name gives ("temp.visits").
+ * *has_id: those with this id alone (bound as parameter 1); becomes 0 where there is no such
+ * column. */
 Status source_open(const PredictorDefinition *definition, const char *source, int *has_id,
     sqlite3_stmt **out, Err *err);
 /* A column of a statement by its name, -1 for none. */
