@@ -2,6 +2,7 @@
  * from the algorithms' own tables. */
 #include <string.h>
 
+#include "../learn/predictor.h"
 #include "../models/model.h"
 #include "host/parts.h"
 #include "host/row_table.h"
@@ -79,6 +80,27 @@ static Status algorithm_rows(
     return ST_OK;
 }
 
+/* The same of an algorithm of rec_predictor. */
+static Status learner_rows(RowSink *sink, const Learner *learner, int with_options, Err *err) {
+    LearnerParams params;
+    PredictorCommon common;
+    char page[80];
+    int has_label = (learner->tasks & (1u << LEARN_NUMBER | 1u << LEARN_CLASSES)) != 0;
+    char *example = sqlite3_mprintf(
+        "CREATE VIRTUAL TABLE buy USING rec_predictor(examples=visits, %salgorithm=%s)",
+        has_label ? "label=bought, " : "", learner->name);
+    if (!example) return fail_nomem(err, "the example");
+    sqlite3_snprintf(sizeof page, page, "predictor.md#%s", learner->name);
+    help_row(sink, "algorithm", learner->name, "options of CREATE and of `train`",
+        "rec_help(name) lists them", learner->summary, example);
+    sqlite3_free(example);
+    page_cell(sink, page);
+    if (!with_options) return ST_OK;
+    option_rows(sink, learner->options, &params, page);
+    option_rows(sink, predictor_options, &common, "predictor.md#rec_predictor");
+    return ST_OK;
+}
+
 static Status help_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
     const char *wanted = value_text(argv[0]);
     int found = !wanted;
@@ -91,6 +113,11 @@ static Status help_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *e
     for (size_t i = 0; algorithm_registry[i]; i++) {
         if (wanted && sqlite3_stricmp(wanted, algorithm_registry[i]->name) != 0) continue;
         TRY(algorithm_rows(sink, algorithm_registry[i], wanted != NULL, err));
+        found = 1;
+    }
+    for (size_t i = 0; learner_registry[i]; i++) {
+        if (wanted && sqlite3_stricmp(wanted, learner_registry[i]->name) != 0) continue;
+        TRY(learner_rows(sink, learner_registry[i], wanted != NULL, err));
         found = 1;
     }
     return found ? ST_OK

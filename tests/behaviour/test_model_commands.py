@@ -1,7 +1,7 @@
 """The commands of a rec_model and the tables that list what there is."""
 import json
 
-from support import ALGORITHMS, equal, make_events, make_model, one, refused, rows, shadow
+from support import ALGORITHMS, PREDICTORS, equal, make_events, make_model, one, refused, rows, shadow
 
 
 def test_a_number_is_never_given_twice(shop):
@@ -64,7 +64,7 @@ def test_options_hold_for_their_version_only(shop):
 def test_every_option_of_every_algorithm_is_listed_and_accepted_at_its_own_default(shop):
     db = shop.connect()
     make_events(db)
-    equal([name for name, in rows(db, "SELECT DISTINCT algorithm FROM rec_options ORDER BY 1")], sorted(ALGORITHMS + ("auto", "content")))  # content needs a table of items: test_items_and_content.py
+    equal([name for name, in rows(db, "SELECT DISTINCT algorithm FROM rec_options ORDER BY 1")], sorted(ALGORITHMS + PREDICTORS + ("auto", "content", "predictor")))  # content needs a table of items: test_items_and_content.py
     for algorithm in ALGORITHMS:
         listed = rows(db, "SELECT option, type, range, initial, meaning FROM rec_options(?)", algorithm)
         equal(listed, rows(db, "SELECT option, type, range, initial, meaning FROM rec_options WHERE algorithm = ?", algorithm))
