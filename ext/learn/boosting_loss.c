@@ -6,10 +6,9 @@
 
 #include "../base/memory.h"
 #include "judge.h"
+#include "sigmoid.h"
 
 static const double LEAST_HESSIAN = 1e-16;
-
-static double sigmoid(double x) { return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x)); }
 
 /* ---- where scores begin ---- */
 

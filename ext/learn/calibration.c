@@ -5,14 +5,13 @@
 
 #include "../base/memory.h"
 #include "../metrics/sort.h"
+#include "sigmoid.h"
 
 void calibration_clear(Calibration *calibration) {
     mem_free(calibration->x);
     mem_free(calibration->y);
     *calibration = (Calibration){0};
 }
-
-static double sigmoid(double x) { return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x)); }
 
 double calibration_apply(const Calibration *c, double score) {
     if (c->kind == CALIBRATION_PLATT) return sigmoid(c->a * score + c->b);

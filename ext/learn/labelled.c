@@ -74,13 +74,11 @@ static LearnTask find_task(
 
 static Status check_task(
     const PredictorSetting *setting, const ExampleRoles *roles, LearnTask task, Err *err) {
-    static const char *const names[] = {
-        "number", "classes", "ranking", "segments", "components", "anomaly"};
     if (!(setting->learner->tasks & 1u << task))
-        return fail(
-            err, ST_BADARG, "algorithm=%s cannot do task=%s", setting->learner->name, names[task]);
+        return fail(err, ST_BADARG, "algorithm=%s cannot do task=%s", setting->learner->name,
+            learn_task_name(task));
     if (task <= LEARN_RANKING && roles->label < 0)
-        return fail(err, ST_BADARG, "task=%s needs label=", names[task]);
+        return fail(err, ST_BADARG, "task=%s needs label=", learn_task_name(task));
     if (task == LEARN_RANKING && roles->group < 0)
         return fail(err, ST_BADARG, "task=ranking needs group=, the lists that are ranked");
     return ST_OK;

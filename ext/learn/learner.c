@@ -2,6 +2,12 @@
 
 #include "../base/memory.h"
 
+const char *learn_task_name(LearnTask task) {
+    static const char *const names[] = {
+        "number", "classes", "ranking", "segments", "components", "anomaly"};
+    return names[task];
+}
+
 Status learn_log_add(LearnLog *log, double sweep, double objective, double validation, Err *err) {
     if (log->n == log->room) {
         int64_t room = log->room ? log->room * 2 : 64;

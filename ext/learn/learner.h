@@ -18,6 +18,7 @@ typedef enum LearnTask {
     LEARN_ANOMALY     /* no label: 1 score, the larger the odder */
 } LearnTask;
 #define LEARN_TASKS "number|classes|ranking|segments|components|anomaly"
+const char *learn_task_name(LearnTask task);
 
 typedef struct Labels {
     LearnTask task;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../base/memory.h"
+#include "sigmoid.h"
 
 const OptSpec predictor_options[] = {
     {"task", OPT_CHOICE, offsetof(PredictorCommon, task), 0, 0, 0, "auto|" LEARN_TASKS,
@@ -132,7 +133,7 @@ static void probabilities(const Predictor *predictor, const double *score, doubl
         double s = *score;
         if (predictor->calibration) out[1] = calibration_apply(predictor->calibration, s);
         else if (natural) out[1] = fmin(fmax(s, 0), 1);
-        else out[1] = s < 0 ? exp(s) / (1 + exp(s)) : 1 / (1 + exp(-s));
+        else out[1] = sigmoid(s);
         out[0] = 1 - out[1];
     } else if (predictor->calibration) {
         calibrated(predictor, score, out, n);

@@ -22,8 +22,8 @@ Status predictor_try(const PredictorSetting *setting, const Columns *columns, co
 Status predictor_fit_features(FeatureSet *out, const PredictorSetting *setting,
     const Columns *columns, const ExampleRoles *roles, const Labelled *part, Task *task, Err *err);
 
-/* The part with its classes made equally frequent; *chosen 0: it is as it was. smote_rows: the
- * design gets so many rows more (resample.c). */
+/* The part with its classes made equally frequent; *chosen 0: it is as it was, and SMOTE
+ * adds to its design instead. *out is to be cleared, also after an error. */
 Status resample_part(
     Labelled *out, const Labelled *part, int64_t resample, uint64_t seed, int *chosen, Err *err);
 /* Add points between neighbours of the rarer classes to design and labels (Chawla et al. 2002: 5

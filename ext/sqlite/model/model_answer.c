@@ -4,7 +4,7 @@
 
 #include "../../base/memory.h"
 #include "../host/cache.h"
-#include "../versions/version_store.h"
+#include "../versions/version_fallback.h"
 
 void loaded_clear(LoadedVersion *loaded) {
     model_query_free(loaded->spare);
@@ -81,25 +81,14 @@ void answer_give_back(ModelTable *table, Answering *answering) {
 
 /* ---- the last good version ---- */
 
-static int is_damage(Status status) { return status == ST_CORRUPT || status == ST_BADARG; }
+typedef struct Holding {
+    ModelTable *table;
+    Answering *out;
+} Holding;
 
-/* The versions that were active before, the last one first, until one loads. */
-static Status hold_earlier(ModelTable *table, sqlite3_int64 bad, Answering *out, Err *err) {
-    const Versioned *versioned = &table->definition.id;
-    sqlite3_int64 deployment = 0, version;
-    for (;;) {
-        VersionName name;
-        Err own = {0};
-        TRY(store_earlier(versioned, &deployment, &version, err));
-        if (!deployment) return ST_BADARG; /* err is the caller's first one */
-        if (version == bad) continue;
-        Status status = store_lookup(versioned, &table->lookup, version, &name, NULL, &own);
-        if (status == ST_OK) status = hold(table, &name, out, &own);
-        if (status == ST_OK) return ST_OK;
-        if (is_damage(status)) continue;
-        *err = own;
-        return status;
-    }
+static Status hold_this(void *context, const VersionName *name, Err *err) {
+    const Holding *holding = context;
+    return hold(holding->table, name, holding->out, err);
 }
 
 /* A version that was found bad is not read again with every query, until a command has run. */
@@ -113,12 +102,14 @@ static Status hold_or_fall_back(
     Err own = {0};
     Status status = is_known_bad(table, name) || !*name->sha256 ? ST_CORRUPT
                                                                 : hold(table, name, out, &own);
-    if (!is_damage(status)) {
+    if (!version_is_damaged(status)) {
         if (status != ST_OK) *err = own;
         return status;
     }
     Err later = {0};
-    Status other = hold_earlier(table, name->version, out, &later);
+    Holding holding = {table, out};
+    Status other = version_take_earlier(
+        &table->definition.id, &table->lookup, name->version, hold_this, &holding, &later);
     if (other != ST_OK) {
         *err = other == ST_BADARG ? own : later;
         if (is_known_bad(table, name) || !*name->sha256)
@@ -136,7 +127,7 @@ static Status hold_or_fall_back(
 static Status lookup_arm(ModelTable *table, sqlite3_int64 version, VersionName *out, Err *err) {
     Err own = {0};
     Status status = store_lookup(&table->definition.id, &table->lookup, version, out, NULL, &own);
-    if (is_damage(status)) {
+    if (version_is_damaged(status)) {
         *out = (VersionName){.version = version};
         return ST_OK;
     }

@@ -70,18 +70,53 @@ Status predictor_of_version(
     return status;
 }
 
+typedef struct VersionOption {
+    char version[ROUTE_NAME];
+} VersionOption;
+
+static const OptSpec version_option[] = {
+    {"version", OPT_TEXT, offsetof(VersionOption, version), 0, ROUTE_NAME, 0, "",
+        "a number or an alias; default: the active version"},
+    {0},
+};
+
+Status predictor_of_options(
+    sqlite3 *db, sqlite3_value *name, sqlite3_value *options, Predictor **out, Err *err) {
+    VersionOption option;
+    OptTarget target = {version_option, &option};
+    TRY(value_options(&target, 1, options, err));
+    return predictor_of_version(db, name, option.version, out, err);
+}
+
+typedef struct Loading {
+    const Versioned *versioned;
+    void *object; /* a reference into the cache */
+    sqlite3_int64 version;
+} Loading;
+
+static Status load_this(void *context, const VersionName *name, Err *err) {
+    Loading *loading = context;
+    loading->version = name->version;
+    return store_load(loading->versioned, name, &loading->object, err);
+}
+
 static Status hold(Answers *answers, HeldVersion *held, const VersionName *name, Err *err) {
     PredictorTable *table = answers->table;
     const Versioned *versioned = &table->definition.id;
-    VersionName answered = *name;
-    void *object = NULL;
-    TRY(*answers->options.version
-            ? store_load(versioned, name, &object, err)
-            : version_load_or_earlier(versioned, &table->lookup, name, &object, &answered, err));
-    TRY(held_open(held, object, err));
-    if (answered.version != name->version)
-        table->versions.fall_back = (FallBack){name->version, answered.version};
-    held->version = answered.version;
+    Loading loading = {.versioned = versioned};
+    Status status = load_this(&loading, name, err);
+    if (version_is_damaged(status) && !*answers->options.version) {
+        Err later = {0};
+        Status other = version_take_earlier(
+            versioned, &table->lookup, name->version, load_this, &loading, &later);
+        if (other != ST_OK && other != ST_BADARG) *err = later;
+        if (other != ST_BADARG) status = other;
+    }
+    TRY(status);
+    TRY(held_open(held, loading.object, err));
+    if (loading.version != name->version)
+        table->versions.fall_back = (FallBack){name->version, loading.version};
+    held->version = loading.version;
     return ST_OK;
 }
 

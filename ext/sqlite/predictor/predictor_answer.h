@@ -30,6 +30,10 @@ void held_clear(HeldVersion *held);
 Status predictor_of_version(
     sqlite3 *db, sqlite3_value *name, const char *version, Predictor **out, Err *err);
 
+/* The same of the argument `options` of a table: NULL, absent, or JSON with its `version`. */
+Status predictor_of_options(
+    sqlite3 *db, sqlite3_value *name, sqlite3_value *options, Predictor **out, Err *err);
+
 /* What answers one statement. */
 typedef struct Answers {
     PredictorTable *table; /* a reference */

@@ -156,16 +156,6 @@ static Status explain_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err
 
 /* ---- rec_tree_rules ---- */
 
-typedef struct RulesOptions {
-    char version[ROUTE_NAME];
-} RulesOptions;
-
-static const OptSpec rules_options[] = {
-    {"version", OPT_TEXT, offsetof(RulesOptions, version), 0, ROUTE_NAME, 0, "",
-        "the number of a version, or an alias; default: the active one"},
-    {0},
-};
-
 typedef struct Rules {
     const Predictor *predictor;
     const Trees *trees;
@@ -230,11 +220,8 @@ static Status tree_rows(Rules *rules, int32_t tree, Err *err) {
 }
 
 static Status rules_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
-    RulesOptions options;
-    OptTarget target = {rules_options, &options};
     Predictor *predictor;
-    TRY(value_options(&target, 1, argv[1], err));
-    TRY(predictor_of_version(db, argv[0], options.version, &predictor, err));
+    TRY(predictor_of_options(db, argv[0], argv[1], &predictor, err));
     Rules rules = {.predictor = predictor, .trees = predictor->state, .sink = sink};
     Status status = predictor->learner->explain == trees_explain
         ? ST_OK

@@ -10,6 +10,7 @@
 
 #include "../../base/hash.h"
 #include "../../base/memory.h"
+#include "../functions/function.h"
 #include "../host/guard.h"
 #include "predictor_answer.h"
 #include "predictor_examples.h"
@@ -227,11 +228,7 @@ static void result_probabilities(sqlite3_context *context, const PredictorCursor
     Bytes json = {0};
     if (cursor->held->predictor->task != LEARN_CLASSES) return;
     probabilities_json(cursor->held->predictor, &cursor->prediction, &json);
-    if (json.failed) sqlite3_result_error_nomem(context);
-    else
-        sqlite3_result_text64(
-            context, (const char *)json.data, json.len, SQLITE_TRANSIENT, SQLITE_UTF8);
-    bytes_clear(&json);
+    result_json(context, &json);
 }
 
 int predictor_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column) {

@@ -34,12 +34,6 @@ static void judged(RowSink *sink, const Predictor *predictor) {
     row_json(sink, &json);
 }
 
-static const char *task_name(LearnTask task) {
-    static const char *const names[] = {
-        "number", "classes", "ranking", "segments", "components", "anomaly"};
-    return names[task];
-}
-
 static Status list_predictor(const PredictorDefinition *definition, RowSink *sink, Err *err) {
     sqlite3_int64 active, versions;
     void *object = NULL;
@@ -59,7 +53,7 @@ static Status list_predictor(const PredictorDefinition *definition, RowSink *sin
         predictor                      ? predictor->learner->name
             : definition->is_automatic ? "auto"
                                        : definition->setting.learner->name);
-    row_text(sink, predictor ? task_name(predictor->task) : NULL);
+    row_text(sink, predictor ? learn_task_name(predictor->task) : NULL);
     if (active) row_integer(sink, active);
     else row_null(sink);
     row_integer(sink, versions);
@@ -116,22 +110,9 @@ static void feature_row(const Predictor *predictor, int32_t i, RowSink *sink) {
     row_text(sink, *feature->note ? feature->note : NULL);
 }
 
-typedef struct FeatureOptionsCall {
-    char version[64];
-} FeatureOptionsCall;
-
-static const OptSpec version_option[] = {
-    {"version", OPT_TEXT, offsetof(FeatureOptionsCall, version), 0, 64, 0, "",
-        "a number or an alias; default: the active version"},
-    {0},
-};
-
 static Status features_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
-    FeatureOptionsCall call;
-    OptTarget target = {version_option, &call};
     Predictor *predictor;
-    TRY(value_options(&target, 1, argv[1], err));
-    TRY(predictor_of_version(db, argv[0], call.version, &predictor, err));
+    TRY(predictor_of_options(db, argv[0], argv[1], &predictor, err));
     for (int32_t i = 0; i < predictor->features.n; i++) feature_row(predictor, i, sink);
     cache_release(predictor);
     return ST_OK;

@@ -1,6 +1,5 @@
 #include "predictor_version.h"
 
-#include <math.h>
 #include <string.h>
 
 static Status write(const void *object, Bytes *out, char sha256[SHA256_TEXT], Err *err) {
@@ -32,10 +31,7 @@ static Status describe(const void *object, VersionFacts *out, Err *err) {
     bytes_append(&out->log, "[", 1);
     for (int64_t i = 0; i < predictor->n_steps; i++) {
         const LearnStep *step = &predictor->step[i];
-        bytes_format(&out->log, "%s[%.15g,%.17g,%.6g", i ? "," : "", step->sweep, step->objective,
-            step->seconds);
-        if (isfinite(step->validation)) bytes_format(&out->log, ",%.17g", step->validation);
-        bytes_append(&out->log, "]", 1);
+        version_log_step(&out->log, step->sweep, step->objective, step->seconds, step->validation);
     }
     bytes_append(&out->log, "]", 1);
     return out->options.failed || out->log.failed ? fail_nomem(err, "the version") : ST_OK;

@@ -1,5 +1,6 @@
 #include "version_store.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "../host/cache.h"
@@ -11,6 +12,13 @@ enum { CHUNKS_OF_A_VERSION = 1 << 20 };
 
 /* So that the number of a chunk is an int64. */
 static const sqlite3_int64 MAX_VERSION = 1000000000000;
+
+void version_log_step(
+    Bytes *log, double sweep, double objective, double seconds, double validation) {
+    bytes_format(log, "%s[%.15g,%.17g,%.6g", log->len > 1 ? "," : "", sweep, objective, seconds);
+    if (isfinite(validation)) bytes_format(log, ",%.17g", validation);
+    bytes_append(log, "]", 1);
+}
 
 Status store_active(const Versioned *versioned, sqlite3_int64 *out, Err *err) {
     return sql_integer(versioned->db, 0, out, err,

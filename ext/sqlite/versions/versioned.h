@@ -53,6 +53,10 @@ typedef struct VersionFacts {
     const char *trained_on; /* JSON, the object's; NULL: it does not say */
 } VersionFacts;
 
+/* Append a step to a log that begins with [; validation not finite: none. */
+void version_log_step(
+    Bytes *log, double sweep, double objective, double seconds, double validation);
+
 typedef struct VersionKind {
     char tag; /* of its entries in the cache: no other kind's, nor another module's */
     /* The stored form and its digest. The same object gives the same digest. */
