@@ -228,4 +228,15 @@ $(BUILD)/golden-packages/ready: Makefile
 golden: $(BUILD)/golden-packages/ready
 	@OPENBLAS_NUM_THREADS=1 PYTHONPATH=$(BUILD)/golden-packages /usr/bin/python3 -B \
 	    tests/golden/make_metrics.py tests/golden/metrics.json.gz
-.PHONY: golden
+# And models of other programs, with what these say of some rows.
+MODEL_FILE_PACKAGES := lightgbm==4.7.0 xgboost-cpu==3.2.0 shap==0.51.0 skl2onnx==1.20.0 \
+    scikit-learn==1.9.1
+$(BUILD)/model-file-packages/ready: Makefile
+	@rm -rf $(@D)
+	@/usr/bin/python3 -m pip install --quiet --root-user-action=ignore --target $(@D) \
+	    $(MODEL_FILE_PACKAGES)
+	@touch $@
+golden-models: $(BUILD)/model-file-packages/ready
+	@PYTHONPATH=$(BUILD)/model-file-packages /usr/bin/python3 -B -W ignore \
+	    tests/golden/make_model_files.py tests/golden/model_files.json.gz
+.PHONY: golden golden-models

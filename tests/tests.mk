@@ -48,9 +48,11 @@ demo: all $(BUILD)/shop.db
 	@sqlite3 $(BUILD)/demo.db <sql/demo.sql
 
 # A small shop in the browser, http://127.0.0.1:8000 (STOREFRONT_BIND=, STOREFRONT_WORKERS=).
-$(BUILD)/storefront.db: $(BUILD)/shop.db docs/examples/storefront/prepare.sql | $(BUILD)/recommend.so
+$(BUILD)/storefront.db: $(BUILD)/shop.db docs/examples/storefront/prepare.sql \
+    docs/examples/storefront/ordering.sql | $(BUILD)/recommend.so
 	@rm -f $@ $@-* && cp $(BUILD)/shop.db $@.new
-	@sqlite3 -cmd '.load $(BUILD)/recommend' $@.new <docs/examples/storefront/prepare.sql && mv $@.new $@
+	@sqlite3 -cmd '.load $(BUILD)/recommend' $@.new <docs/examples/storefront/prepare.sql
+	@sqlite3 -cmd '.load $(BUILD)/recommend' $@.new <docs/examples/storefront/ordering.sql && mv $@.new $@
 storefront: all $(BUILD)/storefront.db
 	@ext/tools/deps.sh packages storefront
 	@RECOMMEND=$(abspath $(BUILD))/recommend STOREFRONT_DB=$(abspath $(BUILD))/storefront.db \

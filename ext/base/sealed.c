@@ -19,15 +19,22 @@ void sealed_end(Bytes *out, char sha256[SHA256_TEXT]) {
 }
 
 Status sealed_open(Reader *in, const char magic[8], uint32_t format, const char *what, Err *err) {
+    uint32_t found;
+    return sealed_open_since(in, magic, format, format, what, &found, err);
+}
+
+Status sealed_open_since(Reader *in, const char magic[8], uint32_t oldest, uint32_t newest,
+    const char *what, uint32_t *found, Err *err) {
     const char *own = read_block(in, MAGIC, 1);
     uint32_t stored = read_u32(in);
     if (in->failed || memcmp(own, magic, MAGIC) != 0)
         return fail(err, ST_CORRUPT, "not a stored %s", what);
-    if (stored != format)
+    *found = stored;
+    if (stored < oldest || stored > newest)
         return fail(err, ST_CORRUPT,
             "stored %s has format %u (this library reads %u: train it again, or use the version "
             "that wrote it)",
-            what, stored, format);
+            what, stored, newest);
     return ST_OK;
 }
 

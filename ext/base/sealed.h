@@ -26,6 +26,9 @@ void sealed_end(Bytes *out, char sha256[SHA256_TEXT]);
 
 /* what: "model": the errors are "not a stored model" and the like. */
 Status sealed_open(Reader *in, const char magic[8], uint32_t format, const char *what, Err *err);
+/* The same of what reads older formats, too; *found: which it is. */
+Status sealed_open_since(Reader *in, const char magic[8], uint32_t oldest, uint32_t newest,
+    const char *what, uint32_t *found, Err *err);
 /* All content has been read: is the digest that follows its own? */
 Status sealed_check(Reader *in, const char *what, char sha256[SHA256_TEXT], Err *err);
 

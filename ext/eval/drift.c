@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "../metrics/special.h"
+#include "feature_profile.h"
 
 static const char QUIET[] = "quiet", DRIFT[] = "drift", TOO_LITTLE[] = "too little data";
 
@@ -80,16 +81,6 @@ static NewDays new_days_of(const Profile *current, const Days *old, DayNumber nu
 static double total(const double *x) {
     double sum = 0;
     for (int b = 0; b < PROFILE_BINS; b++) sum += x[b];
-    return sum;
-}
-
-/* Population stability index: sum (q - p) ln(q / p), half a count added to each bin. */
-static double stability_index(const double *p, const double *q) {
-    double n = total(p) + PROFILE_BINS * .5, m = total(q) + PROFILE_BINS * .5, sum = 0;
-    for (int b = 0; b < PROFILE_BINS; b++) {
-        double x = (p[b] + .5) / n, y = (q[b] + .5) / m;
-        sum += (y - x) * log(y / x);
-    }
     return sum;
 }
 
@@ -215,7 +206,8 @@ void drift_compare(
     out[DRIFT_EVENTS].reference = expm1(out[DRIFT_EVENTS].reference);
     out[DRIFT_EVENTS].current = expm1(out[DRIFT_EVENTS].current);
     int enough = total(reference->bin) > 0 && total(current->bin) > 0;
-    out[DRIFT_ITEMS].distance = enough ? stability_index(reference->bin, current->bin) : NAN;
+    out[DRIFT_ITEMS].distance = enough ? stability_index(reference->bin, current->bin, PROFILE_BINS)
+                                       : NAN;
     out[DRIFT_WEIGHTS].distance = enough ? quantile_distance(reference->weight, current->weight)
                                          : NAN;
     compare_lists(reference, current, out);

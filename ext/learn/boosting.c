@@ -189,6 +189,9 @@ static Status take_start(Boosting *b, Err *err) {
     const Trees *start = b->learning->start;
     const Design *design = b->learning->design, *held = b->learning->held;
     if (!start) return ST_OK;
+    if (start->width != 1 || start->n_scores != b->n_scores || start->scale != 1 ||
+        start->n_trees % b->n_scores)
+        return fail(err, ST_BADARG, "init_from: its trees are not those of boosting");
     memcpy(b->trees->base, start->base, (size_t)b->n_scores * sizeof *b->trees->base);
     for (int32_t t = 0; t < start->n_trees; t++) TRY(trees_append(b->trees, start, t, err));
     double *own = mem_array((size_t)b->n_scores, sizeof *own);

@@ -135,6 +135,7 @@ static double best_dcg(Ranked *list, int64_t n, int64_t truncation) {
 
 typedef struct PairSums {
     double *gradient, *hessian; /* of all rows */
+    const double *weight;       /* of all rows */
     double inverse_best, all;
     int differ; /* scores do, so that gaps are taken into account */
 } PairSums;
@@ -149,17 +150,21 @@ static void derive_pair(const Ranked *list, int64_t i, int64_t j, PairSums *sums
         sums->inverse_best;
     if (sums->differ) delta /= .01 + fabs(gap);
     double p = sigmoid(-gap), lambda = p * delta, curve = p * (1 - p) * delta;
+    sums->all += 2 * lambda;
+    /* what was taken from a place that is looked at once in so many times stands for as many; what
+     * was not taken says nothing of its place (Joachims, Swaminathan and Schnabel 2017) */
+    lambda *= sums->weight[high->row];
+    curve *= sums->weight[high->row];
     sums->gradient[low->row] += lambda;
     sums->gradient[high->row] -= lambda;
     sums->hessian[low->row] += curve;
     sums->hessian[high->row] += curve;
-    sums->all += 2 * lambda;
 }
 
 static void derive_list(const LossCall *call, const double *score, int64_t from, int64_t n,
     Ranked *list, double *gradient, double *hessian) {
     const Labels *labels = call->labels;
-    PairSums sums = {.gradient = gradient, .hessian = hessian};
+    PairSums sums = {.gradient = gradient, .hessian = hessian, .weight = labels->weight};
     for (int64_t i = 0; i < n; i++) {
         list[i] = (Ranked){score[from + i], labels->value[from + i], from + i};
         gradient[from + i] = hessian[from + i] = 0;
@@ -174,8 +179,8 @@ static void derive_list(const LossCall *call, const double *score, int64_t from,
     }
     double factor = sums.all > 0 ? log2(1 + sums.all) / sums.all : 1;
     for (int64_t i = from; i < from + n; i++) {
-        gradient[i] *= factor * labels->weight[i];
-        hessian[i] = fmax(hessian[i] * factor * labels->weight[i], LEAST_HESSIAN);
+        gradient[i] *= factor;
+        hessian[i] = fmax(hessian[i] * factor, LEAST_HESSIAN);
     }
 }
 

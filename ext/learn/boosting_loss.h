@@ -5,7 +5,8 @@
  *     logistic  ln(1 + exp(-y s)); of K classes -ln softmax(s)_y
  *     lambda    LambdaMART (Burges 2010): for each pair of a list of which one has the higher
  *               grade, the fall of ndcg if they changed places, times the logistic loss of their
- *               difference; the first `truncation` places count, as LightGBM weighs it */
+ *               difference; the first `truncation` places count, as LightGBM weighs it; a
+ *               pair counts as often as the weight of its higher grade says */
 #ifndef REC_BOOSTING_LOSS_H
 #define REC_BOOSTING_LOSS_H
 

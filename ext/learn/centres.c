@@ -65,6 +65,29 @@ double points_distance(const Points *points, int32_t i, const DesignRow *row, do
     return fmax(points->norm[i] + row_norm - 2 * dot, 0);
 }
 
+Status points_graph(const Points *points, OnnxGraph *g, const char *out, Err *err) {
+    size_t row = up16((size_t)points->dim), n = (size_t)points->n, dim = (size_t)points->dim;
+    double *turned = mem_array(dim, n * sizeof *turned), *zeros = mem_zeros(n, sizeof *zeros);
+    if (turned && zeros) {
+        for (size_t i = 0; i < n; i++)
+            for (size_t c = 0; c < dim; c++) turned[c * n + i] = points->x[i * row + c];
+        onnx_affine(g, "xd", turned, points->dim, points->n, zeros, "inner");
+        onnx_doubles(g, "point_norm", points->norm, 1, points->n);
+        onnx_number(g, "two", 2);
+        onnx_number(g, "nothing", 0);
+        onnx_node(g, "Mul", ONNX_IN("xd", "xd"), "x_square");
+        onnx_row_sum(g, "x_square", "x_norm");
+        onnx_node(g, "Add", ONNX_IN("x_norm", "point_norm"), "norms");
+        onnx_node(g, "Mul", ONNX_IN("inner", "two"), "twice");
+        onnx_node(g, "Sub", ONNX_IN("norms", "twice"), "difference");
+        onnx_node(g, "Max", ONNX_IN("difference", "nothing"), out);
+    }
+    Status status = turned && zeros ? ST_OK : fail_nomem(err, "the model");
+    mem_free(turned);
+    mem_free(zeros);
+    return status;
+}
+
 void points_write(const Points *points, Bytes *out) {
     size_t row = up16((size_t)points->dim);
     bytes_u32(out, (uint32_t)points->n);

@@ -21,6 +21,8 @@ void points_clear(Points *points);
 /* |row - point i|^2. */
 double points_distance(const Points *points, int32_t i, const DesignRow *row, double row_norm);
 double design_row_norm(const DesignRow *row);
+/* out = |x - point|^2, N x n; "inner" the products x . point. */
+Status points_graph(const Points *points, OnnxGraph *g, const char *out, Err *err);
 void points_write(const Points *points, Bytes *out);
 Status points_read(Points *out, int32_t dim, Reader *in, Err *err);
 static inline size_t points_memory(const Points *points) {

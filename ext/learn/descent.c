@@ -155,7 +155,9 @@ static Status iterate(State *s, Err *err) {
         s->value = value;
         swap = s->gradient, s->gradient = s->next_gradient, s->next_gradient = swap;
         memcpy(s->x, s->next_x, (size_t)d->n * sizeof *s->x);
-        if (d->note) TRY(d->note(d->context, step, value + penalty(d, s->x), err));
+        int stop = 0;
+        if (d->note) TRY(d->note(d->context, step, value + penalty(d, s->x), &stop, err));
+        if (stop) return ST_OK;
     }
     return ST_OK;
 }
@@ -180,11 +182,12 @@ Status descent_lbfgs(const Descent *descent, double *x, Err *err) {
 Status descent_gradient(const Descent *descent, double *x, double step, Err *err) {
     double *gradient = mem_array((size_t)descent->n, sizeof *gradient), value;
     Status status = gradient ? ST_OK : fail_nomem(err, "the solver");
+    int stop = 0;
     for (int64_t i = 1; i <= descent->most_steps && status == ST_OK; i++) {
         status = descent->evaluate(descent->context, x, &value, gradient, err);
         if (status == ST_OK && descent->note)
-            status = descent->note(descent->context, i, value, err);
-        if (status != ST_OK || largest(gradient, descent->n) <= descent->tolerance) break;
+            status = descent->note(descent->context, i, value, &stop, err);
+        if (status != ST_OK || stop || largest(gradient, descent->n) <= descent->tolerance) break;
         for (int64_t j = 0; j < descent->n; j++) x[j] -= step * gradient[j];
     }
     mem_free(gradient);

@@ -12,8 +12,8 @@ typedef struct Descent {
     void *context;
     /* *value = f(x), gradient = f'(x); n numbers each. */
     Status (*evaluate)(void *context, const double *x, double *value, double *gradient, Err *err);
-    /* After each step, of which the first is 1; may be NULL. */
-    Status (*note)(void *context, int64_t step, double value, Err *err);
+    /* After each step, of which the first is 1, *stop 1 ends it; may be NULL. */
+    Status (*note)(void *context, int64_t step, double value, int *stop, Err *err);
     int64_t n;
     int64_t most_steps;
     double tolerance; /* it ends where no element of the gradient is larger */

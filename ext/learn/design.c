@@ -202,6 +202,45 @@ int32_t feature_set_feature_of(const FeatureSet *set, int32_t column) {
     return -1;
 }
 
+int64_t design_row_range(const DesignRow *row, int32_t first, int32_t width, int64_t *n) {
+    int64_t low = 0, high = row->n;
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        if (row->col[middle] < first) low = middle + 1;
+        else high = middle;
+    }
+    for (high = low; high < row->n && row->col[high] < first + width;) high++;
+    *n = high - low;
+    return low;
+}
+
+Status design_row_mix(DesignRow *out, const FeatureSet *set, const DesignRow *row,
+    const DesignRow *other, const uint8_t *taken, Err *err) {
+    int64_t most = row->n + other->n;
+    if (out->room < most) {
+        void *col = mem_resize(out->col, (size_t)most, sizeof *out->col);
+        if (col) out->col = col;
+        void *val = mem_resize(out->val, (size_t)most, sizeof *out->val);
+        if (val) out->val = val;
+        if (!col || !val) return fail_nomem(err, "a row");
+        out->room = most;
+    }
+    out->n = 0;
+    for (int32_t f = 0; f < set->n; f++) { /* sparse ones lie in this order */
+        const Feature *feature = &set->feature[f];
+        const DesignRow *from = taken[f] ? other : row;
+        if (!feature->is_sparse && feature->width)
+            memcpy(out->dense + feature->first, from->dense + feature->first,
+                (size_t)feature->width * sizeof *out->dense);
+        if (!feature->is_sparse) continue;
+        int64_t n, at = design_row_range(from, feature->first, feature->width, &n);
+        if (n) memcpy(out->col + out->n, from->col + at, (size_t)n * sizeof *out->col);
+        if (n) memcpy(out->val + out->n, from->val + at, (size_t)n * sizeof *out->val);
+        out->n += n;
+    }
+    return ST_OK;
+}
+
 void feature_set_column_name(const FeatureSet *set, int32_t column, Bytes *out) {
     int32_t i = feature_set_feature_of(set, column);
     if (i >= 0) feature_column_name(&set->feature[i], column - set->feature[i].first, out);

@@ -39,6 +39,13 @@ Status feature_set_apply(
 Status design_build(Design *out, const FeatureSet *set, const Columns *columns, const int64_t *row,
     const uint8_t *fold, int64_t n, Task *task, Err *err);
 
+/* The first entry of a row in columns first .. first + width - 1, and how many there are. */
+int64_t design_row_range(const DesignRow *row, int32_t first, int32_t width, int64_t *n);
+/* The row with some features from another: taken has 1 a feature for those. out: room of
+ * design_row_init. */
+Status design_row_mix(DesignRow *out, const FeatureSet *set, const DesignRow *row,
+    const DesignRow *other, const uint8_t *taken, Err *err);
+
 /* The name of a column of the design. */
 void feature_set_column_name(const FeatureSet *set, int32_t column, Bytes *out);
 /* The feature that a column of the design belongs to. */

@@ -16,7 +16,7 @@
 
 typedef struct ForestParams {
     int64_t trees, leaves, depth, min_leaf, columns;
-    double rows;
+    double rows, prune;
 } ForestParams;
 
 #define TREE_OPTIONS(least) \
@@ -29,7 +29,13 @@ typedef struct ForestParams {
             "examples of a leaf at least" \
     }
 
-static const OptSpec tree_options[] = {TREE_OPTIONS(1), {0}};
+static const OptSpec tree_options[] = {
+    TREE_OPTIONS(1),
+    {"prune", OPT_REAL, offsetof(ForestParams, prune), 0, 1e12, 0, NULL,
+        "splits go that lower the impurity (Gini's, or the variance) by no more than this for "
+        "every leaf that they add; 0: all stay"},
+    {0},
+};
 
 static const OptSpec forest_options[] = {
     {"trees", OPT_INT, offsetof(ForestParams, trees), 1, 1e5, 100, NULL, "how many"},
@@ -149,7 +155,18 @@ static Status train(const Learning *learning, int is_forest, void **out, Err *er
 }
 
 static Status tree_train(const Learning *learning, void **out, Err *err) {
-    return train(learning, 0, out, err);
+    const ForestParams *params = learning->params;
+    const Labels *labels = &learning->labels;
+    double weight = 0;
+    TRY(train(learning, 0, out, err));
+    if (params->prune <= 0) return ST_OK;
+    for (int64_t i = 0; i < learning->design->n; i++) weight += labels->weight[i];
+    /* of two classes the second's share alone is looked at: half of Gini's impurity */
+    double scale = labels->task == LEARN_CLASSES && labels_scores(labels) == 1 ? .5 : 1;
+    Trees *trees = *out;
+    Status status = tree_prune(&trees, params->prune * weight * scale, err);
+    *out = trees;
+    return status;
 }
 
 static Status forest_train(const Learning *learning, void **out, Err *err) {
@@ -163,7 +180,8 @@ const Learner tree_learner = {
     .gives_probabilities = 1,
     .options = tree_options,
     .params_size = sizeof(ForestParams),
-    .space = "{\"min_leaf\":{\"min\":1,\"max\":200,\"log\":true},\"depth\":[0,2,3,4,6,8,12]}",
+    .space = "{\"min_leaf\":{\"min\":1,\"max\":200,\"log\":true},\"depth\":[0,2,3,4,6,8,12],"
+             "\"prune\":[0,0.0001,0.001,0.003,0.01,0.03]}",
     .train = tree_train,
     TREES_METHODS,
 };

@@ -210,6 +210,27 @@ static int32_t projection_scores(const void *state) {
     return p->is_sum ? 1 : p->n;
 }
 
+static Status projection_graph(const void *state, OnnxGraph *g, Err *err) {
+    const Projection *p = state;
+    size_t dim = (size_t)p->dim, n = (size_t)p->n;
+    double *turned = mem_array(dim, n * sizeof *turned), *bias = mem_array(n, sizeof *bias);
+    if (turned && bias) {
+        for (size_t i = 0; i < n; i++) {
+            bias[i] = -p->centre[i];
+            for (size_t c = 0; c < dim; c++) turned[c * n + i] = p->row[i * dim + c];
+        }
+        onnx_affine(g, "xd", turned, p->dim, p->n, bias, p->is_sum ? "whitened" : "scores");
+        if (p->is_sum) {
+            onnx_node(g, "Mul", ONNX_IN("whitened", "whitened"), "squares");
+            onnx_row_sum(g, "squares", "scores");
+        }
+    }
+    Status status = turned && bias ? ST_OK : fail_nomem(err, "the model");
+    mem_free(turned);
+    mem_free(bias);
+    return status;
+}
+
 static void projection_write(const void *state, Bytes *out) {
     const Projection *p = state;
     bytes_u32(out, (uint32_t)p->n);
@@ -238,8 +259,9 @@ static size_t projection_memory(const void *state) {
 }
 
 #define PROJECTION_METHODS \
-    .score = projection_score, .n_scores = projection_scores, .write = projection_write, \
-    .read = projection_read, .free_state = projection_free, .memory = projection_memory
+    .score = projection_score, .n_scores = projection_scores, .graph = projection_graph, \
+    .write = projection_write, .read = projection_read, .free_state = projection_free, \
+    .memory = projection_memory
 
 const Learner pca_learner = {
     .name = "pca",

@@ -121,7 +121,8 @@ static Status judge_ranking(const Predicted *p, Verdict *out, int32_t *n, Err *e
     for (int64_t g = 0; g < p->labels->n_groups; g++) {
         int64_t from = p->labels->group[g], rows = p->labels->group[g + 1] - from;
         for (int64_t i = 0; i < rows; i++)
-            graded[i] = (Graded){p->value[from + i], exp2(p->labels->value[from + i]) - 1, i};
+            graded[i] = (Graded){p->value[from + i],
+                (exp2(p->labels->value[from + i]) - 1) * p->labels->weight[from + i], i};
         qsort(graded, (size_t)rows, sizeof *graded, by_score);
         double own = dcg10(graded, rows);
         qsort(graded, (size_t)rows, sizeof *graded, by_gain);
@@ -147,6 +148,12 @@ Status judge_predictions(const Predicted *predicted, Verdict *out, int32_t *n_ou
 }
 
 const char *judgement_main(LearnTask task, int *higher) {
-    *higher = task == LEARN_RANKING;
-    return task == LEARN_NUMBER ? "rmse" : task == LEARN_CLASSES ? "log_loss" : "ndcg@10";
+    *higher = task == LEARN_RANKING || task == LEARN_SEGMENTS;
+    switch (task) {
+    case LEARN_NUMBER: return "rmse";
+    case LEARN_CLASSES: return "log_loss";
+    case LEARN_RANKING: return "ndcg@10";
+    case LEARN_SEGMENTS: return "silhouette";
+    default: return "";
+    }
 }

@@ -312,6 +312,10 @@ static void kmeans_score(const void *state, const DesignRow *row, double *out) {
 
 static int32_t kmeans_scores(const void *state) { return ((const Points *)state)->n; }
 
+static Status kmeans_graph(const void *state, OnnxGraph *g, Err *err) {
+    return points_graph(state, g, "scores", err);
+}
+
 static void kmeans_write(const void *state, Bytes *out) { points_write(state, out); }
 
 static Status kmeans_read(void **state, int32_t dim, int32_t n_dense, Reader *in, Err *err) {
@@ -338,6 +342,7 @@ const Learner kmeans_learner = {
     .train = kmeans_train,
     .score = kmeans_score,
     .n_scores = kmeans_scores,
+    .graph = kmeans_graph,
     .write = kmeans_write,
     .read = kmeans_read,
     .free_state = kmeans_free,

@@ -293,6 +293,13 @@ static Status hold(Labelled *l, const Columns *columns, const ExampleRoles *role
     return ST_OK;
 }
 
+void labelled_hold_part(Labelled *l, uint64_t seed, int64_t part, int64_t parts) {
+    for (int64_t i = 0; i < l->n; i++) {
+        int64_t unit = l->group_of ? l->group_of[i] : i;
+        l->held[i] = (int64_t)(draw_of(seed ^ 0x9E3779B97F4A7C15u, unit) * (double)parts) == part;
+    }
+}
+
 Status labelled_init(Labelled *out, const Columns *columns, const ExampleRoles *roles,
     const PredictorSetting *setting, Err *err) {
     Order *order = NULL;

@@ -44,6 +44,8 @@ void labelled_clear(Labelled *labelled);
 /* All examples that have a label. Errors: no examples, one class, a label that is no number. */
 Status labelled_init(Labelled *out, const Columns *columns, const ExampleRoles *roles,
     const PredictorSetting *setting, Err *err);
+/* Part `part` of `parts` judges instead, by a hash; groups stay whole. */
+void labelled_hold_part(Labelled *all, uint64_t seed, int64_t part, int64_t parts);
 /* Those that judge, or those that do not; keep: -1 all. */
 Status labelled_part(Labelled *out, const Labelled *all, int held, Err *err);
 /* The same with rows given by their places in it, which may repeat. */

@@ -8,6 +8,7 @@
 #include "../base/options.h"
 #include "../base/tunable.h"
 #include "design.h"
+#include "onnx_graph.h"
 
 typedef enum LearnTask {
     LEARN_NUMBER,     /* the label is a number: 1 score */
@@ -49,6 +50,7 @@ void learn_log_clear(LearnLog *log);
 
 /* One training. */
 typedef struct Learning {
+    const FeatureSet *features; /* whose columns the design has */
     const Design *design;
     Labels labels;
     const Design *held; /* examples to stop by, or NULL */
@@ -68,12 +70,13 @@ typedef struct Learner {
     int likes_numbers;       /* trees: no scaling, missing numbers as NaN */
     int gives_probabilities; /* the scores of classes are them; else a logistic or softmax makes
                                 them */
+    int scores_are_margins;  /* they say on which side, not how surely: calibrate=auto calibrates */
     int can_start;           /* takes Learning.start */
     const OptSpec *options;
     size_t params_size;
     const char *space; /* tunable.h */
     Status (*train)(const Learning *learning, void **state, Err *err);
-    /* scores of a row; room: doubles that score may use, beside those of out. O(width of a row). */
+    /* scores of a row. O(width of a row). */
     void (*score)(const void *state, const DesignRow *row, double *out);
     int32_t (*n_scores)(const void *state);
     /* Sweeps after which it stopped: Learning.sweeps of the next. NULL: it has none. */
@@ -83,6 +86,9 @@ typedef struct Learner {
         double *base, Err *err);
     /* Adds to gain (dim) what a column gave in training; NULL: unknown. */
     void (*importance)(const void *state, double *gain);
+    /* The scores, "scores" (N x scores doubles), of "x" (N x dim floats) and "xd" (as doubles);
+     * NULL: ONNX has no words for it. */
+    Status (*graph)(const void *state, OnnxGraph *g, Err *err);
     void (*write)(const void *state, Bytes *out);
     /* Back, from untrusted bytes, of a design of dim columns. */
     Status (*read)(void **state, int32_t dim, int32_t n_dense, Reader *in, Err *err);

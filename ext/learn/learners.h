@@ -12,6 +12,9 @@
     X(elastic_net) \
     X(logistic) \
     X(svm) \
+    X(kernel_svm) \
+    X(factorization_machine) \
+    X(neural_network) \
     X(tree) \
     X(forest) \
     X(boosting) \

@@ -18,50 +18,6 @@ typedef struct Fitting {
     double *scores;   /* slices x n_scores */
 } Fitting;
 
-/* ---- losses: of one row; scores become the derivatives by them ---- */
-
-static double loss_number(double y, double *score) {
-    double off = *score - y;
-    *score = off;
-    return off * off / 2;
-}
-
-static double loss_logistic2(int32_t y, double *score) {
-    double s = y ? *score : -*score; /* ln(1 + exp(-s)) without overflow */
-    double e = exp(-fabs(s)), loss = log1p(e) + (s < 0 ? -s : 0);
-    double p = s > 0 ? e / (1 + e) : 1 / (1 + e); /* 1 - probability of the label */
-    *score = y ? -p : p;
-    return loss;
-}
-
-static double loss_softmax(int32_t y, double *score, int32_t k) {
-    double most = score[0], sum = 0, own = score[y];
-    for (int32_t i = 1; i < k; i++) most = fmax(most, score[i]);
-    for (int32_t i = 0; i < k; i++) sum += score[i] = exp(score[i] - most);
-    for (int32_t i = 0; i < k; i++) score[i] /= sum;
-    score[y] -= 1;
-    return log(sum) + most - own;
-}
-
-static double loss_hinge(int32_t y, double *score, int32_t k) {
-    double loss = 0;
-    for (int32_t i = 0; i < k; i++) {
-        double sign = (k == 1 ? y : y == i) ? 1 : -1, gap = 1 - sign * score[i];
-        loss += gap > 0 ? gap * gap : 0;
-        score[i] = gap > 0 ? -2 * sign * gap : 0;
-    }
-    return loss;
-}
-
-static double loss_of(const Fitting *f, int64_t row, double *score) {
-    const Labels *labels = &f->learning->labels;
-    int32_t k = f->state->n_scores;
-    if (f->fit->loss == LOSS_SQUARED) return loss_number(labels->value[row], score);
-    int32_t y = labels->class_of[row];
-    if (f->fit->loss == LOSS_SQUARED_HINGE) return loss_hinge(y, score, k);
-    return k == 1 ? loss_logistic2(y, score) : loss_softmax(y, score, k);
-}
-
 /* gradient += the row's part, of its derivatives by the scores. */
 static void add_row(
     const Fitting *f, const DesignRow *row, const double *by_score, double w, double *gradient) {
@@ -92,7 +48,7 @@ static void slice_work(void *context, int64_t slice, int worker) {
         DesignRow row = design_row(design, i);
         if (i % 256 == 0 && task_cancelled(f->learning->task)) return;
         linear_state_score(&at, &row, score);
-        value += w * loss_of(f, i, score);
+        value += w * loss_of_row(f->fit->loss, &f->learning->labels, i, score, f->state->n_scores);
         add_row(f, &row, score, w, gradient);
     }
     f->value[slice] = value;
@@ -121,8 +77,9 @@ static Status evaluate(void *context, const double *x, double *value, double *gr
     return ST_OK;
 }
 
-static Status note_step(void *context, int64_t step, double value, Err *err) {
+static Status note_step(void *context, int64_t step, double value, int *stop, Err *err) {
     Fitting *f = context;
+    (void)stop;
     atomic_store(&f->learning->task->done, step);
     return learn_log_add(f->learning->log, (double)step, value, NAN, err);
 }

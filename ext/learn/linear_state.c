@@ -62,6 +62,15 @@ void linear_state_importance(const void *state, double *gain) {
             gain[i] += fabs(linear->weight[(int64_t)i * linear->n_scores + s]);
 }
 
+Status linear_state_graph(const void *state, OnnxGraph *g, Err *err) {
+    const LinearState *linear = state;
+    const int64_t weights = (int64_t)linear->dim * linear->n_scores;
+    (void)err;
+    onnx_affine(
+        g, "xd", linear->weight, linear->dim, linear->n_scores, linear->weight + weights, "scores");
+    return ST_OK;
+}
+
 void linear_state_write(const void *state, Bytes *out) {
     const LinearState *linear = state;
     bytes_u32(out, (uint32_t)linear->n_scores);

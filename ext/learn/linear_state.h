@@ -2,7 +2,7 @@
 #ifndef REC_LINEAR_STATE_H
 #define REC_LINEAR_STATE_H
 
-#include "learner.h"
+#include "losses.h"
 
 typedef struct LinearState {
     int32_t dim, n_scores;
@@ -23,6 +23,7 @@ Status linear_state_explain(
     const void *state, const DesignRow *row, int32_t score, double *part, double *base, Err *err);
 /* |weight|: of columns of one scale a measure. */
 void linear_state_importance(const void *state, double *gain);
+Status linear_state_graph(const void *state, OnnxGraph *g, Err *err);
 void linear_state_write(const void *state, Bytes *out);
 Status linear_state_read(void **state, int32_t dim, int32_t n_dense, Reader *in, Err *err);
 void linear_state_free(void *state);
@@ -30,22 +31,17 @@ size_t linear_state_memory(const void *state);
 
 #define LINEAR_STATE_METHODS \
     .score = linear_state_score, .n_scores = linear_state_scores, .explain = linear_state_explain, \
-    .importance = linear_state_importance, .write = linear_state_write, .read = linear_state_read, \
-    .free_state = linear_state_free, .memory = linear_state_memory
+    .importance = linear_state_importance, .graph = linear_state_graph, \
+    .write = linear_state_write, .read = linear_state_read, .free_state = linear_state_free, \
+    .memory = linear_state_memory
 
 /* ---- fitting one ---- */
-
-typedef enum LinearLoss {
-    LOSS_SQUARED,      /* (y - s)^2 / 2 */
-    LOSS_LOGISTIC,     /* ln(1 + exp(-y s)), y = -1, 1; of K classes -ln softmax(s)_y */
-    LOSS_SQUARED_HINGE /* max(0, 1 - y s)^2; of K classes their sum, each against the rest */
-} LinearLoss;
 
 /* Minimise  sum w loss / sum w + l2 / 2 |weight|^2 + l1 |weight|_1  over weights and biases, which
  * are not penalised. steps: the most; *state starts it. descent: plain gradient descent, whose
  * curve goes to the log. */
 typedef struct LinearFit {
-    LinearLoss loss;
+    LossKind loss;
     double l1, l2, tolerance;
     int64_t steps;
     int descent;

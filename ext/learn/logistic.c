@@ -28,7 +28,7 @@ static const OptSpec logistic_options[] = {
 
 static const char SPACE[] = "{\"c\":{\"min\":0.001,\"max\":1000,\"log\":true}}";
 
-static Status train(const Learning *learning, LinearLoss loss, void **out, Err *err) {
+static Status train(const Learning *learning, LossKind loss, void **out, Err *err) {
     const LogisticParams *params = learning->params;
     const Design *design = learning->design;
     double weight = 0;
@@ -71,6 +71,7 @@ const Learner svm_learner = {
     .name = "svm",
     .summary = "linear support vectors",
     .tasks = 1u << LEARN_CLASSES,
+    .scores_are_margins = 1,
     .can_start = 1,
     .options = logistic_options,
     .params_size = sizeof(LogisticParams),

@@ -191,6 +191,40 @@ static Status bayes_explain(
     return ST_OK;
 }
 
+/* Columns of the classes (of two the difference): constant + x b + x^2 a, with a = -1 / 2v, b = m /
+ * v of dense columns and b the weight of sparse ones. */
+static void fill_graph(const Bayes *b, double *a, double *linear, double *bias) {
+    int64_t columns = bayes_scores(b), sparse = b->dim - b->n_dense;
+    for (int64_t c = 0; c < b->k; c++) {
+        double sign = b->k == 2 && c == 0 ? -1 : 1;
+        int64_t to = b->k == 2 ? 0 : c;
+        bias[to] += sign * b->constant[c];
+        for (int64_t j = 0; j < b->n_dense; j++) {
+            double m = b->mean[c * b->n_dense + j], v = b->variance[c * b->n_dense + j];
+            bias[to] -= sign * m * m / (2 * v);
+            linear[j * columns + to] += sign * m / v;
+            a[j * columns + to] -= sign / (2 * v);
+        }
+        for (int64_t j = 0; j < sparse; j++)
+            linear[(b->n_dense + j) * columns + to] += sign * b->weight[j * b->k + c];
+    }
+}
+
+static Status bayes_graph(const void *state, OnnxGraph *g, Err *err) {
+    const Bayes *b = state;
+    size_t columns = (size_t)bayes_scores(b), size = (size_t)b->dim * columns;
+    double *numbers = mem_zeros(2 * size + 2 * columns, sizeof *numbers);
+    if (!numbers) return fail_nomem(err, "the model");
+    double *a = numbers, *linear = a + size, *bias = linear + size, *zeros = bias + columns;
+    fill_graph(b, a, linear, bias);
+    onnx_node(g, "Mul", ONNX_IN("xd", "xd"), "x_square");
+    onnx_affine(g, "x_square", a, b->dim, (int64_t)columns, zeros, "curved");
+    onnx_affine(g, "xd", linear, b->dim, (int64_t)columns, bias, "straight");
+    onnx_node(g, "Add", ONNX_IN("curved", "straight"), "scores");
+    mem_free(numbers);
+    return ST_OK;
+}
+
 static void bayes_write(const void *state, Bytes *out) {
     const Bayes *b = state;
     bytes_u32(out, (uint32_t)b->k);
@@ -224,6 +258,7 @@ const Learner naive_bayes_learner = {
     .score = bayes_score,
     .n_scores = bayes_scores,
     .explain = bayes_explain,
+    .graph = bayes_graph,
     .write = bayes_write,
     .read = bayes_read,
     .free_state = bayes_free,

@@ -24,7 +24,7 @@ const OptSpec predictor_options[] = {
     {"calibrate", OPT_CHOICE, offsetof(PredictorCommon, calibrate), 0, 0, CALIBRATE_AUTO,
         "auto|none|platt|isotonic",
         "probabilities by the examples that judged; auto: platt where scores are none by "
-        "themselves (svm)"},
+        "themselves (svm, kernel_svm)"},
     {"select", OPT_INT, offsetof(PredictorCommon, select), 0, 1e6, 0, NULL,
         "keep so many features, the most important ones; 0: all"},
     {"crosses", OPT_TEXT, offsetof(PredictorCommon, crosses), 0, 256, 0, "",
@@ -53,6 +53,8 @@ void predictor_free(Predictor *predictor) {
     keymap_free(predictor->classes);
     mem_free(predictor->residual);
     mem_free(predictor->importance);
+    mem_free(predictor->permuted);
+    mem_free(predictor->background);
     mem_free(predictor->step);
     mem_free(predictor->trained_on);
     mem_free(predictor);
@@ -164,6 +166,10 @@ void asker_predict_row(Asker *asker, const DesignRow *row, Prediction *out) {
             if (asker->score[i] < asker->score[out->best]) out->best = i;
         out->value = sqrt(fmax(asker->score[out->best], 0));
     }
+}
+
+double prediction_number(const Predictor *predictor, const Prediction *prediction) {
+    return predictor_classes(predictor) == 2 ? prediction->probability[1] : prediction->value;
 }
 
 Status asker_predict(Asker *asker, const Cell *cells, Prediction *out, Err *err) {

@@ -43,6 +43,8 @@ typedef struct Verdict {
 } Verdict;
 enum { MAX_VERDICTS = 12 };
 
+enum { PREDICTION_EDGES = 9 };
+
 typedef struct Predictor {
     const Learner *learner;
     PredictorCommon common;
@@ -59,13 +61,19 @@ typedef struct Predictor {
     int32_t n_residuals;
     int64_t held;       /* examples that judged and were thinned to those */
     double *importance; /* features.n: of all columns of a feature; sums to 1, or zeros */
+    double *permuted;   /* features.n: permute.h; NaN: not measured */
+    float *background;  /* features.n_dense: the examples' means; NaN where all are missing */
     Verdict judgement[MAX_VERDICTS];
     int32_t n_judgements;
     LearnStep *step;
     int64_t n_steps;
     int64_t n_examples, n_skipped; /* learnt from; without a label */
     double trained_seconds;
-    char *trained_on; /* JSON; NULL: not known */
+    char *trained_on; /* JSON (eval/feature_profile.h); NULL: not known */
+    /* of a training: deciles of prediction_number over the examples that judged, and how many of
+     * them lie between; not stored, trained_on has them */
+    double decile[PREDICTION_EDGES], decile_count[PREDICTION_EDGES + 1];
+    int n_deciles;
     char sha256[SHA256_TEXT];
 } Predictor;
 
@@ -99,6 +107,9 @@ void asker_free(Asker *asker);
 Status asker_predict(Asker *asker, const Cell *cells, Prediction *out, Err *err);
 /* Of a row of the design. */
 void asker_predict_row(Asker *asker, const DesignRow *row, Prediction *out);
+/* The number that says most of it: of two classes the probability of the second, of more that of
+ * the predicted one, else the value. */
+double prediction_number(const Predictor *predictor, const Prediction *prediction);
 /* Half the width of an interval that holds the number with the probability `coverage` (split
  * conformal: Lei et al. 2018); INFINITY where too few examples judged. */
 double predictor_half_width(const Predictor *predictor, double coverage);

@@ -1,7 +1,7 @@
 /* The stored form of a predictor. Little-endian:
  *
  *     "RECPREDI"           8 bytes
- *     u32  format          1
+ *     u32  format          2; 1 is read
  *     u32  learner's name: length, then the bytes
  *          options         of the learner and of all: options_write
  *     u32  columns         then each name
@@ -11,6 +11,7 @@
  *     u32  calibrations    then calibration_write of each
  *     u64  held            u32 residuals, f64 each
  *     f64  importance      features
+ *     f64  permuted        features; f32 the background: dense columns (since format 2)
  *     u32  judgements      then each: its name, f64
  *     u64  examples        u64 skipped
  *     32   SHA-256         of all bytes above
@@ -18,13 +19,14 @@
  *     u32  what it was trained on: length, then JSON
  *
  * Everything is checked before it is used. */
+#include <math.h>
 #include <string.h>
 
 #include "../base/memory.h"
 #include "predictor.h"
 
 static const char MAGIC[8] = {'R', 'E', 'C', 'P', 'R', 'E', 'D', 'I'};
-enum { FORMAT = 1 };
+enum { OLDEST = 1, FORMAT = 2 };
 
 /* ---- writing ---- */
 
@@ -37,6 +39,9 @@ static void write_judgement(const Predictor *predictor, Bytes *out) {
     bytes_u32(out, (uint32_t)predictor->n_residuals);
     for (int32_t i = 0; i < predictor->n_residuals; i++) bytes_f64(out, predictor->residual[i]);
     for (int32_t i = 0; i < predictor->features.n; i++) bytes_f64(out, predictor->importance[i]);
+    for (int32_t i = 0; i < predictor->features.n; i++) bytes_f64(out, predictor->permuted[i]);
+    bytes_append(out, predictor->background,
+        (size_t)predictor->features.n_dense * sizeof *predictor->background);
     bytes_u32(out, (uint32_t)predictor->n_judgements);
     for (int32_t i = 0; i < predictor->n_judgements; i++) {
         bytes_text(out, predictor->judgement[i].name);
@@ -136,7 +141,21 @@ static Status read_features(Predictor *out, Reader *in, Err *err) {
     return feature_set_lay_out(set, err); /* where columns are follows from their widths */
 }
 
-static Status read_judgement(Predictor *out, Reader *in, Err *err) {
+/* Of format 1 there is neither. */
+static Status read_looks(Predictor *out, uint32_t format, Reader *in, Err *err) {
+    size_t features = (size_t)out->features.n, dense = (size_t)out->features.n_dense;
+    out->permuted = mem_array(features, sizeof *out->permuted);
+    out->background = mem_zeros(dense, sizeof *out->background);
+    if (!out->permuted || !out->background) return fail_nomem(err, "a predictor");
+    for (size_t i = 0; i < features; i++) out->permuted[i] = format > 1 ? read_f64(in) : NAN;
+    if (format == 1) return ST_OK;
+    const void *block = read_block(in, dense, sizeof *out->background);
+    if (!block) return fail(err, ST_CORRUPT, "stored predictor is cut short");
+    memcpy(out->background, block, dense * sizeof *out->background);
+    return ST_OK;
+}
+
+static Status read_judgement(Predictor *out, uint32_t format, Reader *in, Err *err) {
     uint32_t n = read_u32(in);
     if (n && n != (uint32_t)predictor_scores(out))
         return fail(err, ST_CORRUPT, "the calibration is damaged");
@@ -152,6 +171,7 @@ static Status read_judgement(Predictor *out, Reader *in, Err *err) {
     memcpy(out->residual, block, n * sizeof(double));
     out->n_residuals = (int32_t)n;
     for (int32_t i = 0; i < out->features.n; i++) out->importance[i] = read_f64(in);
+    TRY(read_looks(out, format, in, err));
     n = read_u32(in);
     if (n > MAX_VERDICTS) return fail(err, ST_CORRUPT, "stored predictor is damaged");
     for (uint32_t i = 0; i < n; i++) {
@@ -205,9 +225,10 @@ Status predictor_read(Predictor **out, const void *data, size_t len, Err *err) {
     Reader in = reader_of(data, len);
     Predictor *predictor = *out = mem_zeros(1, sizeof *predictor);
     if (!predictor) return fail_nomem(err, "a predictor");
-    Status status = sealed_open(&in, MAGIC, FORMAT, "predictor", err);
+    uint32_t format;
+    Status status = sealed_open_since(&in, MAGIC, OLDEST, FORMAT, "predictor", &format, err);
     if (status == ST_OK) status = read_content(predictor, &in, err);
-    if (status == ST_OK) status = read_judgement(predictor, &in, err);
+    if (status == ST_OK) status = read_judgement(predictor, format, &in, err);
     if (status == ST_OK) status = sealed_check(&in, "predictor", predictor->sha256, err);
     if (status == ST_OK) status = read_times(predictor, &in, err);
     if (status == ST_OK) return ST_OK;

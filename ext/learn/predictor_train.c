@@ -6,6 +6,7 @@
 #include "../base/memory.h"
 #include "../metrics/sort.h"
 #include "judge.h"
+#include "permute.h"
 
 /* One training: what is learnt from, and what judges it. */
 typedef struct Round {
@@ -18,6 +19,7 @@ typedef struct Round {
     Labelled part, held;
     Design design, held_design;
     LearnLog log;
+    int serves; /* the predictor is kept: what is said of it besides its judgement is worked out */
 } Round;
 
 static void round_clear(Round *round) {
@@ -129,7 +131,8 @@ static int has_classes(const Predictor *start, const Labelled *part) {
 
 static Status learn(Round *round, Predictor *predictor, Err *err) {
     const Predictor *start = round->start;
-    Learning learning = {.design = &round->design,
+    Learning learning = {.features = &predictor->features,
+        .design = &round->design,
         .labels = labelled_labels(&round->part),
         .held = round->held.n ? &round->held_design : NULL,
         .held_labels = labelled_labels(&round->held),
@@ -165,6 +168,26 @@ static Status weigh_features(Predictor *predictor, Err *err) {
     }
     for (int32_t i = 0; i < set->n && sum > 0; i++) predictor->importance[i] /= sum;
     mem_free(gain);
+    return ST_OK;
+}
+
+static Status look_around(Round *round, Predictor *predictor, Err *err) {
+    const Design *design = &round->design;
+    size_t features = (size_t)predictor->features.n, dense = (size_t)design->n_dense;
+    predictor->permuted = mem_array(features, sizeof *predictor->permuted);
+    predictor->background = mem_zeros(dense, sizeof *predictor->background);
+    if (!predictor->permuted || !predictor->background) return fail_nomem(err, "the importance");
+    for (size_t i = 0; i < features; i++) predictor->permuted[i] = NAN;
+    for (size_t c = 0; c < dense; c++) {
+        double sum = 0, n = 0;
+        for (int64_t i = 0; i < design->n; i++) {
+            float x = design->dense[(size_t)i * dense + c];
+            if (isnan(x)) continue;
+            sum += x;
+            n++;
+        }
+        predictor->background[c] = n > 0 ? (float)(sum / n) : NAN;
+    }
     return ST_OK;
 }
 
@@ -241,6 +264,7 @@ static Status train_round(Round *round, Predictor **out, Err *err) {
     TRY(weigh_features(predictor, err));
     TRY(learn_selected(round, predictor, err));
     predictor->trained_seconds = task_clock() - round->log.began;
+    TRY(look_around(round, predictor, err));
     if (predictor->task == LEARN_SEGMENTS)
         TRY(judge_segments(predictor, &round->design, round->part.weight, err));
     predictor->step = round->log.step;
@@ -255,12 +279,14 @@ typedef struct Judging {
     double *score;       /* n x scores */
     double *probability; /* n x classes */
     double *value;       /* n */
+    double *number;      /* n: prediction_number */
 } Judging;
 
 static void judging_clear(Judging *judging) {
     mem_free(judging->score);
     mem_free(judging->probability);
     mem_free(judging->value);
+    mem_free(judging->number);
 }
 
 static Status predict_held(Round *round, const Predictor *predictor, Judging *out, Err *err) {
@@ -270,7 +296,9 @@ static Status predict_held(Round *round, const Predictor *predictor, Judging *ou
     out->score = mem_array(n, scores * sizeof *out->score);
     out->probability = mem_array(n, (classes + 1) * sizeof *out->probability);
     out->value = mem_array(n, sizeof *out->value);
-    if (!out->score || !out->probability || !out->value) return fail_nomem(err, "the judgement");
+    out->number = mem_array(n, sizeof *out->number);
+    if (!out->score || !out->probability || !out->value || !out->number)
+        return fail_nomem(err, "the judgement");
     Asker *asker = asker_new(predictor, err);
     int finite = 1;
     if (!asker) return ST_NOMEM;
@@ -282,6 +310,7 @@ static Status predict_held(Round *round, const Predictor *predictor, Judging *ou
         memcpy(out->probability + (size_t)i * classes, prediction.probability,
             classes * sizeof *out->probability);
         out->value[i] = prediction.value;
+        out->number[i] = prediction_number(predictor, &prediction);
         for (size_t c = 0; c < classes; c++) finite &= isfinite(prediction.probability[c]) != 0;
         finite &= isfinite(prediction.value) != 0;
         if (i % 4096 == 0) task_poll(round->task);
@@ -299,7 +328,7 @@ static Status fit_calibration(
     int64_t kind = predictor->common.calibrate;
     int32_t scores = predictor_scores(predictor);
     if (kind == CALIBRATE_AUTO)
-        kind = strcmp(predictor->learner->name, "svm") == 0 ? CALIBRATE_PLATT : CALIBRATE_NONE;
+        kind = predictor->learner->scores_are_margins ? CALIBRATE_PLATT : CALIBRATE_NONE;
     if (kind == CALIBRATE_NONE || predictor->task != LEARN_CLASSES || !held->n) return ST_OK;
     double *score = mem_array((size_t)held->n, sizeof *score);
     uint8_t *label = mem_array((size_t)held->n, 1);
@@ -337,6 +366,23 @@ static Status keep_residuals(Round *round, Predictor *predictor, const Judging *
     return ST_OK;
 }
 
+/* Ties make fewer of them. number: n, sorted meanwhile. */
+static void keep_deciles(Predictor *predictor, double *number, int64_t n) {
+    sort_doubles(number, (size_t)n);
+    for (int i = 1; i <= PREDICTION_EDGES; i++) {
+        double edge = number[n * i / (PREDICTION_EDGES + 1)];
+        double near = 1e-6 * fmax(fabs(number[0]), fabs(number[n - 1])); /* is no difference */
+        if (edge >= number[n - 1] - near) break;
+        if (predictor->n_deciles && edge <= predictor->decile[predictor->n_deciles - 1] + near)
+            continue;
+        predictor->decile[predictor->n_deciles++] = edge;
+    }
+    for (int64_t i = 0, bin = 0; i < n; i++) {
+        while (bin < predictor->n_deciles && number[i] > predictor->decile[bin]) bin++;
+        predictor->decile_count[bin]++;
+    }
+}
+
 /* Calibration and judgement look at the same examples: probabilities that two numbers (or a rising
  * step function) make of scores are judged a little too well, the ranking they do not change. */
 static Status judge_round(Round *round, Predictor *predictor, Err *err) {
@@ -360,6 +406,9 @@ static Status judge_round(Round *round, Predictor *predictor, Err *err) {
                 &predicted, predictor->judgement, &predictor->n_judgements, err);
     }
     if (status == ST_OK) status = keep_residuals(round, predictor, &judging, err);
+    if (status == ST_OK) keep_deciles(predictor, judging.number, round->held.n);
+    if (status == ST_OK && round->serves)
+        status = permutation_importance(predictor, &round->held_design, &labels, round->task, err);
     judging_clear(&judging);
     return status;
 }
@@ -376,6 +425,11 @@ static void hand_over(Predictor *from, Predictor *to) {
     to->held = from->held;
     to->n_judgements = from->n_judgements;
     memcpy(to->judgement, from->judgement, sizeof to->judgement);
+    for (int32_t i = 0; i < from->features.n && i < to->features.n; i++)
+        to->permuted[i] = from->permuted[i];
+    to->n_deciles = from->n_deciles;
+    memcpy(to->decile, from->decile, sizeof to->decile);
+    memcpy(to->decile_count, from->decile_count, sizeof to->decile_count);
     to->trained_seconds += from->trained_seconds;
 }
 
@@ -420,8 +474,12 @@ static Status train_all(Round *round, const Labelled *all, Predictor **out, Err 
 Status predictor_train(Predictor **out, const PredictorSetting *setting, const Columns *columns,
     const ExampleRoles *roles, const Predictor *start, Task *task, Err *err) {
     Labelled all;
-    Round round = {
-        .setting = setting, .columns = columns, .roles = roles, .start = start, .task = task};
+    Round round = {.setting = setting,
+        .columns = columns,
+        .roles = roles,
+        .start = start,
+        .task = task,
+        .serves = 1};
     *out = NULL;
     Status status = labelled_init(&all, columns, roles, setting, err);
     if (status == ST_OK) status = train_all(&round, &all, out, err);

@@ -39,4 +39,8 @@ typedef struct GrowData {
 Status tree_grow(Trees *trees, const GrowData *data, const GrowRules *rules, Task *task,
     Task *watch, int32_t *leaf_of, Err *err);
 
+/* Of one tree: splits go that gain no more than `cost` for every leaf that they add (Breiman et al.
+ * 1984); a leaf that takes their place has the mean of those below it. *trees is replaced. */
+Status tree_prune(Trees **trees, double cost, Err *err);
+
 #endif

@@ -61,6 +61,7 @@ static int64_t leaves_of(const Trees *trees, int32_t tree) {
 
 Status trees_append(Trees *trees, const Trees *from, int32_t tree, Err *err) {
     int64_t leaves = leaves_of(from, tree);
+    if (from->width != trees->width) return fail(err, ST_BADARG, "trees of another width");
     TRY(trees_reserve(trees, leaves, err));
     int32_t at = trees->root[trees->n_trees], start = from->root[tree], end = from->root[tree + 1];
     for (int32_t i = start; i < end; i++) {

@@ -51,6 +51,8 @@ int32_t trees_scores(const void *state);
 Status trees_explain(
     const void *state, const DesignRow *row, int32_t score, double *part, double *base, Err *err);
 void trees_importance(const void *state, double *gain);
+/* TreeEnsembleRegressor, whose sums are float32. */
+Status trees_graph(const void *state, OnnxGraph *g, Err *err);
 void trees_write(const void *state, Bytes *out);
 Status trees_read(void **state, int32_t dim, int32_t n_dense, Reader *in, Err *err);
 void trees_free(void *state);
@@ -58,7 +60,7 @@ size_t trees_memory(const void *state);
 
 #define TREES_METHODS \
     .likes_numbers = 1, .score = trees_score, .n_scores = trees_scores, .explain = trees_explain, \
-    .importance = trees_importance, .write = trees_write, .read = trees_read, \
-    .free_state = trees_free, .memory = trees_memory
+    .importance = trees_importance, .graph = trees_graph, .write = trees_write, \
+    .read = trees_read, .free_state = trees_free, .memory = trees_memory
 
 #endif

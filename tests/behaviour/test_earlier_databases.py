@@ -5,22 +5,23 @@ what it answered to questions.sql.
 """
 
 import gzip
+import json
 from pathlib import Path
 
-from support import equal, rows
+from support import equal, one, refused, rows
 
 FOLDER = Path(__file__).parent.parent / "golden" / "databases"
-DATES = sorted(path.name.removesuffix(".db.gz") for path in FOLDER.glob("*.db.gz"))
+DATES = sorted(path.name.removesuffix(".db.gz") for path in FOLDER.glob("20*.db.gz"))
 
 
 def statements(name):
     return [text.strip() for text in (FOLDER / name).read_text().split(";\n") if text.strip()]
 
 
-def close(got, expected):
+def close(got, expected, tolerance):
     """Factors are solved at query time by a BLAS that sums in the order that its CPU likes."""
     try:
-        return abs(float(got) - float(expected)) <= 1e-5 * abs(float(expected))
+        return abs(float(got) - float(expected)) <= tolerance * abs(float(expected))
     except ValueError:
         return got == expected
 
@@ -41,7 +42,9 @@ def as_recorded(db, date, but=(), longer=False):
             have, want = have[:-2] + have[-1:], want[:-2] + want[-1:]
         if any(word in want for word in but):
             continue
-        assert all(map(close, have, want)), f"{have} is not {want}"
+        # trained today, ten sweeps of such sums: 1.3e-5 was seen between AMD's and Intel's
+        tolerance = 1e-4 if longer else 1e-5
+        assert all(close(a, b, tolerance) for a, b in zip(have, want)), f"{have} is not {want}"
 
 
 def test_it_answers_as_it_did(shop):
@@ -76,3 +79,19 @@ def test_the_same_statements_make_the_same_versions_today(shop):
     for statement in statements(f"{date}.sql"):
         db.execute(statement)
     as_recorded(db, date, but=["ials", "sequence"], longer=True)
+
+
+def test_predictors_of_before_permutation_and_drift(shop):
+    """Format 1 of a stored predictor: it answers as it did, and says of what came later that it does not know."""
+    path = Path(shop.path("predictors.db"))
+    path.write_bytes(gzip.decompress((FOLDER / "predictors-2026-11-30.db.gz").read_bytes()))
+    recorded = json.loads((FOLDER / "predictors-2026-11-30.json").read_text())
+    db = shop.connect("predictors.db")
+    for name, expected in recorded.items():
+        equal([list(row) for row in rows(db, f"SELECT id, prediction, score FROM {name} WHERE id < 20 ORDER BY id")], expected, name)
+        equal(rows(db, "SELECT DISTINCT permutation FROM rec_features(?)", name), [(None,)], name)
+        db.execute(f"INSERT INTO {name}({name}) VALUES('integrity-check')")
+    refused(db, "SELECT * FROM rec_feature_drift('buy')", says="train again")
+    for name in recorded:
+        db.execute(f"INSERT INTO {name}({name}) VALUES('train')")
+    equal(one(db, "SELECT count(*) FROM rec_feature_drift('buy') WHERE verdict = 'quiet' AND feature IS NOT NULL"), 3)

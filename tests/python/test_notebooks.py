@@ -70,3 +70,7 @@ def test_notebook_vector_search(folder):
 
 def test_notebook_a_models_life(folder):
     run(folder, "4_*.ipynb")
+
+
+def test_notebook_predictors(folder):
+    run(folder, "5_*.ipynb")

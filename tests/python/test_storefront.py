@@ -23,9 +23,10 @@ def opened(folder):
     db = sqlite_recommend.connect(path)
     load_shop(db)
     db.close()
-    with open(os.path.join(FOLDER, "prepare.sql"), encoding="utf-8") as script:
-        done = subprocess.run(["sqlite3", "-cmd", f".load {sqlite_recommend.loadable_path()}", path], stdin=script, capture_output=True, text=True)
-    assert done.returncode == 0 and "storefront:" in done.stdout, done
+    for name, says in (("prepare.sql", "storefront:"), ("ordering.sql", "learnt")):
+        with open(os.path.join(FOLDER, name), encoding="utf-8") as script:
+            done = subprocess.run(["sqlite3", "-cmd", f".load {sqlite_recommend.loadable_path()}", path], stdin=script, capture_output=True, text=True)
+        assert done.returncode == 0 and says in done.stdout and not done.stderr, done
     os.environ["STOREFRONT_DB"] = path
     os.environ.pop("RECOMMEND", None)
     sys.path.insert(0, FOLDER)
@@ -90,12 +91,21 @@ def test_a_guest_and_a_customer_walk_through_the_shop(folder):
     assert users == {int(customer)}, "what she was shown as a guest is hers"
     assert db.execute("SELECT count(*) FROM rec_outcomes('recs') WHERE kind = 'purchase' AND user = ?", (int(customer),)).fetchone() == (1,)
 
-    # somebody else, who has a history
+    # somebody else, who has a history; and somebody whose list is in the learnt order
+    sign_in = lambda customer: (lambda client: client.post("/sign-in", data={"customer": str(customer), "token": token(client.get("/sign-in").get_data(as_text=True))}, follow_redirects=True))(app.app.test_client())
+    someone_of = lambda arm: db.execute("SELECT user FROM recs WHERE k = 1 AND arm = ? AND user IN (SELECT customer_id FROM events GROUP BY 1 HAVING count(*) > 50) LIMIT 1", (arm,)).fetchone()[0]
+    customer = someone_of("ordered")
+    shown = [code for _, code in shelf(sign_in(customer).get_data(as_text=True), "home")]
+    plain = [code for code, in db.execute("SELECT item FROM recs WHERE user = ? AND k = 40 ORDER BY rank", (customer,))]
+    assert len(shown) == 8 and set(shown) <= set(plain) and shown != plain[:8], (shown, plain[:8])
+    assert max(sum(code[:3] == other[:3] for other in shown) for code in shown) <= 2
+    app.journal.flush()
+    assert db.execute("SELECT count(*) FROM rec_shown('recs') WHERE user = ? AND scenario = 'home' AND arm = 'ordered'", (customer,)).fetchone() == (8,)
     client = app.app.test_client()
     assert client.post("/sign-in", data={"customer": "999999999", "token": token(client.get("/sign-in").get_data(as_text=True))}).status_code == 404
-    home = client.post("/sign-in", data={"customer": "12388", "token": token(client.get("/sign-in").get_data(as_text=True))}, follow_redirects=True).get_data(as_text=True)
+    home = client.post("/sign-in", data={"customer": str(someone_of("neighbours")), "token": token(client.get("/sign-in").get_data(as_text=True))}, follow_redirects=True).get_data(as_text=True)
     assert "Because you bought" in home and "because of" in home
-    expected = [code for code, in db.execute("SELECT r.item FROM recs r JOIN catalogue c ON c.stock_code = r.item WHERE r.user = 12388 AND r.k = 8 ORDER BY rank")]
+    expected = [code for code, in db.execute("SELECT r.item FROM recs r JOIN catalogue c ON c.stock_code = r.item WHERE r.user = ? AND r.k = 8 ORDER BY rank", (someone_of("neighbours"),))]
     assert [code for _, code in shelf(home, "home")] == expected
 
     # what is wrong is answered

@@ -25,14 +25,15 @@ CREATE TABLE clicks(visitor TEXT NOT NULL, customer_id INTEGER, stock_code TEXT 
 CREATE INDEX clicks_by_customer ON clicks(customer_id, at) WHERE customer_id IS NOT NULL;
 COMMIT;
 
--- For you, with two versions: neighbours live, slim for three customers in ten. Kept apart by the experiment's own log.
+-- For you, in three ways: neighbours live, slim for three customers in ten, and for three others the neighbours' list in the order that
+-- ordering.sql learns. Kept apart by the experiment's own log.
 CREATE VIRTUAL TABLE recs USING rec_model(
   events=purchases, user=customer_id, item=stock_code, weight=quantity, time=bought_at, keep=5);
 INSERT INTO recs(recs, arg, options) VALUES('train', '{}', '{"author": "prepare.sql", "note": "neighbours"}');
 INSERT INTO recs(recs, arg, options) VALUES('train', '{"algorithm": "slim", "activate": "never"}', '{"author": "prepare.sql", "note": "sparse linear"}');
 INSERT INTO recs(recs, arg, options) VALUES('experiment',
-  '{"name": "slim", "arms": {"neighbours": 1, "slim": 2}, "shares": [0.7, 0.3], "metric": "ctr", "guards": ["revenue"]}',
-  '{"author": "prepare.sql", "note": "does slim get more clicks?"}');
+  '{"name": "shelf", "arms": {"neighbours": 1, "slim": 2, "ordered": 1}, "shares": [0.4, 0.3, 0.3], "metric": "ctr", "guards": ["revenue"]}',
+  '{"author": "prepare.sql", "note": "does slim get more clicks, does the learnt order?"}');
 
 -- More like this: by what products are called.
 CREATE VIRTUAL TABLE alike USING rec_model(

@@ -3,6 +3,7 @@
 A Visit is who asks: a visitor's cookie, the customer number once she has signed in, what she looked at lately and her cart. A shelf is
 a list of products with the list's id, so that a click on it can be told from one on another."""
 import json
+import logging
 import os
 import sqlite3
 import threading
@@ -16,6 +17,26 @@ ASK = """SELECT r.rank, r.item, c.name, c.price, r.version, r.arm, {reason} AS b
   FROM {model} r JOIN catalogue c ON c.stock_code = r.item
   WHERE {condition} AND r.k = :k AND r.exclude = :exclude AND r.options = :options ORDER BY r.rank"""
 REASON = "(SELECT name FROM products WHERE stock_code = r.because ->> '$.items[0].item')"
+
+# The first of the list in the order that ordering.sql has learnt, at most two of a family of products. Features by their place there.
+ORDERED = """
+WITH list AS MATERIALIZED (
+  SELECT item, rank, score, version, arm FROM recs r WHERE {condition} AND k = 40 AND exclude = :exclude AND options = :options),
+her AS MATERIALIZED (
+  SELECT count(DISTINCT stock_code) AS products, count(DISTINCT invoice) AS orders, (unixepoch() - max(bought_at)) / 86400.0 AS days, avg(price) AS price
+    FROM events WHERE customer_id = :user AND quantity > 0),
+valued AS MATERIALIZED (
+  SELECT l.item, l.version, l.arm, c.name, c.price, rec_predict('in_order', l.rank, l.score, p.buyers, p.buyers_lately, p.product_days, p.trend,
+           h.products, h.orders, h.days, h.price, c.price, c.price / h.price) AS value
+    FROM list l JOIN catalogue c ON c.stock_code = l.item LEFT JOIN product_now p ON p.stock_code = l.item CROSS JOIN her h),
+first AS MATERIALIZED (
+  SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY substr(item, 1, 3) ORDER BY value DESC, item) AS of_family FROM valued)
+   WHERE of_family <= 2 ORDER BY value DESC, item LIMIT :k),
+reasons AS MATERIALIZED (
+  SELECT r.item, r.because ->> '$.items[0].item' AS code FROM recs r WHERE {condition} AND r.item IN (SELECT item FROM first))
+SELECT row_number() OVER (ORDER BY value DESC, item) AS rank, item, name, price, version, arm,
+       (SELECT p.name FROM reasons r JOIN products p ON p.stock_code = r.code WHERE r.item = first.item) AS because
+  FROM first ORDER BY 1"""
 
 # One search box: words, what is bought like the best word hits, and the customer's own order, fused by ranks (sql/search.sql).
 SEARCH = """
@@ -104,13 +125,24 @@ class Store:
                   "user": visit.customer, "item": item, "basket": json.dumps(list(dict.fromkeys(basket))[:20])}
         return self.ask(ASK.format(model=model, condition=condition, reason=REASON if reason else "NULL"), values, recommending=True)
 
+    def _first(self, visit, condition, k, basket=(), **options):
+        """The list of who asks: as the model has it, or where the experiment says so in the learnt order."""
+        values = {"user": visit.customer, "basket": json.dumps(list(dict.fromkeys(basket))[:20]), "options": json.dumps(options), "k": k, "exclude": json.dumps(sorted(visit.cart))}
+        arm = self.ask(f"SELECT arm FROM recs r WHERE {condition} AND k = 1 AND options = :options", values, recommending=True)
+        if arm and arm[0]["arm"] == "ordered":
+            try:
+                return self.ask(ORDERED.replace("{condition}", condition), values, recommending=True)
+            except sqlite3.OperationalError:  # ordering.sql has not run yet
+                logging.getLogger(__name__).exception("the learnt order")
+        return self._list("recs", condition, visit, k, reason=True, basket=basket, **options)
+
     def for_you(self, visit, k=8):
         """By her purchases, which the page reads now; somebody without an account by her cart and what she looked at. The arm of the
         experiment is hers wherever she asks."""
         if visit.customer is not None:
-            items = self._list("recs", "r.user = :user", visit, k, reason=True)
+            items = self._first(visit, "r.user = :user", k)
         else:
-            items = self._list("recs", "r.basket = :basket", visit, k, reason=True, basket=[*visit.cart, *visit.looked_at], unit=visit.visitor)
+            items = self._first(visit, "r.basket = :basket", k, basket=[*visit.cart, *visit.looked_at], unit=visit.visitor)
         known = visit.customer is not None or visit.cart or visit.looked_at
         return Shelf("For you" if known else "What most customers like", items, uuid.uuid4().hex, "home")
 

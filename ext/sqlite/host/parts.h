@@ -51,6 +51,8 @@
     X(predictor) \
     X(predictor_tables) \
     X(predictor_explain) \
+    X(predictor_drift) \
+    X(predictor_interchange) \
     X(info_tables) \
     X(help)
 

@@ -7,7 +7,7 @@ Status train_read_options(
     ModelDefinition *definition, TrainOptions *train, const char *options, Err *err) {
     Bytes names = {0};
     char name[64];
-    train_options_text(options, "algorithm", name, sizeof name);
+    TRY(train_options_text(options, "algorithm", name, sizeof name, err));
     const Algorithm *algorithm = algorithm_find(name);
     if (algorithm && algorithm != definition->algorithm) {
         definition->algorithm = algorithm;
@@ -16,7 +16,10 @@ Status train_read_options(
     for (size_t i = 0; algorithm_registry[i]; i++)
         bytes_format(&names, "%s%s", i ? "|" : "", algorithm_registry[i]->name);
     bytes_append(&names, "", 1);
-    if (names.failed) return fail_nomem(err, "the options");
+    if (names.failed) {
+        bytes_clear(&names);
+        return fail_nomem(err, "the options");
+    }
     OptTarget others[] = {{definition->algorithm->options, &definition->params},
         {model_common_options, &definition->common}};
     Status status = train_options_read(train, (const char *)names.data, others, 2, options, err);

@@ -48,7 +48,7 @@ static StoredTrial *find_tried(const TuningRun *run, const char *options, double
 /* The algorithm as it is, without options. */
 static int is_plain(const StoredTrial *tried) {
     char plain[80];
-    text_format(plain, sizeof plain, "{\"algorithm\":\"%s\"}", tried->algorithm->name);
+    text_format(plain, sizeof plain, "{\"algorithm\":\"%s\"}", tried->algorithm);
     return strcmp(tried->options, plain) == 0;
 }
 
@@ -58,8 +58,8 @@ static StoredTrial *best_tried(const TuningRun *run, const Algorithm *family, in
     StoredTrial *best = NULL;
     for (int64_t i = 0; i < run->tried.n; i++) {
         StoredTrial *t = &run->tried.item[i];
-        if (t->share < 1 || isnan(t->value) || (family && t->algorithm != family) ||
-            (!with_plain && is_plain(t)))
+        if (t->share < 1 || isnan(t->value) ||
+            (family && strcmp(t->algorithm, family->name) != 0) || (!with_plain && is_plain(t)))
             continue;
         if (!best || t->value > best->value) best = t;
     }
@@ -72,7 +72,7 @@ static void forget_values(TuningRun *run, const Algorithm *family) {
     const StoredTrial *best = best_tried(run, family, 0);
     for (int64_t i = 0; i < run->tried.n; i++) {
         StoredTrial *t = &run->tried.item[i];
-        if (t->algorithm != family || t == best || is_plain(t)) continue;
+        if (strcmp(t->algorithm, family->name) != 0 || t == best || is_plain(t)) continue;
         mem_free(t->per_user);
         t->per_user = NULL;
     }
@@ -120,7 +120,7 @@ static Status judge_setting(
         return ST_OK;
     }
     StoredTrial tried = {
-        .algorithm = algorithm, .options = (char *)(uintptr_t)options, .share = share};
+        .algorithm = algorithm->name, .options = (char *)(uintptr_t)options, .share = share};
     TRY(run_trial(run, &tried, err));
     *value = tried.value;
     TRY(trial_list_add(&run->tried, &tried, err));
@@ -207,7 +207,7 @@ static int64_t challengers(const TuningRun *run, const Algorithm *family) {
         const StoredTrial *t = &run->tried.item[i];
         int64_t before = 0;
         while (before < i && strcmp(run->tried.item[before].options, t->options) != 0) before++;
-        n += t->algorithm == family && !is_plain(t) && before == i;
+        n += strcmp(t->algorithm, family->name) == 0 && !is_plain(t) && before == i;
     }
     return n;
 }
@@ -303,6 +303,11 @@ static Status judge_active(TuningRun *run, Err *err) {
     return status;
 }
 
+static const char *name_of(const char *name) {
+    const Algorithm *algorithm = algorithm_find(name);
+    return algorithm ? algorithm->name : NULL;
+}
+
 /* Everything up to the last trial. */
 static Status search(TuningRun *run, EventsReader *reader, Err *err) {
     Tuning *tuning = &run->tuning;
@@ -314,7 +319,8 @@ static Status search(TuningRun *run, EventsReader *reader, Err *err) {
     if (call->exclude_seen < 0) call->exclude_seen = own_rule(tuning);
     TRY(ask(run, err));
     if (run->store)
-        TRY(trials_begin(&tuning->definition->id, &run->key, (int)call->resume, &run->tried, err));
+        TRY(trials_begin(
+            &tuning->definition->id, &run->key, (int)call->resume, name_of, &run->tried, err));
     run->began_with = run->tried.n;
     if (call->activate == IF_BETTER || run->is_training) TRY(judge_active(run, err));
     TRY(explore(run, err));
@@ -415,7 +421,7 @@ int tune_before_train(const ModelDefinition *definition, const char *options) {
  * would be without a search, and the trials say so. */
 static Status fall_back(TuningRun *run, const char **setting, Err *err) {
     static const char plain[] = "{\"algorithm\":\"" DEFAULT_ALGORITHM "\"}";
-    StoredTrial tried = {.algorithm = algorithm_find(DEFAULT_ALGORITHM),
+    StoredTrial tried = {.algorithm = DEFAULT_ALGORITHM,
         .options = (char *)(uintptr_t)plain,
         .share = 1,
         .value = NAN};

@@ -4,6 +4,7 @@
 
 #include "../host/guard.h"
 #include "predictor_learn.h"
+#include "predictor_search.h"
 #include "predictor_table.h"
 
 /* Its judgement, as tags of the version. */
@@ -30,29 +31,39 @@ static Status note_comparison(PredictorTable *table, sqlite3_int64 version, cons
     bytes_format(detail,
         "{\"version\":%lld,\"sha256\":\"%s\",\"arg\":%s,\"active\":%.9g,\"candidate\":%.9g,"
         "\"activated\":%s}",
-        (long long)version, name.sha256, options, fabs(learnt->active), fabs(learnt->candidate),
+        (long long)version, name.sha256, options, learnt->active_said, learnt->candidate_said,
         learnt->is_better ? "true" : "false");
     return ST_OK;
 }
 
-static Status command_train(const CommandCall *call, Err *err) {
+static Status store(const CommandCall *call, const char *options, const Learnt *learnt, Err *err) {
+    PredictorTable *table = call->table;
+    const PredictorDefinition *definition = &table->definition;
+    TRY(store_put(&definition->id, learnt->predictor, &learnt->wish, "train", call->rowid, err));
+    TRY(note_judgement(definition, *call->rowid, learnt->predictor, err));
+    return note_comparison(table, *call->rowid, options ? options : "null", learnt, err);
+}
+
+/* tunes: settings are tried first. */
+static Status learn(const CommandCall *call, int tunes, Err *err) {
     PredictorTable *table = call->table;
     const PredictorDefinition *definition = &table->definition;
     const char *options = value_text(call->arg);
     Learnt learnt;
     TRY(train_may_activate(&definition->id, options, err));
-    TRY(predictor_learn(definition, options, &learnt, err));
-    Status status = store_put(
-        &definition->id, learnt.predictor, &learnt.wish, "train", call->rowid, err);
-    if (status == ST_OK) status = note_judgement(definition, *call->rowid, learnt.predictor, err);
-    if (status == ST_OK)
-        status = note_comparison(table, *call->rowid, options ? options : "null", &learnt, err);
-    predictor_free(learnt.predictor);
+    Status status = predictor_learn(definition, tunes, options, &learnt, err);
+    if (status == ST_OK) status = search_store(definition, learnt.metric, &learnt.tried, err);
+    if (status == ST_OK && learnt.predictor) status = store(call, options, &learnt, err);
+    learnt_clear(&learnt);
     return status;
 }
 
+static Status command_train(const CommandCall *call, Err *err) { return learn(call, 0, err); }
+static Status command_tune(const CommandCall *call, Err *err) { return learn(call, 1, err); }
+
 static const Command COMMANDS[] = {
     {"train", READS_ARG | HAS_EFFECT, command_train},
+    {"tune", READS_ARG | HAS_EFFECT, command_tune},
     {"load", READS_ARG | READS_OPTIONS | HAS_EFFECT, command_load},
     {"activate", READS_ARG | HAS_EFFECT, command_activate},
     {"rollback", HAS_EFFECT, command_rollback},

@@ -41,7 +41,9 @@ Status predictor_algorithms(Bytes *out, Err *err) {
     for (size_t i = 0; learner_registry[i]; i++)
         bytes_format(out, "%s|", learner_registry[i]->name);
     bytes_append(out, "auto", 5);
-    return out->failed ? fail_nomem(err, "the algorithms") : ST_OK;
+    if (!out->failed) return ST_OK;
+    bytes_clear(out);
+    return fail_nomem(err, "the algorithms");
 }
 
 void predictor_set_learner(PredictorSetting *setting, const Learner *learner) {

@@ -3,8 +3,10 @@
 #include <string.h>
 
 #include "../../base/memory.h"
+#include "../../learn/shapley.h"
 #include "../../learn/trees.h"
 #include "../host/cache.h"
+#include "../host/interrupt.h"
 #include "../host/parts.h"
 #include "../host/row_table.h"
 #include "predictor_object.h"
@@ -27,15 +29,18 @@ static const OptSpec explain_options[] = {
 };
 
 typedef struct Explaining {
+    sqlite3 *db;
     ExplainOptions options;
     HeldVersion held;
     FeatureObject object;
     Prediction prediction;
-    double *part, base; /* of the design's columns */
+    double *part, base; /* of the design's columns; NULL where features alone have one */
+    double *of_feature;
 } Explaining;
 
 static void explaining_clear(Explaining *e) {
     mem_free(e->part);
+    mem_free(e->of_feature);
     feature_object_clear(&e->object);
     held_clear(&e->held);
 }
@@ -61,18 +66,36 @@ static Status score_of_class(const Explaining *e, int32_t *out, Err *err) {
     return fail(err, ST_BADARG, "there is no class '%.60s'", name);
 }
 
+static Status explain_by_features(Explaining *e, int32_t score, Err *err) {
+    InterruptPoll poll;
+    TRY(interrupt_poll_init(&poll, e->db, err));
+    Task task = {.poll = interrupt_poll, .host = &poll, .threads = 1};
+    Status status = shapley_explain(
+        e->held.predictor, &e->held.asker->row, score, e->of_feature, &e->base, &task, err);
+    interrupt_poll_clear(&poll);
+    return status;
+}
+
 static Status explain(Explaining *e, Err *err) {
     const Predictor *predictor = e->held.predictor;
     int32_t score;
     TRY(asker_predict(e->held.asker, e->held.cell, &e->prediction, err));
     TRY(score_of_class(e, &score, err));
-    if (!predictor->learner->explain)
-        return fail(
-            err, ST_BADARG, "what %s says is no sum over features", predictor->learner->name);
-    e->part = mem_zeros((size_t)predictor->features.dim, sizeof *e->part);
-    if (!e->part) return fail_nomem(err, "the explanation");
-    return predictor->learner->explain(
-        predictor->state, &e->held.asker->row, score, e->part, &e->base, err);
+    const FeatureSet *set = &predictor->features;
+    if (!(e->of_feature = mem_zeros((size_t)set->n, sizeof *e->of_feature)))
+        return fail_nomem(err, "the explanation");
+    if (!predictor->learner->explain && e->options.by == BY_COLUMN)
+        return fail(err, ST_BADARG, "by=column: what %s says is explained by feature alone",
+            predictor->learner->name);
+    if (!predictor->learner->explain) return explain_by_features(e, score, err);
+    if (!(e->part = mem_zeros((size_t)set->dim, sizeof *e->part)))
+        return fail_nomem(err, "the explanation");
+    TRY(predictor->learner->explain(
+        predictor->state, &e->held.asker->row, score, e->part, &e->base, err));
+    for (int32_t i = 0; i < set->n; i++)
+        for (int32_t c = 0; c < set->feature[i].width; c++)
+            e->of_feature[i] += e->part[set->feature[i].first + c];
+    return ST_OK;
 }
 
 /* ---- rows ---- */
@@ -92,13 +115,11 @@ static Status feature_rows(const Explaining *e, RowSink *sink, Err *err) {
     Bytes buffer = {0};
     for (int32_t i = 0; i < set->n; i++) {
         const Feature *feature = &set->feature[i];
-        double sum = 0;
         if (feature->kind == FEATURE_IGNORE) continue;
-        for (int32_t c = 0; c < feature->width; c++) sum += e->part[feature->first + c];
         Cell cell = feature_set_cell(set, i, e->held.cell, &buffer);
         row_text(sink, feature->name);
         row_cell(sink, &cell);
-        row_real(sink, sum);
+        row_real(sink, e->of_feature[i]);
     }
     int failed = buffer.failed;
     bytes_clear(&buffer);
@@ -146,7 +167,7 @@ static Status open_version(Explaining *e, sqlite3 *db, sqlite3_value **argv, Err
 }
 
 static Status explain_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
-    Explaining e = {0};
+    Explaining e = {.db = db};
     Status status = open_version(&e, db, argv, err);
     if (status == ST_OK) status = explain(&e, err);
     if (status == ST_OK) status = emit(&e, sink, err);

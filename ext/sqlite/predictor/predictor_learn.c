@@ -3,13 +3,30 @@
 #include <math.h>
 #include <string.h>
 
-#include "../../learn/judge.h"
+#include "../../base/memory.h"
+#include "../../eval/feature_profile.h"
 #include "../host/cache.h"
 #include "../host/guard.h"
+#include "predictor_search.h"
 
 const OptSpec learn_options[] = {
+    {"folds", OPT_INT, offsetof(LearnOptions, folds), 0, 100, 0, NULL,
+        "of auto, tune and if-better: so many parts of the examples judge in turn; 0: those that "
+        "validation holds"},
     {"init_from", OPT_INT, offsetof(LearnOptions, init_from), 0, 1e12, 0, NULL,
         "go on from this version: its features, and where the algorithm can its weights"},
+    {0},
+};
+
+const OptSpec predictor_tune_options[] = {
+    {"trials", OPT_INT, offsetof(PredictorTune, trials), 1, 10000, 30, NULL,
+        "settings that are tried"},
+    {"sampler", OPT_CHOICE, offsetof(PredictorTune, sampler), 0, 0, SEARCH_TPE, "tpe|random|grid",
+        "how they are chosen"},
+    {"seconds", OPT_REAL, offsetof(PredictorTune, seconds), 0, 1e9, 0, NULL,
+        "no new trial after so many; 0: no limit"},
+    {"space", OPT_TEXT, offsetof(PredictorTune, space), 0, 2000, 0, "",
+        "values of options, as JSON; default: the algorithm's own (rec_options)"},
     {0},
 };
 
@@ -17,11 +34,17 @@ typedef struct LearnCall {
     PredictorDefinition definition; /* a copy whose setting the options have changed */
     TrainOptions train;
     LearnOptions own;
+    int tunes;
+    PredictorTune tune;
     Task task;
     Job job;
     ExamplesRead examples;
     Predictor *start; /* of init_from */
 } LearnCall;
+
+static SettingJudging judging_of(LearnCall *call) {
+    return (SettingJudging){&call->examples, &call->task, call->own.folds};
+}
 
 /* ---- options ---- */
 
@@ -32,103 +55,42 @@ static Status read_options(LearnCall *call, const char *options, Err *err) {
     char algorithm[32];
     options_default(train_options, &call->train);
     options_default(learn_options, &call->own);
+    options_default(predictor_tune_options, &call->tune);
+    if (call->tunes) call->train.activate = ACTIVATE_IF_BETTER;
     if (!options) return ST_OK;
-    train_options_text(options, "algorithm", algorithm, sizeof algorithm);
+    TRY(train_options_text(options, "algorithm", algorithm, sizeof algorithm, err));
     const Learner *learner = learner_find(algorithm);
     if (strcmp(algorithm, "auto") == 0 && setting->learner) predictor_set_learner(setting, NULL);
     else if (learner && learner != setting->learner) predictor_set_learner(setting, learner);
-    OptTarget others[] = {{predictor_options, &setting->common}, {learn_options, &call->own},
-        {setting->learner ? setting->learner->options : learn_options,
-            setting->learner ? (void *)&setting->params : (void *)&call->own}};
+    OptTarget others[MAX_OTHERS] = {
+        {predictor_options, &setting->common}, {learn_options, &call->own}};
+    size_t n = 2;
+    if (setting->learner) others[n++] = (OptTarget){setting->learner->options, &setting->params};
+    if (call->tunes) others[n++] = (OptTarget){predictor_tune_options, &call->tune};
     TRY(predictor_algorithms(&names, err));
     Status status = train_options_read(
-        &call->train, (const char *)names.data, others, setting->learner ? 3 : 2, options, err);
+        &call->train, (const char *)names.data, others, n, options, err);
     bytes_clear(&names);
     return status;
 }
 
-/* ---- algorithm=auto ---- */
+/* ---- algorithm=auto, and tuning ---- */
 
-/* The families that auto tries: of each that can do the task, with its defaults. */
-static const char *const AUTO[] = {"ridge", "logistic", "forest", "boosting"};
-
-static double main_of(LearnTask task, const Verdict *judgement, int32_t n) {
-    int higher;
-    const char *name = judgement_main(task, &higher);
-    for (int32_t i = 0; i < n; i++)
-        if (strcmp(judgement[i].name, name) == 0)
-            return higher ? judgement[i].value : -judgement[i].value;
-    return NAN;
-}
-
-/* The value of a setting on the held examples, the more the better; NaN where it has none. */
-static Status try_setting(
-    LearnCall *call, const PredictorSetting *setting, double *out, LearnTask *task, Err *err) {
-    Labelled all = {0};
-    Verdict judgement[MAX_VERDICTS];
-    int32_t n;
-    *out = NAN;
-    Status status = labelled_init(
-        &all, &call->examples.columns, &call->examples.roles, setting, err);
-    if (status == ST_OK) {
-        *task = all.task;
-        status = predictor_try(setting, &call->examples.columns, &all, &call->examples.roles,
-            &call->task, judgement, &n, err);
-    }
-    if (status == ST_OK) *out = main_of(all.task, judgement, n);
-    labelled_clear(&all);
+/* Where the algorithm is open, or settings are to be tried: the best one becomes the call's. */
+static Status search(LearnCall *call, Learnt *out, Err *err) {
+    PredictorSetting *setting = &call->definition.setting;
+    if (!call->tunes && setting->learner) return ST_OK;
+    SearchCall search = {.setting = setting,
+        .judging = judging_of(call),
+        .trials = call->tunes ? call->tune.trials : 0,
+        .sampler = (SearchSampler)call->tune.sampler,
+        .seconds = call->tunes ? call->tune.seconds : 0,
+        .space = call->tune.space,
+        .job = &call->job,
+        .tried = &out->tried};
+    Status status = search_predictor(&search, err);
+    out->metric = search.metric;
     return status;
-}
-
-/* What the labels ask for: a learner that does both tells. */
-static Status task_of(LearnCall *call, LearnTask *out, Err *err) {
-    PredictorSetting setting = call->definition.setting;
-    Labelled all = {0};
-    static const Learner any = {
-        .name = "auto", .tasks = 1u << LEARN_NUMBER | 1u << LEARN_CLASSES | 1u << LEARN_RANKING};
-    setting.learner = &any;
-    Status status = labelled_init(
-        &all, &call->examples.columns, &call->examples.roles, &setting, err);
-    *out = all.task;
-    labelled_clear(&all);
-    return status;
-}
-
-static Status choose(LearnCall *call, Err *err) {
-    PredictorSetting *setting = &call->definition.setting, best = *setting;
-    double most = NAN;
-    LearnTask task;
-    Err last = {0};
-    TRY(task_of(call, &task, err));
-    atomic_store(&call->job.trials, (int64_t)(sizeof AUTO / sizeof *AUTO));
-    for (size_t i = 0; i < sizeof AUTO / sizeof *AUTO; i++) {
-        PredictorSetting trial = *setting;
-        double value;
-        const Learner *learner = learner_find(AUTO[i]);
-        if (!learner || !(learner->tasks >> task & 1u)) continue;
-        predictor_set_learner(&trial, learner);
-        trial.common.task = (int64_t)task + 1;
-        atomic_store(&call->job.trial, (int64_t)i + 1);
-        Status status = try_setting(call, &trial, &value, &task, &last);
-        if (status != ST_OK && status != ST_BADARG) {
-            *err = last;
-            return status;
-        }
-        if (status == ST_OK) job_print(&call->job, "%s: %.6g", learner->name, fabs(value));
-        if (status != ST_OK || (best.learner && !(value > most))) continue;
-        most = value;
-        best = trial;
-    }
-    atomic_store(&call->job.trial, 0);
-    if (best.learner && isnan(most))
-        return fail(err, ST_BADARG, "algorithm=auto: no examples judge (validation, split)");
-    if (!best.learner && *last.text) *err = last;
-    if (!best.learner)
-        return *last.text ? ST_BADARG
-                          : fail(err, ST_BADARG, "no algorithm of auto can do this task");
-    best.common.task = setting->common.task;
-    *setting = best;
-    return ST_OK;
 }
 
 /* ---- init_from and if-better ---- */
@@ -166,15 +128,20 @@ static Status active_setting(LearnCall *call, PredictorSetting *out, int *found,
 /* Both settings learn from the same examples and are judged on the same others. */
 static Status compare(LearnCall *call, Learnt *out, Err *err) {
     PredictorSetting active;
-    LearnTask task = LEARN_NUMBER;
+    SettingJudged tried;
+    SettingJudging judging = judging_of(call);
     int found;
     out->active = out->candidate = NAN;
     out->is_better = 1;
     if (call->train.activate != ACTIVATE_IF_BETTER) return ST_OK;
     TRY(active_setting(call, &active, &found, err));
     if (!found) return ST_OK;
-    TRY(try_setting(call, &active, &out->active, &task, err));
-    TRY(try_setting(call, &call->definition.setting, &out->candidate, &task, err));
+    TRY(judge_setting(&judging, &active, &tried, err));
+    out->active = tried.value;
+    out->active_said = tried.said;
+    TRY(judge_setting(&judging, &call->definition.setting, &tried, err));
+    out->candidate = tried.value;
+    out->candidate_said = tried.said;
     out->is_better = out->candidate > out->active;
     return isnan(out->candidate) || isnan(out->active)
         ? fail(err, ST_BADARG, "activate=if-better: no examples judge (validation, split)")
@@ -183,25 +150,43 @@ static Status compare(LearnCall *call, Learnt *out, Err *err) {
 
 /* ---- the training ---- */
 
+/* What later rows are compared with. */
+static Status note_profile(Predictor *predictor, const Columns *columns, Err *err) {
+    FeatureProfile profile = {0};
+    Bytes json = {0};
+    Status status = feature_profile_of(&profile, predictor, columns, err);
+    if (status == ST_OK) feature_profile_json(&profile, &json);
+    mem_free(predictor->trained_on);
+    predictor->trained_on = NULL;
+    if (status == ST_OK && !json.failed)
+        predictor->trained_on = mem_text((const char *)json.data, json.len);
+    if (status == ST_OK && !predictor->trained_on) status = fail_nomem(err, "the profile");
+    feature_profile_clear(&profile);
+    bytes_clear(&json);
+    return status;
+}
+
 static Status learn(LearnCall *call, Learnt *out, Err *err) {
     const PredictorDefinition *definition = &call->definition;
     TRY(examples_read(
         definition, call->train.until, call->train.max_rows, &call->task, &call->examples, err));
     TRY(take_start(call, err));
-    if (!definition->setting.learner) TRY(choose(call, err));
+    TRY(search(call, out, err));
     TRY(compare(call, out, err));
-    return predictor_train(&out->predictor, &definition->setting, &call->examples.columns,
-        &call->examples.roles, call->start, &call->task, err);
+    if (call->tunes && (call->train.activate == ACTIVATE_NEVER || !out->is_better)) return ST_OK;
+    TRY(predictor_train(&out->predictor, &definition->setting, &call->examples.columns,
+        &call->examples.roles, call->start, &call->task, err));
+    return note_profile(out->predictor, &call->examples.columns, err);
 }
 
 Status predictor_learn(
-    const PredictorDefinition *definition, const char *options, Learnt *out, Err *err) {
-    LearnCall call = {.definition = *definition};
+    const PredictorDefinition *definition, int tunes, const char *options, Learnt *out, Err *err) {
+    LearnCall call = {.definition = *definition, .tunes = tunes};
     *out = (Learnt){.is_better = 1};
     TRY(read_options(&call, options, err));
     TRY(guard_may_train(definition->id.db, err));
-    TRY(job_begin(&call.job, "train", definition->id.name, &call.task, definition->id.db,
-        (int)call.train.progress, err));
+    TRY(job_begin(&call.job, tunes ? "tune" : "train", definition->id.name, &call.task,
+        definition->id.db, (int)call.train.progress, err));
     if (call.definition.setting.common.threads)
         call.task.threads = (int)call.definition.setting.common.threads;
     else call.task.threads = task_default_threads();
@@ -215,4 +200,9 @@ Status predictor_learn(
     out->wish = (PutWish){.activate = call.train.activate != ACTIVATE_NEVER && out->is_better,
         .keep = call.train.keep};
     return status;
+}
+
+void learnt_clear(Learnt *learnt) {
+    predictor_free(learnt->predictor);
+    trial_list_clear(&learnt->tried);
 }

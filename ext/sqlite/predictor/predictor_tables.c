@@ -107,6 +107,7 @@ static void feature_row(const Predictor *predictor, int32_t i, RowSink *sink) {
     row_integer(sink, feature->n);
     row_integer(sink, feature->n_missing);
     row_real(sink, predictor->importance[i]);
+    row_number(sink, predictor->permuted[i]);
     row_text(sink, *feature->note ? feature->note : NULL);
 }
 
@@ -129,8 +130,8 @@ int register_predictor_tables(sqlite3 *db) {
             .fill = predictors_fill},
         {.name = "rec_features",
             .columns = "feature TEXT, kind TEXT, becomes TEXT, columns INTEGER, examples INTEGER, "
-                       "missing INTEGER, importance REAL, note TEXT",
-            .n_columns = 8,
+                       "missing INTEGER, importance REAL, permutation REAL, note TEXT",
+            .n_columns = 9,
             .arguments = ", model HIDDEN, options HIDDEN",
             .n_arguments = 2,
             .n_required = 1,

@@ -30,8 +30,6 @@ const OptSpec train_options[] = {
     {0},
 };
 
-enum { MAX_OTHERS = 3 };
-
 Status train_options_read(TrainOptions *train, const char *algorithms, const OptTarget *others,
     size_t n_others, const char *json, Err *err) {
     OptSpec specs[sizeof train_options / sizeof *train_options];
@@ -43,17 +41,19 @@ Status train_options_read(TrainOptions *train, const char *algorithms, const Opt
     return options_set_json(target, 1 + n_others, json, err);
 }
 
-void train_options_text(const char *json, const char *name, char *out, size_t size) {
+Status train_options_text(const char *json, const char *name, char *out, size_t size, Err *err) {
     json_error_t json_error;
     json_t *root = json ? json_loads(json, 0, &json_error) : NULL;
+    if (json && json_lacks_memory(root, &json_error)) return fail_nomem(err, "the options");
     const char *text = json_string_value(json_object_get(root, name));
     text_format(out, size, "%s", text ? text : "");
     json_decref(root);
+    return ST_OK;
 }
 
 Status train_may_activate(const Versioned *versioned, const char *json, Err *err) {
     char activate[16];
-    train_options_text(json, "activate", activate, sizeof activate);
+    TRY(train_options_text(json, "activate", activate, sizeof activate, err));
     return strcmp(activate, "never") == 0 ? ST_OK : live_may_activate(versioned, err);
 }
 

@@ -18,13 +18,14 @@ typedef struct TrainOptions {
 enum { ACTIVATE_ALWAYS, ACTIVATE_NEVER, ACTIVATE_IF_BETTER };
 extern const OptSpec train_options[];
 
-/* Read a JSON object into *train and the other targets (3 at most). algorithms: "a|b|c", what the
- * option `algorithm` may say. */
+enum { MAX_OTHERS = 4 };
+/* Read a JSON object into *train and the other targets (MAX_OTHERS at most). algorithms: "a|b|c",
+ * what the option `algorithm` may say. */
 Status train_options_read(TrainOptions *train, const char *algorithms, const OptTarget *others,
     size_t n_others, const char *json, Err *err);
 
 /* The text of a member of a JSON object, "" where it has none or is none; size bytes. */
-void train_options_text(const char *json, const char *name, char *out, size_t size);
+Status train_options_text(const char *json, const char *name, char *out, size_t size, Err *err);
 
 /* A training that would activate its version is refused while an experiment runs, before it begins
  * (version_live.h). json: its options, or NULL. */

@@ -18,8 +18,14 @@ Status trial_list_add(StoredTrials *list, const StoredTrial *tried, Err *err) {
         list->capacity = capacity;
     }
     char *options = sqlite3_mprintf("%s", tried->options);
-    if (!options) return fail_nomem(err, "the trials");
+    char *note = tried->note ? sqlite3_mprintf("%s", tried->note) : NULL;
+    if (!options || (tried->note && !note)) {
+        sqlite3_free(options);
+        sqlite3_free(note);
+        return fail_nomem(err, "the trials");
+    }
     list->item[list->n] = *tried;
+    list->item[list->n].note = note;
     list->item[list->n++].options = options;
     return ST_OK;
 }
@@ -27,6 +33,7 @@ Status trial_list_add(StoredTrials *list, const StoredTrial *tried, Err *err) {
 void trial_list_clear(StoredTrials *list) {
     for (int64_t i = 0; i < list->n; i++) {
         sqlite3_free(list->item[i].options);
+        sqlite3_free(list->item[i].note);
         mem_free(list->item[i].per_user);
     }
     mem_free(list->item);
@@ -74,10 +81,11 @@ static Status ensure_table(const Versioned *versioned, Err *err) {
 }
 
 /* A trial whose algorithm this library does not have is none that it would propose. */
-static Status load_row(sqlite3_stmt *row, StoredTrials *list, Err *err) {
+static Status load_row(
+    sqlite3_stmt *row, const char *(*name_of)(const char *name), StoredTrials *list, Err *err) {
     const char *name = (const char *)sqlite3_column_text(row, 0),
                *options = (const char *)sqlite3_column_text(row, 1);
-    StoredTrial tried = {.algorithm = name ? algorithm_find(name) : NULL,
+    StoredTrial tried = {.algorithm = name ? name_of(name) : NULL,
         .options = (char *)(uintptr_t)options,
         .share = sqlite3_column_double(row, 2),
         .users = sqlite3_column_int(row, 4),
@@ -86,21 +94,23 @@ static Status load_row(sqlite3_stmt *row, StoredTrials *list, Err *err) {
     return tried.algorithm && options ? trial_list_add(list, &tried, err) : ST_OK;
 }
 
-static Status load_trials(
-    const Versioned *versioned, sqlite3_int64 tuning, StoredTrials *list, Err *err) {
+static Status load_trials(const Versioned *versioned, sqlite3_int64 tuning,
+    const char *(*name_of)(const char *name), StoredTrials *list, Err *err) {
     sqlite3_stmt *row;
     TRY(sql_prepare(versioned->db, &row, err,
         "SELECT algorithm, options, share, value, users, seconds FROM \"%w\".\"%w_trials\" WHERE "
         "tuning=%lld ORDER BY trial",
         versioned->schema, versioned->name, tuning));
     Status status = ST_OK;
-    while (sql_next(versioned->db, row, &status, err)) { status = load_row(row, list, err); }
+    while (sql_next(versioned->db, row, &status, err)) {
+        status = load_row(row, name_of, list, err);
+    }
     sqlite3_finalize(row);
     return status;
 }
 
-Status trials_begin(
-    const Versioned *versioned, TuningKey *key, int resume, StoredTrials *list, Err *err) {
+Status trials_begin(const Versioned *versioned, TuningKey *key, int resume,
+    const char *(*name_of)(const char *name), StoredTrials *list, Err *err) {
     sqlite3_int64 last, same = 0;
     TRY(ensure_table(versioned, err));
     TRY(sql_integer(versioned->db, 0, &last, err,
@@ -123,7 +133,7 @@ Status trials_begin(
             "folds, seed, until, exclude_seen): begin anew without resume, or give until",
             last);
     key->tuning = last;
-    return load_trials(versioned, last, list, err);
+    return load_trials(versioned, last, name_of, list, err);
 }
 
 void trials_take_back(const Versioned *versioned, const TuningKey *key) {
@@ -138,11 +148,11 @@ Status trials_put(
     sqlite3_stmt *insert;
     TRY(sql_prepare(versioned->db, &insert, err,
         "INSERT INTO \"%w\".\"%w_trials\"(tuning, algorithm, options, metric, k, value, users, "
-        "seconds, seed, share, question) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, "
-        "CAST(printf('%%!.6g', ?8) AS REAL), ?9, ?10, ?11)",
+        "seconds, seed, share, question, note) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, "
+        "CAST(printf('%%!.6g', ?8) AS REAL), ?9, ?10, ?11, ?12)",
         versioned->schema, versioned->name));
     sqlite3_bind_int64(insert, 1, key->tuning);
-    sqlite3_bind_text(insert, 2, tried->algorithm->name, -1, SQLITE_STATIC);
+    sqlite3_bind_text(insert, 2, tried->algorithm, -1, SQLITE_STATIC);
     int code = sqlite3_bind_text(insert, 3, tried->options, -1, SQLITE_STATIC);
     sqlite3_bind_text(insert, 4, key->metric, -1, SQLITE_STATIC);
     sqlite3_bind_int64(insert, 5, key->k);
@@ -152,6 +162,7 @@ Status trials_put(
     sqlite3_bind_int64(insert, 9, key->seed);
     sqlite3_bind_double(insert, 10, tried->share);
     sqlite3_bind_text(insert, 11, key->question, -1, SQLITE_STATIC);
+    if (!code && tried->note) code = sqlite3_bind_text(insert, 12, tried->note, -1, SQLITE_STATIC);
     if (!code) return sql_finish(versioned->db, insert, err);
     sqlite3_finalize(insert);
     return sql_failed(err, versioned->db, code);

@@ -2,7 +2,6 @@
 #ifndef REC_VERSION_TRIALS_H
 #define REC_VERSION_TRIALS_H
 
-#include "../../models/model.h"
 #include "versioned.h"
 
 #define TRIALS_COLUMNS \
@@ -22,12 +21,13 @@ typedef enum TrialsState {
 Status trials_state(const Versioned *versioned, TrialsState *out, Err *err);
 
 typedef struct StoredTrial {
-    const Algorithm *algorithm;
+    const char *algorithm; /* its registry's text */
     char *options;
-    double share; /* of the users */
-    double value; /* NaN: could not be judged */
-    int32_t users;
+    double share;  /* of the users, or of the examples */
+    double value;  /* NaN: could not be judged */
+    int32_t users; /* or examples, that judged */
     double seconds;
+    char *note;       /* to be stored; NULL: none */
     double *per_user; /* each user's value, where it is kept; owned by the list */
 } StoredTrial;
 
@@ -35,7 +35,7 @@ typedef struct StoredTrials {
     StoredTrial *item;
     int64_t n, capacity;
 } StoredTrials;
-/* options is copied; per_user becomes the list's. */
+/* options and note are copied; per_user becomes the list's. */
 Status trial_list_add(StoredTrials *list, const StoredTrial *tried, Err *err);
 void trial_list_clear(StoredTrials *list);
 
@@ -49,9 +49,10 @@ typedef struct TuningKey {
 } TuningKey;
 
 /* A new number for key->tuning; with resume that of the last tuning, whose trials go to list, and
- * an error if it asked something else. */
-Status trials_begin(
-    const Versioned *versioned, TuningKey *key, int resume, StoredTrials *list, Err *err);
+ * an error if it asked something else. name_of: the registry's text of a name, NULL for one that
+ * this library does not have. */
+Status trials_begin(const Versioned *versioned, TuningKey *key, int resume,
+    const char *(*name_of)(const char *name), StoredTrials *list, Err *err);
 /* Of a command that failed inside BEGIN: the trials that it has put. */
 void trials_take_back(const Versioned *versioned, const TuningKey *key);
 Status trials_put(
