@@ -101,7 +101,7 @@ def check_page(runner, path, accept):
 
 def main(build, *arguments):
     pages = [ROOT / page for page in arguments if page != "--accept"]
-    how_to = [ROOT / "docs" / f"{page}.md" for page in ("tutorial", "tutorial.zh-CN", "troubleshooting", "first-run", "events", "search", "deployment")]
+    how_to = [ROOT / "docs" / f"{page}.md" for page in ("tutorial", "tutorial.zh-CN", "troubleshooting", "first-run", "events", "search", "deployment", "replicas")]
     pages = pages or [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs" / "reference").glob("*.md")), *how_to]
     passed = failed = 0
     with tempfile.TemporaryDirectory() as folder:

@@ -33,16 +33,21 @@ typedef struct Kmeans {
     const KmeansParams *params;
     int64_t n;
     int32_t k;
-    size_t row;       /* floats of a row */
-    float *x;         /* n x row */
-    double *norm;     /* n */
-    float *centre;    /* k x row */
-    float *turned;    /* row x up16(k) */
-    float *half_norm; /* up16(k): |centre|^2 / 2, infinite behind them */
-    int32_t *nearest;
-    double *distance; /* n: to the nearest, squared */
-    double *sum;      /* k x row */
-    double *weight;   /* k */
+    size_t row;                /* floats of a row */
+    float *x;                  /* n x row */
+    double *norm;              /* n */
+    float *centre;             /* k x row */
+    float *turned;             /* row x up16(k) */
+    float *half_norm;          /* up16(k): |centre|^2 / 2, infinite behind them */
+    int32_t *nearest, *before; /* n: before the sweep */
+    double *distance;          /* n: to the nearest, squared */
+    /* n each (Hamerly 2010): the distance to the nearest is at most upper, that to any other at
+     * least lower, so that rows whose centres cannot have changed are not looked at */
+    float *upper, *lower;
+    double *step;      /* k: how far each centre has moved since; row k: the largest of them */
+    float *half_apart; /* k: half the distance to the next centre */
+    double *sum;       /* k x row */
+    double *weight;    /* k */
     TaskFailure failure;
 } Kmeans;
 
@@ -53,6 +58,11 @@ static void kmeans_clear(Kmeans *m) {
     mem_free(m->turned);
     mem_free(m->half_norm);
     mem_free(m->nearest);
+    mem_free(m->before);
+    mem_free(m->upper);
+    mem_free(m->lower);
+    mem_free(m->step);
+    mem_free(m->half_apart);
     mem_free(m->distance);
     mem_free(m->sum);
     mem_free(m->weight);
@@ -60,55 +70,114 @@ static void kmeans_clear(Kmeans *m) {
 
 /* ---- the nearest centre of every row ---- */
 
-/* Of dot - half_norm, which falls with the distance; ties by number. */
-static int32_t largest(const float *dot, const float *half_norm, size_t k16) {
-    float best[16];
-    int32_t at[16];
-    for (int l = 0; l < 16; l++) best[l] = dot[l] - half_norm[l], at[l] = l;
+/* The two largest of dot - half_norm, which falls with the distance; ties by number. */
+static int32_t largest(const float *dot, const float *half_norm, size_t k16, float two[2]) {
+    float best[16], next[16];
+    int32_t at[16], chosen = 0;
+    for (int l = 0; l < 16; l++) {
+        best[l] = dot[l] - half_norm[l];
+        next[l] = -INFINITY;
+        at[l] = l;
+    }
     for (size_t c = 16; c < k16; c += 16)
         for (int l = 0; l < 16; l++) {
             float own = dot[c + (size_t)l] - half_norm[c + (size_t)l];
             int more = own > best[l];
+            float less = more ? best[l] : own;
+            next[l] = less > next[l] ? less : next[l];
             at[l] = more ? (int32_t)c + l : at[l];
             best[l] = more ? own : best[l];
         }
     for (int l = 1; l < 16; l++)
-        if (best[l] > best[0] || (best[l] == best[0] && at[l] < at[0]))
-            best[0] = best[l], at[0] = at[l];
-    return at[0];
+        if (best[l] > best[chosen] || (best[l] == best[chosen] && at[l] < at[chosen])) chosen = l;
+    two[0] = best[chosen];
+    two[1] = next[chosen];
+    for (int l = 0; l < 16; l++)
+        if (l != chosen && best[l] > two[1]) two[1] = best[l];
+    return at[chosen];
 }
 
-/* The products of a piece of rows with all centres pick the nearest ones; how far they are is then
- * computed in double. */
-static void assign_piece(void *context, int64_t piece, int worker) {
-    Kmeans *m = context;
-    int64_t from = piece * PIECE, rows = from + PIECE < m->n ? PIECE : m->n - from;
-    size_t k16 = up16((size_t)m->k);
-    float *dot = mem_array((size_t)rows, k16 * sizeof *dot);
-    Err err = {0};
-    (void)worker;
-    if (!dot) {
-        task_failure_note(&m->failure, fail_nomem(&err, "the segments"), &err);
-        return;
+/* sqrt(|x|^2 - 2 half) with what float32 may have lost on the way; beyond: upwards, else down. */
+static float bound_of(double norm, double half, int beyond) {
+    double slack = 1e-5 * (norm + fabs(half)) + 1e-12;
+    double square = norm - 2 * half + (beyond ? slack : -slack);
+    return (float)(sqrt(square > 0 ? square : 0) * (beyond ? 1.000001 : .999999));
+}
+
+/* Which rows of a piece may have another centre than before the last move. */
+static int64_t choose_rows(Kmeans *m, int64_t from, int64_t rows, int32_t *chosen) {
+    int64_t n = 0;
+    for (int64_t i = from; i < from + rows; i++) {
+        int32_t own = m->nearest[i];
+        m->before[i] = own;
+        if (own >= 0) {
+            m->upper[i] = (float)((m->upper[i] + m->step[own]) * 1.000001);
+            m->lower[i] = (float)((m->lower[i] - m->step[m->k]) * .999999);
+            float other = m->lower[i] > m->half_apart[own] ? m->lower[i] : m->half_apart[own];
+            if (m->upper[i] < other) continue;
+        }
+        chosen[n++] = (int32_t)(i - from);
     }
-    Product product = {.m = (size_t)rows,
+    return n;
+}
+
+/* The products of rows with all centres pick the nearest ones. */
+static void assign_chosen(Kmeans *m, int64_t from, const int32_t *chosen, int64_t n, float *room) {
+    size_t k16 = up16((size_t)m->k);
+    float *x = room, *dot = room + (size_t)n * m->row, two[2];
+    for (int64_t i = 0; i < n; i++)
+        memcpy(
+            x + (size_t)i * m->row, m->x + (size_t)(from + chosen[i]) * m->row, m->row * sizeof *x);
+    Product product = {.m = (size_t)n,
         .n = k16,
         .k = m->row,
-        .a = m->x + (size_t)from * m->row,
+        .a = x,
         .a_row = m->row,
         .a_col = 1,
         .b = m->turned,
         .b_row = k16,
         .c = dot,
         .c_row = k16};
-    product_run(&product);
-    for (int64_t i = 0; i < rows; i++) {
-        int32_t best = largest(dot + (size_t)i * k16, m->half_norm, k16);
-        m->nearest[from + i] = best;
-        m->distance[from + i] = kernels()->l2_squared(
-            m->x + (size_t)(from + i) * m->row, m->centre + (size_t)best * m->row, m->row);
+    if (n) product_run(&product);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t at = from + chosen[i];
+        m->nearest[at] = largest(dot + (size_t)i * k16, m->half_norm, k16, two);
+        m->upper[at] = bound_of(m->norm[at], two[0], 1);
+        m->lower[at] = bound_of(m->norm[at], two[1], 0);
     }
-    mem_free(dot);
+}
+
+/* How far a row is from its centre is computed in double. */
+static void assign_piece(void *context, int64_t piece, int worker) {
+    Kmeans *m = context;
+    int64_t from = piece * PIECE, rows = from + PIECE < m->n ? PIECE : m->n - from;
+    int32_t chosen[PIECE];
+    float *room = mem_array((size_t)rows, (m->row + up16((size_t)m->k)) * sizeof *room);
+    Err err = {0};
+    (void)worker;
+    if (!room) {
+        task_failure_note(&m->failure, fail_nomem(&err, "the segments"), &err);
+        return;
+    }
+    assign_chosen(m, from, chosen, choose_rows(m, from, rows, chosen), room);
+    for (int64_t i = from; i < from + rows; i++)
+        m->distance[i] = kernels()->l2_squared(
+            m->x + (size_t)i * m->row, m->centre + (size_t)m->nearest[i] * m->row, m->row);
+    mem_free(room);
+}
+
+/* Half the way to the nearest other centre: whoever is nearer than that has no nearer one. */
+static void measure_centres(Kmeans *m) {
+    for (int32_t c = 0; c < m->k; c++) {
+        double least = INFINITY;
+        for (int32_t o = 0; o < m->k && m->k <= 1000; o++) {
+            if (o == c) continue;
+            double d = kernels()->l2_squared(
+                m->centre + (size_t)c * m->row, m->centre + (size_t)o * m->row, m->row);
+            least = d < least ? d : least;
+        }
+        m->half_apart[c] = m->k > 1000 ? 0 : (float)(sqrt(least) / 2 * .999999);
+    }
 }
 
 static Status assign(Kmeans *m, Err *err) {
@@ -119,6 +188,7 @@ static Status assign(Kmeans *m, Err *err) {
         m->half_norm[c] = (float)(kernels()->dot(own, own, m->row) / 2);
         for (size_t j = 0; j < m->row; j++) m->turned[j * k16 + (size_t)c] = own[j];
     }
+    measure_centres(m);
     int64_t pieces = (m->n + PIECE - 1) / PIECE;
     int little = m->n * (int64_t)m->row * m->k < 2000000;
     return task_failure(
@@ -199,29 +269,58 @@ static int64_t farthest(const Kmeans *m) {
     return best;
 }
 
+/* Sums of the rows of each centre; of a sweep after the first only rows that have changed theirs are
+ * moved, and every 32nd one is summed anew. */
+static void sum_rows(Kmeans *m, int64_t sweep) {
+    int anew = sweep % 32 == 1;
+    if (anew) {
+        memset(m->sum, 0, (size_t)m->k * m->row * sizeof *m->sum);
+        memset(m->weight, 0, (size_t)m->k * sizeof *m->weight);
+    }
+    for (int64_t i = 0; i < m->n; i++) {
+        int32_t now = m->nearest[i], before = m->before[i];
+        double w = m->learning->labels.weight[i];
+        const float *x = m->x + (size_t)i * m->row;
+        if (!anew && now == before) continue;
+        double *sum = m->sum + (size_t)now * m->row;
+        m->weight[now] += w;
+        for (size_t j = 0; j < m->row; j++) sum[j] += w * x[j];
+        if (anew) continue;
+        sum = m->sum + (size_t)before * m->row;
+        m->weight[before] -= w;
+        for (size_t j = 0; j < m->row; j++) sum[j] -= w * x[j];
+    }
+}
+
+/* Has it rows? Weights that are taken away again leave what rounding leaves. */
+static int has_rows(const Kmeans *m, int32_t centre) {
+    if (m->weight[centre] > 1e-9) return 1;
+    for (int64_t i = 0; i < m->n; i++)
+        if (m->nearest[i] == centre) return 1;
+    return 0;
+}
+
 /* Centres become the means of their rows; an empty one the row that is farthest from its own. Gives
  * the sum of the squared moves. */
-static double move_centres(Kmeans *m) {
+static double move_centres(Kmeans *m, int64_t sweep) {
     double moved = 0;
-    memset(m->sum, 0, (size_t)m->k * m->row * sizeof *m->sum);
-    memset(m->weight, 0, (size_t)m->k * sizeof *m->weight);
-    for (int64_t i = 0; i < m->n; i++) {
-        double w = m->learning->labels.weight[i], *sum = m->sum + (size_t)m->nearest[i] * m->row;
-        const float *x = m->x + (size_t)i * m->row;
-        m->weight[m->nearest[i]] += w;
-        for (size_t j = 0; j < m->row; j++) sum[j] += w * x[j];
-    }
+    sum_rows(m, sweep);
+    m->step[m->k] = 0;
     for (int32_t c = 0; c < m->k; c++) {
         float *centre = m->centre + (size_t)c * m->row;
-        int64_t far = m->weight[c] > 0 ? -1 : farthest(m);
+        int64_t far = has_rows(m, c) ? -1 : farthest(m);
+        double square = 0;
         for (size_t j = 0; j < m->row; j++) {
             float next = far < 0 ? (float)(m->sum[(size_t)c * m->row + j] / m->weight[c])
                                  : m->x[(size_t)far * m->row + j];
             double step = (double)next - centre[j];
-            moved += step * step;
+            square += step * step;
             centre[j] = next;
         }
         if (far >= 0) m->distance[far] = 0;
+        m->step[c] = sqrt(square) * 1.000001;
+        m->step[m->k] = fmax(m->step[m->k], m->step[c]);
+        moved += square;
     }
     return moved;
 }
@@ -243,10 +342,11 @@ static double mean_variance(const Kmeans *m) {
 
 static Status run(Kmeans *m, uint64_t restart, double tolerance, double *value, Err *err) {
     TRY(begin(m, restart, err));
+    for (int64_t i = 0; i < m->n; i++) m->nearest[i] = -1; /* nothing is known */
     for (int64_t sweep = 1; sweep <= m->params->sweeps; sweep++) {
         TRY(assign(m, err));
         if (restart == 0) TRY(learn_log_add(m->learning->log, (double)sweep, inertia(m), NAN, err));
-        if (move_centres(m) <= tolerance) break;
+        if (move_centres(m, sweep) <= tolerance) break;
     }
     TRY(assign(m, err));
     *value = inertia(m);
@@ -261,13 +361,24 @@ static Status prepare(Kmeans *m, Err *err) {
     m->half_norm = mem_zeros(up16(k), sizeof *m->half_norm);
     for (size_t c = k; m->half_norm && c < up16(k); c++) m->half_norm[c] = INFINITY;
     m->nearest = mem_zeros(n, sizeof *m->nearest);
+    m->before = mem_zeros(n, sizeof *m->before);
+    m->upper = mem_zeros(n, sizeof *m->upper);
+    m->lower = mem_zeros(n, sizeof *m->lower);
+    m->norm = mem_array(n, sizeof *m->norm);
+    m->step = mem_zeros(k + 1, sizeof *m->step);
+    m->half_apart = mem_zeros(k, sizeof *m->half_apart);
     m->distance = mem_zeros(n, sizeof *m->distance);
     m->sum = mem_zeros(k, m->row * sizeof *m->sum);
     m->weight = mem_zeros(k, sizeof *m->weight);
-    return m->centre && m->turned && m->half_norm && m->nearest && m->distance && m->sum &&
-            m->weight
-        ? ST_OK
-        : fail_nomem(err, "the segments");
+    if (!m->centre || !m->turned || !m->half_norm || !m->nearest || !m->before || !m->upper ||
+        !m->lower || !m->norm || !m->step || !m->half_apart || !m->distance || !m->sum ||
+        !m->weight)
+        return fail_nomem(err, "the segments");
+    for (size_t i = 0; i < n; i++) {
+        const float *x = m->x + i * m->row;
+        m->norm[i] = kernels()->dot(x, x, m->row);
+    }
+    return ST_OK;
 }
 
 static Status train(Kmeans *m, Points *out, Err *err) {

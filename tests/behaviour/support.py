@@ -4,7 +4,7 @@ import functools, hashlib, os, random, sqlite3, subprocess, sys, unittest
 EXTENSION = os.environ["REC_EXTENSION"]
 PLAYED = os.path.join(os.path.dirname(EXTENSION), "tests", "device", "recommend")  # with a device that the CPU plays (tests/device/device.h)
 ALGORITHMS = ("popular", "item_knn", "ials", "bpr", "mf", "ease", "slim", "graph", "user_knn", "session_knn", "sequence", "repeat", "blend")
-PREDICTORS = ("linear", "ridge", "lasso", "elastic_net", "logistic", "svm", "tree", "forest", "boosting", "naive_bayes", "knn", "kmeans", "pca", "gaussian")
+PREDICTORS = ("linear", "ridge", "lasso", "elastic_net", "logistic", "svm", "kernel_svm", "factorization_machine", "neural_network", "tree", "forest", "boosting", "naive_bayes", "knn", "kmeans", "pca", "gaussian")
 HIDES_SEEN = tuple(name for name in ALGORITHMS if name not in ("session_knn", "repeat"))  # the two offer it unless exclude_seen=true
 HAS_SIMILAR = tuple(name for name in ALGORITHMS if name not in ("popular", "user_knn", "repeat"))
 

@@ -89,6 +89,21 @@ def segments_have_the_inertia_of_scikit_learn():
             close(judged["silhouette"], metrics.silhouette_score(x, segment), 1e-4, "silhouette")
 
 
+@claim_each({"uniform": (0,), "blobs": (6,), "with equal rows": (-1,)})
+def bounds_leave_no_row_at_a_centre_that_is_not_its_nearest(blobs):
+    """Rows that cannot have another centre are passed over (Hamerly): at the end the inertia that was kept is that of all distances."""
+    random = np.random.default_rng(3)
+    x = random.random((4000, 5)) if blobs <= 0 else random.normal(size=(4000, 5)) + 8 * random.normal(size=(blobs, 5))[random.integers(blobs, size=4000)]
+    if blobs < 0:
+        x = np.round(x)
+    db = connect()
+    _table(db, x.astype("<f4").astype(float))
+    _train(db, "algorithm=kmeans, clusters=23, restarts=1, tolerance=0, sweeps=1000", label="")
+    kept, = db.execute("SELECT objective FROM rec_training_log ORDER BY sweep DESC LIMIT 1").fetchone()
+    true = db.execute("SELECT sum(score * score) FROM p").fetchone()[0]
+    close(kept, true, 1e-6, "inertia", scale=true + 1e-9)
+
+
 @claim
 def components_are_those_of_scikit_learn():
     x, _ = _wine()
