@@ -87,7 +87,7 @@ static Status keep_frequent(FeatureCounts *c, const KeyMap *all, const int64_t *
     Status status = frequent && (c->keys = keymap_new()) ? ST_OK : fail_nomem(err, "the profile");
     for (int32_t i = 0; i < n && status == ST_OK; i++) frequent[i] = (Frequent){count[i], i};
     if (status == ST_OK) qsort(frequent, (size_t)n, sizeof *frequent, more_frequent);
-    for (int32_t i = 0; i < n && keymap_count(c->keys) < PROFILE_KEYS && status == ST_OK; i++) {
+    for (int32_t i = 0; status == ST_OK && i < n && keymap_count(c->keys) < PROFILE_KEYS; i++) {
         int32_t id;
         Key key = keymap_key(all, frequent[i].id);
         if (is_plain(key)) status = keymap_add(c->keys, key, &id, err);
