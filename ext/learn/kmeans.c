@@ -70,31 +70,28 @@ static void kmeans_clear(Kmeans *m) {
 
 /* ---- the nearest centre of every row ---- */
 
-/* The two largest of dot - half_norm, which falls with the distance; ties by number. */
-static int32_t largest(const float *dot, const float *half_norm, size_t k16, float two[2]) {
-    float best[16], next[16];
-    int32_t at[16], chosen = 0;
-    for (int l = 0; l < 16; l++) {
-        best[l] = dot[l] - half_norm[l];
-        next[l] = -INFINITY;
-        at[l] = l;
-    }
-    for (size_t c = 16; c < k16; c += 16)
-        for (int l = 0; l < 16; l++) {
-            float own = dot[c + (size_t)l] - half_norm[c + (size_t)l];
-            int more = own > best[l];
-            float less = more ? best[l] : own;
-            next[l] = less > next[l] ? less : next[l];
-            at[l] = more ? (int32_t)c + l : at[l];
-            best[l] = more ? own : best[l];
-        }
-    for (int l = 1; l < 16; l++)
-        if (best[l] > best[chosen] || (best[l] == best[chosen] && at[l] < at[chosen])) chosen = l;
-    two[0] = best[chosen];
-    two[1] = next[chosen];
-    for (int l = 0; l < 16; l++)
-        if (l != chosen && best[l] > two[1]) two[1] = best[l];
-    return at[chosen];
+/* The largest of n numbers, a multiple of 16: lane by lane, so that it is a few instructions. */
+static float largest(const float *x, size_t n) {
+    float lane[16];
+    for (int l = 0; l < 16; l++) lane[l] = x[l];
+    for (size_t c = 16; c < n; c += 16)
+        for (int l = 0; l < 16; l++)
+            lane[l] = x[c + (size_t)l] > lane[l] ? x[c + (size_t)l] : lane[l];
+    for (int half = 8; half; half /= 2)
+        for (int l = 0; l < half; l++)
+            lane[l] = lane[l + half] > lane[l] ? lane[l + half] : lane[l];
+    return lane[0];
+}
+
+/* The two largest of dot - half_norm, which falls with the distance; ties by number. dot: room. */
+static int32_t two_largest(float *dot, const float *half_norm, size_t k16, float two[2]) {
+    int32_t at = 0;
+    for (size_t c = 0; c < k16; c++) dot[c] -= half_norm[c];
+    two[0] = largest(dot, k16);
+    while (dot[at] != two[0] && (size_t)at + 1 < k16) at++;
+    dot[at] = -INFINITY;
+    two[1] = largest(dot, k16);
+    return at;
 }
 
 /* sqrt(|x|^2 - 2 half) with what float32 may have lost on the way; beyond: upwards, else down. */
@@ -141,7 +138,7 @@ static void assign_chosen(Kmeans *m, int64_t from, const int32_t *chosen, int64_
     if (n) product_run(&product);
     for (int64_t i = 0; i < n; i++) {
         int64_t at = from + chosen[i];
-        m->nearest[at] = largest(dot + (size_t)i * k16, m->half_norm, k16, two);
+        m->nearest[at] = two_largest(dot + (size_t)i * k16, m->half_norm, k16, two);
         m->upper[at] = bound_of(m->norm[at], two[0], 1);
         m->lower[at] = bound_of(m->norm[at], two[1], 0);
     }
