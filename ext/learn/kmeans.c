@@ -266,8 +266,8 @@ static int64_t farthest(const Kmeans *m) {
     return best;
 }
 
-/* Sums of the rows of each centre; of a sweep after the first only rows that have changed theirs are
- * moved, and every 32nd one is summed anew. */
+/* Sums of the rows of each centre; of a sweep after the first only rows that have changed theirs
+ * are moved, and every 32nd one is summed anew. */
 static void sum_rows(Kmeans *m, int64_t sweep) {
     int anew = sweep % 32 == 1;
     if (anew) {
