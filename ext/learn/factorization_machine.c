@@ -116,9 +116,8 @@ typedef struct Fitting {
     const Learning *learning;
     const MachineParams *params;
     Machine *machine; /* at what is looked at */
-    Standardised own, held;
+    LearningLabels labels;
     LossKind loss;
-    double weight_sum, held_weight;
     int64_t slices, n;
     double *gradient; /* slices x n */
     double *value;    /* slices */
@@ -153,11 +152,11 @@ static void slice_work(void *context, int64_t slice, int worker) {
     memset(gradient, 0, (size_t)f->n * sizeof *gradient);
     int64_t to = slice_from(design->n, f->slices, slice + 1);
     for (int64_t i = slice_from(design->n, f->slices, slice); i < to; i++) {
-        double w = f->own.labels.weight[i];
+        double w = f->labels.own.labels.weight[i];
         DesignRow row = design_row(design, i);
         if (i % 256 == 0 && task_cancelled(f->learning->task)) return;
         for (int32_t s = 0; s < m->n_scores; s++) score[s] = score_of(m, &row, s, sum);
-        value += w * loss_of_row(f->loss, &f->own.labels, i, score, m->n_scores);
+        value += w * loss_of_row(f->loss, &f->labels.own.labels, i, score, m->n_scores);
         for (int32_t s = 0; s < m->n_scores; s++) {
             if (m->n_scores > 1) score_of(m, &row, s, sum);
             add_score(f, &row, s, w * score[s], sum, gradient);
@@ -182,9 +181,9 @@ static Status evaluate(void *context, const double *x, double *value, double *gr
     for (int64_t i = 0; i < f->n; i++) {
         double cost = i < linear ? f->params->l2_linear : i < first ? 0 : f->params->l2;
         penalty += cost / 2 * x[i] * x[i];
-        gradient[i] = (gradient[i] + cost * x[i]) / f->weight_sum;
+        gradient[i] = (gradient[i] + cost * x[i]) / f->labels.weight;
     }
-    *value = (sum + penalty) / f->weight_sum;
+    *value = (sum + penalty) / f->labels.weight;
     return ST_OK;
 }
 
@@ -197,10 +196,10 @@ static double held_loss(const Fitting *f) {
     for (int64_t i = 0; i < design->n; i++) {
         DesignRow row = design_row(design, i);
         for (int32_t s = 0; s < m->n_scores; s++) f->scores[s] = score_of(m, &row, s, sum);
-        loss += f->held.labels.weight[i] *
-            loss_of_row(f->loss, &f->held.labels, i, f->scores, m->n_scores);
+        loss += f->labels.held.labels.weight[i] *
+            loss_of_row(f->loss, &f->labels.held.labels, i, f->scores, m->n_scores);
     }
-    return loss / f->held_weight;
+    return loss / f->labels.held_weight;
 }
 
 static Status note_step(void *context, int64_t step, double value, int *stop, Err *err) {
@@ -250,14 +249,10 @@ static Status make_room(Fitting *f, Err *err) {
     const Learning *learning = f->learning;
     size_t n = (size_t)f->n, scores = (size_t)f->machine->n_scores;
     const Machine *start = learning->start;
-    Standardised as = {.shift = start ? start->shift : 0, .scale = start ? start->scale : 1};
-    TRY(start ? labels_standardise_as(&f->own, &as, &learning->labels, learning->design->n, err)
-              : labels_standardise(&f->own, &learning->labels, learning->design->n, err));
-    if (learning->held)
-        TRY(labels_standardise_as(
-            &f->held, &f->own, &learning->held_labels, learning->held->n, err));
-    f->machine->shift = f->own.shift;
-    f->machine->scale = f->own.scale;
+    LabelScale as = {.shift = start ? start->shift : 0, .scale = start ? start->scale : 1};
+    TRY(learning_labels(&f->labels, learning, start ? &as : NULL, err));
+    f->machine->shift = f->labels.own.shift;
+    f->machine->scale = f->labels.own.scale;
     f->machine->weight = mem_zeros(n, sizeof(float));
     f->gradient = mem_array((size_t)f->slices, n * sizeof *f->gradient);
     f->value = mem_zeros((size_t)f->slices, sizeof *f->value);
@@ -275,9 +270,6 @@ static Status fit(Fitting *f, Err *err) {
     f->loss = loss_of_labels(&learning->labels);
     f->slices = learn_slices(learning->design->n, f->n);
     f->patience.steps = f->params->patience;
-    for (int64_t i = 0; i < learning->design->n; i++) f->weight_sum += learning->labels.weight[i];
-    for (int64_t i = 0; learning->held && i < learning->held->n; i++)
-        f->held_weight += learning->held_labels.weight[i];
     if (f->n > (int64_t)1 << 28)
         return fail(err, ST_BADARG, "%d columns of %d factors are more than 2^28 numbers",
             (int)f->machine->dim, (int)f->machine->factors);
@@ -297,8 +289,7 @@ static Status machine_train(const Learning *learning, void **out, Err *err) {
         .kind = (WeightsKind)params->weights};
     Fitting f = {.learning = learning, .params = params, .machine = m};
     Status status = fit(&f, err);
-    mem_free(f.own.value);
-    mem_free(f.held.value);
+    learning_labels_clear(&f.labels);
     mem_free(f.gradient);
     mem_free(f.value);
     mem_free(f.scores);

@@ -72,3 +72,25 @@ Status labels_standardise(Standardised *out, const Labels *labels, int64_t n, Er
     }
     return labels_standardise_as(out, &as, labels, n, err);
 }
+
+Status learning_labels(
+    LearningLabels *out, const Learning *learning, const LabelScale *start, Err *err) {
+    const Labels *own = &learning->labels, *held = &learning->held_labels;
+    const int64_t n = learning->design->n, n_held = learning->held ? learning->held->n : 0;
+    if (start) {
+        Standardised as = {.shift = start->shift, .scale = start->scale};
+        TRY(labels_standardise_as(&out->own, &as, own, n, err));
+    } else {
+        TRY(labels_standardise(&out->own, own, n, err));
+    }
+    if (learning->held) TRY(labels_standardise_as(&out->held, &out->own, held, n_held, err));
+    for (int64_t i = 0; i < n; i++) out->weight += own->weight[i];
+    for (int64_t i = 0; i < n_held; i++) out->held_weight += held->weight[i];
+    return ST_OK;
+}
+
+void learning_labels_clear(LearningLabels *labels) {
+    mem_free(labels->own.value);
+    mem_free(labels->held.value);
+    *labels = (LearningLabels){0};
+}

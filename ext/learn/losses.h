@@ -29,5 +29,18 @@ Status labels_standardise(Standardised *out, const Labels *labels, int64_t n, Er
 /* Other labels by the same shift and scale. */
 Status labels_standardise_as(
     Standardised *out, const Standardised *as, const Labels *labels, int64_t n, Err *err);
+/* Those of a training and of the examples that judge it (none: left empty), by the former's shift
+ * and scale, or where it goes on from a state by that one's; and the sums of their weights. */
+typedef struct LearningLabels {
+    Standardised own, held;
+    double weight, held_weight;
+} LearningLabels;
+typedef struct LabelScale {
+    double shift, scale;
+} LabelScale;
+/* start: NULL for none. *out is to be cleared, also after an error. */
+Status learning_labels(
+    LearningLabels *out, const Learning *learning, const LabelScale *start, Err *err);
+void learning_labels_clear(LearningLabels *labels);
 
 #endif

@@ -56,9 +56,9 @@ typedef struct Fitting {
     const Learning *learning;
     const NetworkParams *params;
     Network *net;
-    Standardised own, held;
+    LearningLabels labels;
     LossKind loss;
-    double mean_weight, held_weight;
+    double mean_weight;
     int64_t *order; /* n */
     /* the batch */
     const int64_t *row; /* rows of it */
@@ -126,10 +126,10 @@ static double lose(const Fitting *f, int64_t from, int64_t rows, double *score) 
     int32_t last = net->n_layers - 1, width = network_row(net, last);
     double sum = 0;
     for (int64_t r = from; r < from + rows; r++) {
-        double w = f->own.labels.weight[f->row[r]] / (f->mean_weight * (double)f->rows);
+        double w = f->labels.own.labels.weight[f->row[r]] / (f->mean_weight * (double)f->rows);
         float *delta = f->delta[last] + r * width;
         for (int32_t s = 0; s < net->n_scores; s++) score[s] = f->a[last][r * width + s];
-        sum += w * loss_of_row(f->loss, &f->own.labels, f->row[r], score, net->n_scores);
+        sum += w * loss_of_row(f->loss, &f->labels.own.labels, f->row[r], score, net->n_scores);
         memset(delta, 0, (size_t)width * sizeof *delta);
         for (int32_t s = 0; s < net->n_scores; s++) delta[s] = (float)(w * score[s]);
     }
@@ -282,8 +282,8 @@ static void held_work(void *context, int64_t slice, int worker) {
     for (int64_t i = slice_from(design->n, 16, slice); i < to; i++) {
         DesignRow row = design_row(design, i);
         network_scores_raw(f->net, &row, score);
-        sum += f->held.labels.weight[i] *
-            loss_of_row(f->loss, &f->held.labels, i, score, f->net->n_scores);
+        sum += f->labels.held.labels.weight[i] *
+            loss_of_row(f->loss, &f->labels.held.labels, i, score, f->net->n_scores);
     }
     f->slice_loss[slice] = sum;
 }
@@ -294,7 +294,7 @@ static Status held_loss(Fitting *f, double *out, Err *err) {
     if (!f->learning->held) return ST_OK;
     TRY(learn_run(f->learning->task, f->learning->held->n < 1000, 16, held_work, f, err));
     *out = 0;
-    for (int s = 0; s < 16; s++) *out += f->slice_loss[s] / f->held_weight;
+    for (int s = 0; s < 16; s++) *out += f->slice_loss[s] / f->labels.held_weight;
     return ST_OK;
 }
 
@@ -446,9 +446,9 @@ static Status make_room(Fitting *f, Err *err) {
 }
 
 static void fitting_clear(Fitting *f) {
-    void *block[] = {f->own.value, f->held.value, f->order, f->x, f->delta_x, f->batch_loss,
-        f->slice_loss, f->score, f->first, f->second, f->gradient, f->last, f->room, f->touched,
-        f->piece, f->best};
+    learning_labels_clear(&f->labels);
+    void *block[] = {f->order, f->x, f->delta_x, f->batch_loss, f->slice_loss, f->score, f->first,
+        f->second, f->gradient, f->last, f->room, f->touched, f->piece, f->best};
     for (size_t i = 0; i < sizeof block / sizeof *block; i++) mem_free(block[i]);
     for (int l = 0; l < NETWORK_LAYERS; l++) {
         mem_free(f->a[l]);
@@ -477,22 +477,13 @@ static Status fit(Fitting *f, Err *err) {
     const Learning *learning = f->learning;
     const Network *start = learning->start;
     const int64_t n = learning->design->n;
-    if (start) {
-        Standardised as = {.shift = start->shift, .scale = start->scale};
-        TRY(labels_standardise_as(&f->own, &as, &learning->labels, n, err));
-    } else {
-        TRY(labels_standardise(&f->own, &learning->labels, n, err));
-    }
-    if (learning->held)
-        TRY(labels_standardise_as(
-            &f->held, &f->own, &learning->held_labels, learning->held->n, err));
-    f->net->shift = f->own.shift;
-    f->net->scale = f->own.scale;
+    LabelScale as = {.shift = start ? start->shift : 0, .scale = start ? start->scale : 1};
+    TRY(learning_labels(&f->labels, learning, start ? &as : NULL, err));
+    f->net->shift = f->labels.own.shift;
+    f->net->scale = f->labels.own.scale;
     f->loss = loss_of_labels(&learning->labels);
     f->patience.steps = f->params->patience;
     for (int64_t i = 0; i < n; i++) f->mean_weight += learning->labels.weight[i] / (double)n;
-    for (int64_t i = 0; learning->held && i < learning->held->n; i++)
-        f->held_weight += learning->held_labels.weight[i];
     TRY(make_room(f, err));
     draw(f);
     return run(f, err);

@@ -106,13 +106,12 @@ static void number(Part *part) {
 
 /* ---- categories ---- */
 
-static void free_texts(char **text, int32_t n) {
+void onnx_key_texts_free(char **text, int32_t n) {
     for (int32_t i = 0; i < n && text; i++) mem_free(text[i]);
     mem_free(text);
 }
 
-/* Keys as texts: numbers in decimals. */
-static char **texts_of(const KeyMap *keys) {
+char **onnx_key_texts(const KeyMap *keys) {
     int32_t n = keymap_count(keys);
     char **text = mem_zeros((size_t)n, sizeof *text);
     for (int32_t i = 0; i < n && text; i++) {
@@ -121,7 +120,7 @@ static char **texts_of(const KeyMap *keys) {
         text_format(buffer, sizeof buffer, "%lld", (long long)key.integer);
         text[i] = key.text ? mem_text(key.text, key.len) : mem_text(buffer, strlen(buffer));
         if (text[i]) continue;
-        free_texts(text, n);
+        onnx_key_texts_free(text, n);
         return NULL;
     }
     return text;
@@ -140,11 +139,8 @@ static void one_hot(Part *part, const char *const *key, int32_t n) {
         onnx_node(g, "Identity", ONNX_IN(own.text), part->out);
         return;
     }
-    int64_t axis = 1;
-    onnx_int64s(g, N("axis"), &axis, 1);
-    onnx_node(g, "ReduceSum", ONNX_IN(own.text, N("axis")), N("sum"));
-    double one = 1;
-    onnx_doubles(g, N("one"), &one, 1, 1);
+    onnx_row_sum(g, own.text, N("sum"));
+    onnx_number(g, N("one"), 1);
     onnx_cast(g, N("one"), ONNX_FLOAT, N("one_float"));
     onnx_node(g, "Sub", ONNX_IN(N("one_float"), N("sum")), others.text);
     onnx_concat(g, both, 2, part->out);
@@ -198,17 +194,17 @@ static Status category(Part *part, Err *err) {
             "feature '%.60s' has more than one bucket of a hash, which ONNX has not (buckets=1, or "
             "input=columns)",
             f->name);
-    char **key = texts_of(f->keys);
+    char **key = onnx_key_texts(f->keys);
     if (!key) return fail_nomem(err, "the model");
     Status status = check_keys(f, (const char *const *)key, n, err);
     if (status != ST_OK) {
-        free_texts(key, n);
+        onnx_key_texts_free(key, n);
         return status;
     }
     onnx_input(part->g, part->input, ONNX_STRING, 1, N("given"));
     if (f->options.encode == ENCODE_TARGET) status = target(part, (const char *const *)key, n, err);
     else one_hot(part, (const char *const *)key, n);
-    free_texts(key, n);
+    onnx_key_texts_free(key, n);
     return status;
 }
 

@@ -46,9 +46,7 @@ static Status probabilities(const Predictor *predictor, OnnxGraph *g, Err *err) 
         onnx_node(g, "Sub", ONNX_IN("one", "p1"), "p0");
         onnx_concat(g, both, 2, "probabilities");
     } else if (predictor->calibration) {
-        int64_t axis = 1;
-        onnx_int64s(g, "axis", &axis, 1);
-        onnx_node(g, "ReduceSum", ONNX_IN("calibrated", "axis"), "all");
+        onnx_row_sum(g, "calibrated", "all");
         onnx_node(g, "Div", ONNX_IN("calibrated", "all"), "probabilities");
     } else if (natural) {
         onnx_node(g, "Identity", ONNX_IN("scores"), "probabilities");
@@ -63,17 +61,13 @@ static Status probabilities(const Predictor *predictor, OnnxGraph *g, Err *err) 
 static Status labels(const Predictor *predictor, OnnxGraph *g, Err *err) {
     int32_t n = predictor_classes(predictor);
     int texts = 0;
-    char **text = mem_zeros((size_t)n, sizeof *text);
+    char **text = onnx_key_texts(predictor->classes);
     int64_t *number = mem_array((size_t)n, sizeof *number);
     Status status = text && number ? ST_OK : fail_nomem(err, "the model");
     for (int32_t i = 0; i < n && status == ST_OK; i++) {
-        char buffer[32];
         Key key = keymap_key(predictor->classes, i);
         texts |= key.text != NULL;
         number[i] = key.integer;
-        text_format(buffer, sizeof buffer, "%lld", (long long)key.integer);
-        text[i] = key.text ? mem_text(key.text, key.len) : mem_text(buffer, strlen(buffer));
-        if (!text[i]) status = fail_nomem(err, "the model");
     }
     if (status == ST_OK && texts) onnx_strings(g, "classes", (const char *const *)text, n);
     else if (status == ST_OK) onnx_int64s(g, "classes", number, n);
@@ -83,8 +77,7 @@ static Status labels(const Predictor *predictor, OnnxGraph *g, Err *err) {
     onnx_node(g, "Gather", ONNX_IN("classes", "place"), "label");
     onnx_output(g, "label", texts ? ONNX_STRING : ONNX_INT64, 0);
     onnx_output(g, "probabilities", ONNX_DOUBLE, n);
-    for (int32_t i = 0; i < n && text; i++) mem_free(text[i]);
-    mem_free(text);
+    onnx_key_texts_free(text, n);
     mem_free(number);
     return status;
 }

@@ -14,6 +14,10 @@
  * error where ONNX cannot say it. */
 Status predictor_onnx(const Predictor *predictor, int by_columns, Bytes *out, Err *err);
 
+/* Keys as texts, numbers in decimals; NULL: no memory. To be freed with their number. */
+char **onnx_key_texts(const KeyMap *keys);
+void onnx_key_texts_free(char **text, int32_t n);
+
 /* The features' part: "x", N x dim floats. */
 Status onnx_features(const Predictor *predictor, OnnxGraph *g, Err *err);
 
