@@ -75,6 +75,8 @@ help:
 	@echo 'make bench-predictors rec_predictor beside scikit-learn, LightGBM, XGBoost (needs the'
 	@echo '                 network once; SECTION=shop|sets|rows|kmeans|ranking)'
 	@echo 'make bench-storefront the storefront behind nginx: p50, p99 by page, while versions go live'
+	@echo 'make cluster     three dqlite nodes with the sample shop on loopback (docs/examples/cluster);'
+	@echo '                 make cluster-kills KILLS=50, make cluster-upgrade FROM=COMMIT: its proofs'
 	@echo 'make accuracy    accuracy beside published figures (REC_DATA=DIR;'
 	@echo '                 SET=gowalla,beauty,... or search or compression; TUNE=1 chooses again)'
 	@echo 'make accuracy-honest  what algorithm=auto chooses beside the defaults, on thirds of a'

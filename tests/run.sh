@@ -3,7 +3,7 @@
 # skipped]", and adds up.
 #
 #   tests/run.sh BUILD SUITE...      a SUITE is one of: lint unit sql docs oracle behaviour python hosts
-#                              fault asan
+#                              cluster fault asan
 set -u
 build=$1; shift
 python=${PYTHON:-/usr/bin/python3} # with EMULATOR another architecture's (ext/tools/cross.mk), on which the longest test would take hours
@@ -20,6 +20,7 @@ suite_command() {
     behaviour) echo "$python tests/behaviour/run.py $build" ;;
     python) echo "tests/python/run.sh $build" ;;
     hosts) echo "tests/hosts/run.sh $build" ;;
+    cluster) echo "$python tests/cluster/run.py $build" ;;
     fault) echo "${EMULATOR:-} $build/tests/session" ;;
     asan) echo "tests/asan.sh" ;;
     lint) echo "tests/lint.sh $build" ;;

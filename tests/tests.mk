@@ -1,6 +1,6 @@
 # Tests, demo, benchmarks, lint: included by the Makefile.
 
-SUITES ?= lint unit sql docs oracle behaviour python hosts fault asan
+SUITES ?= lint unit sql docs oracle behaviour python hosts cluster fault asan
 UNIT_OBJECTS := $(patsubst %.c,$(BUILD)/tests/%.o,$(wildcard tests/unit/*.c))
 
 $(BUILD)/tests/%.o: %.c | $(BUILD)/deps.mk
@@ -59,7 +59,29 @@ storefront: all $(BUILD)/storefront.db
 	    gunicorn --chdir docs/examples/storefront --config docs/examples/storefront/gunicorn.conf.py app:app
 .PHONY: storefront
 
-# It behind nginx under load, while versions are trained and go live.
+# A node of docs/examples/cluster, three of them with the sample shop, and what is killed.
+$(BUILD)/cluster/node: docs/examples/cluster/node.c $(BUILD)/librecommend.a
+	@ext/tools/deps.sh packages cluster
+	@mkdir -p $(@D)
+	$(call SHOW,LINK)$(CC) $(CSTD) $(CWARN) -O2 -o $@ $^ -ldqlite -lsqlite3 $(LIBS)
+cluster: $(BUILD)/cluster/node $(BUILD)/shop.db
+	@/usr/bin/python3 docs/examples/cluster/cluster.py up $< $(BUILD)/shop.db $(BUILD)/cluster/nodes
+KILLS ?= 50
+SILENCE ?= 1500
+cluster-kills: all $(BUILD)/cluster/node $(BUILD)/shop.db $(BUILD)/test-deps
+	@/usr/bin/python3 tests/cluster/kills.py $(BUILD)/cluster/node $(BUILD) $(KILLS) $(SILENCE)
+# From the program of another state of the project, FROM=COMMIT, to this one.
+cluster-upgrade: all $(BUILD)/cluster/node $(BUILD)/shop.db $(BUILD)/test-deps
+	@[ -n "$(FROM)" ] || { echo 'cluster-upgrade needs FROM=COMMIT'; exit 1; }
+	@rm -rf $(BUILD)/cluster/from && git worktree prune && git worktree add --force --detach $(BUILD)/cluster/from $(FROM) >/dev/null
+	@$(MAKE) --no-print-directory -C $(BUILD)/cluster/from build/librecommend.a >/dev/null
+	@$(MAKE) --no-print-directory $(BUILD)/cluster/node-from NODE_OF=$(BUILD)/cluster/from/build/librecommend.a
+	@/usr/bin/python3 tests/cluster/upgrade.py $(BUILD)/cluster/node-from $(BUILD)/cluster/node $(BUILD)
+$(BUILD)/cluster/node-from: docs/examples/cluster/node.c $(NODE_OF)
+	$(call SHOW,LINK)$(CC) $(CSTD) $(CWARN) -O2 -o $@ $^ -ldqlite -lsqlite3 $(LIBS)
+.PHONY: cluster cluster-kills cluster-upgrade
+
+# The storefront behind nginx under load, while versions are trained and go live.
 bench-storefront: all $(BUILD)/storefront.db
 	@ext/tools/deps.sh packages storefront
 	@/usr/bin/python3 tests/bench/storefront.py $(BUILD)
