@@ -67,6 +67,7 @@ help:
 	@echo '                 SECTION=...)'
 	@echo 'make bench-models recommenders beside implicit (REC_DATA=DIR,'
 	@echo '                 SECTION=knn|ials|ranking|ease|scaling)'
+	@echo 'make bench-estimate rec_estimate beside the trainings that it foretells (REC_DATA=DIR)'
 	@echo 'make bench-sequence a training pass beside PyTorch, lists of sequence (REC_DATA=DIR,'
 	@echo '                 SECTION=pass|lists)'
 	@echo 'make bench-texts texts a second beside the transformers library (needs the network once)'

@@ -116,6 +116,10 @@ bench-models: all $(BUILD)/test-deps
 	@[ -n "$(REC_DATA)" ] || { echo 'bench-models needs REC_DATA=DIR with yelp2018'; exit 1; }
 	@/usr/bin/python3 tests/bench/models.py $(BUILD) $(SECTION)
 .PHONY: bench-models
+# rec_estimate beside the trainings that it foretells.
+bench-estimate: all $(BUILD)/shop.db $(BUILD)/test-deps
+	@/usr/bin/python3 tests/bench/estimate.py $(BUILD) $(SECTION)
+.PHONY: bench-estimate
 # A training pass of sequence beside PyTorch, and its lists.
 bench-sequence: all $(BUILD)/test-deps
 	@[ -n "$(REC_DATA)" ] || { echo 'bench-sequence needs REC_DATA=DIR with amazon-sequences'; exit 1; }

@@ -24,6 +24,7 @@
 #include "../base/json.h"
 #include "../base/memory.h"
 #include "algorithms.h"
+#include "cost.h"
 #include "scoreboard.h"
 
 enum { MAX_PARTS = 8, MODELS_BYTES = 1500, DEPTH = 1000, RRF_CONSTANT = 60 };
@@ -456,6 +457,20 @@ static int blend_wants_order(const AlgorithmParams *params) {
     return 1;
 }
 
+static void blend_cost(const CostAsk *ask, Cost *out) {
+    BlendParams params;
+    Blend *blend = mem_zeros(1, sizeof *blend);
+    memcpy(&params, ask->params, sizeof params);
+    int is_read = blend && read_parts(&params, blend, NULL) == ST_OK;
+    for (int c = 0; is_read && c < blend->n; c++) {
+        CostAsk part = *ask;
+        part.algorithm = blend->part[c].algorithm;
+        part.params = &blend->part[c].params;
+        if (part.algorithm->cost) part.algorithm->cost(&part, out);
+    }
+    mem_free(blend);
+}
+
 const Algorithm blend_algorithm = {
     .name = "blend",
     .least_events = 1000,
@@ -470,6 +485,7 @@ const Algorithm blend_algorithm = {
     .wants_order = blend_wants_order,
     .check = blend_check,
     .reweigh = blend_reweigh,
+    .cost = blend_cost,
     .train = blend_train,
     .write = blend_write,
     .read = blend_read,

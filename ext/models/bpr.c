@@ -28,6 +28,7 @@
 #include "../base/random.h"
 #include "../math/kernels.h"
 #include "algorithms.h"
+#include "cost.h"
 #include "factors.h"
 
 typedef struct BprParams {
@@ -302,6 +303,15 @@ static Status bpr_prepare(ModelQuery *query, Err *err) {
     return ST_OK;
 }
 
+static void bpr_cost(const CostAsk *ask, Cost *out) {
+    BprParams p;
+    memcpy(&p, ask->params, sizeof p);
+    double pairs = (double)csr_nnz(&ask->data->by_user), d = (double)p.factors;
+    out->vector += (double)p.sweeps * pairs * 40 * d;
+    out->bytes += 4 * d * ask->data->by_user.n_rows + 8 * pairs;
+    cost_factors(out, ask, d + 1);
+}
+
 const Algorithm bpr_algorithm = {
     .name = "bpr",
     .least_events = 20000,
@@ -312,6 +322,7 @@ const Algorithm bpr_algorithm = {
     .tune_space = "{\"factors\":[32,64],\"rate\":{\"min\":0.01,\"max\":0.1,\"log\":true},\"reg\":{"
                   "\"min\":0.001,\"max\":0.05,\"log\":true}}",
     .params_size = sizeof(BprParams),
+    .cost = bpr_cost,
     .train = bpr_train,
     .write = bpr_write,
     .read = bpr_read,

@@ -27,6 +27,7 @@
 #include "../math/kernels.h"
 #include "../math/svd.h"
 #include "algorithms.h"
+#include "cost.h"
 #include "factors.h"
 #include "scoreboard.h"
 
@@ -362,12 +363,31 @@ static double content_alike(const Model *model, int32_t a, int32_t b) {
     return most > 0 ? fmax(0, cosine(state, a, b) / most) : 0;
 }
 
+static void content_cost(const CostAsk *ask, Cost *out) {
+    ContentParams p;
+    memcpy(&p, ask->params, sizeof p);
+    const Dataset *data = ask->data;
+    double items = data->by_user.n_cols, letters = 0, d = data->vector_dim;
+    for (int32_t i = 0; data->item_text && i < data->by_user.n_cols; i++)
+        letters += data->item_text[i] ? (double)strlen(data->item_text[i]) : 0;
+    double words = letters / 6;
+    out->alone += 2 * letters;
+    out->bytes += 24 * words;
+    out->stored += 8 * words;
+    if (p.factors > 0 && !data->vector_dim) {
+        d = (double)p.factors;
+        cost_svd(out, words, items, fmin(words, 10 * items), d);
+    }
+    cost_factors(out, ask, d);
+}
+
 const Algorithm content_algorithm = {
     .name = "content",
     .summary = "items like the user's by their texts and vectors; knows items that nobody has yet",
     .wants_items = 1,
     .options = content_options,
     .params_size = sizeof(ContentParams),
+    .cost = content_cost,
     .train = content_train,
     .write = content_write,
     .read = content_read,

@@ -35,6 +35,7 @@
 #include "../math/dense.h"
 #include "../math/kernels.h"
 #include "algorithms.h"
+#include "cost.h"
 #include "examples.h"
 #include "neighbours.h"
 
@@ -464,6 +465,25 @@ static int ease_wants_order(const AlgorithmParams *params) {
     return p.examples.target != TARGET_SELF;
 }
 
+static void ease_cost(const CostAsk *ask, Cost *out) {
+    EaseParams p;
+    memcpy(&p, ask->params, sizeof p);
+    double n = ask->data->by_user.n_cols, all = n;
+    if (p.max_items > 0 && (double)p.max_items < n) n = (double)p.max_items;
+    double side = ceil(n / TILE) * TILE, kept = fmin((double)p.neighbours, n);
+    ExamplesCost examples = cost_examples(ask, &p.examples);
+    out->product += side * side * (.6 * side + TILE);
+    out->scatter += examples.squares + n * n;
+    if (p.examples.target != TARGET_SELF) {
+        out->scatter += examples.products;
+        out->vector += n * fmin(n * n, examples.products) / 2;
+    }
+    out->bytes += 2 * side * side + 8 * side * TILE +
+        ask->threads * n * (24 + 8.0 * NEIGHBOUR_PIECE) + 24 * n * kept + 12 * examples.entries +
+        8 * all;
+    out->stored += 8 * n * kept;
+}
+
 const Algorithm ease_algorithm = {
     .name = "ease",
     .least_events = 5000,
@@ -475,6 +495,7 @@ const Algorithm ease_algorithm = {
     .by_session = ease_wants_order,
     .wants_order = ease_wants_order,
     .recency = ease_recency,
+    .cost = ease_cost,
     .train = ease_train,
     NEIGHBOURS_SERVE,
 };

@@ -34,6 +34,7 @@
 #include "../math/kernels.h"
 #include "../math/svd.h"
 #include "algorithms.h"
+#include "cost.h"
 #include "neighbours.h"
 
 typedef struct GraphParams {
@@ -372,6 +373,31 @@ static Status graph_train(Model *model, const Dataset *data, Task *task, Err *er
     return status;
 }
 
+static void graph_cost(const CostAsk *ask, Cost *out) {
+    GraphParams p;
+    memcpy(&p, ask->params, sizeof p);
+    const Csr *by_user = &ask->data->by_user;
+    double pairs = (double)csr_nnz(by_user), users = by_user->n_rows, items = by_user->n_cols;
+    if (complete(&p, by_user->n_rows, by_user->n_cols, NULL) != ST_OK) return;
+    double products = p.filter == GFCF ? 1
+        : p.filter == BSPM             ? 1 + (p.solver == RK4 ? 4 : 1)
+                                       : (double)p.order;
+    out->vector += products * items * (2 * pairs + users);
+    out->product += 2 * items * items * (double)p.factors;
+    out->scatter += items * items;
+    out->bytes += 16 * pairs + 4 * items * (double)p.factors +
+        ask->threads * 12.0 * NEIGHBOUR_PIECE * (users + 4 * items);
+    if (p.factors > 0) cost_svd(out, pairs, users, items, (double)p.factors);
+    /* where nothing makes it dense, P has what is had together */
+    if (p.factors > 0 || products > 1) {
+        double kept = items * fmin((double)p.neighbours, items);
+        out->bytes += 28 * kept;
+        out->stored += 8 * kept;
+    } else {
+        cost_neighbours(out, ask, (double)p.neighbours, cost_squares(by_user));
+    }
+}
+
 const Algorithm graph_algorithm = {
     .name = "graph",
     .least_events = 5000,
@@ -382,6 +408,7 @@ const Algorithm graph_algorithm = {
         "{\"filter\":[\"chebycf\"],\"flatness\":{\"min\":1,\"max\":10,\"log\":true},\"degree_"
         "power\":{\"min\":0,\"max\":0.5},\"ideal_weight\":[0.1,0.2,0.4],\"factors\":[128,256]}",
     .params_size = sizeof(GraphParams),
+    .cost = graph_cost,
     .train = graph_train,
     NEIGHBOURS_SERVE,
 };

@@ -32,6 +32,7 @@
  * the history of c_uj y_i' A_u^-1 y_j, exactly. Cost of a sweep: for a row of n entries the lesser
  * of n d^2 / 2 + d^3 / 6 and n^2 d / 2 + n^3 / 6 multiply-adds; blocks of b: n (d^2 / b + d b / 2)
  * + d b^2 / 6. A fold-in: n d^2 / 2 + d^3 / 6. */
+#include "cost.h"
 #include "ials.h"
 
 #include <math.h>
@@ -174,6 +175,38 @@ static Status ials_contributions(const ModelQuery *query, int32_t item, double *
     return ST_OK;
 }
 
+/* Multiply-adds of solving all rows exactly: each in the cheaper of two ways (ials_solve.h). */
+static double solving(const Csr *rows, double d) {
+    double sum = 0;
+    for (int32_t r = 0; r < rows->n_rows; r++) {
+        double n = (double)csr_row_len(rows, r);
+        sum += fmin(n * d * d / 2 + d * d * d / 6, n * n * d / 2 + n * n * n / 6);
+    }
+    return sum;
+}
+
+static void ials_cost(const CostAsk *ask, Cost *out) {
+    IalsParams p;
+    memcpy(&p, ask->params, sizeof p);
+    const Csr *by_user = &ask->data->by_user;
+    double pairs = (double)csr_nnz(by_user), d = (double)p.factors, sweeps = (double)p.sweeps,
+           users = by_user->n_rows, items = by_user->n_cols, rows = users + items;
+    if (p.solver == EXACT) {
+        /* solved; turned there and back; Gram matrices of the solution and of the objective */
+        out->product += sweeps *
+            (2.4 * (solving(by_user, d) + solving(&ask->data->by_item, d)) + 5 * rows * d * d);
+        out->vector += sweeps * 6 * pairs * d;
+    } else {
+        double b = (double)p.block, blocks = ceil(d / b);
+        out->product += sweeps * 2.4 * (blocks + 1) *
+                (pairs * b * b + rows * (d * b + b * b * b / 6)) +
+            sweeps * rows * d * d;
+        out->vector += sweeps * (2 * blocks * pairs * (d + b) + 2 * pairs * d);
+    }
+    out->bytes += 4 * d * users + 8 * pairs + 4 * d * (p.solver == EXACT ? fmax(users, items) : 0);
+    cost_factors(out, ask, d);
+}
+
 const Algorithm ials_algorithm = {
     .name = "ials",
     .least_events = 5000,
@@ -186,6 +219,7 @@ const Algorithm ials_algorithm = {
         "{\"factors\":[32,64,128],\"unobserved_weight\":{\"min\":0.003,\"max\":1,\"log\":true},"
         "\"reg\":{\"min\":0.0003,\"max\":0.03,\"log\":true},\"confidence\":[0,1,5]}",
     .params_size = sizeof(IalsParams),
+    .cost = ials_cost,
     .train = ials_train,
     .write = ials_write,
     .read = ials_read,

@@ -26,6 +26,7 @@
 
 #include "../base/memory.h"
 #include "algorithms.h"
+#include "cost.h"
 #include "neighbours.h"
 #include "similarity.h"
 
@@ -331,6 +332,24 @@ static int knn_wants_order(const AlgorithmParams *params) {
     return p.pairs == PAIRS_ORDERED;
 }
 
+static void item_knn_cost(const CostAsk *ask, Cost *out) {
+    KnnParams p;
+    memcpy(&p, ask->params, sizeof p);
+    double pairs = (double)csr_nnz(&ask->data->by_user), additions;
+    if (p.pairs == PAIRS_ORDERED) {
+        /* both ways, for the sums of rows and columns and for the rows */
+        additions = 2 * cost_places(ask->data, p.window).pairs;
+        out->scatter += 5 * additions;
+        out->bytes += 20 * pairs;
+    } else {
+        additions = cost_squares(&ask->data->by_user);
+        out->scatter += additions;
+        out->alone += 10 * pairs;
+        out->bytes += 16 * pairs;
+    }
+    cost_neighbours(out, ask, (double)p.neighbours, additions);
+}
+
 const Algorithm item_knn_algorithm = {
     .name = "item_knn",
     .least_events = 1000,
@@ -348,6 +367,7 @@ const Algorithm item_knn_algorithm = {
     .by_session = knn_wants_order,
     .wants_order = knn_wants_order,
     .recency = knn_recency,
+    .cost = item_knn_cost,
     .train = knn_train,
     NEIGHBOURS_SERVE,
 };

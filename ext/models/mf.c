@@ -19,6 +19,7 @@
 #include "../math/dense.h"
 #include "../math/kernels.h"
 #include "algorithms.h"
+#include "cost.h"
 #include "factors.h"
 
 typedef struct MfParams {
@@ -300,6 +301,19 @@ static Status mf_prepare(ModelQuery *query, Err *err) {
 
 static double mf_stranger(const Model *model) { return ((const MfState *)model->state)->mean; }
 
+static void mf_cost(const CostAsk *ask, Cost *out) {
+    MfParams p;
+    memcpy(&p, ask->params, sizeof p);
+    double pairs = (double)csr_nnz(&ask->data->by_user), d = (double)p.factors + 1,
+           rows = (double)ask->data->by_user.n_rows + ask->data->by_user.n_cols;
+    /* small systems: what a call takes counts more than what it computes */
+    out->vector += (double)p.sweeps *
+        (2 * pairs * (d * d / 2 + 10 * d) + rows * (d * d * d / 6 + 10000));
+    out->alone += (double)p.sweeps * 10 * pairs;
+    out->bytes += 4 * (d + 1) * ask->data->by_user.n_rows;
+    cost_factors(out, ask, d + 1);
+}
+
 const Algorithm mf_algorithm = {
     .name = "mf",
     .least_events = 5000,
@@ -310,6 +324,7 @@ const Algorithm mf_algorithm = {
     .options = mf_options,
     .tune_space = "{\"factors\":[8,16,32],\"reg\":{\"min\":0.02,\"max\":0.5,\"log\":true}}",
     .params_size = sizeof(MfParams),
+    .cost = mf_cost,
     .train = mf_train,
     .write = mf_write,
     .read = mf_read,

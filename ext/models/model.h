@@ -113,6 +113,9 @@ typedef struct ModelQuery {
     void *scratch;    /* the algorithm's own */
 } ModelQuery;
 
+struct CostAsk;
+struct Cost;
+
 struct Algorithm {
     const char *name;
     const char *summary;  /* one line for rec_options and the reference */
@@ -148,6 +151,8 @@ struct Algorithm {
     /* Make a trained model one of these options, where they differ in nothing that training reads:
      * 1; else 0, and nothing has changed. NULL: never. */
     int (*reweigh)(Model *model, const AlgorithmParams *params);
+    /* Add what a training takes (cost.h). */
+    void (*cost)(const struct CostAsk *ask, struct Cost *out);
     /* Fill model->state from the data; model->params, common, items and popularity are set. */
     Status (*train)(Model *model, const Dataset *data, Task *task, Err *err);
     void (*write)(const Model *model, Bytes *out);

@@ -18,6 +18,7 @@
 #include "../base/bits.h"
 #include "../base/memory.h"
 #include "algorithms.h"
+#include "cost.h"
 
 typedef struct PopularParams {
     int64_t count;
@@ -117,6 +118,11 @@ static Status popular_rank(
     return ST_OK;
 }
 
+static void popular_cost(const CostAsk *ask, Cost *out) {
+    out->alone += 2 * (double)csr_nnz(&ask->data->by_user);
+    out->stored += 8.0 * ask->data->by_user.n_cols;
+}
+
 const Algorithm popular_algorithm = {
     .name = "popular",
     .summary = "what most users have; the same list for everybody",
@@ -127,6 +133,7 @@ const Algorithm popular_algorithm = {
     .options = popular_options,
     .tune_space = "{\"half_life\":[0,7,30,90]}",
     .params_size = sizeof(PopularParams),
+    .cost = popular_cost,
     .train = popular_train,
     .write = popular_write,
     .read = popular_read,

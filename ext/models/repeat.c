@@ -32,6 +32,7 @@
 #include "../base/memory.h"
 #include "algorithms.h"
 #include "cadence.h"
+#include "cost.h"
 #include "user_rows.h"
 
 typedef struct RepeatParams {
@@ -257,6 +258,16 @@ static Status repeat_contributions(const ModelQuery *query, int32_t item, double
     return ST_OK;
 }
 
+static void repeat_cost(const CostAsk *ask, Cost *out) {
+    RepeatParams p;
+    memcpy(&p, ask->params, sizeof p);
+    double pairs = (double)csr_nnz(&ask->data->by_user);
+    if (p.variant != TIFU) return;
+    out->alone += 6 * pairs;
+    out->bytes += 24 * pairs;
+    out->stored += 8 * pairs + 8.0 * ask->data->by_user.n_rows;
+}
+
 const Algorithm repeat_algorithm = {
     .name = "repeat",
     .least_events = 500,
@@ -273,6 +284,7 @@ const Algorithm repeat_algorithm = {
     .params_size = sizeof(RepeatParams),
     .baskets = repeat_baskets,
     .wants_order = repeat_wants_order,
+    .cost = repeat_cost,
     .train = repeat_train,
     .write = repeat_write,
     .read = repeat_read,

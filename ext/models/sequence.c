@@ -20,6 +20,7 @@
 #include "../math/kernels.h"
 #include "../nn/sampled_softmax.h"
 #include "algorithms.h"
+#include "cost.h"
 #include "factors.h"
 #include "sequence_pause.h"
 #include "sequence_step.h"
@@ -331,6 +332,29 @@ static Status sequence_prepare(ModelQuery *query, Err *err) {
     return ST_OK;
 }
 
+/* A pass: forwards and backwards thrice the multiply-adds of the blocks, of the scores against the
+ * items drawn and the batch's own, and of an attention over the length. */
+static void sequence_cost(const CostAsk *ask, Cost *out) {
+    SequenceParams p;
+    memcpy(&p, ask->params, sizeof p);
+    const Dataset *data = ask->data;
+    double d = (double)p.dim, items = data->by_user.n_cols, tokens = 0, length = (double)p.length;
+    for (int32_t u = 0; data->visit && u < data->by_user.n_rows; u++)
+        tokens += fmax(0, (double)(data->visit_start[u + 1] - data->visit_start[u]) - 1);
+    double mean = tokens / fmax(1, data->by_user.n_rows), batch = (double)p.batch * mean,
+           against = p.sampled ? fmin(items, (double)p.sampled + batch) : items;
+    double token = 1.8 * d * (12 * d * (double)p.blocks + against + 2 * fmin(mean, length));
+    out->product += (double)p.passes * tokens * token;
+    out->vector += (double)p.passes * tokens / fmax(1, batch) * 6 * d * items;
+    out->bytes += step_bytes(&p, data->by_user.n_cols, ask->threads);
+    double together = cost_places(data, 50).pairs;
+    out->scatter += 4 * together;
+    cost_svd(out, fmin(2 * together, 300 * items), items, items, d);
+    EncoderShape shape = sequence_shape(&p);
+    out->stored += 4 * (double)encoder_floats(&shape);
+    cost_factors(out, ask, d);
+}
+
 const Algorithm sequence_algorithm = {
     .name = "sequence",
     .least_events = 20000,
@@ -347,6 +371,7 @@ const Algorithm sequence_algorithm = {
     .by_session = sequence_wants_order,
     .wants_order = sequence_wants_order,
     .check = sequence_check,
+    .cost = sequence_cost,
     .train = sequence_train,
     .write = sequence_write,
     .read = sequence_read,

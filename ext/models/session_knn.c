@@ -36,6 +36,7 @@
 
 #include "../base/memory.h"
 #include "algorithms.h"
+#include "cost.h"
 #include "scoreboard.h"
 
 typedef struct SessionParams {
@@ -445,6 +446,13 @@ static int session_by_session(const AlgorithmParams *params) {
     return 1;
 }
 
+static void session_knn_cost(const CostAsk *ask, Cost *out) {
+    double pairs = (double)csr_nnz(&ask->data->by_user);
+    out->alone += 100 * pairs;
+    out->bytes += 24 * pairs;
+    out->stored += 8 * pairs + 8.0 * ask->data->by_user.n_rows;
+}
+
 const Algorithm session_knn_algorithm = {
     .name = "session_knn",
     .least_events = 1000,
@@ -456,6 +464,7 @@ const Algorithm session_knn_algorithm = {
     .tune_space = "{\"variant\":[\"vsknn\",\"stan\",\"vstan\"],\"neighbours\":[100,500,1500],"
                   "\"length\":[2,5,10,20],\"idf_weight\":[0,1,5]}",
     .params_size = sizeof(SessionParams),
+    .cost = session_knn_cost,
     .train = session_train,
     .write = session_write,
     .read = session_read,

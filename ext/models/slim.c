@@ -21,6 +21,7 @@
 
 #include "../base/memory.h"
 #include "algorithms.h"
+#include "cost.h"
 #include "examples.h"
 #include "neighbours.h"
 
@@ -213,6 +214,18 @@ static int slim_wants_order(const AlgorithmParams *params) {
     return p.examples.target != TARGET_SELF;
 }
 
+static void slim_cost(const CostAsk *ask, Cost *out) {
+    SlimParams p;
+    memcpy(&p, ask->params, sizeof p);
+    ExamplesCost examples = cost_examples(ask, &p.examples);
+    double items = ask->data->by_user.n_cols, k = fmin((double)p.neighbours, items);
+    /* passes over the rows that hold an item's candidates, which are had about as often as it */
+    double passes = p.examples.target == TARGET_SELF ? 25 : 5;
+    out->scatter += examples.products + passes * k * examples.entries;
+    out->bytes += 24 * examples.entries + ask->threads * (8 * examples.rows + 36 * items);
+    cost_neighbours(out, ask, .8 * k, examples.products);
+}
+
 const Algorithm slim_algorithm = {
     .name = "slim",
     .least_events = 5000,
@@ -228,6 +241,7 @@ const Algorithm slim_algorithm = {
     .by_session = slim_wants_order,
     .wants_order = slim_wants_order,
     .recency = slim_recency,
+    .cost = slim_cost,
     .train = slim_train,
     NEIGHBOURS_SERVE,
 };

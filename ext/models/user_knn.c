@@ -18,6 +18,7 @@
 
 #include "../base/memory.h"
 #include "algorithms.h"
+#include "cost.h"
 #include "neighbours.h"
 #include "similarity.h"
 #include "user_rows.h"
@@ -227,6 +228,13 @@ static Status user_knn_prepare(ModelQuery *query, Err *err) {
     return ST_OK;
 }
 
+static void user_knn_cost(const CostAsk *ask, Cost *out) {
+    double pairs = (double)csr_nnz(&ask->data->by_user);
+    out->alone += 25 * pairs;
+    out->bytes += 24 * pairs;
+    out->stored += 8 * pairs + 8.0 * ask->data->by_user.n_rows;
+}
+
 const Algorithm user_knn_algorithm = {
     .name = "user_knn",
     .least_events = 1000,
@@ -236,6 +244,7 @@ const Algorithm user_knn_algorithm = {
     .tune_space = "{\"similarity\":[\"cosine\",\"tfidf\",\"jaccard\"],\"neighbours\":{\"min\":30,"
                   "\"max\":500,\"log\":true}}",
     .params_size = sizeof(UserKnnParams),
+    .cost = user_knn_cost,
     .train = user_knn_train,
     .write = user_knn_write,
     .read = user_knn_read,

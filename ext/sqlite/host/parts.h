@@ -37,6 +37,7 @@
     X(shadow) \
     X(shilling) \
     X(drift) \
+    X(estimate) \
     X(describe) \
     X(evaluate) \
     X(compare) \

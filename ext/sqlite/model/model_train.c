@@ -24,25 +24,30 @@ static Status take_start(const ModelDefinition *definition, Model **out, Err *er
     return version ? model_of_version(definition, version, out, err) : ST_OK;
 }
 
-/* Everything that is read, and the training. */
-static Status read_and_train(const ModelDefinition *definition, EventsReader *reader,
-    const TrainWindow *window, Dataset *data, Task *task, Model **out, Err *err) {
+Status train_read(const ModelDefinition *definition, EventsReader *reader,
+    const TrainWindow *window, Profile *profile, Dataset *data, Task *task, Err *err) {
     DatasetRules rules = model_rules(
         definition->algorithm, &definition->common, &definition->params);
-    Profile *profile = NULL;
-    Model *start = NULL;
+    task_phase(task, "reading events", "events", 0, 0);
     TRY(dataset_init(data, err));
     TRY(items_list(definition, data, err));
     reader->task = task;
     Status status = events_read_all(
         reader, definition, window->has_until, window->until, data, err);
     reader->task = NULL;
-    if (status == ST_OK && !(profile = mem_array(1, sizeof *profile)))
-        status = fail_nomem(err, "the days");
-    if (status == ST_OK) status = profile_training(profile, definition, data, err);
+    if (status == ST_OK && profile) status = profile_training(profile, definition, data, err);
     if (status == ST_OK) status = dataset_finish(data, &rules, task, err);
     if (status == ST_OK && task_poll(task)) status = fail(err, ST_CANCELLED, "interrupted");
-    if (status == ST_OK) status = items_read(definition, data, task, err);
+    return status == ST_OK ? items_read(definition, data, task, err) : status;
+}
+
+/* Everything that is read, and the training. */
+static Status read_and_train(const ModelDefinition *definition, EventsReader *reader,
+    const TrainWindow *window, Dataset *data, Task *task, Model **out, Err *err) {
+    Profile *profile = mem_array(1, sizeof *profile);
+    Model *start = NULL;
+    Status status = profile ? train_read(definition, reader, window, profile, data, task, err)
+                            : fail_nomem(err, "the days");
     if (status == ST_OK) status = take_start(definition, &start, err);
     if (status == ST_OK)
         status = model_train(out, definition->algorithm, &definition->common, &definition->params,
@@ -64,7 +69,6 @@ Status train_definition(const ModelDefinition *definition, EventsReader *reader,
         &job, "train", definition->id.name, &task, definition->id.db, window->progress, err));
     limits_begin(&window->limits, &task);
     reader->max_rows = window->limits.max_rows;
-    task_phase(&task, "reading events", "events", 0, 0);
     Status status = read_and_train(definition, reader, window, &data, &task, out, err);
     if (status == ST_OK) {
         (*out)->has_until = window->has_until;

@@ -23,4 +23,9 @@ typedef struct TrainWindow {
 Status train_definition(const ModelDefinition *definition, EventsReader *reader,
     TrainWindow *window, Model **out, Err *err);
 
+/* The data that a training by the definition reads, finished. profile: of its days, or NULL. */
+struct Profile;
+Status train_read(const ModelDefinition *definition, EventsReader *reader,
+    const TrainWindow *window, struct Profile *profile, Dataset *data, Task *task, Err *err);
+
 #endif
