@@ -42,6 +42,7 @@ Status dataset_add(Dataset *data, Key user, Key item, double weight, double time
     if (!isfinite(weight) || fabs(weight) > DATASET_MAX_WEIGHT)
         return fail(err, ST_BADARG, "event %lld has weight %g (-1e12..1e12)",
             (long long)data->n_events + 1, weight);
+    if (data->only_listed && keymap_find(data->items, item) < 0) return ST_OK;
     if (data->n_events == data->capacity) {
         int64_t capacity = data->capacity + data->capacity / 2 + 1024;
         Event *grown = mem_resize(data->event, (size_t)capacity, sizeof *grown);

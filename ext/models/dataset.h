@@ -74,6 +74,7 @@ typedef struct Dataset {
     /* Of the items table, where the algorithm wants it. */
     /* items that were added by dataset_list_item: they stay without an event too */
     int32_t n_listed;
+    int only_listed;    /* set before the first event: those of other items are left out */
     char **item_text;   /* per item: its text, or NULL; owned */
     float *item_vector; /* items x vector_dim: 0 where there is none */
     int32_t vector_dim;

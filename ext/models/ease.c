@@ -37,6 +37,7 @@
 #include "algorithms.h"
 #include "cost.h"
 #include "examples.h"
+#include "item_sums.h"
 #include "neighbours.h"
 
 typedef struct EaseParams {
@@ -73,7 +74,7 @@ static const OptSpec ease_options[] = {
 typedef struct Ease {
     EaseParams params;
     const Model *model;
-    const Dataset *data;
+    const ItemSums *sums; /* in the examples' place; or NULL */
     Examples examples;
     Csr said;       /* target=next, both: S'T by target, n x n */
     double ratio;   /* dropout / (1 - dropout) */
@@ -128,11 +129,30 @@ static void gram_row(const Ease *e, int32_t row, double *sum) {
             col / TILE)[(size_t)(row % TILE) * TILE + (size_t)(col % TILE)] = (float)sum[col];
 }
 
+/* The columns of A from sums: of the pairs with the items of a block, each where it belongs below
+ * the diagonal, and in the block's own tile above it too. */
+static void gram_column(const Ease *e, int32_t place) {
+    const ItemSums *sums = e->sums;
+    int32_t item = e->item[place];
+    size_t c = (size_t)(place % TILE);
+    for (int64_t a = sums->row_start[item]; a < sums->row_start[item + 1]; a++) {
+        int32_t other = e->place[sums->col[a]];
+        double count = sums->count[a];
+        if (other < 0) continue;
+        if (other == place) count += e->params.reg + e->ratio * count;
+        size_t r = (size_t)(other % TILE);
+        tile_at(e, other / TILE, place / TILE)[r * TILE + c] = (float)count;
+        if (other / TILE == place / TILE)
+            tile_at(e, place / TILE, place / TILE)[c * TILE + r] = (float)count;
+    }
+}
+
 static void gram_piece(void *context, int64_t piece, int worker) {
     const Ease *e = context;
     int32_t from = (int32_t)piece * TILE, to = from + TILE;
     for (int32_t row = from; row < to; row++) {
-        if (row < e->n) gram_row(e, row, e->sum[worker]);
+        if (row < e->n && e->sums) gram_column(e, row);
+        else if (row < e->n) gram_row(e, row, e->sum[worker]);
         else tile_at(e, row / TILE, row / TILE)[(size_t)(row % TILE) * (TILE + 1)] = 1;
     }
 }
@@ -255,7 +275,7 @@ static void multiply_rows(const Ease *e, int32_t count, size_t width, float *row
 }
 
 static double users_of(const Ease *e, int32_t place) {
-    return (double)csr_row_len(&e->data->by_item, e->item[place]);
+    return fmax(1, (double)e->model->popularity[e->item[place]]); /* noise may leave none */
 }
 
 static void discount_row(const Ease *e, int32_t place, float *row) {
@@ -439,22 +459,37 @@ static Recency ease_recency(const AlgorithmParams *params) {
     return examples_recency(&p.examples, p.recency);
 }
 
+static Status train(Ease *e, Model *model, const Dataset *data, Task *task, Err *err) {
+    memcpy(&e->params, &model->params, sizeof e->params);
+    e->ratio = e->params.dropout / (1 - e->params.dropout);
+    TRY(choose_items(e, err));
+    TRY(check_memory(e, task->threads, err));
+    if (data) TRY(examples_init(&e->examples, model, data, &e->params.examples, "ease", task, err));
+    TRY(allocate(e, task->threads, err));
+    if (data) TRY(multiply_targets(e, task, err));
+    TRY(invert(e, task, err));
+    task_phase(task, "neighbours", "items", e->n, e->rows.n_pieces);
+    TRY(task_run(task, e->rows.n_pieces, rows_piece, e, err));
+    if (e->failed) return fail_nomem(err, "the neighbours");
+    free_tiles(e);
+    return neighbours_finish(model, &e->rows, 0, err);
+}
+
 static Status ease_train(Model *model, const Dataset *data, Task *task, Err *err) {
-    Ease e = {.model = model, .data = data};
+    Ease e = {.model = model};
+    Status status = train(&e, model, data, task, err);
+    clear(&e, task->threads);
+    return status;
+}
+
+static Status ease_train_sums(Model *model, const ItemSums *sums, Task *task, Err *err) {
+    Ease e = {.model = model, .sums = sums, .examples = {.shared = 1}};
     memcpy(&e.params, &model->params, sizeof e.params);
-    e.ratio = e.params.dropout / (1 - e.params.dropout);
-    Status status = choose_items(&e, err);
-    if (status == ST_OK) status = check_memory(&e, task->threads, err);
-    if (status == ST_OK)
-        status = examples_init(&e.examples, model, data, &e.params.examples, "ease", task, err);
-    if (status == ST_OK) status = allocate(&e, task->threads, err);
-    if (status == ST_OK) status = multiply_targets(&e, task, err);
-    if (status == ST_OK) status = invert(&e, task, err);
-    task_phase(task, "neighbours", "items", e.n, e.rows.n_pieces);
-    if (status == ST_OK) status = task_run(task, e.rows.n_pieces, rows_piece, &e, err);
-    if (status == ST_OK && e.failed) status = fail_nomem(err, "the neighbours");
-    free_tiles(&e);
-    if (status == ST_OK) status = neighbours_finish(model, &e.rows, 0, err);
+    const ExampleParams *p = &e.params.examples;
+    if (p->target != TARGET_SELF || p->pairs != PAIRS_BINARY || p->user_power != 0)
+        return fail(
+            err, ST_BADARG, "sums have counts alone: target=self, pairs=binary, user_power=0");
+    Status status = train(&e, model, NULL, task, err);
     clear(&e, task->threads);
     return status;
 }
@@ -497,5 +532,6 @@ const Algorithm ease_algorithm = {
     .recency = ease_recency,
     .cost = ease_cost,
     .train = ease_train,
+    .train_sums = ease_train_sums,
     NEIGHBOURS_SERVE,
 };

@@ -5,6 +5,7 @@
 
 #include "../base/bits.h"
 #include "../base/memory.h"
+#include "item_sums.h"
 #include "scoreboard.h"
 
 const OptSpec model_common_options[] = {
@@ -62,52 +63,106 @@ Status model_log_step(Model *model, double sweep, double objective, double secon
     return ST_OK;
 }
 
-static Status set_popularity(Model *model, const Dataset *data, Err *err) {
+/* Room for the popularity of n_items, and then their order by it. */
+static Status new_popularity(Model *model, Err *err) {
     size_t n = (size_t)model->n_items;
-    Scored *order = mem_array(n, sizeof *order);
     model->popularity = mem_array(n, sizeof *model->popularity);
     model->popular = mem_array(n, sizeof *model->popular);
-    if (!order || !model->popularity || !model->popular) {
-        mem_free(order);
-        return fail_nomem(err, "the popular list");
-    }
-    for (int32_t i = 0; i < model->n_items; i++) {
-        model->popularity[i] = (float)csr_row_len(&data->by_item, i);
+    return model->popularity && model->popular ? ST_OK : fail_nomem(err, "the popular list");
+}
+
+static Status order_popular(Model *model, Err *err) {
+    size_t n = (size_t)model->n_items;
+    Scored *order = mem_array(n, sizeof *order);
+    if (!order) return fail_nomem(err, "the popular list");
+    for (int32_t i = 0; i < model->n_items; i++)
         order[i] = (Scored){(double)model->popularity[i], i};
-    }
     scored_sort(order, n);
     for (size_t i = 0; i < n; i++) model->popular[i] = (int32_t)order[i].id;
     mem_free(order);
     return ST_OK;
 }
 
+/* A model without a state, of what data or sums know. */
+static Status new_model(
+    Model **out, const Algorithm *algorithm, const Model *facts, KeyMap **items, Err *err) {
+    Model *model = mem_zeros(1, sizeof *model);
+    *out = model;
+    if (!model) return fail_nomem(err, "the model");
+    *model = *facts;
+    model->algorithm = algorithm;
+    model->items = *items;
+    *items = NULL;
+    return new_popularity(model, err);
+}
+
+/* What training gave: *out, or nothing. */
+static Status trained(Model **out, double begin, Status status) {
+    if (status == ST_OK) {
+        (*out)->trained_seconds = task_clock() - begin;
+    } else {
+        model_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
 Status model_train(Model **out, const Algorithm *algorithm, const CommonParams *common,
     const AlgorithmParams *params, const Model *start, Dataset *data, Task *task, Err *err) {
     double begin = task_clock();
-    Model *model = mem_zeros(1, sizeof *model);
-    *out = NULL;
-    if (!model) return fail_nomem(err, "the model");
-    model->algorithm = algorithm;
-    model->common = *common;
-    model->params = *params;
-    model->items = data->items;
-    data->items = NULL;
-    model->n_items = data->by_user.n_cols;
-    model->n_users = data->by_user.n_rows;
-    model->n_events = data->n_events;
-    model->newest = data->newest;
+    Model facts = {.common = *common,
+        .params = *params,
+        .n_items = data->by_user.n_cols,
+        .n_users = data->by_user.n_rows,
+        .n_events = data->n_events,
+        .newest = data->newest};
     task->threads = common->threads ? (int)common->threads : task_default_threads();
-    Status status = set_popularity(model, data, err);
-    model->start = start;
-    if (status == ST_OK) status = algorithm->train(model, data, task, err);
-    model->start = NULL;
-    if (status != ST_OK) {
-        model_free(model);
-        return status;
+    Status status = new_model(out, algorithm, &facts, &data->items, err);
+    Model *model = *out;
+    if (status == ST_OK) {
+        for (int32_t i = 0; i < model->n_items; i++)
+            model->popularity[i] = (float)csr_row_len(&data->by_item, i);
+        status = order_popular(model, err);
     }
-    model->trained_seconds = task_clock() - begin;
-    *out = model;
-    return ST_OK;
+    if (status == ST_OK) {
+        model->start = start;
+        status = algorithm->train(model, data, task, err);
+        model->start = NULL;
+    }
+    return trained(out, begin, status);
+}
+
+Status model_train_sums(Model **out, const Algorithm *algorithm, const CommonParams *common,
+    const AlgorithmParams *params, ItemSums *sums, Task *task, Err *err) {
+    double begin = task_clock();
+    Model facts = {.common = *common,
+        .params = *params,
+        .n_items = sums->n_items,
+        .n_users = sums->n_users,
+        .n_events = sums->n_events,
+        .newest = sums->newest,
+        .has_until = sums->has_until,
+        .until = sums->until};
+    *out = NULL;
+    task->threads = common->threads ? (int)common->threads : task_default_threads();
+    if (!algorithm->train_sums)
+        return fail(err, ST_BADARG, "%s is not trained on sums (ease is)", algorithm->name);
+    if (common->max_history != sums->max_history)
+        return fail(err, ST_BADARG, "the sums are of max_history=%lld (max_history=%lld)",
+            (long long)sums->max_history, (long long)common->max_history);
+    if (common->min_support != 1)
+        return fail(err, ST_BADARG, "min_support is not for sums (min_support=1)");
+    Status status = new_model(out, algorithm, &facts, &sums->items, err);
+    Model *model = *out;
+    if (status == ST_OK) {
+        for (int32_t i = 0; i < model->n_items; i++) {
+            int32_t users = sums->count[sums->row_start[i]];
+            model->popularity[i] = users > 0 ? (float)users : 0; /* noise takes some below */
+        }
+        status = order_popular(model, err);
+    }
+    if (status == ST_OK) status = algorithm->train_sums(model, sums, task, err);
+    return trained(out, begin, status);
 }
 
 Status model_query_new(ModelQuery **out, const Model *model, Err *err) {

@@ -115,6 +115,7 @@ typedef struct ModelQuery {
 
 struct CostAsk;
 struct Cost;
+struct ItemSums;
 
 struct Algorithm {
     const char *name;
@@ -155,6 +156,9 @@ struct Algorithm {
     void (*cost)(const struct CostAsk *ask, struct Cost *out);
     /* Fill model->state from the data; model->params, common, items and popularity are set. */
     Status (*train)(Model *model, const Dataset *data, Task *task, Err *err);
+    /* The same from sums over many shops (item_sums.h), with the bits of a training on all their
+     * rows; ST_BADARG where these options need more than sums. NULL: it cannot. */
+    Status (*train_sums)(Model *model, const struct ItemSums *sums, Task *task, Err *err);
     void (*write)(const Model *model, Bytes *out);
     /* Read what write wrote; every count and value is checked: the bytes are untrusted. */
     Status (*read)(Model *model, Reader *in, Err *err);
@@ -227,6 +231,9 @@ extern const Algorithm *const algorithm_registry[];
  * start from, or NULL. */
 Status model_train(Model **out, const Algorithm *algorithm, const CommonParams *common,
     const AlgorithmParams *params, const Model *start, Dataset *data, Task *task, Err *err);
+/* On sums, whose item dictionary moves into the model. */
+Status model_train_sums(Model **out, const Algorithm *algorithm, const CommonParams *common,
+    const AlgorithmParams *params, struct ItemSums *sums, Task *task, Err *err);
 void model_free(Model *model);
 size_t model_memory(const Model *model);
 

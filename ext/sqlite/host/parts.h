@@ -18,6 +18,7 @@
     X(item_vectors) \
     X(model) \
     X(train_function) \
+    X(sums_functions) \
     X(serving_only) \
     X(tune_function) \
     X(models) \

@@ -12,13 +12,13 @@
 
 #include <math.h>
 #include <pthread.h>
-#include <sodium.h>
 #include <string.h>
 
 #include "../../base/json.h"
 #include "../../base/memory.h"
 #include "../../base/options.h"
 #include "../../metrics/private_noise.h"
+#include "../host/chance.h"
 #include "../host/parts.h"
 #include "../host/row_table.h"
 #include "../host/values.h"
@@ -183,13 +183,6 @@ typedef struct Release {
     sqlite3_int64 id;
 } Release;
 
-static uint64_t random_bits(void *context) {
-    uint64_t bits;
-    (void)context;
-    randombytes_buf(&bits, sizeof bits);
-    return bits;
-}
-
 /* A number that is told twice is told with half the noise. */
 static Status refuse_twice(const KeyList *list, Err *err) {
     KeyMap *keys = keymap_new();
@@ -309,7 +302,8 @@ static Status prepare_sums(Release *release, sqlite3_stmt **out, Err *err) {
 
 static Status insert_values(Release *release, Err *err) {
     const Versioned *versioned = release->versioned;
-    BitSource source = {random_bits, NULL};
+    BitSource source;
+    TRY(chance_source(&source, err));
     sqlite3_stmt *sums, *insert = NULL;
     TRY(prepare_sums(release, &sums, err));
     Status status = sql_prepare(versioned->db, &insert, err,
@@ -364,8 +358,7 @@ static Status write_release(Release *release, Err *err) {
 Status command_release(const CommandCall *call, Err *err) {
     VersionedTable *table = call->table;
     Release release = {.versioned = table->id};
-    Status status = sodium_init() < 0 ? fail(err, ST_HOST, "no source of random numbers") : ST_OK;
-    if (status == ST_OK) status = read_release(&release, call, err);
+    Status status = read_release(&release, call, err);
     if (status == ST_OK) status = write_release(&release, err);
     bytes_format(&table->detail, "{\"release\":%lld,\"name\":\"%s\",\"rho\":%.17g}",
         (long long)release.id, release.options.name, release.rho);

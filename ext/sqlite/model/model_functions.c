@@ -7,15 +7,28 @@
 #include "model_train.h"
 #include "model_tune.h"
 
-/* rec_train(model [, options]): the trained version as a BLOB, for INSERT INTO model(model, arg)
- * VALUES('load', blob). */
+/* Of the model's own events, or of sums (a third argument that is not NULL). */
+static Status train(const ModelDefinition *definition, EventsReader *reader, const char *options,
+    sqlite3_value *sums, Model **out, Err *err) {
+    PutWish wish;
+    if (sums && sqlite3_value_type(sums) == SQLITE_BLOB)
+        return train_on_sums(definition, options, sqlite3_value_blob(sums),
+            (size_t)sqlite3_value_bytes(sums), out, err);
+    if (sums && sqlite3_value_type(sums) != SQLITE_NULL)
+        return fail(err, ST_BADARG, "sums are a BLOB of rec_sums");
+    return tune_before_train(definition, options)
+        ? tune_and_train(definition, reader, options, 0, out, &wish, err)
+        : train_model(definition, reader, options, out, &wish, err);
+}
+
+/* rec_train(model [, options [, sums]]): the trained version as a BLOB, for INSERT INTO
+ * model(model, arg) VALUES('load', blob). */
 static void rec_train(sqlite3_context *context, int argc, sqlite3_value **argv) {
     ModelDefinition definition;
     EventsReader reader = {.definition = &definition};
     Model *model = NULL;
     char sha256[SHA256_TEXT];
     Bytes blob = {0};
-    PutWish wish;
     Err err = {0};
     sqlite3 *db = sqlite3_context_db_handle(context);
     const char *options = argc > 1 ? value_text(argv[1]) : NULL;
@@ -23,9 +36,7 @@ static void rec_train(sqlite3_context *context, int argc, sqlite3_value **argv) 
     Status status = definition_find(&definition, db, value_text(argv[0]), &err);
     if (status == ST_OK) status = guard_enter(&err);
     if (status == ST_OK) {
-        status = tune_before_train(&definition, options)
-            ? tune_and_train(&definition, &reader, options, 0, &model, &wish, &err)
-            : train_model(&definition, &reader, options, &model, &wish, &err);
+        status = train(&definition, &reader, options, argc > 2 ? argv[2] : NULL, &model, &err);
         guard_leave();
     }
     if (status == ST_OK) status = model_write(model, &blob, sha256, &err);
@@ -38,7 +49,7 @@ static void rec_train(sqlite3_context *context, int argc, sqlite3_value **argv) 
 }
 
 int register_train_function(sqlite3 *db) {
-    for (int arguments = 1; arguments <= 2; arguments++) {
+    for (int arguments = 1; arguments <= 3; arguments++) {
         int code = sqlite3_create_function_v2(db, "rec_train", arguments,
             SQLITE_UTF8 | SQLITE_DIRECTONLY, NULL, rec_train, NULL, NULL, NULL);
         if (code) return code;

@@ -111,6 +111,14 @@ Status items_list(const ModelDefinition *definition, Dataset *data, Err *err) {
         : ST_OK;
 }
 
+Status items_list_alone(const ModelDefinition *definition, Dataset *data, Err *err) {
+    if (!definition->items)
+        return fail(err, ST_BADARG,
+            "rho needs the model's items= table: which items there are must be public");
+    data->only_listed = 1;
+    return each_item(definition, data, list_row, err);
+}
+
 /* ---- vectors of the texts ---- */
 
 /* What the texts and the encoder make together is kept as long as there is room for it: a tuning

@@ -8,4 +8,8 @@
 Status items_list(const ModelDefinition *definition, Dataset *data, Err *err);
 Status items_read(const ModelDefinition *definition, Dataset *data, Task *task, Err *err);
 
+/* Every item of the catalogue, whatever the algorithm: which items there are is then public, and
+ * events of others are left out. ST_BADARG without items=. */
+Status items_list_alone(const ModelDefinition *definition, Dataset *data, Err *err);
+
 #endif

@@ -7,6 +7,7 @@
 
 #include "../../base/memory.h"
 #include "../../base/options.h"
+#include "../../models/item_sums.h"
 #include "../host/cache.h"
 #include "../host/guard.h"
 #include "../host/jobs.h"
@@ -30,7 +31,8 @@ Status train_read(const ModelDefinition *definition, EventsReader *reader,
         definition->algorithm, &definition->common, &definition->params);
     task_phase(task, "reading events", "events", 0, 0);
     TRY(dataset_init(data, err));
-    TRY(items_list(definition, data, err));
+    TRY(window->is_private ? items_list_alone(definition, data, err)
+                           : items_list(definition, data, err));
     reader->task = task;
     Status status = events_read_all(
         reader, definition, window->has_until, window->until, data, err);
@@ -99,4 +101,29 @@ Status train_model(const ModelDefinition *definition, EventsReader *reader, cons
         return fail(err, ST_BADARG, "until needs the model's time= column");
     *wish = (PutWish){.activate = train.activate != ACTIVATE_NEVER, .keep = train.keep};
     return train_definition(&d, reader, &window, out, err);
+}
+
+Status train_on_sums(const ModelDefinition *definition, const char *options, const void *blob,
+    size_t len, Model **out, Err *err) {
+    ModelDefinition d = *definition;
+    TrainOptions train;
+    ItemSums sums;
+    Task task = {0};
+    Job job;
+    *out = NULL;
+    options_default(train_options, &train);
+    if (options) TRY(train_read_options(&d, &train, options, err));
+    TrainLimits limits = train_limits(&train);
+    TRY(guard_may_train(d.id.db, err));
+    TRY(job_begin(&job, "train", d.id.name, &task, d.id.db, (int)train.progress, err));
+    limits_begin(&limits, &task);
+    Status status = item_sums_read(&sums, blob, len, err);
+    if (status == ST_OK && isfinite(train.until) && !(sums.has_until && sums.until == train.until))
+        status = fail(err, ST_BADARG, "until is said where the sums are made");
+    if (status == ST_OK)
+        status = model_train_sums(out, d.algorithm, &d.common, &d.params, &sums, &task, err);
+    item_sums_clear(&sums);
+    status = limits_end(&limits, &task, status, err);
+    job_end(&job);
+    return status;
 }

@@ -14,6 +14,7 @@ Status train_model(const ModelDefinition *definition, EventsReader *reader, cons
 
 /* Events before until (if has_until). */
 typedef struct TrainWindow {
+    int is_private; /* of items of the catalogue alone */
     int has_until;
     double until;
     TrainLimits limits;
@@ -27,5 +28,10 @@ Status train_definition(const ModelDefinition *definition, EventsReader *reader,
 struct Profile;
 Status train_read(const ModelDefinition *definition, EventsReader *reader,
     const TrainWindow *window, struct Profile *profile, Dataset *data, Task *task, Err *err);
+
+/* A version of sums over several shops (models/item_sums.h), by the definition and a JSON of
+ * options, or NULL. */
+Status train_on_sums(const ModelDefinition *definition, const char *options, const void *blob,
+    size_t len, Model **out, Err *err);
 
 #endif
