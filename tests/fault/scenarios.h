@@ -262,6 +262,27 @@ static const Scenario scenarios[] = {
                 "VALUES(1)"},
             {"SELECT 1 FROM t_config", COMMAND("integrity-check"), NULL},
         }},
+    {"sums",
+        TRUTH
+        "CREATE TABLE sales AS SELECT CAST(x AS INTEGER) AS user, 'p' || y AS item, id AS at "
+        "FROM truth; CREATE TABLE others AS SELECT user + 100 AS user, item, at FROM sales;"
+        "CREATE TABLE goods AS SELECT DISTINCT item FROM sales;"
+        "CREATE VIRTUAL TABLE t USING rec_model(events=sales, user=user, item=item, time=at, "
+        "items=goods, item_key=item, algorithm=ease, reg=1);"
+        "CREATE VIRTUAL TABLE u USING rec_model(events=others, user=user, item=item, time=at);"
+        "INSERT INTO t(t) VALUES('train'); INSERT INTO u(u) VALUES('train')",
+        {
+            {"SELECT 1 FROM t_config", "SELECT algorithm, users, items FROM rec_estimate('t')",
+                "SELECT 'ease', 7, count(*) FROM goods"},
+            {"SELECT 1 FROM t_config",
+                "SELECT length(rec_train('t', '{}', rec_join_sums(s))) > 100 FROM (SELECT "
+                "rec_sums('t') AS s UNION ALL SELECT rec_sums('u'))",
+                "VALUES(1)"},
+            {"SELECT 1 FROM t_config",
+                "SELECT length(rec_sums('t', '{\"rho\": 1, \"max_history\": 2, \"until\": "
+                "100000}')) > 100",
+                "VALUES(1)"},
+        }},
 };
 
 #endif
