@@ -75,6 +75,7 @@ help:
 	@echo '                 SECTION=auc|evaluate|tpe|halving)'
 	@echo 'make bench-predictors rec_predictor beside scikit-learn, LightGBM, XGBoost (needs the'
 	@echo '                 network once; SECTION=shop|sets|rows|kmeans|ranking)'
+	@echo 'make bench-load  lists a second by processes and copies, beside docs/capacity.py'
 	@echo 'make bench-storefront the storefront behind nginx: p50, p99 by page, while versions go live'
 	@echo 'make cluster     three dqlite nodes with the sample shop on loopback (docs/examples/cluster);'
 	@echo '                 make cluster-kills KILLS=50, make cluster-upgrade FROM=COMMIT: its proofs'

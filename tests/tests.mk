@@ -81,6 +81,11 @@ $(BUILD)/cluster/node-from: docs/examples/cluster/node.c $(NODE_OF)
 	$(call SHOW,LINK)$(CC) $(CSTD) $(CWARN) -O2 -o $@ $^ -ldqlite -lsqlite3 $(LIBS)
 .PHONY: cluster cluster-kills cluster-upgrade
 
+# Lists a second by processes, over one file and over copies, beside docs/capacity.py.
+bench-load: all $(BUILD)/shop.db $(BUILD)/test-deps
+	@/usr/bin/python3 tests/bench/load.py $(BUILD)
+.PHONY: bench-load
+
 # The storefront behind nginx under load, while versions are trained and go live.
 bench-storefront: all $(BUILD)/storefront.db
 	@ext/tools/deps.sh packages storefront

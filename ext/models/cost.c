@@ -176,7 +176,7 @@ double cost_neighbours(Cost *out, const CostAsk *ask, double k, double additions
         kept += fmin(k, different);
     }
     out->scatter += 20 * touched; /* a score for each, and the best of them */
-    out->bytes += 28 * kept + ask->threads * 32.0 * items;
+    out->bytes += 20 * kept + ask->threads * 32.0 * items;
     out->stored += 8 * kept;
     return touched;
 }

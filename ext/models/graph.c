@@ -382,7 +382,7 @@ static void graph_cost(const CostAsk *ask, Cost *out) {
     double products = p.filter == GFCF ? 1
         : p.filter == BSPM             ? 1 + (p.solver == RK4 ? 4 : 1)
                                        : (double)p.order;
-    out->vector += products * items * (2 * pairs + users);
+    out->vector += products * items * 1.3 * (2 * pairs + users);
     out->product += 2 * items * items * (double)p.factors;
     out->scatter += items * items;
     out->bytes += 16 * pairs + 4 * items * (double)p.factors +
@@ -391,7 +391,7 @@ static void graph_cost(const CostAsk *ask, Cost *out) {
     /* where nothing makes it dense, P has what is had together */
     if (p.factors > 0 || products > 1) {
         double kept = items * fmin((double)p.neighbours, items);
-        out->bytes += 28 * kept;
+        out->bytes += 20 * kept;
         out->stored += 8 * kept;
     } else {
         cost_neighbours(out, ask, (double)p.neighbours, cost_squares(by_user));

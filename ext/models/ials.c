@@ -194,11 +194,11 @@ static void ials_cost(const CostAsk *ask, Cost *out) {
     if (p.solver == EXACT) {
         /* solved; turned there and back; Gram matrices of the solution and of the objective */
         out->product += sweeps *
-            (2.4 * (solving(by_user, d) + solving(&ask->data->by_item, d)) + 5 * rows * d * d);
+            (3 * (solving(by_user, d) + solving(&ask->data->by_item, d)) + 5 * rows * d * d);
         out->vector += sweeps * 6 * pairs * d;
     } else {
         double b = (double)p.block, blocks = ceil(d / b);
-        out->product += sweeps * 2.4 * (blocks + 1) *
+        out->product += sweeps * 3 * (blocks + 1) *
                 (pairs * b * b + rows * (d * b + b * b * b / 6)) +
             sweeps * rows * d * d;
         out->vector += sweeps * (2 * blocks * pairs * (d + b) + 2 * pairs * d);

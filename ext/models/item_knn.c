@@ -339,7 +339,7 @@ static void item_knn_cost(const CostAsk *ask, Cost *out) {
     if (p.pairs == PAIRS_ORDERED) {
         /* both ways, for the sums of rows and columns and for the rows */
         additions = 2 * cost_places(ask->data, p.window).pairs;
-        out->scatter += 5 * additions;
+        out->scatter += 8 * additions;
         out->bytes += 20 * pairs;
     } else {
         additions = cost_squares(&ask->data->by_user);

@@ -220,7 +220,7 @@ static void slim_cost(const CostAsk *ask, Cost *out) {
     ExamplesCost examples = cost_examples(ask, &p.examples);
     double items = ask->data->by_user.n_cols, k = fmin((double)p.neighbours, items);
     /* passes over the rows that hold an item's candidates, which are had about as often as it */
-    double passes = p.examples.target == TARGET_SELF ? 25 : 5;
+    double passes = p.examples.target == TARGET_SELF ? 25 : 10;
     out->scatter += examples.products + passes * k * examples.entries;
     out->bytes += 24 * examples.entries + ask->threads * (8 * examples.rows + 36 * items);
     cost_neighbours(out, ask, .8 * k, examples.products);

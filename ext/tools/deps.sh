@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the project needs on Debian 12 and builds FAISS with its C API.
 #
-#   ext/tools/deps.sh packages GROUP...   install the missing Debian packages of the groups build, test, lint, fuzz, dist, cross, notebooks, browser, hosts, storefront, cluster
+#   ext/tools/deps.sh packages GROUP...   install the missing Debian packages of the groups build, test, lint, fuzz, dist, cross, notebooks, browser, hosts, storefront, manifests, cluster
 #   ext/tools/deps.sh faiss               build FAISS once, print the folder that holds lib/ and include/
 #   ext/tools/deps.sh faiss-gpu           the same with FAISS's GPU part (needs the CUDA toolkit; half an hour on two cores), for
 #                                     the architectures CUDA_ARCHS, as CMake takes them (default 90: code for it, PTX for later ones)
@@ -43,13 +43,14 @@ group_packages() {
     cross) echo gcc-aarch64-linux-gnu g++-aarch64-linux-gnu qemu-user-static ;; # ARCH=arm64
     notebooks) echo python3-pandas python3-matplotlib python3-ipykernel python3-nbclient python3-sqlalchemy ;; # docs/notebooks
     browser) echo chromium chromium-driver python3-selenium fonts-dejavu-core ;; # looks at docs/examples/storefront
-    storefront) echo python3-flask gunicorn sqlite3 nginx-light ;; # docs/examples/storefront, and what it stands behind in make bench-storefront
+    storefront) echo python3-flask gunicorn sqlite3 nginx-light haproxy ;; # docs/examples/storefront, and what it stands behind in make bench-storefront and the tests
     hosts) # the languages of docs/hosts.md with their SQLite
         echo gcc libsqlite3-dev golang-go golang-github-mattn-go-sqlite3-dev cargo rustc librust-rusqlite-dev php-cli php-sqlite3 perl libdbd-sqlite3-perl \
             ruby ruby-sqlite3 r-base-core r-cran-rsqlite default-jdk-headless libxerial-sqlite-jdbc-java tcl libsqlite3-tcl python3-venv ;;
+    manifests) echo docker-compose python3-yaml ;; # reads docs/examples/storefront/compose.yaml; its `config` needs no daemon
     cluster) echo libdqlite-dev ;; # docs/examples/cluster
     fuzz) echo python3-xxhash ;; # mends the checksums of what it changes
-    *) die "unknown package group '$1' (build, test, lint, fuzz, dist, cross, notebooks, browser, hosts, storefront, cluster)" ;;
+    *) die "unknown package group '$1' (build, test, lint, fuzz, dist, cross, notebooks, browser, hosts, storefront, manifests, cluster)" ;;
     esac
 }
 

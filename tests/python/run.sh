@@ -17,6 +17,9 @@ rm -rf "$build/python"
     { echo "0 passed, 1 failed"; exit 1; }
 # Without a browser its tests are skipped; the notebooks without jupyter, or jupysql for their %%sql (from PyPI).
 ext/tools/deps.sh packages storefront browser || echo "no browser"
+ext/tools/deps.sh packages manifests || echo "no docker-compose"
+"$build/python/bin/python" -m pip install --quiet --disable-pip-version-check --retries 1 kubernetes-validate==1.37.0 2>"$build/jupysql.log" ||
+    echo "the manifests: kubernetes-validate cannot be had ($(tail -n 1 "$build/jupysql.log"))"
 ext/tools/deps.sh packages notebooks && "$build/python/bin/python" -m ipykernel install --sys-prefix --name python3 >/dev/null 2>&1
 "$build/python/bin/python" -m pip install --quiet --disable-pip-version-check --retries 1 jupysql==0.11.1 2>"$build/jupysql.log" ||
     echo "the notebooks: jupysql cannot be had ($(tail -n 1 "$build/jupysql.log"))"

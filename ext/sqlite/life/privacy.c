@@ -302,8 +302,8 @@ static Status prepare_sums(Release *release, sqlite3_stmt **out, Err *err) {
 
 static Status insert_values(Release *release, Err *err) {
     const Versioned *versioned = release->versioned;
-    BitSource source;
-    TRY(chance_source(&source, err));
+    Chance chance;
+    TRY(chance_begin(&chance, err));
     sqlite3_stmt *sums, *insert = NULL;
     TRY(prepare_sums(release, &sums, err));
     Status status = sql_prepare(versioned->db, &insert, err,
@@ -311,13 +311,15 @@ static Status insert_values(Release *release, Err *err) {
         versioned->schema, versioned->name);
     while (status == ST_OK && sql_next(versioned->db, sums, &status, err)) {
         int has_row;
-        int64_t noisy = sqlite3_column_int64(sums, 1) + noise_gaussian(&source, release->numerator);
+        int64_t noisy = sqlite3_column_int64(sums, 1) +
+            noise_gaussian(&chance.source, release->numerator);
         sqlite3_bind_int64(insert, 1, release->id);
         sqlite3_bind_value(insert, 2, sqlite3_column_value(sums, 0));
         sqlite3_bind_double(insert, 3, (double)noisy * release->options.unit);
         status = sql_step(versioned->db, insert, &has_row, err);
         sqlite3_reset(insert);
     }
+    chance_end(&chance);
     sqlite3_finalize(sums);
     sqlite3_finalize(insert);
     return status;

@@ -38,7 +38,7 @@ static Status check(const ModelDefinition *definition, const SumsOptions *option
 /* The sums of the data as they are, or with noise. */
 static Status sum_up(const ModelDefinition *definition, const SumsOptions *options, Dataset *data,
     ItemSums *sums, Task *task, Err *err) {
-    BitSource source;
+    Chance chance;
     task->threads = definition->common.threads ? (int)definition->common.threads
                                                : task_default_threads();
     TRY(item_sums_of(sums, data, task, err));
@@ -47,8 +47,10 @@ static Status sum_up(const ModelDefinition *definition, const SumsOptions *optio
     sums->until = sums->has_until ? options->until : 0;
     if (options->rho <= 0) return ST_OK;
     sums->newest = options->until;
-    TRY(chance_source(&source, err));
-    return private_sums(sums, options->rho, &source, task, err);
+    TRY(chance_begin(&chance, err));
+    Status status = private_sums(sums, options->rho, &chance.source, task, err);
+    chance_end(&chance);
+    return status;
 }
 
 static Status read_and_sum(const ModelDefinition *definition, const SumsOptions *options,
