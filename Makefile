@@ -88,6 +88,7 @@ help:
 	@echo 'make grocery-data  the groceries for make accuracy SET=groceries,groceries-repeats'
 	@echo '                 (needs the network once)'
 	@echo 'make encoder     a text encoder for rec_embed, below $(BUILD)/encoder (needs the network once)'
+	@echo 'make golden-spark tests/golden/spark_als, by Spark itself (needs the network once, and a Java)'
 	@echo 'make golden      tests/golden/metrics.json.gz from scikit-learn, SciPy, trec_eval and'
 	@echo '                 statsmodels (needs the network once)'
 	@echo 'make gpu         build/recommend_gpu.so: FAISS on CUDA devices (needs the toolkit;'

@@ -86,6 +86,12 @@ bench-load: all $(BUILD)/shop.db $(BUILD)/test-deps
 	@/usr/bin/python3 tests/bench/load.py $(BUILD)
 .PHONY: bench-load
 
+# tests/golden/spark_als, by Spark itself (needs the network once, and a Java).
+golden-spark:
+	@/usr/bin/python3 -m venv $(BUILD)/spark && $(BUILD)/spark/bin/pip install --quiet 'pyspark==3.5.*' numpy setuptools
+	@$(BUILD)/spark/bin/python tests/golden/make_spark_als.py tests/golden/spark_als
+.PHONY: golden-spark
+
 # The storefront behind nginx under load, while versions are trained and go live.
 bench-storefront: all $(BUILD)/storefront.db
 	@ext/tools/deps.sh packages storefront

@@ -1,5 +1,6 @@
 """sqlite_recommend.files: round trips with the tools themselves (NumPy, pandas, FAISS, implicit) and with files written byte by byte."""
 import importlib
+import json
 import os
 import struct
 import unittest
@@ -178,6 +179,35 @@ def test_files_parquet(folder):
     assert [(row, round(score, 5)) for row, score in db.execute(asked)] == [(10 + i, round(scores[i], 5)) for i in numpy.argsort(-scores)[:2]]
 
 
+def test_files_of_spark_itself(folder):
+    """A model that Spark 3.5 saved (tests/golden/make_spark_als.py): what Spark recommends by it, and the same folder back."""
+    parquet = tool("pyarrow.parquet")
+    golden = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "golden", "spark_als")
+    db = sqlite_recommend.connect(os.path.join(folder, "a.db"))
+    users, items = files.load_factors(db, "als", golden)
+    with open(os.path.join(golden, "recommended.json"), encoding="utf-8") as file:
+        for user, wanted in json.load(file).items():
+            got = db.execute("SELECT rowid, score FROM als_items WHERE embedding MATCH (SELECT vector FROM als_users WHERE user = ?) AND k = 5", (int(user),)).fetchall()
+            assert [item for item, _ in got] == [item for item, _ in wanted] and numpy.allclose([score for _, score in got], [score for _, score in wanted], atol=1e-6)
+    back = os.path.join(folder, "back")
+    keys = files.save_factors(db, "als", back)
+    assert (len(keys[0]), len(keys[1])) == (users, items)
+    for which in ("user", "item"):
+        ours, theirs = (parquet.read_table(os.path.join(place, f"{which}Factors")) for place in (back, golden))
+        described = lambda table: (table.schema.names, str(table.schema.field("id").type), str(table.schema.field("features").type.value_type))
+        assert described(ours) == described(theirs)
+        as_rows = lambda table: sorted((row["id"], tuple(row["features"])) for row in table.to_pylist())
+        assert as_rows(ours) == as_rows(theirs)
+    with open(os.path.join(back, "metadata", "part-00000"), encoding="utf-8") as ours, open(os.path.join(golden, "metadata", "part-00000"), encoding="utf-8") as theirs:
+        ours, theirs = json.load(ours), json.load(theirs)
+        assert ours.keys() == theirs.keys() and all(ours[key] == theirs[key] for key in ("class", "rank"))
+    assert files.load_factors(db, "again", back) == (users, items)
+    refused(lambda: files.save_factors(db, "als", back), "is there already")
+    db.execute("INSERT INTO als_users SELECT 'anna', vector FROM als_users LIMIT 1")
+    refused(lambda: files.save_factors(db, "als", os.path.join(folder, "other")), "'anna'", "whole numbers")
+    assert not os.path.exists(os.path.join(folder, "other"))
+
+
 def test_files_implicit(folder):
     implicit, sparse = tool("implicit.als"), tool("scipy.sparse")
     draws = numpy.random.default_rng(3)
@@ -194,6 +224,14 @@ def test_files_implicit(folder):
         got = db.execute(f"SELECT id, score FROM {name}_items WHERE embedding MATCH (SELECT vector FROM {name}_users WHERE user = 'u7') AND k = 5").fetchall()
         assert [key for key, _ in got] == [items[i] for i in wanted] and numpy.allclose([score for _, score in got], scores, atol=1e-5)
     refused(lambda: files.load_factors(db, "short", path, users[:5], items), "5 keys for 60 users")
+    # the way back: implicit's own load() gives the same lists
+    again = os.path.join(folder, "again.npz")
+    user_keys, item_keys = files.save_factors(db, "kept", again)
+    loaded = type(model).load(again)
+    row = user_keys.index("u7")
+    wanted, scores = model.recommend(7, seen[7], N=5, filter_already_liked_items=False)
+    got, theirs = loaded.recommend(row, sparse.csr_matrix((1, 30), dtype="f4"), N=5, filter_already_liked_items=False)
+    assert [item_keys[i] for i in got] == [items[i] for i in wanted] and numpy.allclose(scores, theirs, atol=1e-5)
     # and a model of ours there
     db.execute("CREATE TABLE seen(user, item)")
     db.executemany("INSERT INTO seen VALUES(?, ?)", [(int(u), int(i)) for u, i in zip(*seen.nonzero())])

@@ -9,6 +9,7 @@
 NumPy is needed, and pandas (with pyarrow) for Parquet. Nothing is committed: db.commit() is yours."""
 import contextlib
 import importlib
+import json
 import os
 import re
 import struct
@@ -270,6 +271,45 @@ def load_factors(db: Any, name: str, source: Any, users: Optional[Sequence] = No
         db.execute(f"CREATE TABLE {_quoted(name + '_users')}(user PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID")
         db.executemany(f"INSERT INTO {_quoted(name + '_users')} VALUES(?, ?)", ((key, vector(row)) for key, row in zip(user_keys, user_matrix)))
         return len(user_keys), load_index(db, name + "_items", item_matrix, item_keys, metric="ip")
+
+
+def _write_spark(path: str, factors: Dict[str, Tuple[list, Any]]) -> None:
+    """What ALSModel.load() reads: metadata, and two folders of Parquet with columns id INT, features ARRAY<FLOAT>."""
+    pyarrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    rank = factors["item"][1].shape[1]
+    names = {"userCol": "user", "itemCol": "item", "predictionCol": "prediction", "coldStartStrategy": "nan", "blockSize": 4096}
+    metadata = {"class": "org.apache.spark.ml.recommendation.ALSModel", "timestamp": 0, "sparkVersion": "3.5.0", "uid": "ALS_sqlite_recommend",
+                "paramMap": {}, "defaultParamMap": names, "rank": rank}
+    os.makedirs(path)
+    for folder in ("metadata", "userFactors", "itemFactors"):
+        os.makedirs(os.path.join(path, folder))
+    with open(os.path.join(path, "metadata", "part-00000"), "w", encoding="utf-8") as file:
+        file.write(json.dumps(metadata) + "\n")
+    for which, (keys, matrix) in factors.items():
+        table = pyarrow.table({"id": pyarrow.array(keys, pyarrow.int32()), "features": pyarrow.array(list(matrix), pyarrow.list_(pyarrow.float32()))})
+        parquet.write_table(table, os.path.join(path, f"{which}Factors", "part-00000.parquet"))
+
+
+def save_factors(db: Any, name: str, path: str) -> Tuple[list, list]:
+    """The way back of load_factors, also after rows were changed here: NAME_users and NAME_items as the file of implicit's save()
+    (path ends with .npz) or as a new folder for Spark's ALSModel.load(), whose ids are whole numbers below 2^31. Returns the keys of users and of items in the
+    order of their rows, which implicit's file does not keep."""
+    users = db.execute(f"SELECT user, vector FROM {_quoted(name + '_users')} ORDER BY user").fetchall()
+    factors = {"user": ([row[0] for row in users], _stacked([row[1] for row in users])), "item": index_vectors(db, name + "_items")}
+    if factors["user"][1].shape[1] != factors["item"][1].shape[1]:
+        raise FormatError(f"{name}: users of {factors['user'][1].shape[1]} factors, items of {factors['item'][1].shape[1]}")
+    if path.endswith(".npz"):
+        with _replacing(path) as file:
+            _numpy().savez(file, user_factors=factors["user"][1], item_factors=factors["item"][1], factors=factors["item"][1].shape[1])
+    else:
+        for which, (keys, _) in factors.items():
+            bad = next((key for key in keys if not isinstance(key, int) or not -2 ** 31 <= key < 2 ** 31), None)
+            if bad is not None:
+                raise FormatError(f"{which} {bad!r}: Spark's ids are whole numbers below 2^31")
+        if os.path.exists(path):
+            raise FormatError(f"{path}: is there already")
+        _write_spark(path, factors)
+    return factors["user"][0], factors["item"][0]
 
 
 def item_factors(db: Any, model: str, version: Optional[int] = None) -> Tuple[list, Any]:
