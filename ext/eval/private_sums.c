@@ -1,11 +1,23 @@
 #include "private_sums.h"
 
-Status private_sums(ItemSums *sums, double rho, BitSource *source, Task *task, Err *err) {
-    double m = (double)sums->max_history, norm2 = m * (m + 1) / 2 + 1;
-    uint64_t numerator = noise_numerator(norm2, rho);
-    if (sums->max_history <= 0)
+static double norm2_of(int64_t max_history) {
+    double m = (double)max_history;
+    return m * (m + 1) / 2 + 1;
+}
+
+Status private_sums_check(int64_t max_history, double rho, Err *err) {
+    if (max_history <= 0)
         return fail(err, ST_BADARG, "rho needs max_history= above 0: how much one user may change");
-    if (!numerator) return fail(err, ST_BADARG, "rho=%g is too small for max_history=%.0f", rho, m);
+    return noise_numerator(norm2_of(max_history), rho)
+        ? ST_OK
+        : fail(err, ST_BADARG, "rho=%g is too small for max_history=%lld", rho,
+              (long long)max_history);
+}
+
+Status private_sums(ItemSums *sums, double rho, BitSource *source, Task *task, Err *err) {
+    TRY(private_sums_check(sums->max_history, rho, err));
+    double norm2 = norm2_of(sums->max_history);
+    uint64_t numerator = noise_numerator(norm2, rho);
     TRY(item_sums_fill(sums, err));
     task_phase(task, "noise", "items", sums->n_items, sums->n_items);
     int64_t pairs = 0;

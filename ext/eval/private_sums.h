@@ -11,9 +11,11 @@
 #include "../metrics/private_noise.h"
 #include "../models/item_sums.h"
 
-/* rho > 0: what the noise may cost; sums->rho gets what it does. ST_BADARG where there is no
- * max_history, or the noise would be too large. A minute for some ten thousand items; cancellable,
- * and then the sums are of no use. */
+/* Can there be such noise? */
+Status private_sums_check(int64_t max_history, double rho, Err *err);
+/* rho > 0: what the noise may cost; sums->rho gets what it does. ST_BADARG where
+ * private_sums_check says so. About 3 microseconds a pair of items; cancellable, and then the sums
+ * are of no use. */
 Status private_sums(ItemSums *sums, double rho, BitSource *source, Task *task, Err *err);
 
 #endif

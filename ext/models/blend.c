@@ -468,6 +468,7 @@ static void blend_cost(const CostAsk *ask, Cost *out) {
         part.params = &blend->part[c].params;
         if (part.algorithm->cost) part.algorithm->cost(&part, out);
     }
+    if (!is_read) out->failed = 1;
     mem_free(blend);
 }
 

@@ -99,7 +99,8 @@ void cost_of(const CostAsk *ask, Cost *out) {
 double cost_seconds(const Cost *cost, const Pace *pace, int threads) {
     double shared = cost->product * pace->product + cost->vector * pace->vector +
         cost->scatter * pace->scatter;
-    return shared / threads + cost->alone * pace->scatter;
+    int cores = task_default_threads(); /* more threads than these wait for one another */
+    return shared / (threads < cores ? threads : cores) + cost->alone * pace->scatter;
 }
 
 /* An event is 32 bytes. They grow by a half at a time (a copy of both while they do), and are

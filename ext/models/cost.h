@@ -24,6 +24,7 @@ typedef struct Cost {
     double alone;   /* of the same kind, of one thread while the others wait */
     double bytes;   /* most that is held at once, beside the data */
     double stored;  /* bytes of the version */
+    int failed;     /* no memory to find out */
 } Cost;
 
 /* Seconds of a step of each kind on one thread here, measured now (about 10 ms). */

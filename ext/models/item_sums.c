@@ -1,16 +1,19 @@
 /* Stored, little-endian, between sealed_begin and sealed_end: u64 users, u64 events, f64 newest,
- * u32 has_until, f64 until, u64 max_history, f64 rho, u64 parts, the items (keymap_write), a u32
- * length for each row, all columns, all counts. */
+ * u32 has_until, f64 until, u64 max_history, f64 rho, u32 combine, u64 drawn, u32 parts and the
+ * digest of each as a text, the items (keymap_write), a u32 length for each row, all columns, all
+ * counts. */
 #include "item_sums.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../base/memory.h"
-#include "../base/sealed.h"
+#include "model.h"
 
 static const char MAGIC[8] = {'R', 'E', 'C', 'S', 'U', 'M', 'S', '1'};
-enum { FORMAT = 1, ROWS_A_PIECE = 64 };
+enum { FORMAT = 1, ROWS_A_PIECE = 64, MOST_PARTS = 1 << 20 };
+static const int64_t MOST_EVENTS = (int64_t)1 << 53;
 
 static int64_t n_entries(const ItemSums *sums) {
     return sums->row_start ? sums->row_start[sums->n_items] : 0;
@@ -21,6 +24,7 @@ void item_sums_clear(ItemSums *sums) {
     mem_free(sums->row_start);
     mem_free(sums->col);
     mem_free(sums->count);
+    mem_free(sums->part);
     *sums = (ItemSums){0};
 }
 
@@ -35,32 +39,40 @@ static Status allocate(ItemSums *sums, int64_t entries, Err *err) {
 typedef struct Counting {
     const Dataset *data;
     ItemSums *sums;
-    int32_t **met; /* per worker: items, zero between rows */
+    int32_t **met;     /* per worker: items, zero between rows */
+    int32_t **touched; /* per worker: items */
 } Counting;
 
-/* Users who have item i and j, for all j >= i, into met; returns how many there are. */
-static int64_t count_row(const Dataset *data, int32_t i, int32_t *met) {
+/* Users who have item i and j, for all j >= i, into met; which there are into touched; returns how
+ * many. */
+static int64_t count_row(const Dataset *data, int32_t i, int32_t *met, int32_t *touched) {
     const Csr *by_item = &data->by_item, *by_user = &data->by_user;
     int64_t different = 0;
     for (int64_t a = by_item->row_start[i]; a < by_item->row_start[i + 1]; a++) {
         int32_t user = by_item->col[a];
         for (int64_t b = by_user->row_start[user + 1] - 1;
-             b >= by_user->row_start[user] && by_user->col[b] >= i; b--)
-            different += met[by_user->col[b]]++ == 0;
+             b >= by_user->row_start[user] && by_user->col[b] >= i; b--) {
+            if (met[by_user->col[b]]++ == 0) touched[different++] = by_user->col[b];
+        }
     }
     return different;
 }
 
+static int ascending(const void *a, const void *b) {
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
 /* Forgets what a row met: into the sums, where they have room, or away. */
-static void take_row(const Counting *c, int32_t i, int32_t *met) {
-    const ItemSums *sums = c->sums;
+static void take_row(const ItemSums *sums, int32_t i, int64_t n, int32_t *met, int32_t *touched) {
     int64_t at = sums->row_start[i];
-    for (int32_t j = i; j < sums->n_items; j++) {
-        if (met[j] && sums->col) {
-            sums->col[at] = j;
-            sums->count[at++] = met[j];
+    if (sums->col && n > 1) qsort(touched, (size_t)n, sizeof *touched, ascending);
+    for (int64_t t = 0; t < n; t++) {
+        if (sums->col) {
+            sums->col[at] = touched[t];
+            sums->count[at++] = met[touched[t]];
         }
-        met[j] = 0;
+        met[touched[t]] = 0;
     }
 }
 
@@ -68,39 +80,68 @@ static void count_piece(void *context, int64_t piece, int worker) {
     const Counting *c = context;
     ItemSums *sums = c->sums;
     int32_t from = (int32_t)piece * ROWS_A_PIECE, to = from + ROWS_A_PIECE;
+    int32_t *met = c->met[worker], *touched = c->touched[worker];
     for (int32_t i = from; i < to && i < sums->n_items; i++) {
-        int64_t different = count_row(c->data, i, c->met[worker]);
+        int64_t different = count_row(c->data, i, met, touched);
         if (!sums->col) sums->row_start[i + 1] = different;
-        take_row(c, i, c->met[worker]);
+        take_row(sums, i, different, met, touched);
     }
 }
 
+Status item_sums_fit(int32_t n_items, int64_t entries, int64_t most_entries, Err *err) {
+    return entries <= most_entries ? ST_OK
+                                   : fail(err, ST_BADARG,
+                                         "%d items have %lld pairs that are counted, and a BLOB "
+                                         "holds %lld of them: leave rare "
+                                         "items out in a view",
+                                         n_items, (long long)entries, (long long)most_entries);
+}
+
 /* Twice: how long rows are, and what they hold. */
-static Status count_all(Counting *c, Task *task, Err *err) {
+static Status count_all(Counting *c, int64_t most_entries, Task *task, Err *err) {
     ItemSums *sums = c->sums;
     int64_t pieces = ((int64_t)sums->n_items + ROWS_A_PIECE - 1) / ROWS_A_PIECE;
     task_phase(task, "sums", "items", sums->n_items, 2 * pieces);
     TRY(task_run(task, pieces, count_piece, c, err));
     for (int32_t i = 0; i < sums->n_items; i++) sums->row_start[i + 1] += sums->row_start[i];
+    TRY(item_sums_fit(sums->n_items, n_entries(sums), most_entries, err));
     TRY(allocate(sums, n_entries(sums), err));
     return task_run(task, pieces, count_piece, c, err);
 }
 
-Status item_sums_of(ItemSums *out, Dataset *data, Task *task, Err *err) {
+static Status counting_init(Counting *c, int threads, Err *err) {
+    size_t n = (size_t)c->sums->n_items;
+    c->met = mem_zeros((size_t)threads, sizeof *c->met);
+    c->touched = mem_zeros((size_t)threads, sizeof *c->touched);
+    if (!c->met || !c->touched) return fail_nomem(err, "the sums");
+    for (int w = 0; w < threads; w++) {
+        c->met[w] = mem_zeros(n, sizeof **c->met);
+        c->touched[w] = mem_array(n, sizeof **c->touched);
+        if (!c->met[w] || !c->touched[w]) return fail_nomem(err, "the sums");
+    }
+    return ST_OK;
+}
+
+static void counting_clear(Counting *c, int threads) {
+    for (int w = 0; w < threads; w++) {
+        if (c->met) mem_free(c->met[w]);
+        if (c->touched) mem_free(c->touched[w]);
+    }
+    mem_free(c->met);
+    mem_free(c->touched);
+}
+
+Status item_sums_of(ItemSums *out, Dataset *data, int64_t most_entries, Task *task, Err *err) {
     *out = (ItemSums){.n_items = data->by_user.n_cols,
         .n_users = data->by_user.n_rows,
         .n_events = data->n_events,
-        .newest = data->newest,
-        .n_parts = 1};
-    Counting c = {data, out, mem_zeros((size_t)task->threads, sizeof *c.met)};
+        .newest = data->newest};
+    Counting c = {.data = data, .sums = out};
     out->row_start = mem_zeros((size_t)out->n_items + 1, sizeof *out->row_start);
-    Status status = c.met && out->row_start ? ST_OK : fail_nomem(err, "the sums");
-    for (int w = 0; status == ST_OK && w < task->threads; w++)
-        if (!(c.met[w] = mem_zeros((size_t)out->n_items, sizeof **c.met)))
-            status = fail_nomem(err, "the sums");
-    if (status == ST_OK) status = count_all(&c, task, err);
-    for (int w = 0; c.met && w < task->threads; w++) mem_free(c.met[w]);
-    mem_free(c.met);
+    Status status = out->row_start ? counting_init(&c, task->threads, err)
+                                   : fail_nomem(err, "the sums");
+    if (status == ST_OK) status = count_all(&c, most_entries, task, err);
+    counting_clear(&c, task->threads);
     if (status == ST_OK) {
         out->items = data->items;
         data->items = NULL;
@@ -217,7 +258,26 @@ static Status check_alike(const ItemSums *a, const ItemSums *b, Err *err) {
         return fail(err, ST_BADARG, "sums of another until do not add up");
     if ((a->rho > 0) != (b->rho > 0))
         return fail(err, ST_BADARG, "sums with noise and sums without do not add up");
-    if (a->n_users > INT32_MAX - b->n_users) return fail(err, ST_BADARG, "more than 2^31 users");
+    if (a->combine != b->combine)
+        return fail(err, ST_BADARG, "sums of another combine do not add up");
+    if (a->n_users > INT32_MAX - b->n_users || a->n_events > MOST_EVENTS - b->n_events ||
+        a->n_parts > MOST_PARTS - b->n_parts)
+        return fail(err, ST_BADARG, "more than 2^31 users, 2^53 events or 2^20 shops");
+    return ST_OK;
+}
+
+/* The parts of both, ascending; one that is in both would count twice. */
+static Status join_parts(const ItemSums *a, const ItemSums *b, PartDigest **out, Err *err) {
+    int64_t i = 0, j = 0, n = 0;
+    *out = mem_array((size_t)(a->n_parts + b->n_parts), sizeof **out);
+    if (!*out) return fail_nomem(err, "the sums");
+    while (i < a->n_parts || j < b->n_parts) {
+        int order = i == a->n_parts ? 1
+            : j == b->n_parts       ? -1
+                                    : strcmp(a->part[i].sha256, b->part[j].sha256);
+        if (order == 0) return fail(err, ST_BADARG, "the same sums are there twice");
+        (*out)[n++] = order < 0 ? a->part[i++] : b->part[j++];
+    }
     return ST_OK;
 }
 
@@ -227,8 +287,10 @@ Status item_sums_join(ItemSums *sums, const ItemSums *more, Err *err) {
     out.row_start = NULL;
     out.col = out.count = NULL;
     out.items = NULL;
+    out.part = NULL;
     TRY(check_alike(sums, more, err));
-    Status status = join_items(sums, more, &out.items, id, err);
+    Status status = join_parts(sums, more, &out.part, err);
+    if (status == ST_OK) status = join_items(sums, more, &out.items, id, err);
     Walk walk[2] = {{.sums = sums, .id = id[0]}, {.sums = more, .id = id[1]}};
     if (status == ST_OK) {
         out.n_items = keymap_count(out.items);
@@ -248,7 +310,9 @@ Status item_sums_join(ItemSums *sums, const ItemSums *more, Err *err) {
     }
     out.n_users += more->n_users;
     out.n_events += more->n_events;
-    out.newest = fmax(sums->newest, more->newest);
+    out.drawn = 0;
+    if (!sums->n_events || (more->n_events && more->newest > sums->newest))
+        out.newest = more->newest;        /* who has no events has no time */
     out.rho = fmax(sums->rho, more->rho); /* of different people: the most that one has told */
     out.n_parts += more->n_parts;
     item_sums_clear(sums);
@@ -269,7 +333,10 @@ Status item_sums_write(const ItemSums *sums, Bytes *out, Err *err) {
     bytes_f64(out, sums->until);
     bytes_u64(out, (uint64_t)sums->max_history);
     bytes_f64(out, sums->rho);
-    bytes_u64(out, (uint64_t)sums->n_parts);
+    bytes_u32(out, (uint32_t)sums->combine);
+    bytes_u64(out, sums->drawn);
+    bytes_u32(out, (uint32_t)sums->n_parts);
+    for (int64_t p = 0; p < sums->n_parts; p++) bytes_text(out, sums->part[p].sha256);
     keymap_write(sums->items, out);
     for (int32_t i = 0; i < sums->n_items; i++)
         bytes_u32(out, (uint32_t)(sums->row_start[i + 1] - sums->row_start[i]));
@@ -282,22 +349,42 @@ Status item_sums_write(const ItemSums *sums, Bytes *out, Err *err) {
 static Status corrupt(Err *err) { return fail(err, ST_CORRUPT, "stored sums are damaged"); }
 
 static Status read_facts(ItemSums *out, Reader *in, Err *err) {
-    uint64_t users = read_u64(in), events = read_u64(in), until, history, parts;
+    uint64_t users = read_u64(in), events = read_u64(in), until, history, combine;
     out->newest = read_f64(in);
     until = read_u32(in);
     out->until = read_f64(in);
     history = read_u64(in);
     out->rho = read_f64(in);
-    parts = read_u64(in);
-    if (in->failed || users > INT32_MAX || events > INT64_MAX / 2 || until > 1 ||
-        history > (uint64_t)1e9 || parts < 1 || parts > INT32_MAX || !isfinite(out->newest) ||
+    combine = read_u32(in);
+    out->drawn = read_u64(in);
+    if (in->failed || users > INT32_MAX || events > (uint64_t)MOST_EVENTS || until > 1 ||
+        history > (uint64_t)1e9 || combine > MODEL_COMBINE_MEAN || !isfinite(out->newest) ||
         !isfinite(out->until) || !(out->rho >= 0 && isfinite(out->rho)))
         return corrupt(err);
     out->n_users = (int64_t)users;
     out->n_events = (int64_t)events;
     out->has_until = (int)until;
     out->max_history = (int64_t)history;
-    out->n_parts = (int64_t)parts;
+    out->combine = (int64_t)combine;
+    return ST_OK;
+}
+
+/* Digests, ascending, each once. */
+static Status read_parts(ItemSums *out, Reader *in, Err *err) {
+    uint32_t n = read_u32(in);
+    if (in->failed || n > MOST_PARTS) return corrupt(err);
+    out->part = mem_zeros(n ? n : 1, sizeof *out->part);
+    if (!out->part) return fail_nomem(err, "the sums");
+    for (out->n_parts = 0; out->n_parts < n; out->n_parts++) {
+        size_t len;
+        const char *text = read_text(in, &len);
+        PartDigest *part = &out->part[out->n_parts];
+        if (!text || len != SHA256_TEXT - 1) return corrupt(err);
+        memcpy(part->sha256, text, len);
+        if (strlen(part->sha256) != len ||
+            (out->n_parts && strcmp(part[-1].sha256, part->sha256) >= 0))
+            return corrupt(err);
+    }
     return ST_OK;
 }
 
@@ -338,6 +425,7 @@ Status item_sums_read(ItemSums *out, const void *data, size_t len, Err *err) {
     *out = (ItemSums){0};
     Status status = sealed_open(&in, MAGIC, FORMAT, "sums", err);
     if (status == ST_OK) status = read_facts(out, &in, err);
+    if (status == ST_OK) status = read_parts(out, &in, err);
     if (status == ST_OK) status = keymap_read(&in, &out->items, err);
     if (status == ST_OK) {
         out->n_items = keymap_count(out->items);
@@ -347,6 +435,10 @@ Status item_sums_read(ItemSums *out, const void *data, size_t len, Err *err) {
     if (status == ST_OK) status = read_lengths(out, &in, err);
     if (status == ST_OK) status = read_entries(out, &in, err);
     if (status == ST_OK) status = sealed_check(&in, "sums", sha256, err);
+    if (status == ST_OK && !out->n_parts) { /* one shop's own */
+        memcpy(out->part[0].sha256, sha256, sizeof sha256);
+        out->n_parts = 1;
+    }
     if (status != ST_OK) item_sums_clear(out);
     return status;
 }

@@ -150,6 +150,8 @@ Status model_train_sums(Model **out, const Algorithm *algorithm, const CommonPar
     if (common->max_history != sums->max_history)
         return fail(err, ST_BADARG, "the sums are of max_history=%lld (max_history=%lld)",
             (long long)sums->max_history, (long long)common->max_history);
+    if (common->combine != sums->combine)
+        return fail(err, ST_BADARG, "the sums are of another combine");
     if (common->min_support != 1)
         return fail(err, ST_BADARG, "min_support is not for sums (min_support=1)");
     Status status = new_model(out, algorithm, &facts, &sums->items, err);

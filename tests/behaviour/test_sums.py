@@ -3,6 +3,7 @@ everybody's rows; for noise, statistics over many drawings."""
 import json
 import math
 import random
+import sqlite3
 import struct
 
 from support import equal, one, refused, rows
@@ -70,8 +71,8 @@ def test_the_bits_of_everybody_together(shop):
 def content(blob):
     """The stored form by hand: (users, events, newest, until, max_history, rho, parts, {(i, j): users who have both})."""
     assert blob[:8] == b"RECSUMS1" and blob[8:12] == b"\1\0\0\0"
-    users, events, newest, has_until, until, history, rho, n_parts = struct.unpack_from("<QQdIdQdQ", blob, 12)
-    at = 12 + 60
+    users, events, newest, has_until, until, history, rho, combine, drawn, n_parts = struct.unpack_from("<QQdIdQdIQI", blob, 12)
+    at = 12 + 68 + n_parts * 68
     n, at = struct.unpack_from("<I", blob, at)[0], at + 4
     keys = []
     for _ in range(n):
@@ -116,7 +117,7 @@ def test_what_is_in_them(shop):
                 if i <= j:
                     wanted[i, j] = wanted.get((i, j), 0) + 1
     users, n, newest, until, history, rho, n_parts, pairs = content(blob)
-    equal((users, n, newest, until, history, rho, n_parts), (len(rows_of), len(events), max(at for _, _, at, _ in events), None, 0, 0, 1))
+    equal((users, n, newest, until, history, rho, n_parts), (len(rows_of), len(events), max(at for _, _, at, _ in events), None, 0, 0, 0))
     equal(pairs, wanted)
     assert all(struct.pack("<q", user) not in blob for user in rows_of)
 
@@ -129,7 +130,7 @@ def test_noise_is_what_is_promised(shop):
     noise, other, rho = [], [], 2.0
     for _ in range(6):
         users, n, newest, until, history, told, n_parts, pairs = content(one(db, "SELECT rec_sums('recs', ?)", json.dumps({"max_history": 4, "until": 10000000, "rho": rho})))
-        equal((newest, until, history, n_parts, len(pairs)), (1e7, 1e7, 4, 1, 60 * 61 // 2))
+        equal((newest, until, history, n_parts, len(pairs)), (1e7, 1e7, 4, 0, 60 * 61 // 2))
         assert rho * .99 < told <= rho and "secret" not in {key for pair in pairs for key in pair}
         equal(n, sum(count for (i, j), count in pairs.items() if i == j and count > 0))
         noise += [count - exact.get(pair, 0) for pair, count in pairs.items()]
@@ -175,6 +176,30 @@ def test_refusals(shop):
     db.executemany("INSERT INTO two VALUES(?)", [(private,), (one(db, "SELECT rec_sums('recs', '{\"max_history\": 5, \"until\": 10000000}')"),)])
     refused(db, "SELECT rec_join_sums(sums) FROM two", says="with noise and sums without")
     equal(one(db, "SELECT rec_join_sums(sums) FROM two WHERE sums IS NULL"), None)
+    db.execute("DELETE FROM two")
+    last = one(db, "SELECT rec_sums('recs', '{\"combine\": \"last\"}')")
+    db.executemany("INSERT INTO two VALUES(?)", [(sums,), (last,)])
+    refused(db, "SELECT rec_join_sums(sums) FROM two", says="combine")
+    refused(db, "SELECT rec_train('recs', '{\"algorithm\": \"ease\"}', ?)", last, says="combine")
+    # what is there twice would count twice, also inside a sum
+    other = one(shop_of(shop, parts()[1]), "SELECT rec_sums('recs')")
+    both = joined(db, [sums, other])
+    equal(rows(db, "SELECT parts, users FROM rec_sums_info(?)", both), [(2, one(db, "SELECT users FROM rec_sums_info(?)", sums) + one(db, "SELECT users FROM rec_sums_info(?)", other))])
+    for twice in ([sums, sums], [both, other], [both, both]):
+        db.execute("DELETE FROM two")
+        db.executemany("INSERT INTO two VALUES(?)", [(blob,) for blob in twice])
+        refused(db, "SELECT rec_join_sums(sums) FROM two", says="there twice")
+    for options, says in (({"max_rows": 10}, "max_rows"), ({"max_seconds": 1e-9}, "max_seconds"), ({"rho": 1, "until": 10000000}, "max_history=")):
+        refused(db, "SELECT rec_sums('recs', ?)", json.dumps(options), says=says)
+    refused(db, "SELECT rec_train('recs', '{\"algorithm\": \"ease\", \"max_rows\": 5}', ?)", sums, says="max_rows")
+    db.execute("CREATE VIRTUAL TABLE timeless USING rec_model(events=sales, user=customer, item=product)")
+    refused(db, "SELECT rec_train('timeless', '{\"algorithm\": \"ease\"}', ?)", one(db, "SELECT rec_sums('recs', '{\"until\": 400000}')"), says="time=")
+    refused(db, "SELECT rec_sums('timeless', '{\"until\": 400000}')", says="time=")
+    refused(db, "SELECT * FROM rec_estimate('timeless', '{\"until\": 400000}')", says="time=")
+    refused(db, "SELECT * FROM rec_sums_info('x')", says="a BLOB of rec_sums")
+    checksum(db, one(db, "SELECT rec_train('recs', '{\"algorithm\": \"ease\"}', ?)", sums))
+    refused(db, "SELECT rec_verify('recs')", says="it is of sums")
+    refused(db, "SELECT * FROM rec_drift('recs')", says="it is of sums")
     db.execute("CREATE VIRTUAL TABLE bare USING rec_model(events=sales, user=customer, item=product, time=at)")
     refused(db, "SELECT rec_sums('bare', '{\"rho\": 1, \"max_history\": 5, \"until\": 10000000}')", says="items=")
     equal(len(one(db, "SELECT rec_sums('bare')")) > 100, True)
@@ -207,9 +232,36 @@ def test_damaged_sums(shop):
         refused(db, "SELECT rec_join_sums(?)", blob[:size], says="rec_join_sums: ")
 
 
+def test_more_than_a_blob_holds(shop):
+    """It is said before anything is counted, or drawn."""
+    db = shop_of(shop, parts()[0])
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 4000)
+    refused(db, "SELECT rec_sums('recs')", says=("a BLOB holds 500 of them", "40 items"))
+    refused(db, "SELECT rec_sums('recs', '{\"rho\": 1, \"max_history\": 5, \"until\": 10000000}')", says=("a BLOB holds 500 of them", "1830 pairs"))
+
+
+def test_numbers_of_hostile_sums(shop):
+    """As many events as fit into the format, again and again: an error where they add up to too many."""
+    from support import resealed
+    db = shop_of(shop, parts()[2])
+    blob = bytearray(one(db, "SELECT rec_sums('recs')"))
+    many = []
+    for n in range(3):
+        blob[20:28] = struct.pack("<Q", 2 ** 53 - n)
+        many.append(resealed(blob, len(blob) - 32))
+    equal(one(db, "SELECT events FROM rec_sums_info(?)", many[0]), 2 ** 53)
+    try:
+        joined(db, many)
+        raise AssertionError("taken")
+    except Exception as error:
+        assert "2^53 events" in str(error), error
+
+
 def test_an_empty_shop(shop):
     db = shop_of(shop, [])
     equal(content(one(db, "SELECT rec_sums('recs')"))[-1], {})
     full = shop_of(shop, parts()[0])
     sums = one(full, "SELECT rec_sums('recs')")
+    # two shops that are alike are two shops
+    equal(content(joined(full, [one(db, "SELECT rec_sums('recs')"), one(db, "SELECT rec_sums('recs')")]))[6], 2)
     equal(content(joined(full, [one(db, "SELECT rec_sums('recs')"), sums]))[-1], content(sums)[-1])

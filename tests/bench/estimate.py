@@ -5,7 +5,7 @@
 
 A process for each training: seconds of the algorithm (rec_versions.trained_seconds) and of the whole statement, bytes of the version, and by how
 much the process grew (its largest resident size). A figure is marked where it is off by more than a factor of two, a training of less
-than 50 ms apart, which is not timed well. Returns 1 where more than one in twenty is marked."""
+than 50 ms apart, which is not timed well. Returns 1 where more than one in ten is marked."""
 import gzip
 import json
 import os
@@ -99,7 +99,7 @@ def main(build, *names):
                     cells += [f"{got:.2f}" if place < 2 else f"{got / 1e6:.1f}", f"{share:.2f}" + (" **" if marked else "")]
                 print(f"| {name} | {', '.join(f'{k}={v}' for k, v in options.items())} | {' | '.join(cells)} |", flush=True)
     print(f"{n} figures, {off} off by more than a factor of two")
-    return 1 if off > n / 20 else 0
+    return 1 if off > n / 10 else 0
 
 
 if __name__ == "__main__":

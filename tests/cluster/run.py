@@ -90,6 +90,30 @@ def what_is_refused(world):
         assert len(support.lists(world.cluster)[0]) == 20
 
 
+def what_the_client_promises(world):
+    """No patience without an end, no answer of another question, no text that becomes two values."""
+    nobody = dqlite.Cluster(["127.0.0.1:1"], "x", .3)
+    for call in (lambda: nobody.execute("INSERT", [], ("SELECT 1", [])), lambda: nobody.query("SELECT 1"), nobody.fence):
+        began = time.monotonic()
+        try:
+            call()
+            raise AssertionError("answered")
+        except dqlite.Refused:
+            assert time.monotonic() - began < 5
+    try:
+        world.cluster.query("SELECT ?", ["one\0two"])
+        raise AssertionError("taken")
+    except ValueError:
+        pass
+    values = [None, True, 0, -2 ** 63, 1.5, "", "seven..", "eight...", "\u00e4\u6f22", b"", b"1234567", b"12345678", b"123456789"]
+    assert world.cluster.query("SELECT " + ", ".join("?" * len(values)), values) == [tuple(values[:1] + [1] + values[2:])]
+    rows = world.cluster.query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i, 'row ' || i FROM n")
+    assert rows == [(i, f"row {i}") for i in range(1, 20001)]
+    assert world.cluster.query("SELECT CAST(x'61ff62' AS TEXT)") == [("a\udcffb",)]
+    assert world.cluster.query("SELECT 1 WHERE 0") == [] and world.cluster.query("SELECT 2") == [(2,)]
+    assert dqlite.Answer(0, b"").kind == 0
+
+
 def replaced_node_by_node_under_load(world):
     support.write(world.cluster, "DROP TABLE IF EXISTS clicks")
     support.write(world.cluster, "CREATE TABLE clicks(batch TEXT, customer INTEGER, product TEXT)")
@@ -139,7 +163,7 @@ def the_program_and_its_words(world):
             assert up.wait(30) == 0, (world.folder / "up.log").read_text()
 
 
-CASES = [answers_are_those_of_a_plain_file, trained_on_a_followers_copy, a_kill_in_each_operation, a_node_that_joins_later, what_is_refused,
+CASES = [answers_are_those_of_a_plain_file, trained_on_a_followers_copy, a_kill_in_each_operation, a_node_that_joins_later, what_is_refused, what_the_client_promises,
          replaced_node_by_node_under_load, all_nodes_killed_at_once, the_program_and_its_words]
 
 

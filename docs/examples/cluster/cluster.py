@@ -158,8 +158,14 @@ def main(command="", *arguments):
     cluster = dqlite.Cluster(addresses, DATABASE, 5)
     try:
         if command == "sql" and len(arguments) == 1:
-            reads = arguments[0].lstrip().upper().startswith(("SELECT", "WITH", "VALUES", "PRAGMA", "EXPLAIN"))
-            for row in cluster.query(arguments[0]) if reads else [cluster.execute(arguments[0])]:
+            word = arguments[0].lstrip().upper()
+            if word.startswith(("SELECT", "VALUES", "EXPLAIN")):
+                rows = cluster.query(arguments[0])
+            elif word.startswith(("WITH", "PRAGMA")):  # may give rows and may write: asked once
+                rows = cluster.connect().query(arguments[0])
+            else:
+                rows = [cluster.execute(arguments[0])]
+            for row in rows:
                 print(*("" if value is None else value for value in row), sep="|")
         elif command == "copy" and len(arguments) in (1, 2):
             leader, nodes = cluster.connect().leader()[0], cluster.connect().nodes()

@@ -43,7 +43,9 @@ def padded(data):
 
 
 def text(value):
-    return padded(value.encode() + b"\0")
+    if "\0" in value:
+        raise ValueError("a text with a NUL: what stands behind it would be read as the next value")
+    return padded(value.encode(errors="surrogateescape") + b"\0")
 
 
 def value_bytes(value):
@@ -80,7 +82,7 @@ class Answer:
 
     def text(self):
         end = self.body.index(b"\0", self.at)
-        value = self.body[self.at:end].decode()
+        value = self.body[self.at:end].decode(errors="surrogateescape")
         self.at += (end - self.at) // 8 * 8 + 8
         return value
 
@@ -97,8 +99,8 @@ class Answer:
     def failure(self):
         """(code, message), at the body's end: what a query had found before it failed stands before them. Of their words of eight bytes
         only the code and the message's last one hold a zero."""
-        start = len(self.body) - 16
-        while 0 not in self.body[start:start + 8]:
+        start = max(0, len(self.body) - 16)
+        while start > 0 and 0 not in self.body[start:start + 8]:
             start -= 8
         self.at = start
         return self.number(), self.text()
@@ -124,8 +126,12 @@ class Node:
         host, port = address.rsplit(":", 1)
         try:
             self.socket = socket.create_connection((host, int(port)), timeout)
+        except OSError as error:
+            raise Gone(f"{address}: {error}") from error
+        try:
             self.socket.sendall(struct.pack("<Q", 1))
         except OSError as error:
+            self.socket.close()
             raise Gone(f"{address}: {error}") from error
 
     def close(self):
@@ -172,7 +178,7 @@ class Node:
         self.ask(OPEN, text(database) + bytes(8) + text("volatile"))
 
     def execute(self, sql, values=()):
-        """Writes: (last rowid, rows changed). Without values sql may be several statements."""
+        """One statement that writes: (last rowid, rows changed). Of several the first would be made again where a later one is refused."""
         answer = self.ask(EXEC_SQL, bytes(8) + text(sql) + parameters(values))
         return answer.number("<q"), answer.number()
 
@@ -235,59 +241,71 @@ class Cluster:
                     asked.close()
                 if leader:
                     node = Node(leader)
-                    node.open(self.database)
-                    node.query("SELECT 1")  # waits for all that was written before it led; else its first statement may find less
+                    try:
+                        node.open(self.database)
+                        node.query("SELECT 1")  # waits for all that was written before it led; else its first statement may find less
+                    except BaseException:
+                        node.close()
+                        raise
                     return node
             except (Gone, Error):
                 pass
         return None
 
-    def connect(self):
-        end = time.monotonic() + self.patience
+    def connect(self, end=None):
+        """Who leads; Refused where nobody has until `end`."""
+        end = time.monotonic() + self.patience if end is None else end
         while not self.node:
             self.node = self.find()
             if not self.node:
                 if time.monotonic() > end:
-                    raise Gone(f"nobody has led for {self.patience} s")
+                    raise Refused(f"nobody has led for {self.patience} s")
                 time.sleep(.02)
         return self.node
 
-    def ask(self, method, again, sql, values):
-        end = time.monotonic() + self.patience
+    def ask(self, method, again, sql, values, end):
         while True:
             try:
-                return method(self.connect(), sql, values)
+                return method(self.connect(end), sql, values)
+            except Error:
+                raise
             except Gone as error:
                 self.close()
                 if not isinstance(error, again) or time.monotonic() > end:
                     raise
                 time.sleep(.02)
+            except BaseException:  # half an answer is still on its way: the next one would be taken for it
+                self.close()
+                raise
 
     def query(self, sql, values=()):
-        return self.ask(Node.query, Gone, sql, values)
+        return self.ask(Node.query, Gone, sql, values, time.monotonic() + self.patience)
 
-    def fence(self):
+    def fence(self, end=None):
         """After it, no write that was not found to have happened ever will: a node that has come to lead answers reads before it has made
         a write, and until then one that was sent to the leader before it may still come back with that leader."""
+        end = time.monotonic() + self.patience if end is None else end
         while True:
             try:
-                self.execute("CREATE TABLE IF NOT EXISTS dqlite_fence(passed INTEGER)")
-                return self.execute("INSERT OR REPLACE INTO dqlite_fence(rowid, passed) SELECT 1, ifnull(max(passed), 0) + 1 FROM dqlite_fence")
-            except Refused:
-                raise
+                for sql in ("CREATE TABLE IF NOT EXISTS dqlite_fence(passed INTEGER)",
+                            "INSERT OR REPLACE INTO dqlite_fence(rowid, passed) SELECT 1, ifnull(max(passed), 0) + 1 FROM dqlite_fence"):
+                    self.ask(Node.execute, Refused, sql, (), end)
+                return
             except Gone:
-                pass
+                if time.monotonic() > end:
+                    raise
 
     def execute(self, sql, values=(), done=None):
         """(last rowid, rows changed); None where `done` found that it has happened."""
+        end = time.monotonic() + self.patience
         while True:
             try:
-                return self.ask(Node.execute, Refused, sql, values)
+                return self.ask(Node.execute, Refused, sql, values, end)
             except Refused:
                 raise
             except Gone:
                 if not done:
                     raise
-                self.fence()
-                if self.query(*done):
+                self.fence(end)
+                if self.ask(Node.query, Gone, *done, end):
                     return None

@@ -62,8 +62,9 @@ static int serve(dqlite_node *node, const char *address, unsigned long silence) 
 static unsigned long long number(
     const char *text, unsigned long long low, unsigned long long high) {
     char *end;
+    errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
-    return *text >= '0' && *text <= '9' && !*end && value >= low && value <= high ? value : 0;
+    return !errno && *text >= '0' && *text <= '9' && !*end && value >= low && value <= high ? value : 0;
 }
 
 int main(int argc, char **argv) {
@@ -79,9 +80,10 @@ int main(int argc, char **argv) {
     if (mkdir(argv[3], 0700) && errno != EEXIST) return perror(argv[3]), 1;
     signal(SIGPIPE, SIG_IGN); /* a client that has gone is no reason to end */
     /* before the first node, which opens connections */
-    sqlite3_auto_extension((void (*)(void))keep_changes_in_memory);
-    sqlite3_auto_extension((void (*)(void))sqlite3_recommend_init);
-    int code = dqlite_node_create(id, argv[2], argv[3], &node);
+    int code = sqlite3_auto_extension((void (*)(void))keep_changes_in_memory);
+    if (!code) code = sqlite3_auto_extension((void (*)(void))sqlite3_recommend_init);
+    if (code) return failed("the extension", code);
+    code = dqlite_node_create(id, argv[2], argv[3], &node);
     int status = code ? failed(argv[3], code) : serve(node, argv[2], silence);
     dqlite_node_destroy(node);
     return status;

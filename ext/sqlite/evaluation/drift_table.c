@@ -40,8 +40,8 @@ static Status compare(const ModelDefinition *definition, EventsReader *reader, c
     if (!definition->time) return fail(err, ST_BADARG, "drift needs the model's time= column");
     if (!model->trained_on)
         return fail(err, ST_BADARG,
-            "the version is of before 2026-12 and does not say what it "
-            "was trained on: train again");
+            "the version does not say what it was trained on: it is of sums, or of before 2026-12 "
+            "(then train again)");
     Drifting *drifting = mem_array(1, sizeof *drifting);
     if (!drifting) return fail_nomem(err, "the days");
     Status status = profile_parse(model->trained_on, &drifting->then, err);

@@ -27,6 +27,7 @@ typedef struct Estimate {
 static Status read_data(Estimate *e, EventsReader *reader, TrainWindow *window, Err *err) {
     Task task = {0};
     Job job;
+    TRY(guard_may_train(e->definition->id.db, err));
     TRY(job_begin(&job, "estimate", e->definition->id.name, &task, e->definition->id.db,
         window->progress, err));
     double began = task_clock();
@@ -79,7 +80,8 @@ static Status estimate(ModelDefinition *definition, EventsReader *reader, const 
         cost_of(&(CostAsk){definition->algorithm, &definition->common, &definition->params, &e.data,
                     e.threads},
             &e.cost);
-        append(&e, sink);
+        if (e.cost.failed) status = fail_nomem(err, "the parts");
+        else append(&e, sink);
     }
     dataset_clear(&e.data);
     return status;

@@ -29,6 +29,8 @@ Status train_read(const ModelDefinition *definition, EventsReader *reader,
     const TrainWindow *window, Profile *profile, Dataset *data, Task *task, Err *err) {
     DatasetRules rules = model_rules(
         definition->algorithm, &definition->common, &definition->params);
+    if (window->has_until && !definition->time)
+        return fail(err, ST_BADARG, "until needs the model's time= column");
     task_phase(task, "reading events", "events", 0, 0);
     TRY(dataset_init(data, err));
     TRY(window->is_private ? items_list_alone(definition, data, err)
@@ -97,8 +99,6 @@ Status train_model(const ModelDefinition *definition, EventsReader *reader, cons
         .until = train.until,
         .limits = train_limits(&train),
         .progress = (int)train.progress};
-    if (window.has_until && !d.time)
-        return fail(err, ST_BADARG, "until needs the model's time= column");
     *wish = (PutWish){.activate = train.activate != ACTIVATE_NEVER, .keep = train.keep};
     return train_definition(&d, reader, &window, out, err);
 }
@@ -120,6 +120,10 @@ Status train_on_sums(const ModelDefinition *definition, const char *options, con
     Status status = item_sums_read(&sums, blob, len, err);
     if (status == ST_OK && isfinite(train.until) && !(sums.has_until && sums.until == train.until))
         status = fail(err, ST_BADARG, "until is said where the sums are made");
+    if (status == ST_OK && sums.has_until && !d.time)
+        status = fail(err, ST_BADARG, "the sums are of an until, which needs the model's time=");
+    if (status == ST_OK && train.max_rows)
+        status = fail(err, ST_BADARG, "max_rows is for rows, of which sums have none");
     if (status == ST_OK)
         status = model_train_sums(out, d.algorithm, &d.common, &d.params, &sums, &task, err);
     item_sums_clear(&sums);

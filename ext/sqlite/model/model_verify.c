@@ -33,8 +33,7 @@ static Status train_again(const ModelDefinition *definition, EventsReader *reade
     Bytes bytes = {0};
     if (!model->trained_on)
         return fail(err, ST_BADARG,
-            "the version is of before 2026-12 and does not say what it "
-            "was trained on");
+            "the version does not say what it was trained on: it is of sums, or of before 2026-12");
     TRY(profile_parse(model->trained_on, &then, err));
     d.algorithm = model->algorithm;
     d.params = model->params;
