@@ -73,7 +73,8 @@ cluster-kills: all $(BUILD)/cluster/node $(BUILD)/shop.db $(BUILD)/test-deps
 # From the program of another state of the project, FROM=COMMIT, to this one.
 cluster-upgrade: all $(BUILD)/cluster/node $(BUILD)/shop.db $(BUILD)/test-deps
 	@[ -n "$(FROM)" ] || { echo 'cluster-upgrade needs FROM=COMMIT'; exit 1; }
-	@rm -rf $(BUILD)/cluster/from && git worktree prune && git worktree add --force --detach $(BUILD)/cluster/from $(FROM) >/dev/null
+	@rm -rf $(BUILD)/cluster/from && mkdir -p $(BUILD)/cluster/from
+	@git archive $(FROM) | tar -x -C $(BUILD)/cluster/from
 	@$(MAKE) --no-print-directory -C $(BUILD)/cluster/from build/librecommend.a >/dev/null
 	@$(MAKE) --no-print-directory $(BUILD)/cluster/node-from NODE_OF=$(BUILD)/cluster/from/build/librecommend.a
 	@/usr/bin/python3 tests/cluster/upgrade.py $(BUILD)/cluster/node-from $(BUILD)/cluster/node $(BUILD)
