@@ -163,7 +163,7 @@ void cost_svd(Cost *out, double entries, double rows, double columns, double k) 
     out->bytes += 4 * (rows + 2 * columns) * (k + 48);
 }
 
-double cost_neighbours(Cost *out, const CostAsk *ask, double k, double additions) {
+void cost_neighbours(Cost *out, const CostAsk *ask, double k, double additions) {
     const Csr *by_item = &ask->data->by_item;
     double items = by_item->n_rows, touched = 0, kept = 0;
     double all = cost_squares(&ask->data->by_user), share = all > 0 ? additions / all : 0;
@@ -179,7 +179,6 @@ double cost_neighbours(Cost *out, const CostAsk *ask, double k, double additions
     out->scatter += 20 * touched; /* a score for each, and the best of them */
     out->bytes += 20 * kept + ask->threads * 32.0 * items;
     out->stored += 8 * kept;
-    return touched;
 }
 
 ExamplesCost cost_examples(const CostAsk *ask, const ExampleParams *params) {
@@ -192,6 +191,12 @@ ExamplesCost cost_examples(const CostAsk *ask, const ExampleParams *params) {
     if (params->target == TARGET_SELF) return self;
     return (ExamplesCost){self.rows + next.rows, self.entries + next.entries,
         self.squares + next.squares, self.products + next.products};
+}
+
+void cost_user_rows(Cost *out, const CostAsk *ask) {
+    double pairs = n_pairs(ask->data);
+    out->bytes += 24 * pairs;
+    out->stored += 8 * pairs + 8.0 * ask->data->by_user.n_rows;
 }
 
 void cost_factors(Cost *out, const CostAsk *ask, double d) {

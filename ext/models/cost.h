@@ -55,14 +55,16 @@ PlacesCost cost_places(const Dataset *data, int64_t window);
 /* svd.h of a matrix of so many entries, rows and columns, k vectors */
 void cost_svd(Cost *out, double entries, double rows, double columns, double k);
 /* items x items with at most k entries a row, out of so many additions: finding them, and their
- * bytes as they are made, joined and stored. Returns how many entries the additions touch. */
-double cost_neighbours(Cost *out, const CostAsk *ask, double k, double additions);
+ * bytes as they are made, joined and stored. */
+void cost_neighbours(Cost *out, const CostAsk *ask, double k, double additions);
 /* examples.h: rows of S, their entries, additions of S'S and of S'T */
 typedef struct ExamplesCost {
     double rows, entries, squares, products;
 } ExamplesCost;
 struct ExampleParams;
 ExamplesCost cost_examples(const CostAsk *ask, const struct ExampleParams *params);
+/* users' rows as a version keeps them (user_rows.h), and their transpose */
+void cost_user_rows(Cost *out, const CostAsk *ask);
 /* factors: items x d, kept with an index beside them */
 void cost_factors(Cost *out, const CostAsk *ask, double d);
 

@@ -261,11 +261,9 @@ static Status repeat_contributions(const ModelQuery *query, int32_t item, double
 static void repeat_cost(const CostAsk *ask, Cost *out) {
     RepeatParams p;
     memcpy(&p, ask->params, sizeof p);
-    double pairs = (double)csr_nnz(&ask->data->by_user);
     if (p.variant != TIFU) return;
-    out->alone += 6 * pairs;
-    out->bytes += 24 * pairs;
-    out->stored += 8 * pairs + 8.0 * ask->data->by_user.n_rows;
+    out->alone += 6 * (double)csr_nnz(&ask->data->by_user);
+    cost_user_rows(out, ask);
 }
 
 const Algorithm repeat_algorithm = {

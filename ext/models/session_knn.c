@@ -447,10 +447,8 @@ static int session_by_session(const AlgorithmParams *params) {
 }
 
 static void session_knn_cost(const CostAsk *ask, Cost *out) {
-    double pairs = (double)csr_nnz(&ask->data->by_user);
-    out->alone += 100 * pairs;
-    out->bytes += 24 * pairs;
-    out->stored += 8 * pairs + 8.0 * ask->data->by_user.n_rows;
+    out->alone += 100 * (double)csr_nnz(&ask->data->by_user);
+    cost_user_rows(out, ask);
 }
 
 const Algorithm session_knn_algorithm = {

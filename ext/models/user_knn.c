@@ -229,10 +229,8 @@ static Status user_knn_prepare(ModelQuery *query, Err *err) {
 }
 
 static void user_knn_cost(const CostAsk *ask, Cost *out) {
-    double pairs = (double)csr_nnz(&ask->data->by_user);
-    out->alone += 25 * pairs;
-    out->bytes += 24 * pairs;
-    out->stored += 8 * pairs + 8.0 * ask->data->by_user.n_rows;
+    out->alone += 25 * (double)csr_nnz(&ask->data->by_user);
+    cost_user_rows(out, ask);
 }
 
 const Algorithm user_knn_algorithm = {

@@ -22,8 +22,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 ASK = "SELECT item FROM recs WHERE user = ? AND k = 10"
 
 
-def connect(build, path, **options):
-    db = sqlite3.connect(path, isolation_level=None, timeout=60, **options)
+def connect(build, path):
+    db = sqlite3.connect(path, isolation_level=None, timeout=60)
     db.enable_load_extension(True)
     db.load_extension(str(build / "recommend"))
     return db

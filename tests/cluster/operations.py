@@ -21,6 +21,12 @@ class Operation:
     def __init__(self, plain):
         self.plain = plain
 
+    def both(self, cluster, *statements):
+        """The cluster's and the plain file's."""
+        for sql in statements:
+            self.plain.execute(sql)
+            support.write(cluster, sql)
+
     def setup(self, cluster):
         """Once."""
 
@@ -131,12 +137,11 @@ class Experiment(Operation):
     start = """{"name": "winter", "arms": {"a": 1, "b": 2}, "shares": [0.5, 0.3]}"""
 
     def setup(self, cluster):
-        for ask in (self.plain.execute, lambda sql: support.write(cluster, sql)):
-            ask("CREATE TABLE few(customer INTEGER, product TEXT)")
-            ask("INSERT INTO few SELECT customer_id, stock_code FROM purchases WHERE customer_id < 12500")
-            ask("CREATE VIRTUAL TABLE tried USING rec_model(events=few, user=customer, item=product)")
-            ask("INSERT INTO tried(tried) VALUES('train')")
-            ask("""INSERT INTO tried(tried, arg) VALUES('train', '{"algorithm": "popular", "activate": "never"}')""")
+        self.both(cluster, "CREATE TABLE few(customer INTEGER, product TEXT)",
+                  "INSERT INTO few SELECT customer_id, stock_code FROM purchases WHERE customer_id < 12500",
+                  "CREATE VIRTUAL TABLE tried USING rec_model(events=few, user=customer, item=product)",
+                  "INSERT INTO tried(tried) VALUES('train')",
+                  """INSERT INTO tried(tried, arg) VALUES('train', '{"algorithm": "popular", "activate": "never"}')""")
         self.plain.execute("INSERT INTO tried(tried, arg) VALUES('experiment', ?)", [self.start])
         self.arms = tuple(self.plain.execute("SELECT user, arm, version, item FROM tried WHERE k = 1 ORDER BY user").fetchall())
         assert len({arm for _, arm, _, _ in self.arms}) == 3
@@ -158,11 +163,10 @@ class Forget(Operation):
     name = "forget"
 
     def setup(self, cluster):
-        for ask in (self.plain.execute, lambda sql: support.write(cluster, sql)):
-            ask("CREATE TABLE visits(customer INTEGER, product TEXT, at INTEGER)")
-            ask("INSERT INTO visits SELECT customer_id, stock_code, bought_at FROM purchases WHERE quantity > 0 AND customer_id < 14000")
-            ask("CREATE VIRTUAL TABLE mine USING rec_model(events=visits, user=customer, item=product, time=at, algorithm=user_knn)")
-            ask("INSERT INTO mine(mine) VALUES('train')")
+        self.both(cluster, "CREATE TABLE visits(customer INTEGER, product TEXT, at INTEGER)",
+                  "INSERT INTO visits SELECT customer_id, stock_code, bought_at FROM purchases WHERE quantity > 0 AND customer_id < 14000",
+                  "CREATE VIRTUAL TABLE mine USING rec_model(events=visits, user=customer, item=product, time=at, algorithm=user_knn)",
+                  "INSERT INTO mine(mine) VALUES('train')")
         self.customers = [customer for customer, in self.plain.execute("SELECT customer FROM visits GROUP BY 1 HAVING count(DISTINCT product) > 30 ORDER BY 1")]
 
     def begin(self, cluster, turn):

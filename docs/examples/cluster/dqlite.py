@@ -14,8 +14,8 @@ import struct
 import time
 
 LEADER, OPEN, EXEC_SQL, QUERY_SQL, ADD, ASSIGN, REMOVE, DUMP, CLUSTER, TRANSFER = 0, 3, 8, 9, 12, 13, 14, 15, 16, 17
-FAILURE, ROWS = 0, 7
-INTEGER, FLOAT, TEXT, BLOB, NULL, UNIXTIME, ISO8601, BOOLEAN = 1, 2, 3, 4, 5, 9, 10, 11
+FAILURE = 0
+INTEGER, FLOAT, TEXT, BLOB, NULL, ISO8601, BOOLEAN = 1, 2, 3, 4, 5, 10, 11
 VOTER = 0
 # SQLite's, and dqlite's own among the I/O errors. NOT_LEADING is raft's word for NOT_LEADER while the lead changes hands
 BUSY, NOT_LEADING, NOT_LEADER, LEADERSHIP_LOST = 5, (7, "no more rows available"), 10 | 40 << 8, 10 | 41 << 8

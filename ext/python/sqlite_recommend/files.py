@@ -292,8 +292,8 @@ def _write_spark(path: str, factors: Dict[str, Tuple[list, Any]]) -> None:
 
 def save_factors(db: Any, name: str, path: str) -> Tuple[list, list]:
     """The way back of load_factors, also after rows were changed here: NAME_users and NAME_items as the file of implicit's save()
-    (path ends with .npz) or as a new folder for Spark's ALSModel.load(), whose ids are whole numbers below 2^31. Returns the keys of users and of items in the
-    order of their rows, which implicit's file does not keep."""
+    (path ends with .npz) or as a new folder for Spark's ALSModel.load(), whose ids are whole numbers below 2^31. Returns the keys of
+    users and of items in the order of their rows, which implicit's file does not keep."""
     users = db.execute(f"SELECT user, vector FROM {_quoted(name + '_users')} ORDER BY user").fetchall()
     factors = {"user": ([row[0] for row in users], _stacked([row[1] for row in users])), "item": index_vectors(db, name + "_items")}
     if factors["user"][1].shape[1] != factors["item"][1].shape[1]:

@@ -32,9 +32,7 @@ static Status read_data(Estimate *e, EventsReader *reader, TrainWindow *window, 
         window->progress, err));
     double began = task_clock();
     limits_begin(&window->limits, &task);
-    reader->max_rows = window->limits.max_rows;
     Status status = train_read(e->definition, reader, window, NULL, &e->data, &task, err);
-    reader->max_rows = 0;
     status = limits_end(&window->limits, &task, status, err);
     e->reading = task_clock() - began;
     e->events = reader->rows;

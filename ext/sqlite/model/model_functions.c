@@ -11,11 +11,8 @@
 static Status train(const ModelDefinition *definition, EventsReader *reader, const char *options,
     sqlite3_value *sums, Model **out, Err *err) {
     PutWish wish;
-    if (sums && sqlite3_value_type(sums) == SQLITE_BLOB)
-        return train_on_sums(definition, options, sqlite3_value_blob(sums),
-            (size_t)sqlite3_value_bytes(sums), out, err);
     if (sums && sqlite3_value_type(sums) != SQLITE_NULL)
-        return fail(err, ST_BADARG, "sums are a BLOB of rec_sums");
+        return train_on_sums(definition, options, sums, out, err);
     return tune_before_train(definition, options)
         ? tune_and_train(definition, reader, options, 0, out, &wish, err)
         : train_model(definition, reader, options, out, &wish, err);

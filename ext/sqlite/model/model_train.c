@@ -36,9 +36,11 @@ Status train_read(const ModelDefinition *definition, EventsReader *reader,
     TRY(window->is_private ? items_list_alone(definition, data, err)
                            : items_list(definition, data, err));
     reader->task = task;
+    reader->max_rows = window->limits.max_rows;
     Status status = events_read_all(
         reader, definition, window->has_until, window->until, data, err);
     reader->task = NULL;
+    reader->max_rows = 0;
     if (status == ST_OK && profile) status = profile_training(profile, definition, data, err);
     if (status == ST_OK) status = dataset_finish(data, &rules, task, err);
     if (status == ST_OK && task_poll(task)) status = fail(err, ST_CANCELLED, "interrupted");
@@ -72,7 +74,6 @@ Status train_definition(const ModelDefinition *definition, EventsReader *reader,
     TRY(job_begin(
         &job, "train", definition->id.name, &task, definition->id.db, window->progress, err));
     limits_begin(&window->limits, &task);
-    reader->max_rows = window->limits.max_rows;
     Status status = read_and_train(definition, reader, window, &data, &task, out, err);
     if (status == ST_OK) {
         (*out)->has_until = window->has_until;
@@ -82,7 +83,6 @@ Status train_definition(const ModelDefinition *definition, EventsReader *reader,
         *out = NULL;
     }
     dataset_clear(&data);
-    reader->max_rows = 0;
     status = limits_end(&window->limits, &task, status, err);
     job_end(&job);
     return status;
@@ -103,8 +103,15 @@ Status train_model(const ModelDefinition *definition, EventsReader *reader, cons
     return train_definition(&d, reader, &window, out, err);
 }
 
-Status train_on_sums(const ModelDefinition *definition, const char *options, const void *blob,
-    size_t len, Model **out, Err *err) {
+Status sums_of_value(sqlite3_value *value, ItemSums *out, Err *err) {
+    *out = (ItemSums){0};
+    return sqlite3_value_type(value) == SQLITE_BLOB
+        ? item_sums_read(out, sqlite3_value_blob(value), (size_t)sqlite3_value_bytes(value), err)
+        : fail(err, ST_BADARG, "sums are a BLOB of rec_sums");
+}
+
+Status train_on_sums(const ModelDefinition *definition, const char *options, sqlite3_value *value,
+    Model **out, Err *err) {
     ModelDefinition d = *definition;
     TrainOptions train;
     ItemSums sums;
@@ -117,7 +124,7 @@ Status train_on_sums(const ModelDefinition *definition, const char *options, con
     TRY(guard_may_train(d.id.db, err));
     TRY(job_begin(&job, "train", d.id.name, &task, d.id.db, (int)train.progress, err));
     limits_begin(&limits, &task);
-    Status status = item_sums_read(&sums, blob, len, err);
+    Status status = sums_of_value(value, &sums, err);
     if (status == ST_OK && isfinite(train.until) && !(sums.has_until && sums.until == train.until))
         status = fail(err, ST_BADARG, "until is said where the sums are made");
     if (status == ST_OK && sums.has_until && !d.time)

@@ -29,9 +29,11 @@ struct Profile;
 Status train_read(const ModelDefinition *definition, EventsReader *reader,
     const TrainWindow *window, struct Profile *profile, Dataset *data, Task *task, Err *err);
 
-/* A version of sums over several shops (models/item_sums.h), by the definition and a JSON of
- * options, or NULL. */
-Status train_on_sums(const ModelDefinition *definition, const char *options, const void *blob,
-    size_t len, Model **out, Err *err);
+/* Sums over several shops (models/item_sums.h), a BLOB of rec_sums. */
+struct ItemSums;
+Status sums_of_value(sqlite3_value *value, struct ItemSums *out, Err *err);
+/* A version of them, by the definition and a JSON of options, or NULL. */
+Status train_on_sums(const ModelDefinition *definition, const char *options, sqlite3_value *value,
+    Model **out, Err *err);
 
 #endif

@@ -75,23 +75,21 @@ static Status read_and_sum(const ModelDefinition *definition, const SumsOptions 
     EventsReader *reader, ItemSums *sums, Err *err) {
     TrainWindow window = {.is_private = options->rho > 0,
         .has_until = isfinite(options->until),
-        .until = options->until};
+        .until = options->until,
+        .limits = {.max_rows = options->max_rows,
+            .max_bytes = (size_t)options->max_memory << 20,
+            .max_seconds = options->max_seconds}};
     Dataset data = {0};
     Task task = {0};
     Job job;
-    TrainLimits limits = {.max_rows = options->max_rows,
-        .max_bytes = (size_t)options->max_memory << 20,
-        .max_seconds = options->max_seconds};
     TRY(guard_may_train(definition->id.db, err));
     TRY(job_begin(
         &job, "sums", definition->id.name, &task, definition->id.db, (int)options->progress, err));
-    limits_begin(&limits, &task);
-    reader->max_rows = limits.max_rows;
+    limits_begin(&window.limits, &task);
     Status status = train_read(definition, reader, &window, NULL, &data, &task, err);
-    reader->max_rows = 0;
     if (status == ST_OK) status = sum_up(definition, options, &data, sums, &task, err);
     dataset_clear(&data);
-    status = limits_end(&limits, &task, status, err);
+    status = limits_end(&window.limits, &task, status, err);
     if (status != ST_OK) item_sums_clear(sums);
     job_end(&job);
     return status;
@@ -148,10 +146,7 @@ static void join_step(sqlite3_context *context, int argc, sqlite3_value **argv) 
         return;
     }
     if (sqlite3_value_type(argv[0]) == SQLITE_NULL) return;
-    Status status = sqlite3_value_type(argv[0]) == SQLITE_BLOB
-        ? item_sums_read(
-              &more, sqlite3_value_blob(argv[0]), (size_t)sqlite3_value_bytes(argv[0]), &err)
-        : fail(&err, ST_BADARG, "sums are a BLOB of rec_sums");
+    Status status = sums_of_value(argv[0], &more, &err);
     if (status == ST_OK && sums->items) {
         status = item_sums_join(sums, &more, &err);
         item_sums_clear(&more);
@@ -171,10 +166,7 @@ static void join_final(sqlite3_context *context) {
 static Status info_fill(sqlite3 *db, sqlite3_value **argv, RowSink *sink, Err *err) {
     ItemSums sums;
     (void)db;
-    if (sqlite3_value_type(argv[0]) != SQLITE_BLOB)
-        return fail(err, ST_BADARG, "sums are a BLOB of rec_sums");
-    TRY(item_sums_read(
-        &sums, sqlite3_value_blob(argv[0]), (size_t)sqlite3_value_bytes(argv[0]), err));
+    TRY(sums_of_value(argv[0], &sums, err));
     row_integer(sink, sums.n_parts);
     row_integer(sink, sums.n_users);
     row_integer(sink, sums.n_events);
